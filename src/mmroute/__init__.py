@@ -1,0 +1,1 @@
+"""mmroute: offline measurement of routers over multimodal language models."""

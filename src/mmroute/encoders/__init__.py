@@ -1,0 +1,41 @@
+"""Encoders: a text or an image in, a vector out. One module each."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+Modality = Literal["text", "image"]
+
+
+class Encoder(ABC):
+    """Turns texts and images into vectors.
+
+    A subclass sets ``name``, as the config gives it below ``encoders``; its
+    constructor arguments are the encoder's parameters.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Return a file-safe name that tells this encoder and its parameters from others."""
+
+    def fingerprint(self) -> str:
+        """Return a digest that changes when a local checkpoint does."""
+        return ""
+
+    @abstractmethod
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Encode N texts, none of them empty, as float32 (N, d), not normalised."""
+
+    @abstractmethod
+    def encode_images(self, paths: Sequence[Path], threads: int) -> np.ndarray:
+        """Encode N image files as float32 (N, d), not normalised.
+
+        The row of a file that is missing or cannot be decoded is NaN throughout.
+        The result does not depend on ``threads``.
+        """

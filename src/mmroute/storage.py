@@ -1,0 +1,85 @@
+"""Files that are either whole or absent, and digests of their content."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmroute.errors import InputError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; it takes the name on success only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with line feeds, on every platform."""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, so that equal content is equal bytes."""
+    write_text(
+        path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    )
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; raise InputError naming the file if it is not whole."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: not readable as JSON ({error}); delete it and run again"
+        ) from error
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file."""
+    with atomic(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a Parquet file written by the workflow; raise InputError if it is not whole."""
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{path}: not readable as Parquet ({error}); delete it and run again"
+        ) from error
+
+
+def digest_bytes(content: bytes) -> str:
+    """Hex blake2b-128 of ``content``."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Hex blake2b-128 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def digest_listing(paths: Iterable[Path]) -> str:
+    """Hex digest of names, sizes and modification times: cheap, and changes when a file does."""
+    entries = []
+    for path in sorted(paths):
+        status = path.stat()
+        entries.append(f"{path}\0{status.st_size}\0{status.st_mtime_ns}")
+    return digest_bytes("\n".join(entries).encode())
