@@ -1,69 +1,135 @@
-"""What a config can name: sources, encoders and routers, one class each.
+"""What a config can name: sources, encoders, fusions and routers, one class each.
 
 A class is listed by the literal ``name = "..."`` in its body, found by reading
-the module's source. Nothing is imported to list the names, and no list has to
-be edited when a module is added: so a new router changes no file that another
-router's results depend on.
+the module's source. Nothing is imported to list names or to check a config, and
+no list has to be edited when a module is added: so a new router changes no file
+that another router's results depend on.
 """
 
 import ast
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from mmroute.errors import InputError
 
+REQUIRED: Any = object()
+"""Stands for the default of a parameter that has none."""
+
+_ANNOTATIONS = {
+    known.__name__: known
+    for known in (bool, dict, float, int, list, str, Annotated, Ge, Gt, Le, Literal, Lt)
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A class that a config can name.
+
+    Attributes
+    ----------
+    module, class_name
+        Where the class is.
+    attributes
+        Its class attributes that are literals, such as a router's ``fusion``.
+    parameters
+        Constructor arguments: name to (type, default or ``REQUIRED``). Types are
+        built-in ones, ``Literal`` and ``Annotated`` with bounds of
+        ``annotated_types``, as a config cannot hold others.
+    """
+
+    module: str
+    class_name: str
+    attributes: Mapping[str, Any]
+    parameters: Mapping[str, tuple[Any, Any]]
+
 
 @cache
-def catalogue(package: str) -> Mapping[str, tuple[str, str]]:
-    """Map each name to its (module, class name).
-
-    ``package`` is a subpackage of ``mmroute``: ``sources``, ``encoders`` or
-    ``routers``.
-    """
-    entries: dict[str, tuple[str, str]] = {}
-    for path in sorted((Path(__file__).parent / package).glob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            name = _literal_name(node)
-            if name is None:
+def catalogue(package: str) -> Mapping[str, Entry]:
+    """List what ``sources``, ``encoders``, ``fusion`` or ``routers`` offers, by name."""
+    entries: dict[str, Entry] = {}
+    package_root = Path(__file__).parent
+    for path in sorted(package_root.glob(f"{package}.py")) + sorted(
+        package_root.glob(f"{package}/*.py")
+    ):
+        for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+            if not isinstance(node, ast.ClassDef):
                 continue
-            module = f"mmroute.{package}.{path.stem}"
+            attributes = _literal_attributes(node)
+            if (name := attributes.get("name")) is None:
+                continue
             if name in entries:
                 raise InputError(
-                    f"{path}: the name {name!r} is taken by {entries[name][0]}; "
-                    "give the class another"
+                    f"{path}: the name {name!r} is taken by {entries[name].module}; "
+                    f"give {node.name} another"
                 )
-            entries[name] = (module, node.name)
+            module = "mmroute." + ".".join(path.relative_to(package_root).with_suffix("").parts)
+            entries[name] = Entry(module, node.name, attributes, _parameters(node, path))
     return entries
 
 
-def find(package: str, name: str) -> type:
-    """Import the class called ``name``; raise InputError if there is none."""
+def find(package: str, name: str) -> Entry:
+    """Return the entry called ``name``; raise InputError listing the names if there is none."""
     entries = catalogue(package)
     if name not in entries:
         raise InputError(
             f"unknown {package.removesuffix('s')} {name!r}; choose from: "
             + ", ".join(sorted(entries))
         )
-    module, class_name = entries[name]
-    return getattr(importlib.import_module(module), class_name)
+    return entries[name]
 
 
 def build(package: str, name: str, parameters: Mapping[str, Any]) -> Any:
-    """Construct the class called ``name`` with the config's ``parameters``."""
-    return find(package, name)(**parameters)
+    """Construct the class called ``name`` with ``parameters``."""
+    entry = find(package, name)
+    return getattr(importlib.import_module(entry.module), entry.class_name)(**parameters)
 
 
-def _literal_name(node: ast.stmt) -> str | None:
-    if not isinstance(node, ast.ClassDef):
-        return None
+def _literal_attributes(node: ast.ClassDef) -> dict[str, Any]:
+    attributes = {}
     for statement in node.body:
         match statement:
             case (
-                ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(str(value)))
-                | ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(str(value)))
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value))
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value))
             ):
-                return value
-    return None
+                attributes[name] = value
+    return attributes
+
+
+def _parameters(node: ast.ClassDef, path: Path) -> dict[str, tuple[Any, Any]]:
+    constructors = [
+        statement
+        for statement in node.body
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__"
+    ]
+    if not constructors:
+        return {}
+    arguments = constructors[0].args
+    positional = arguments.args[1:]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+    pairs = [*zip(positional, defaults, strict=True)]
+    pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return {
+        argument.arg: (
+            _annotation(argument, path),
+            REQUIRED if default is None else ast.literal_eval(default),
+        )
+        for argument, default in pairs
+    }
+
+
+def _annotation(argument: ast.arg, path: Path) -> Any:
+    source = "Any" if argument.annotation is None else ast.unparse(argument.annotation)
+    try:
+        return eval(source, {"__builtins__": {}}, _ANNOTATIONS)
+    except NameError as error:
+        raise InputError(
+            f"{path}:{argument.lineno}: constructor argument {argument.arg!r} has the type "
+            f"{source}, which a config cannot hold; use one of: {', '.join(_ANNOTATIONS)}"
+        ) from error

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -63,6 +65,32 @@ def read_table(path: Path) -> pa.Table:
         raise InputError(
             f"{path}: not readable as Parquet ({error}); delete it and run again"
         ) from error
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a data frame as Parquet, without its index."""
+    write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
+
+
+def write_vectors(path: Path, sample_ids: Iterable[str], vectors: np.ndarray) -> None:
+    """Write (N, d) vectors as Parquet: ``sample_id`` and ``vector``."""
+    columns = [pa.array(sample_ids, pa.string()), vector_array(vectors)]
+    write_table(path, pa.table(columns, names=["sample_id", "vector"]))
+
+
+def read_vectors(path: Path) -> np.ndarray:
+    """Read the (N, d) vectors that ``write_vectors`` has written."""
+    return vector_matrix(read_table(path)["vector"])
+
+
+def vector_array(vectors: np.ndarray) -> pa.FixedSizeListArray:
+    """Turn (N, d) into an Arrow column of lists."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+
+
+def vector_matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """Turn an Arrow column of lists into (N, d)."""
+    return column.combine_chunks().flatten().to_numpy().reshape(-1, column.type.list_size)
 
 
 def digest_bytes(content: bytes) -> str:

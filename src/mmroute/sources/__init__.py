@@ -17,6 +17,8 @@ class Source(ABC):
     """
 
     name: ClassVar[str]
+    simulated: ClassVar[bool] = False
+    """Whether the outcomes are made up, which is said wherever they show."""
 
     @abstractmethod
     def local_files(self) -> Iterable[Path]:

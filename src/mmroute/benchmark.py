@@ -1,0 +1,50 @@
+"""A benchmark as routers meet it: outcomes, costs in one unit, and one frozen split."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mmroute.outcomes import OutcomeTable
+from mmroute.storage import read_json, read_table
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An outcome table under one split.
+
+    Attributes
+    ----------
+    table
+        All N samples.
+    unit
+        USD of a normalised cost of 1.
+    in_train, in_test
+        (N,) masks. Samples on which no model of the pool was observed are in
+        neither.
+    """
+
+    table: OutcomeTable
+    unit: float
+    in_train: np.ndarray
+    in_test: np.ndarray
+
+    @classmethod
+    def read(cls, outcomes: Path, splits: Path, salt: str) -> "Benchmark":
+        """Read the stored outcome table and the split of one salt."""
+        table = OutcomeTable.read(outcomes)
+        train = read_table(splits)[salt].to_numpy()
+        observed = np.isfinite(table.utility).any(axis=1)
+        unit = read_json(outcomes / "pool.json")["unit_usd"]
+        return cls(table, unit, train & observed, ~train & observed)
+
+    @cached_property
+    def train(self) -> OutcomeTable:
+        """Outcomes of the training split."""
+        return self.table.take(self.in_train)
+
+    @cached_property
+    def test(self) -> OutcomeTable:
+        """Outcomes of the test split."""
+        return self.table.take(self.in_test)

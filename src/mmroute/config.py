@@ -1,0 +1,326 @@
+"""The configuration: typed models, their defaults, and the JSON schema written from them.
+
+What sources, encoders, fusions and routers accept is read off their
+constructors, so a parameter is declared in one place. Run this module to write
+the schema to standard output.
+"""
+
+import difflib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+)
+
+from mmroute.catalogue import REQUIRED, catalogue, find
+from mmroute.errors import InputError
+
+FILE_SAFE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A class that the config names, with its parameters after defaults."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Return a file-safe name that tells different parameters apart."""
+        return "-".join([self.name, *(f"{value}" for value in self.parameters.values())])
+
+
+@dataclass(frozen=True)
+class SourceConfig(Named):
+    """The source, and the price table to reprice its tokens with."""
+
+    prices: str | None
+
+
+@dataclass(frozen=True)
+class RouterConfig(Named):
+    """A router, and the fusion that makes its features; None if it uses none."""
+
+    fusion: Named | None
+
+
+@cache
+def _parameters_model(package: str, name: str) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        key: (kind, ... if default is REQUIRED else default)
+        for key, (kind, default) in find(package, name).parameters.items()
+        if key != "random_state"
+    }
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _parameters(package: str, name: str, given: Any) -> dict[str, Any]:
+    find(package, name)
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"{name}: parameters are a mapping, not {given!r}")
+    model = _parameters_model(package, name)
+    try:
+        return model.model_validate(dict(given or {})).model_dump()
+    except ValidationError as error:
+        raise InputError(_describe(error, f"{name}.")) from None
+
+
+def _named(package: str) -> Any:
+    """Return the type of ``name`` or ``{name: {parameter: value}}``."""
+
+    def parse(value: Any) -> Named:
+        if isinstance(value, str):
+            value = {value: None}
+        if not isinstance(value, Mapping) or len(value) != 1:
+            raise InputError(
+                f"give a name, or one name with its parameters, not {value!r}; "
+                f"choose from: {', '.join(sorted(catalogue(package)))}"
+            )
+        ((name, given),) = value.items()
+        return Named(name, _parameters(package, name, given))
+
+    return Annotated[Any, PlainValidator(parse), WithJsonSchema(_named_schema(package))]
+
+
+def _named_schema(package: str) -> dict[str, Any]:
+    return {
+        "anyOf": [
+            {"enum": sorted(catalogue(package))},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": False,
+                "properties": {
+                    name: _parameters_schema(package, name) for name in catalogue(package)
+                },
+            },
+        ]
+    }
+
+
+def _parameters_schema(package: str, name: str, **more: Any) -> dict[str, Any]:
+    schema = _parameters_model(package, name).model_json_schema()
+    schema["properties"] = schema.get("properties", {}) | more
+    return {key: schema[key] for key in ("type", "properties", "required") if key in schema} | {
+        "additionalProperties": False
+    }
+
+
+_PRICES_SCHEMA = {
+    "type": ["string", "null"],
+    "description": "CSV of USD per million tokens, to compute costs from token counts.",
+}
+
+
+def _parse_source(value: Any) -> SourceConfig:
+    if not isinstance(value, Mapping) or "kind" not in value:
+        raise InputError(
+            f"give a mapping with the key kind, one of: {', '.join(sorted(catalogue('sources')))}"
+        )
+    given = dict(value)
+    kind, prices = given.pop("kind"), given.pop("prices", None)
+    if prices is not None and not isinstance(prices, str):
+        raise InputError(f"prices: give the path of a CSV file, not {prices!r}")
+    return SourceConfig(kind, _parameters("sources", kind, given), prices)
+
+
+def _parse_routers(value: Any) -> dict[str, RouterConfig]:
+    if not isinstance(value, Mapping) or not value:
+        raise InputError("give a mapping of router names to their parameters")
+    routers = {}
+    for name, given in value.items():
+        published = find("routers", name).attributes.get("fusion")
+        given = dict(given) if isinstance(given, Mapping) else given
+        fusion = given.pop("fusion", published) if isinstance(given, dict) else published
+        if published is None and fusion is not None:
+            raise InputError(f"{name}.fusion: this router uses no features; remove the key")
+        routers[name] = RouterConfig(
+            name,
+            _parameters("routers", name, given),
+            None if fusion is None else _within(f"{name}.fusion", _FUSION_ADAPTER, fusion),
+        )
+    return routers
+
+
+def _within(key: str, parse: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return parse(value)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
+
+
+_Fusion = _named("fusion")
+_FUSION_ADAPTER: Callable[[Any], Named] = _Fusion.__metadata__[0].func
+
+
+class Encoders(_Strict):
+    """One encoder per modality."""
+
+    text: _named("encoders") = Named("builtin", {})
+    """Encoder of the questions."""
+    image: _named("encoders") = Named("builtin", {})
+    """Encoder of the images."""
+
+
+class Split(_Strict):
+    """Which samples train the routers."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of each data set's samples in the training split, in expectation."""
+    salts: Annotated[list[int | str], Field(min_length=1)] = [0]
+    """One split, training and evaluation per salt; results are means over them."""
+
+    @field_validator("salts")
+    @classmethod
+    def _distinct(cls, salts: list[int | str]) -> list[int | str]:
+        names = [str(salt) for salt in salts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"salts must differ, not {salts}")
+        for name in names:
+            if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+                raise ValueError(f"salt {name!r} must be letters, digits, - and _")
+        return salts
+
+
+class Config(_Strict):
+    """A benchmark run."""
+
+    name: Annotated[str, Field(pattern=FILE_SAFE)]
+    """Everything of this run lies in results/<name>/."""
+    source: Annotated[
+        Any,
+        PlainValidator(_parse_source),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    _parameters_schema("sources", kind, kind={"const": kind}, prices=_PRICES_SCHEMA)
+                    for kind in catalogue("sources")
+                ]
+            }
+        ),
+    ]
+    """Where outcomes, questions and images come from."""
+    encoders: Encoders = Encoders()
+    """What turns questions and images into vectors."""
+    split: Split = Split()
+    """The frozen training split."""
+    pool: Annotated[list[str], Field(min_length=1)] | None = None
+    """Models to route among; null takes every model with enough coverage."""
+    min_coverage: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Without a pool, a model needs this share of the samples observed."""
+    routers: Annotated[
+        Any,
+        PlainValidator(_parse_routers),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": False,
+                "properties": {
+                    name: {
+                        "anyOf": [
+                            {"type": "null"},
+                            _parameters_schema(
+                                "routers",
+                                name,
+                                **(
+                                    {"fusion": _named_schema("fusion")}
+                                    if entry.attributes.get("fusion")
+                                    else {}
+                                ),
+                            ),
+                        ]
+                    }
+                    for name, entry in catalogue("routers").items()
+                },
+            }
+        ),
+    ] = Field(default_factory=lambda: _parse_routers(dict.fromkeys(catalogue("routers"))))
+    """Routers to train, with hyper-parameters that differ from the published defaults."""
+    policy: Literal["lambda", "budget"] = "lambda"
+    """Policy family whose operating curve is traced."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of every router that draws."""
+    experiments: list[Literal["main"]] = ["main"]
+    """What to run."""
+
+
+def load(content: Mapping[str, Any], origin: str) -> Config:
+    """Validate a configuration.
+
+    Parameters
+    ----------
+    content
+        The parsed YAML.
+    origin
+        The file it came from, for messages.
+
+    Raises
+    ------
+    InputError
+        For an unknown key, router, encoder or fusion, or a value of the wrong kind.
+    """
+    try:
+        return Config.model_validate(dict(content))
+    except ValidationError as error:
+        raise InputError(f"{origin}: config key {_describe(error)}") from None
+
+
+def _describe(error: ValidationError, prefix: str = "") -> str:
+    """Put the first problem of several into one line."""
+    first, *others = error.errors()
+    key = prefix + ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            known = _known_keys(error.title, first["loc"][:-1])
+            close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+            message = f"{key}: unknown key; " + (
+                f"did you mean {close[0]}?"
+                if close
+                else f"known keys: {', '.join(known) or 'none'}"
+            )
+        case "missing":
+            message = f"{key}: missing; give it a value"
+        case "value_error":
+            message = f"{key}: {first['ctx']['error']}"
+        case _:
+            message = f"{key}: {first['msg']}, not {first['input']!r}"
+    return message + (f" (and {len(others)} more)" if others else "")
+
+
+def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
+    for package in ("sources", "encoders", "fusion", "routers"):
+        if title in catalogue(package):
+            return sorted(_parameters_model(package, title).model_fields)
+    model: Any = Config
+    for part in path:
+        model = model.model_fields[part].annotation
+    return sorted(model.model_fields)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a configuration file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+if __name__ == "__main__":
+    json.dump(schema(), sys.stdout, indent=2)
+    sys.stdout.write("\n")

@@ -1,0 +1,223 @@
+"""Exact operating curves: every (cost, utility) that a policy family can reach.
+
+A router's predictions and a policy family (definitions, section 4) give one
+choice per sample and parameter value. As the parameter grows, a sample's choice
+changes only at its own breakpoints, so the curve is computed from all samples'
+breakpoints, sorted once: O(N K log N K) time, no grid.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mmroute.errors import InputError
+
+Policy = Literal["lambda", "budget"]
+
+_CHUNK = 1 << 18
+"""Cells of an (N, K) matrix worked on at once, so that temporaries stay in cache."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Operating points in the order of the policy's parameter.
+
+    Attributes
+    ----------
+    cost, utility
+        (P,) means over the samples of the true outcomes of the chosen models.
+    threshold
+        (P,) the smallest parameter value at which a point holds; it holds up to
+        the next one's. lambda starts at 0, a budget at -inf.
+    """
+
+    cost: np.ndarray
+    utility: np.ndarray
+    threshold: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of operating points."""
+        return len(self.cost)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The choices of N samples over the policy's whole range, as changes to a first choice.
+
+    Attributes
+    ----------
+    first
+        (N,) model chosen where the parameter is smallest.
+    threshold
+        (S,) ascending parameter values at which some sample's choice changes.
+    sample
+        (S,) the sample that changes.
+    before, after
+        (S,) its model below the threshold, and from the threshold on.
+    """
+
+    first: np.ndarray
+    threshold: np.ndarray
+    sample: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+
+def operating_curve(
+    u_hat: np.ndarray,
+    c_hat: np.ndarray,
+    utility: np.ndarray,
+    cost: np.ndarray,
+    policy: Policy = "lambda",
+) -> Curve:
+    """Return the exact operating curve of a router.
+
+    Parameters
+    ----------
+    u_hat, c_hat
+        (N, K) predicted utility and cost.
+    utility, cost
+        (N, K) true outcomes, NaN where missing. A sample's choice is among the
+        models observed for it.
+    policy
+        ``lambda``: argmin_j (1 - u_hat + lambda c_hat) (MMR-Bench S7); ``budget``:
+        argmax_j u_hat subject to c_hat <= b, the cheapest model if none is
+        feasible. Ties go to the smaller c_hat, then to the smaller model index.
+
+    Raises
+    ------
+    InputError
+        If there is no sample, the shapes differ, a prediction is not finite, or a
+        sample has no observed outcome.
+    """
+    shapes = {matrix.shape for matrix in (u_hat, c_hat, utility, cost)}
+    if len(shapes) > 1 or u_hat.ndim != 2 or u_hat.size == 0:
+        raise InputError(
+            "operating curve: predictions and outcomes must be (N, K) alike with N, K >= 1, "
+            f"not {sorted(shapes)}"
+        )
+    steps = policy_steps(u_hat, c_hat, np.isfinite(utility) & np.isfinite(cost), policy)
+    start = -np.inf if policy == "budget" else 0.0
+    threshold = np.concatenate([[start], steps.threshold])
+    last_of_ties = np.append(threshold[1:] != threshold[:-1], True)
+    return Curve(
+        *(_running_mean(steps, matrix)[last_of_ties] for matrix in (cost, utility)),
+        threshold[last_of_ties],
+    )
+
+
+def policy_steps(
+    u_hat: np.ndarray, c_hat: np.ndarray, observed: np.ndarray, policy: Policy
+) -> Steps:
+    """Return every change of choice as the policy's parameter grows.
+
+    Parameters
+    ----------
+    u_hat, c_hat
+        (N, K) predictions, finite.
+    observed
+        (N, K) which models may be chosen; each sample has one.
+    policy
+        As for ``operating_curve``.
+    """
+    for name, prediction in (("u_hat", u_hat), ("c_hat", c_hat)):
+        if not np.isfinite(prediction).all():
+            row, column = np.argwhere(~np.isfinite(prediction))[0]
+            raise InputError(
+                f"{name} of sample {row}, model {column} is {prediction[row, column]}; "
+                "a router must predict finite numbers"
+            )
+    if not observed.any(axis=1).all():
+        raise InputError(
+            f"sample {int((~observed.any(axis=1)).argmax())} has no observed outcome; leave it out"
+        )
+    n_samples, n_models = u_hat.shape
+    walk = _lambda_walk if policy == "lambda" else _budget_walk
+    first = np.empty(n_samples, np.int32)
+    parts: list[tuple[np.ndarray, ...]] = []
+    rows = max(1, _CHUNK // n_models)
+    for begin in range(0, n_samples, rows):
+        chunk = slice(begin, begin + rows)
+        steps = walk(
+            np.where(observed[chunk], u_hat[chunk], -np.inf),
+            np.where(observed[chunk], c_hat[chunk], np.inf),
+        )
+        first[chunk] = next(steps)
+        for threshold, sample, before, after in steps:
+            models = (before.astype(np.int32), after.astype(np.int32))
+            parts.append((threshold, (sample + begin).astype(np.int32), *models))
+    if not parts:
+        none = np.empty(0, np.int32)
+        return Steps(first, np.empty(0), none, none, none)
+    threshold, sample, before, after = map(np.concatenate, zip(*parts, strict=True))
+    order = np.argsort(threshold, kind="stable")
+    return Steps(first, threshold[order], sample[order], before[order], after[order])
+
+
+def _lambda_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
+    """Walk each sample's upper-left convex hull of (c_hat, u_hat), from its top to its left end.
+
+    Yields the first choices, then (lambda, sample, before, after) of one vertex
+    to the next for all samples that have one more. A hull of h vertices costs
+    h K per sample.
+    """
+    sample = np.arange(len(u_hat))
+    top = u_hat.max(axis=1, keepdims=True)
+    current = np.where(u_hat == top, c_hat, np.inf).argmin(axis=1)
+    yield current
+    reached = np.zeros(len(u_hat))
+    while len(sample):
+        saving = np.take_along_axis(c_hat, current[:, None], axis=1) - c_hat
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = (np.take_along_axis(u_hat, current[:, None], axis=1) - u_hat) / saving
+        slope[~((saving > 0) & (slope < np.inf))] = np.inf
+        steepest = slope.min(axis=1, keepdims=True)
+        following = np.where(slope == steepest, c_hat, np.inf).argmin(axis=1)
+        go_on = steepest[:, 0] < np.inf
+        sample, before, current = sample[go_on], current[go_on], following[go_on]
+        # Rounding may put a vertex a hair before the one it follows.
+        reached = np.maximum(steepest[go_on, 0], reached[go_on])
+        yield reached, sample, before, current
+        u_hat, c_hat = u_hat[go_on], c_hat[go_on]
+
+
+def _budget_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
+    """Walk each sample's running maxima of u_hat over ascending c_hat.
+
+    Yields the choices below every budget, then all (budget, sample, before,
+    after), a sample's own in ascending order.
+    """
+    first = c_hat.argmin(axis=1)
+    yield first
+    by_utility = np.argsort(-u_hat, axis=1, kind="stable")
+    by_cost = np.argsort(np.take_along_axis(c_hat, by_utility, axis=1), axis=1, kind="stable")
+    order = np.take_along_axis(by_utility, by_cost, axis=1)
+    u_sorted = np.take_along_axis(u_hat, order, axis=1)
+    record = np.ones(u_sorted.shape, dtype=bool)
+    record[:, 1:] = u_sorted[:, 1:] > np.maximum.accumulate(u_sorted, axis=1)[:, :-1]
+    sample, rank = np.nonzero(record)
+    after = order[sample, rank]
+    before = np.where(rank == 0, first[sample], np.roll(after, 1))
+    yield c_hat[sample, after], sample, before, after
+
+
+def _running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
+    """Return the (S + 1,) mean of the chosen models' outcomes after each step."""
+    start = outcome[np.arange(len(outcome)), steps.first].sum()
+    change = outcome[steps.sample, steps.after] - outcome[steps.sample, steps.before]
+    return np.cumsum(np.concatenate([[start], change])) / len(outcome)
+
+
+def frontier(curve: Curve) -> Curve:
+    """Return the Pareto-optimal points by ascending cost.
+
+    A point stays only if its utility exceeds that of every cheaper one; of points
+    at one cost the best stays.
+    """
+    order = np.lexsort((-curve.utility, curve.cost))
+    utility = curve.utility[order]
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(utility)[:-1]])
+    kept = order[utility > best_before]
+    return Curve(curve.cost[kept], curve.utility[kept], curve.threshold[kept])

@@ -1,0 +1,102 @@
+"""The data report: what the benchmark holds, what is missing, and what was left out."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable, cost_unit
+
+
+def dataset_report(
+    table: OutcomeTable, splits: pd.DataFrame, present: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Count what each data set holds; one row per data set and a last one for ``full``.
+
+    Parameters
+    ----------
+    table
+        The outcome table, N samples.
+    splits
+        ``sample_id`` and one training mask per salt; the first salt is counted.
+    present
+        (N,) masks of ``text`` and ``image``: what could be embedded.
+
+    Returns
+    -------
+    ``dataset``, ``scenario``, ``samples``, ``train``, ``test``; ``no_text`` and
+    ``no_image``: samples that come without; ``undecodable_images``: images that
+    are there but cannot be decoded; ``duplicates``: samples whose question and
+    image stood before in the data set; ``unobserved``: samples that no model was
+    observed on, which are left out; ``coverage``: observed share of all pairs.
+    """
+    samples = table.samples
+    train = splits.iloc[:, 1].to_numpy()
+    observed = np.isfinite(table.utility)
+    counts = pd.DataFrame(
+        {
+            "dataset": samples["dataset"],
+            "scenario": samples["scenario"],
+            "samples": 1,
+            "train": train,
+            "test": ~train,
+            "no_text": ~present["text"],
+            "no_image": samples["image"].isna(),
+            "undecodable_images": samples["image"].notna() & ~present["image"],
+            "duplicates": samples.duplicated(["dataset", "question", "image_digest"]),
+            "unobserved": ~observed.any(axis=1),
+            "coverage": observed.mean(axis=1),
+        }
+    )
+    how = dict.fromkeys(counts.columns[2:], "sum") | {"coverage": "mean"}
+    by_dataset = counts.groupby(["dataset", "scenario"], sort=False).agg(how).reset_index()
+    full = counts.assign(dataset="full", scenario="").groupby(["dataset", "scenario"]).agg(how)
+    return pd.concat([by_dataset, full.reset_index()], ignore_index=True)
+
+
+def model_report(table: OutcomeTable) -> pd.DataFrame:
+    """Describe each model of the pool over all samples, train and test.
+
+    Returns
+    -------
+    ``model``, ``coverage``, ``accuracy``, ``cost_usd`` (mean per call), ``cost``
+    (normalised), the prices, and ``cost_from``: ``tokens`` where prices and token
+    counts gave all costs, ``source`` where the source did, ``mixed`` otherwise.
+    """
+    unit = cost_unit(table.cost)
+    usd = np.nanmean(table.cost, axis=0)
+    counted = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
+    counted &= np.isfinite(table.models[list(PRICE_COLUMNS)].to_numpy(float)).all(axis=1)
+    observed = np.isfinite(table.utility)
+    priced = np.where(observed, counted, False).sum(axis=0) / observed.sum(axis=0)
+    return pd.DataFrame(
+        {
+            "model": table.model_names,
+            "coverage": table.coverage,
+            "accuracy": np.nanmean(table.utility, axis=0),
+            "cost_usd": usd,
+            "cost": usd / unit,
+            **{column: table.models[column] for column in PRICE_COLUMNS},
+            "cost_from": np.select([priced == 1, priced == 0], ["tokens", "source"], "mixed"),
+        }
+    )
+
+
+def notices(table: OutcomeTable, datasets: pd.DataFrame, left_out: Sequence[str]) -> list[str]:
+    """Put into words what a reader of the results has to know."""
+    full = datasets.iloc[-1]
+    lines = list(left_out)
+    if full["unobserved"]:
+        lines.append(f"{full['unobserved']} samples were left out: no model was observed on them")
+    if full["undecodable_images"]:
+        lines.append(
+            f"{full['undecodable_images']} images could not be decoded; "
+            "these samples are routed by their text"
+        )
+    if full["duplicates"]:
+        lines.append(f"{full['duplicates']} samples repeat the question and image of another")
+    if full["coverage"] < 1:
+        lines.append(f"coverage is {full['coverage']:.2%} of all (sample, model) pairs")
+    if not np.isfinite(table.prompt_tokens).any():
+        lines.append("prompt tokens are unknown: costs are used as the source gives them")
+    return lines

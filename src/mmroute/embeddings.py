@@ -1,0 +1,117 @@
+"""Embeddings of one data set by one encoder: normalised rows, and the raw norms beside them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from mmroute.encoders import Encoder, Modality
+from mmroute.storage import read_table, vector_array, vector_matrix, write_table
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One modality of N samples.
+
+    Attributes
+    ----------
+    vectors
+        (N, d) float32, L2-normalised; zero where the modality is missing.
+    norms
+        (N,) float32, the norms before normalisation; zero where missing.
+    present
+        (N,) bool, the modality's availability m_i (MMR-Bench 3.1).
+    """
+
+    vectors: np.ndarray
+    norms: np.ndarray
+    present: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Embeddings":
+        """Return the embeddings of some samples."""
+        return Embeddings(self.vectors[rows], self.norms[rows], self.present[rows])
+
+    def write(self, path: Path, sample_ids: pd.Series) -> None:
+        """Write one Parquet file: ``sample_id``, ``present``, ``norm``, ``vector``."""
+        columns = [
+            pa.array(sample_ids, pa.string()),
+            self.present,
+            self.norms,
+            vector_array(self.vectors),
+        ]
+        write_table(path, pa.table(columns, names=["sample_id", "present", "norm", "vector"]))
+
+    @classmethod
+    def read(cls, path: Path) -> "Embeddings":
+        """Read a file that ``write`` has written; raise InputError if it is damaged."""
+        table = read_table(path)
+        return cls(
+            vector_matrix(table["vector"]),
+            table["norm"].to_numpy(),
+            table["present"].to_numpy(),
+        )
+
+
+def embed(
+    encoder: Encoder, modality: Modality, samples: pd.DataFrame, root: Path, threads: int
+) -> Embeddings:
+    """Embed one modality of the samples.
+
+    An empty question, no image, or an image that cannot be decoded is a missing
+    modality.
+
+    Parameters
+    ----------
+    encoder
+        What encodes.
+    modality
+        ``text`` or ``image``.
+    samples
+        N rows with ``question`` and ``image``.
+    root
+        Folder that ``image`` is relative to.
+    threads
+        Threads or processes to use; the result does not depend on it.
+    """
+    if modality == "text":
+        given = (samples["question"].str.strip() != "").to_numpy()
+        raw = encoder.encode_texts(samples["question"][given].tolist())
+    else:
+        given = samples["image"].notna().to_numpy()
+        raw = encoder.encode_images([root / image for image in samples["image"][given]], threads)
+    decoded = np.isfinite(raw).all(axis=1)
+    norms = np.zeros(len(samples), np.float32)
+    vectors = np.zeros((len(samples), raw.shape[1]), np.float32)
+    present = np.zeros(len(samples), bool)
+    rows = np.flatnonzero(given)[decoded]
+    present[rows] = True
+    norms[rows] = np.linalg.norm(raw[decoded], axis=1)
+    vectors[rows] = raw[decoded] / np.maximum(norms[rows, None], np.finfo(np.float32).tiny)
+    return Embeddings(vectors, norms, present)
+
+
+def stack(parts: list[Embeddings]) -> Embeddings:
+    """Stack the embeddings of several data sets, in the given order.
+
+    A data set whose encoder saw nothing to encode has zero rows of any width.
+    """
+    width = max(part.vectors.shape[1] for part in parts)
+    vectors = [
+        part.vectors
+        if part.vectors.shape[1] == width
+        else np.zeros((len(part.vectors), width), np.float32)
+        for part in parts
+    ]
+    return Embeddings(
+        np.concatenate(vectors),
+        np.concatenate([part.norms for part in parts]),
+        np.concatenate([part.present for part in parts]),
+    )
+
+
+def read_all(paths: Iterable[str]) -> Embeddings:
+    """Read and stack the embeddings of several data sets."""
+    return stack([Embeddings.read(Path(path)) for path in paths])

@@ -1,0 +1,92 @@
+"""Image files that nobody vouches for, decoded to upright RGB or not at all."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# Decoders of what data sets hold. Others stay shut: some of them start another program.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# An A3 page scanned at 600 dpi has 70 million pixels.
+PIXEL_LIMIT = 100_000_000
+# Encoders scale the shorter side up to hundreds of pixels, and the longer one with it.
+ASPECT_LIMIT = 1000
+
+
+class Picture(NamedTuple):
+    """A decoded image and the size it has in its file, upright, in pixels."""
+
+    image: Image.Image
+    width: int
+    height: int
+
+
+def decode(path: Path, longest_side: int | None = None) -> Picture | None:
+    """Decode the first frame of an image file as upright RGB on white.
+
+    Parameters
+    ----------
+    path
+        A file that may be missing, broken or hostile.
+    longest_side
+        Shrink the image to fit this many pixels, keeping its aspect ratio; a
+        JPEG is then decoded at a fraction of its size. By default it stays as
+        large as it is.
+
+    Returns
+    -------
+    Picture | None
+        None if there is no such file, if it is not whole or not one of
+        ``FORMATS``, or if it exceeds ``PIXEL_LIMIT`` or ``ASPECT_LIMIT``.
+    """
+    try:
+        if not path.is_file():
+            return None
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > PIXEL_LIMIT:
+                return None
+            if max(width, height) > ASPECT_LIMIT * min(width, height):
+                return None
+            if longest_side is not None:
+                ratio = longest_side / max(width, height)
+                image.draft(None, (max(1, int(width * ratio)), max(1, int(height * ratio))))
+            stored = image.size
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.size != stored:
+                width, height = height, width
+            upright = _on_white(image)
+        if longest_side is not None:
+            upright.thumbnail((longest_side, longest_side), Image.Resampling.BOX)
+        return Picture(upright, width, height)
+    # A broken file reaches code in the decoders that raises anything, from SyntaxError to
+    # struct.error; whatever it is, there is no image.
+    except Exception:
+        return None
+
+
+@contextmanager
+def quiet_decoding() -> Iterator[None]:
+    """Keep Pillow's remarks on broken files off the log.
+
+    Enter it once, around all threads that decode: the filters of warnings
+    belong to the process.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow clips 16-bit grey at 255 instead of scaling it.
+        grey = np.clip(np.asarray(image, np.float32) / 257, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")

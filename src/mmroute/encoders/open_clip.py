@@ -1,0 +1,252 @@
+"""Any OpenCLIP model, from a tag's weights or a local checkpoint."""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from mmroute.encoders import Encoder
+from mmroute.encoders.images import decode, quiet_decoding
+from mmroute.errors import InputError
+from mmroute.storage import digest_listing, read_json
+
+if TYPE_CHECKING:
+    import torch
+
+# Importing torch and open_clip takes seconds: the methods that compute do it, so that a workflow
+# can ask for ``key`` and ``fingerprint`` at no cost.
+
+
+class _Network(NamedTuple):
+    model: Any
+    preprocess: Callable[..., "torch.Tensor"]
+    tokenizer: Callable[[list[str]], "torch.Tensor"]
+    width: int
+    device: str
+
+
+class OpenClip(Encoder):
+    """The text and image towers of an OpenCLIP model.
+
+    Batches are independent of each other: each thread decodes a batch and runs
+    it on one core, so that every core is used and the result does not depend on
+    their number. With CUDA the threads share the device, in half precision.
+
+    Parameters
+    ----------
+    model
+        An architecture that open_clip lists, or the path of an OpenCLIP model
+        config ending in ``.json``.
+    pretrained
+        A tag that open_clip lists for the model, or the path of a checkpoint.
+    batch_size
+        Texts or images in one forward pass.
+    """
+
+    name = "open_clip"
+
+    def __init__(self, model: str, pretrained: str, batch_size: int = 64) -> None:
+        if batch_size < 1:
+            raise InputError(f"open_clip: batch_size is {batch_size}; give 1 or more")
+        self.model = model
+        self.pretrained = pretrained
+        self.batch_size = batch_size
+
+    @property
+    def key(self) -> str:
+        """Return the model's and the weights' names, such as "open_clip-ViT-B-32-openai"."""
+        weights = self._checkpoint.stem if self._checkpoint else self.pretrained
+        return re.sub(r"[^\w.-]+", "-", f"{self.name}-{self._architecture}-{weights}")
+
+    def fingerprint(self) -> str:
+        """Return a digest of the local checkpoint and model config; "" if there are none.
+
+        Raises InputError if one of them is no file.
+        """
+        files = [path for path in (self._checkpoint, self._config) if path]
+        for path in files:
+            if not path.is_file():
+                raise InputError(
+                    f"encoder open_clip: {path} is no file; correct `model` or `pretrained`"
+                )
+        return digest_listing(files) if files else ""
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Encode N texts as float32 (N, d), cut off where the model's context ends.
+
+        Raises InputError if the model cannot be loaded.
+        """
+        import torch
+
+        network = self._network
+
+        def embed(batch: Sequence[str]) -> np.ndarray:
+            return _forward(network, "encode_text", network.tokenizer(list(batch)))
+
+        # Snakemake tells a job the number of its cores through the variables that torch reads.
+        return self._embed(embed, texts, torch.get_num_threads())
+
+    def encode_images(self, paths: Sequence[Path], threads: int) -> np.ndarray:
+        """Encode N image files as float32 (N, d); NaN where one cannot be decoded.
+
+        Raises InputError if the model cannot be loaded.
+        """
+        import torch
+
+        network = self._network
+
+        def embed(batch: Sequence[Path]) -> np.ndarray:
+            pictures = [decode(path) for path in batch]
+            readable = [index for index, picture in enumerate(pictures) if picture]
+            rows = np.full((len(batch), network.width), np.nan, np.float32)
+            if readable:
+                pixels = [network.preprocess(pictures[index].image) for index in readable]
+                rows[readable] = _forward(network, "encode_image", torch.stack(pixels))
+            return rows
+
+        with quiet_decoding():
+            return self._embed(embed, paths, threads)
+
+    def _embed(
+        self, embed: Callable[[Sequence], np.ndarray], items: Sequence, threads: int
+    ) -> np.ndarray:
+        import torch
+
+        network = self._network
+        starts = range(0, len(items), self.batch_size)
+        batches = [items[start : start + self.batch_size] for start in starts]
+        # With a GPU one thread waits for it while the others decode.
+        workers = threads + (network.device == "cuda")
+        rows = np.empty((len(items), network.width), np.float32)
+        torch_threads = torch.get_num_threads()
+        try:
+            with (
+                # Where torch splits a product among cores, its rounding can depend on their number.
+                ThreadPoolExecutor(workers, "", torch.set_num_threads, (1,)) as pool,
+                tqdm(
+                    desc=self.key, total=len(items), mininterval=5, disable=len(items) < 500
+                ) as bar,
+            ):
+                for start, embedded in zip(starts, pool.map(embed, batches), strict=True):
+                    rows[start : start + len(embedded)] = embedded
+                    bar.update(len(embedded))
+        finally:
+            torch.set_num_threads(torch_threads)
+        return rows
+
+    @property
+    def _checkpoint(self) -> Path | None:
+        # No tag of open_clip has a dot or a slash.
+        path = Path(self.pretrained)
+        return path if path.suffix or len(path.parts) > 1 else None
+
+    @property
+    def _config(self) -> Path | None:
+        return Path(self.model) if self.model.endswith(".json") else None
+
+    @property
+    def _architecture(self) -> str:
+        return self._config.stem if self._config else self.model
+
+    @cached_property
+    def _network(self) -> _Network:
+        import open_clip
+        import torch
+
+        self.fingerprint()
+        architecture = self._known_architecture()
+        tokenizer = self._tokenizer(architecture)
+        weights = {} if self._checkpoint else self._fetched_weights(architecture)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            model, _, preprocess = open_clip.create_model_and_transforms(
+                architecture,
+                self.pretrained,
+                device=device,
+                # Some tags were trained with another activation than their model's config has.
+                force_quick_gelu=weights.get("quick_gelu", False),
+                weights_only=True,
+            )
+        # A checkpoint is anybody's file; what torch and open_clip raise on one that does not fit
+        # ranges from KeyError to UnpicklingError.
+        except Exception as error:
+            raise InputError(
+                f"encoder open_clip: model {self.model} cannot be built with pretrained "
+                f"{self.pretrained} ({_one_line(error)}); give weights saved from this model"
+            ) from error
+        width = open_clip.get_model_config(architecture)["embed_dim"]
+        return _Network(model.eval(), preprocess, tokenizer, width, device)
+
+    def _known_architecture(self) -> str:
+        import open_clip
+
+        if self._config:
+            config = read_json(self._config)
+            for key in ("embed_dim", "text_cfg", "vision_cfg"):
+                if not isinstance(config, dict) or key not in config:
+                    raise InputError(
+                        f"{self._config}: no key {key!r}; give an OpenCLIP model config"
+                    )
+            open_clip.add_model_config(self._config)
+        elif self.model not in open_clip.list_models():
+            close = difflib.get_close_matches(self.model, open_clip.list_models(), 5, 0)
+            raise InputError(
+                f"encoder open_clip: unknown model {self.model!r}; give one that open_clip lists, "
+                f"such as {', '.join(close)}, or the path of a model config ending in .json"
+            )
+        return self._architecture
+
+    def _tokenizer(self, architecture: str) -> Callable[[list[str]], "torch.Tensor"]:
+        import open_clip
+
+        try:
+            return open_clip.get_tokenizer(architecture)
+        # It may need a package that is not there, or files from the hub, or be misconfigured.
+        except Exception as error:
+            raise InputError(
+                f"encoder open_clip: the tokenizer of model {self.model} cannot be had "
+                f"({_one_line(error)}); put that right or choose another model"
+            ) from error
+
+    def _fetched_weights(self, architecture: str) -> dict[str, Any]:
+        """Fetch the tag's weights into open_clip's cache; return what open_clip knows of them."""
+        import open_clip
+        from open_clip import pretrained
+
+        weights = pretrained.get_pretrained_cfg(architecture, self.pretrained)
+        if not weights:
+            tags = open_clip.list_pretrained_tags_by_model(architecture)
+            raise InputError(
+                f"encoder open_clip: unknown tag {self.pretrained!r} in `pretrained` for model "
+                f"{architecture}; give one of: {', '.join(tags) or '(none)'}, or the path of a "
+                "checkpoint"
+            )
+        try:
+            pretrained.download_pretrained(weights)
+        except (OSError, RuntimeError, ValueError) as error:
+            origin = weights.get("hf_hub") or weights.get("url")
+            raise InputError(
+                f"encoder open_clip: could not fetch the weights {self.pretrained!r} of "
+                f"{architecture} from {origin} ({_one_line(error)}); "
+                "try again, or set `pretrained` to the path of a local checkpoint"
+            ) from error
+        return weights
+
+
+def _forward(network: _Network, tower: str, batch: "torch.Tensor") -> np.ndarray:
+    import torch
+
+    half = torch.autocast("cuda", torch.float16, enabled=network.device == "cuda")
+    with torch.inference_mode(), half:
+        features = getattr(network.model, tower)(batch.to(network.device))
+    return features.float().cpu().numpy()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

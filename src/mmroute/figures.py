@@ -1,0 +1,175 @@
+"""Figures: frontiers against the single models, and the pool's own cost and accuracy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from adjustText import adjust_text
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mmroute.curve import Curve, frontier
+from mmroute.storage import atomic, read_table
+
+COST_LABEL = "mean cost per query (1 = average call of the most expensive model)"
+ACCURACY_LABEL = "accuracy (mean utility)"
+SINGLE_MODEL_COLOUR = "0.35"
+
+mpl.use("Agg")
+sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
+mpl.rcParams |= {
+    "svg.hashsalt": "mmroute",
+    # Names come from data; a dollar sign in one must not start a formula.
+    "text.parse_math": False,
+    "savefig.bbox": "tight",
+}
+
+
+def draw(name: str, frontiers: pd.DataFrame, models: pd.DataFrame, title: str) -> Figure:
+    """Draw the figure called ``name``: ``frontier``, ``frontier_by_dataset`` or ``pool``."""
+    match name:
+        case "frontier":
+            return frontier_figure(frontiers, models, f"{title}: accuracy and cost of routing")
+        case "frontier_by_dataset":
+            return grid_figure(frontiers, models, f"{title}: accuracy and cost by data set")
+        case "pool":
+            return pool_figure(models, f"{title}: the single models")
+        case _:
+            raise ValueError(name)
+
+
+def read_frontiers(routers: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
+    """Read the frontiers of several routers into one frame with a column ``router``."""
+    frames = [
+        read_table(Path(path)).to_pandas().assign(router=router)
+        for router, path in zip(routers, paths, strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def frontier_figure(
+    frontiers: pd.DataFrame, models: pd.DataFrame, title: str, dataset: str = "full"
+) -> Figure:
+    """Draw each router's frontier, and the single models as labelled points.
+
+    Parameters
+    ----------
+    frontiers
+        ``router``, ``dataset``, ``trial``, ``cost`` (normalised), ``utility``.
+    models
+        ``dataset``, ``model``, ``cost`` (normalised), ``utility``.
+    title
+        What the figure shows.
+    dataset
+        The data set, or ``full``.
+    """
+    figure, axes = plt.subplots(figsize=(9, 5.2))
+    _draw(axes, frontiers[frontiers["dataset"] == dataset], _style(frontiers))
+    _label_models(axes, models[models["dataset"] == dataset])
+    axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="router")
+    return figure
+
+
+def grid_figure(frontiers: pd.DataFrame, models: pd.DataFrame, title: str) -> Figure:
+    """Draw the frontiers of every data set, one panel each; single models are grey crosses."""
+    datasets = [name for name in models["dataset"].unique() if name != "full"]
+    columns = min(3, len(datasets))
+    rows = -(-len(datasets) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False, layout="constrained"
+    )
+    style = _style(frontiers)
+    for axes, dataset in zip(grid.flat, datasets, strict=False):
+        _draw(axes, frontiers[frontiers["dataset"] == dataset], style)
+        own = models[models["dataset"] == dataset]
+        axes.plot(own["cost"], own["utility"], "x", color=SINGLE_MODEL_COLOUR, label="single model")
+        _log_cost(axes, own["cost"])
+        axes.set_title(dataset)
+    for axes in grid.flat[len(datasets) :]:
+        axes.set_axis_off()
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    figure.supxlabel(COST_LABEL, fontsize="medium")
+    figure.supylabel(ACCURACY_LABEL, fontsize="medium")
+    figure.suptitle(title)
+    return figure
+
+
+def pool_figure(models: pd.DataFrame, title: str) -> Figure:
+    """Draw cost and accuracy of the single models, and the frontier that they form."""
+    own = models[models["dataset"] == "full"]
+    figure, axes = plt.subplots(figsize=(8, 5))
+    best = frontier(Curve(own["cost"].to_numpy(), own["utility"].to_numpy(), np.zeros(len(own))))
+    axes.plot(
+        best.cost, best.utility, "--", color="0.6", label="frontier of the single models", zorder=1
+    )
+    _label_models(axes, own)
+    axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
+    axes.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write the figure once per path, in the format of its suffix, the same bytes each time."""
+    for path in paths:
+        with atomic(path) as partial:
+            suffix = path.suffix[1:]
+            metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+            figure.savefig(partial, format=suffix, dpi=160, metadata=metadata)
+    plt.close(figure)
+
+
+def _style(frontiers: pd.DataFrame) -> dict[str, tuple[object, str]]:
+    routers = frontiers["router"].unique()
+    palette = sns.color_palette("colorblind", len(routers))
+    dashes = ["-", "--", "-.", ":"]
+    return {
+        router: ("black" if router == "oracle" else colour, dashes[index % len(dashes)])
+        for index, (router, colour) in enumerate(zip(routers, palette, strict=True))
+    }
+
+
+def _draw(axes: Axes, frontiers: pd.DataFrame, style: dict[str, tuple[object, str]]) -> None:
+    """Draw a line per router; a router with one operating point is a diamond."""
+    for router, points in frontiers.groupby("router", sort=False):
+        colour, dash = style[router]
+        by_trial = points.groupby("trial")
+        if (by_trial.size() == 1).all():
+            mean = points[["cost", "utility"]].mean()
+            axes.plot(mean["cost"], mean["utility"], "D", color=colour, label=router, zorder=4)
+        else:
+            first = points[points["trial"] == 0]
+            axes.plot(first["cost"], first["utility"], dash, color=colour, label=router, zorder=3)
+
+
+def _label_models(axes: Axes, models: pd.DataFrame) -> None:
+    models = models[models["cost"].notna()]
+    axes.scatter(models["cost"], models["utility"], s=28, color=SINGLE_MODEL_COLOUR, zorder=5)
+    _log_cost(axes, models["cost"])
+    texts = [
+        axes.text(cost, utility, name, fontsize=8, color="0.15", zorder=6)
+        for name, cost, utility in models[["model", "cost", "utility"]].itertuples(index=False)
+    ]
+    adjust_text(
+        texts,
+        ax=axes,
+        arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6},
+        expand=(1.15, 1.4),
+        ensure_inside_axes=True,
+        iter_lim=400,
+        time_lim=60,
+    )
+
+
+def _log_cost(axes: Axes, cost: pd.Series) -> None:
+    """Use a log axis; a free model stands on a short linear stretch at its left end."""
+    positive = cost[cost > 0]
+    if len(positive) == len(cost):
+        axes.set_xscale("log")
+    elif len(positive):
+        axes.set_xscale("symlog", linthresh=positive.min())

@@ -1,0 +1,252 @@
+"""Feature fusion: one vector per sample out of its text and image embeddings.
+
+Definitions, section 3. Two departures from the published method, both there:
+
+1. Prototypes and norm statistics are fitted on the training split and applied to
+   every sample. The paper takes them from whatever set is being encoded, so that
+   a test sample's feature depends on the other test samples;
+   ``statistics="batch"`` reproduces that.
+2. The norm cue uses the norms before normalisation. After it every norm is 1 up
+   to rounding, and the published cue is standardised floating-point noise. Where
+   the raw norms' standard deviation is below 1e-6 of their mean (as it is for an
+   encoder that normalises its own output) the cue is the constant 0.5.
+
+If text and image differ in width, ``mean``, ``weighted`` and ``adaptive`` map the
+wider modality to the narrower width by an orthonormal projection fitted on the
+training split, and normalise again. The published code cuts columns off.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+from annotated_types import Ge, Le
+from scipy.special import expit, softmax
+
+from mmroute.embeddings import Embeddings
+
+CONFIDENCE_TEMPERATURE = 5.0
+"""eta of MMR-Bench S5."""
+INTERACTION_WEIGHT = 0.5
+"""alpha and beta of MMR-Bench S6."""
+FLAT_NORMS = 1e-6
+"""Standard deviation over mean below which norms carry no signal."""
+
+
+@dataclass(frozen=True)
+class ModalityStatistics:
+    """What ``adaptive`` knows of one modality.
+
+    Attributes
+    ----------
+    prototype
+        (d,) mean of the normalised embeddings.
+    norm_mean, norm_std
+        Moments of the raw norms.
+    """
+
+    prototype: np.ndarray
+    norm_mean: float
+    norm_std: float
+
+    @classmethod
+    def of(cls, embeddings: Embeddings) -> "ModalityStatistics":
+        """Compute the statistics over the samples that have the modality."""
+        present = embeddings.present
+        if not present.any():
+            return cls(np.zeros(embeddings.vectors.shape[1]), 0.0, 0.0)
+        norms = embeddings.norms[present].astype(np.float64)
+        prototype = embeddings.vectors[present].mean(axis=0, dtype=np.float64)
+        return cls(prototype, float(norms.mean()), float(norms.std()))
+
+    def confidence(self, embeddings: Embeddings) -> np.ndarray:
+        """Return the (N,) confidence in [0, 1] (MMR-Bench S2 to S4)."""
+        length = np.linalg.norm(self.prototype)
+        cosine = embeddings.vectors @ (self.prototype / length if length else self.prototype)
+        if self.norm_std <= FLAT_NORMS * self.norm_mean:
+            norm_cue: np.ndarray | float = 0.5
+        else:
+            norm_cue = expit((embeddings.norms - self.norm_mean) / self.norm_std)
+        return np.clip(0.5 * (cosine + 1) / 2 + 0.5 * norm_cue, 0, 1)
+
+
+class Fusion(ABC):
+    """Fuses text and image embeddings; fitted on the training split.
+
+    A subclass sets ``name``, as the config gives it; its constructor arguments
+    are the fusion's parameters.
+    """
+
+    name: ClassVar[str]
+
+    def fit(self, text: Embeddings, image: Embeddings) -> Self:
+        """Learn from the training split what the fusion needs to know of it."""
+        return self
+
+    @abstractmethod
+    def transform(self, text: Embeddings, image: Embeddings) -> np.ndarray:
+        """Return the (N, d) float32 features of N samples."""
+
+
+class Text(Fusion):
+    """The text alone; the image is masked."""
+
+    name: ClassVar[str] = "text"
+
+    def transform(self, text: Embeddings, image: Embeddings) -> np.ndarray:
+        """Return the text embeddings."""
+        return text.vectors
+
+
+class Image(Fusion):
+    """The image alone; the text is masked."""
+
+    name: ClassVar[str] = "image"
+
+    def transform(self, text: Embeddings, image: Embeddings) -> np.ndarray:
+        """Return the image embeddings."""
+        return image.vectors
+
+
+class Concat(Fusion):
+    """[t ; v] of the normalised embeddings (VL-RouterBench's Normalize-Concat)."""
+
+    name: ClassVar[str] = "concat"
+
+    def transform(self, text: Embeddings, image: Embeddings) -> np.ndarray:
+        """Return the embeddings side by side."""
+        return np.concatenate([text.vectors, image.vectors], axis=1)
+
+
+class _Aligned(Fusion):
+    """A fusion that needs both modalities in one width."""
+
+    def fit(self, text: Embeddings, image: Embeddings) -> Self:
+        """Fit the projection of the wider modality."""
+        widths = text.vectors.shape[1], image.vectors.shape[1]
+        self.text_projection_ = _projection(text, widths[1]) if widths[0] > widths[1] else None
+        self.image_projection_ = _projection(image, widths[0]) if widths[1] > widths[0] else None
+        return self
+
+    def align(self, text: Embeddings, image: Embeddings) -> tuple[Embeddings, Embeddings]:
+        """Return both modalities in the narrower width."""
+        return _project(text, self.text_projection_), _project(image, self.image_projection_)
+
+
+class Weighted(_Aligned):
+    """w t + (1 - w) v; a missing modality is the zero vector."""
+
+    name: ClassVar[str] = "weighted"
+
+    def __init__(self, weight: Annotated[float, Ge(0), Le(1)] = 0.5) -> None:
+        self.weight = weight
+
+    def transform(self, text: Embeddings, image: Embeddings) -> np.ndarray:
+        """Return the weighted sum."""
+        text, image = self.align(text, image)
+        fused = self.weight * text.vectors + (1 - self.weight) * image.vectors
+        return fused.astype(np.float32)
+
+
+class Mean(Weighted):
+    """(t + v) / 2; a missing modality is the zero vector (MMR-Bench S10)."""
+
+    name: ClassVar[str] = "mean"
+
+    def __init__(self) -> None:
+        super().__init__(weight=0.5)
+
+
+class Adaptive(_Aligned):
+    """Weights by confidence plus interaction terms, L2-normalised (MMR-Bench S2 to S6).
+
+    A missing modality gets weight 0 and no interaction.
+
+    Parameters
+    ----------
+    statistics
+        Whether prototypes and norm moments come from the training split or, as
+        published, from each set that is encoded.
+    """
+
+    name: ClassVar[str] = "adaptive"
+
+    def __init__(self, statistics: Literal["train", "batch"] = "train") -> None:
+        self.statistics = statistics
+
+    def fit(self, text: Embeddings, image: Embeddings) -> Self:
+        """Fit the projection and the statistics."""
+        super().fit(text, image)
+        text, image = self.align(text, image)
+        self.statistics_ = ModalityStatistics.of(text), ModalityStatistics.of(image)
+        return self
+
+    def transform(self, text: Embeddings, image: Embeddings) -> np.ndarray:
+        """Return the fused, normalised features."""
+        text, image = self.align(text, image)
+        statistics = self.statistics_
+        if self.statistics == "batch":
+            statistics = ModalityStatistics.of(text), ModalityStatistics.of(image)
+        present = np.stack([text.present, image.present], axis=1)
+        confidence = np.stack(
+            [statistics[0].confidence(text), statistics[1].confidence(image)], axis=1
+        )
+        logits = np.where(present, CONFIDENCE_TEMPERATURE * confidence, -np.inf)
+        logits[~present.any(axis=1)] = 0
+        weights = softmax(logits, axis=1)
+        t, v = text.vectors, image.vectors
+        both = present.all(axis=1, keepdims=True)
+        interaction = INTERACTION_WEIGHT * (t * v + np.abs(t - v))
+        fused = weights[:, :1] * t + weights[:, 1:] * v + both * interaction
+        return _normalised(fused).astype(np.float32)
+
+
+def _projection(embeddings: Embeddings, width: int) -> np.ndarray:
+    """Return a (d, width) orthonormal basis of the training rows' principal directions.
+
+    With fewer rows than directions the basis is completed by others orthogonal
+    to all rows, which add nothing to a training sample.
+    """
+    rows = embeddings.vectors[embeddings.present].astype(np.float64)
+    if len(rows) == 0:
+        return np.eye(embeddings.vectors.shape[1], width)
+    covariance = np.cov(rows, rowvar=False, bias=True)
+    _, directions = np.linalg.eigh(covariance)
+    return directions[:, ::-1][:, :width]
+
+
+def _project(embeddings: Embeddings, projection: np.ndarray | None) -> Embeddings:
+    if projection is None:
+        return embeddings
+    vectors = _normalised(embeddings.vectors @ projection)
+    return Embeddings(vectors, embeddings.norms, embeddings.present)
+
+
+def _normalised(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)
+
+
+def features(fusion: Fusion, text: Embeddings, image: Embeddings, train: np.ndarray) -> np.ndarray:
+    """Fit a fusion on the training split and return the (N, d) features of all samples.
+
+    Each split is transformed on its own, which only ``statistics="batch"`` can tell.
+
+    Parameters
+    ----------
+    fusion
+        The fusion, not fitted yet.
+    text, image
+        Embeddings of all N samples.
+    train
+        (N,) training mask.
+    """
+    fusion.fit(text.take(train), image.take(train))
+    parts = {
+        mask: fusion.transform(text.take(rows), image.take(rows))
+        for mask, rows in ((True, train), (False, ~train))
+    }
+    fused = np.empty((len(train), parts[True].shape[1]), np.float32)
+    fused[train], fused[~train] = parts[True], parts[False]
+    return fused

@@ -1,0 +1,44 @@
+"""How a script of the workflow ends: well, or with one line that says what to put right."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmroute.errors import InputError
+
+logger = logging.getLogger("mmroute")
+
+
+@contextmanager
+def job(log: str) -> Iterator[None]:
+    """Send the package's messages to ``log`` and to stderr, and report bad input in one line.
+
+    An InputError, or a file that the system refuses, ends the process with exit
+    code 1 and no traceback. Anything else is a defect of the program and keeps
+    its traceback.
+    """
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8")],
+        force=True,
+    )
+    logging.captureWarnings(True)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    except InputError as error:
+        logger.error("error: %s", " ".join(str(error).split()))
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        logger.error(
+            "error: %s: %s; make it readable and writable, with room left on the disk",
+            error.filename,
+            error.strerror,
+        )
+        sys.exit(1)

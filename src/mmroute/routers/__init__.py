@@ -1,0 +1,90 @@
+"""Routers: scikit-learn estimators that predict each model's utility and cost. One module a family.
+
+To add one, put a module here with a subclass of ``Router`` and name it in the
+config. The conformance test runs every router that is found.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from mmroute.errors import InputError
+
+
+class Router(BaseEstimator, ABC):
+    """Predicts utility and cost of K models from a feature vector.
+
+    A subclass sets ``name``, as the config gives it below ``routers``; its
+    constructor arguments are its hyper-parameters, with the published defaults.
+    One called ``random_state`` is set from the config's ``seed``.
+    """
+
+    name: ClassVar[str]
+    fusion: ClassVar[str | None]
+    """The published fusion of this router, which the config can change; None: no features."""
+
+    @abstractmethod
+    def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
+        """Learn from the training split.
+
+        Parameters
+        ----------
+        Z
+            (n, d) features.
+        U, C
+            (n, K) utility in [0, 1] and normalised cost; NaN where missing, alike
+            in both. Each model has at least one outcome.
+        """
+
+    @abstractmethod
+    def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N, K) finite predictions of utility and normalised cost.
+
+        A sample's predictions depend on its own feature only.
+        """
+
+    def predict_trials(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (T, N, K) predictions; T = 1 but for a router that draws."""
+        u_hat, c_hat = self.predict(Z)
+        return u_hat[None], c_hat[None]
+
+
+class UpperBound(ABC):
+    """Chooses with knowledge of the evaluation outcomes; never in a ranking."""
+
+    name: ClassVar[str]
+    fusion: ClassVar[None] = None
+
+    @abstractmethod
+    def reveal(self, U: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N, K) scores made of the true outcomes, NaN where missing."""
+
+
+def observed_means(Y: np.ndarray) -> np.ndarray:
+    """Return the (K,) means over observed entries of (n, K).
+
+    Raises InputError if a column has none, as it cannot be learned.
+    """
+    unseen = np.isnan(Y).all(axis=0)
+    if unseen.any():
+        raise InputError(
+            f"model {int(unseen.argmax())} of the pool has no outcome in the training split; "
+            "leave it out of the pool or add outcomes"
+        )
+    return np.nanmean(Y, axis=0)
+
+
+def fill_missing_means(means: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+    """Replace the NaN of (m, K) group means by each model's training mean."""
+    return np.where(np.isnan(means), fallback, means)
+
+
+def same_mask_columns(Y: np.ndarray) -> list[np.ndarray]:
+    """Group the columns of (n, K) that are missing on the same rows.
+
+    An estimator without missing values can be fitted on each group's observed rows.
+    """
+    _, group = np.unique(np.isnan(Y), axis=1, return_inverse=True)
+    return [np.flatnonzero(group == index) for index in range(group.max() + 1)]

@@ -1,0 +1,47 @@
+"""Clusters of queries, each with the models' mean outcomes (MMR-Bench S8)."""
+
+from typing import Annotated, ClassVar, Self
+
+import numpy as np
+from annotated_types import Ge
+from sklearn.cluster import KMeans as Clustering
+
+from mmroute.routers import Router, fill_missing_means, observed_means
+
+
+class KMeans(Router):
+    """Mean outcomes of the training samples in the nearest of ``n_clusters`` clusters.
+
+    k-means++ on the training features. Missing outcomes are left out of a mean;
+    where a cluster has none for a model, the model's training mean stands in.
+    """
+
+    name: ClassVar[str] = "kmeans"
+    fusion: ClassVar[str] = "adaptive"
+
+    def __init__(self, n_clusters: Annotated[int, Ge(1)] = 20, random_state: int = 0) -> None:
+        self.n_clusters = n_clusters
+        self.random_state = random_state
+
+    def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
+        """Cluster the features and average the outcomes in each cluster."""
+        self.clusters_ = Clustering(
+            n_clusters=min(self.n_clusters, len(np.unique(Z, axis=0))),
+            n_init=1,
+            random_state=self.random_state,
+        ).fit(Z)
+        self.utility_ = self._cluster_means(U)
+        self.cost_ = self._cluster_means(C)
+        return self
+
+    def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Look up each sample's cluster."""
+        cluster = self.clusters_.predict(Z)
+        return self.utility_[cluster], self.cost_[cluster]
+
+    def _cluster_means(self, Y: np.ndarray) -> np.ndarray:
+        member = self.clusters_.labels_[None, :] == np.arange(self.clusters_.n_clusters)[:, None]
+        observed = np.isfinite(Y)
+        with np.errstate(invalid="ignore"):
+            means = (member @ np.where(observed, Y, 0)) / (member @ observed.astype(float))
+        return fill_missing_means(means, observed_means(Y))

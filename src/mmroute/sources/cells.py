@@ -1,0 +1,257 @@
+"""Cells: any table file read as text, and text read as numbers.
+
+Every format becomes the same thing, a frame of strings in which the empty
+string means missing. No cell is guessed at: an answer that reads ``NA`` or
+``007`` stays that text, and a number is parsed only where one is expected.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+
+from mmroute.errors import InputError
+from mmroute.outcomes import PRICE_COLUMNS, SAMPLE_COLUMNS, OutcomeTable
+
+NUMBER_MISSING = frozenset({"", "nan", "none", "null"})
+CORRECTNESS_WORDS = {
+    "true": 1.0,
+    "yes": 1.0,
+    "right": 1.0,
+    "correct": 1.0,
+    "false": 0.0,
+    "no": 0.0,
+    "wrong": 0.0,
+    "incorrect": 0.0,
+}
+
+# Arrow wants a whole row inside one block; questions and predictions can be long.
+CSV_BLOCK_BYTES = 64 * 2**20
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read a CSV, TSV, Parquet, JSONL or Feather file as text.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix names the format.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One string column per column of the file, ``""`` where a cell is empty or null.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has no rows, names a column twice, or a
+        column holds lists or objects.
+    """
+    read_table, _ = _format(path)
+    with _reading(path):
+        table = read_table(path)
+        names = table.column_names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"column {twice!r} appears twice")
+        cells = pa.table([_text(table[name], name) for name in names], names=names)
+    if cells.num_rows == 0:
+        raise InputError(f"{path}: holds no rows; give a table with at least one")
+    return cells.to_pandas()
+
+
+def column_names(path: Path) -> list[str]:
+    """List a table file's columns without reading its rows; a JSONL's by its first line.
+
+    Raises InputError if the file cannot be read.
+    """
+    _, read_names = _format(path)
+    with _reading(path):
+        return read_names(path)
+
+
+def numbers(cells: pd.Series, path: Path, words: Mapping[str, float] | None = None) -> np.ndarray:
+    """Parse a column of text as numbers.
+
+    Parameters
+    ----------
+    cells
+        (N,) text, named as its column and indexed by what identifies a row.
+    path
+        The file, for the message.
+    words
+        Words that stand for a number, in lower case.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) float64; NaN where the cell is empty or says that it is missing.
+
+    Raises
+    ------
+    InputError
+        At the first cell that is neither a finite number, nor a word, nor missing.
+    """
+    codes, distinct = pd.factorize(cells)
+    values = np.array([_number(text, words or {}) for text in distinct])
+    bad = np.flatnonzero(np.isinf(values[codes]))
+    if bad.size:
+        raise InputError(
+            f"{path}: column {cells.name!r} of {cells.index[bad[0]]!r} holds "
+            f"{cells.iloc[bad[0]]!r}, which is no finite number; correct or empty the cell"
+        )
+    return values[codes]
+
+
+def nullable(cells: pd.Series) -> pd.Series:
+    """Turn a column's empty cells into None."""
+    return cells.astype(object).where(cells != "", None)
+
+
+def outcome_table(
+    samples: pd.DataFrame, models: list[str], matrices: Mapping[str, np.ndarray]
+) -> OutcomeTable:
+    """Put an outcome table together, prices unknown.
+
+    Parameters
+    ----------
+    samples
+        N rows with the columns of ``SAMPLE_COLUMNS`` and any ``tag_*``.
+    models
+        K names.
+    matrices
+        The five N x K fields of ``OutcomeTable`` by name.
+    """
+    tags = [name for name in samples.columns if name not in SAMPLE_COLUMNS]
+    return OutcomeTable(
+        samples=samples[[*SAMPLE_COLUMNS, *tags]].reset_index(drop=True).astype("str"),
+        models=pd.DataFrame({"model": models}).assign(**dict.fromkeys(PRICE_COLUMNS, np.nan)),
+        **matrices,
+    )
+
+
+def _number(text: str, words: Mapping[str, float]) -> float:
+    """Return the number, NaN for a missing one, infinity for what is no finite number."""
+    word = text.strip().lower()
+    if word in NUMBER_MISSING:
+        return math.nan
+    if word in words:
+        return words[word]
+    try:
+        return float(word)
+    except ValueError:
+        return math.inf
+
+
+def _text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    if pa.types.is_nested(column.type):
+        raise ValueError(f"column {name!r} holds {column.type}, not text or numbers")
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    return pc.fill_null(column.cast(pa.string()), "")
+
+
+def _format(path: Path) -> "_Format":
+    try:
+        return _FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise InputError(
+            f"{path}: the suffix {path.suffix!r} is no known table format; "
+            f"use one of {', '.join(_FORMATS)}"
+        ) from None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = shorten(str(error), 200, placeholder=" ...")
+        raise InputError(
+            f"{path}: not readable as {path.suffix[1:].upper()} ({reason}); "
+            "give a whole file of that format"
+        ) from error
+
+
+def _csv_options(separator: str) -> dict[str, Any]:
+    return {
+        "read_options": pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+        "parse_options": pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+    }
+
+
+def _csv_names(path: Path, separator: str) -> list[str]:
+    with pa.csv.open_csv(path, **_csv_options(separator)) as reader:
+        return reader.schema.names
+
+
+def _read_csv(path: Path, separator: str) -> pa.Table:
+    as_text = dict.fromkeys(_csv_names(path, separator), pa.string())
+    return pa.csv.read_csv(
+        path,
+        convert_options=pa.csv.ConvertOptions(column_types=as_text, null_values=[]),
+        **_csv_options(separator),
+    )
+
+
+def _jsonl_names(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as stream:
+        return list(_record(stream.readline(), 1))
+
+
+def _read_jsonl(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8") as stream:
+        records = [
+            _record(line, number) for number, line in enumerate(stream, start=1) if line.strip()
+        ]
+    names = dict.fromkeys(name for record in records for name in record)
+    return pa.table({name: [_json_text(record, name) for record in records] for name in names})
+
+
+def _record(line: str, number: int) -> dict[str, Any]:
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(f"line {number} is no JSON object")
+    return record
+
+
+def _json_text(record: Mapping[str, Any], name: str) -> str:
+    match record.get(name):
+        case None:
+            return ""
+        case str(text):
+            return text
+        case dict() | list():
+            raise ValueError(f"column {name!r} holds a list or an object, not text or numbers")
+        case value:
+            return str(value)
+
+
+class _Format(NamedTuple):
+    read_table: Callable[[Path], pa.Table]
+    read_names: Callable[[Path], list[str]]
+
+
+_FORMATS = {
+    ".csv": _Format(partial(_read_csv, separator=","), partial(_csv_names, separator=",")),
+    ".tsv": _Format(partial(_read_csv, separator="\t"), partial(_csv_names, separator="\t")),
+    ".parquet": _Format(pq.read_table, lambda path: pq.read_schema(path).names),
+    ".jsonl": _Format(_read_jsonl, _jsonl_names),
+    ".feather": _Format(
+        pa.feather.read_table,
+        lambda path: pa.feather.read_table(path, memory_map=True).column_names,
+    ),
+}

@@ -1,0 +1,100 @@
+"""Image files below a source's root: which there are, and what they contain."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from mmroute.errors import InputError
+from mmroute.sources.archives import leaves_folder
+from mmroute.storage import digest_file
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def list_images(root: Path) -> list[str]:
+    """List the image files below ``root``, shallowest first, as POSIX paths from it.
+
+    Each folder is listed once. Linked folders are followed, so that images can
+    lie on another disk, but never in a circle.
+    """
+    seen: set[str] = set()
+    images: list[PurePosixPath] = []
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        below = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        images += [below / name for name in names if is_image(name)]
+    return [str(path) for path in sorted(images, key=lambda path: (len(path.parts), path))]
+
+
+def is_image(name: str) -> bool:
+    """Tell whether a file's name has the suffix of an image."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def index_by_tail(images: Iterable[str]) -> dict[str, str]:
+    """Map every trailing part of each path (``c/1.jpg`` of ``a/b/c/1.jpg``) to the path.
+
+    So a file is found under the folder that the data names, however deep an
+    archive nests it. Where two paths share a tail the first one has it.
+    """
+    index: dict[str, str] = {}
+    for image in images:
+        parts = image.split("/")
+        for start in range(len(parts)):
+            index.setdefault("/".join(parts[start:]), image)
+    return index
+
+
+def relative_paths(cells: pd.Series, root: Path, path: Path) -> pd.Series:
+    """Spell the images that a table names as POSIX paths from ``root``.
+
+    Parameters
+    ----------
+    cells
+        Text, named as its column and indexed by sample id; empty = no image.
+    root
+        The folder that relative paths start from.
+    path
+        The table's file, for the message.
+
+    Raises
+    ------
+    InputError
+        If one leads out of ``root``.
+    """
+    below = f"{root.resolve().as_posix()}/"
+    spelled = cells.str.removeprefix(below)
+    outside = spelled.map({text: leaves_folder(text) for text in spelled.unique()})
+    if outside.any():
+        sample = outside.idxmax()
+        raise InputError(
+            f"{path}: column {cells.name!r} of {sample!r} holds {cells[outside].iloc[0]!r}, "
+            f"which is not below {root}; move the image there and give its path from there"
+        )
+    return spelled.map(
+        {text: str(PurePosixPath(text)) if text else "" for text in spelled.unique()}
+    )
+
+
+def digests(images: pd.Series, root: Path) -> pd.Series:
+    """Digest the content of each image once; null where there is none.
+
+    Raises InputError if one cannot be opened.
+    """
+    distinct = list(images.dropna().unique())
+    with ThreadPoolExecutor() as pool:
+        try:
+            content = list(pool.map(lambda image: digest_file(root / image), distinct))
+        except OSError as error:
+            raise InputError(
+                f"{error.filename}: the image cannot be read ({error.strerror}); "
+                "make it readable or remove it"
+            ) from error
+    return images.map(dict(zip(distinct, content, strict=True)))

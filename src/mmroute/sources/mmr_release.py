@@ -1,0 +1,185 @@
+"""The MMR-Bench release: one wide CSV and images, on the hub or in a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmroute.errors import InputError
+from mmroute.outcomes import OutcomeTable
+from mmroute.sources import Source
+from mmroute.sources.archives import unpack
+from mmroute.sources.cells import nullable, outcome_table, read_cells
+from mmroute.sources.hub import download
+from mmroute.sources.image_files import (
+    digests,
+    index_by_tail,
+    is_image,
+    list_images,
+    relative_paths,
+)
+from mmroute.sources.wide import find_models, model_columns, read_matrices
+
+CSV_NAMES = ("MMR-Bench.csv", "MMR_Bench.csv")
+ARCHIVE_NAME = "images.tar.gz"
+CORE_COLUMNS = ("dataset_idx", "question", "answer", "img_path")
+# In the order in which they are tried.
+RELEASE_SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
+
+SCENARIOS = {
+    "OCRBench": "OCR",
+    "SEEDBench2_Plus": "OCR",
+    "MMStar": "VQA",
+    "RealWorldQA": "VQA",
+    "MathVista": "Math",
+    "MathVerse": "Math",
+    "MathVision": "Math",
+}
+IMAGE_FOLDERS = {"SEEDBench2_Plus": "SEEDBenchv2Plus"}
+
+
+class MmrRelease(Source):
+    """The MMR-Bench release, or any data in its layout.
+
+    Parameters
+    ----------
+    path
+        A folder with the release's layout.
+    repo
+        A data set on the hub, ``owner/name``, instead of ``path``.
+    revision
+        The commit, tag or branch of ``repo``.
+
+    Raises
+    ------
+    InputError
+        Unless there is either ``path``, or ``repo`` and ``revision``.
+    """
+
+    name = "mmr_release"
+
+    def __init__(
+        self, path: str | None = None, repo: str | None = None, revision: str | None = None
+    ) -> None:
+        if (path is None) == (repo is None):
+            raise InputError(
+                f"source.path and source.repo: got {path!r} and {repo!r}; give exactly one of them"
+            )
+        if repo is not None and revision is None:
+            raise InputError(
+                f"source.revision: missing for source.repo {repo!r}; name a commit or a tag"
+            )
+        if path is not None and revision is not None:
+            raise InputError(
+                f"source.revision: {revision!r} has no meaning beside source.path; leave it out"
+            )
+        self.path = path
+        self.repo = repo
+        self.revision = revision
+
+    def local_files(self) -> list[Path]:
+        """List the CSV, the image archive if there is one, and the images; none for a hub."""
+        if self.path is None:
+            return []
+        root = Path(self.path)
+        archive = root / ARCHIVE_NAME
+        return [
+            _find_csv(root),
+            *([archive] if archive.is_file() else []),
+            *(root / image for image in list_images(root)),
+        ]
+
+    def fetch(self, folder: Path) -> Path:
+        """Download the release, or point at the local one; unpack its images if need be.
+
+        A local release whose images are in an archive has ``folder`` as its
+        root: the images lie in ``folder/images``, and ``folder/release`` links to
+        the release.
+        """
+        if self.path is None:
+            download(self.repo, self.revision, folder, self._choose)
+            if (folder / ARCHIVE_NAME).is_file():
+                unpack(folder / ARCHIVE_NAME, folder / "images")
+            return folder
+        root = Path(self.path)
+        _find_csv(root)
+        if not (root / ARCHIVE_NAME).is_file():
+            return root
+        unpack(root / ARCHIVE_NAME, folder / "images")
+        link = folder / "release"
+        link.unlink(missing_ok=True)
+        link.symlink_to(root.resolve(), target_is_directory=True)
+        return folder
+
+    def read(self, root: Path) -> OutcomeTable:
+        """Read the CSV and find each sample's image."""
+        csv = _find_csv(root)
+        cells = read_cells(csv)
+        if "dataset_idx" not in cells:
+            raise InputError(
+                f"{csv}: no column 'dataset_idx'; name each sample there as <dataset>_<id>"
+            )
+        models = find_models(cells.columns, csv)
+        cells.index = pd.Index(cells["dataset_idx"])
+        parts = cells["dataset_idx"].str.rpartition("_")
+        dataset, number = parts[0], parts[2]
+        nameless = np.flatnonzero((dataset == "") | (number == ""))
+        if nameless.size:
+            raise InputError(
+                f"{csv}: column 'dataset_idx' holds {cells.index[nameless[0]]!r} in row "
+                f"{nameless[0] + 1}; name the sample <dataset>_<id>"
+            )
+        images = _find_images(cells, dataset, number, root, csv)
+        taken = {*CORE_COLUMNS, *model_columns(models)}
+        empty = pd.Series("", index=cells.index)
+        samples = pd.DataFrame(
+            {
+                "sample_id": cells["dataset_idx"],
+                "dataset": dataset,
+                "scenario": dataset.map(lambda name: SCENARIOS.get(name, name)),
+                "question": cells.get("question", empty),
+                "answer": nullable(cells.get("answer", empty)),
+                "image": images,
+                "image_digest": digests(images, root),
+                **{f"tag_{name}": cells[name] for name in cells if name not in taken},
+            }
+        )
+        return outcome_table(samples, models, read_matrices(cells, models, csv))
+
+    def _choose(self, paths: Sequence[str]) -> list[str]:
+        csv = next((name for name in CSV_NAMES if name in paths), None)
+        if csv is None:
+            raise InputError(
+                f"source.repo: {self.repo!r} at revision {self.revision!r} has no "
+                f"{' or '.join(CSV_NAMES)}; name a data set with the release's layout"
+            )
+        if ARCHIVE_NAME in paths:
+            return [csv, ARCHIVE_NAME]
+        return [csv, *filter(is_image, paths)]
+
+
+def _find_csv(root: Path) -> Path:
+    for folder in (root, root / "release"):
+        for name in CSV_NAMES:
+            if (folder / name).is_file():
+                return folder / name
+    raise InputError(
+        f"{root}: no {' or '.join(CSV_NAMES)} in this folder; "
+        "set source.path to a folder with the release's layout"
+    )
+
+
+def _find_images(
+    cells: pd.DataFrame, dataset: pd.Series, number: pd.Series, root: Path, csv: Path
+) -> pd.Series:
+    """Find each sample's image by ``img_path``, else by its data set's folder and its id."""
+    index = index_by_tail(list_images(root))
+    folder = dataset.map(lambda name: IMAGE_FOLDERS.get(name, name))
+    images = pd.Series(None, index=cells.index, dtype=object)
+    for suffix in RELEASE_SUFFIXES:
+        images = images.where(images.notna(), (folder + "/" + number + suffix).map(index))
+    if "img_path" in cells:
+        named = relative_paths(cells["img_path"], csv.parent, csv)
+        images = images.where(named == "", named.map(index))
+    return images

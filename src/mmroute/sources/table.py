@@ -1,0 +1,277 @@
+"""Your own table of outcomes: long or wide, in any common table format."""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from mmroute.errors import InputError
+from mmroute.outcomes import OutcomeTable
+from mmroute.sources import Source
+from mmroute.sources.cells import (
+    CORRECTNESS_WORDS,
+    column_names,
+    nullable,
+    numbers,
+    outcome_table,
+    read_cells,
+)
+from mmroute.sources.image_files import digests, list_images, relative_paths
+from mmroute.sources.wide import find_models, model_columns, read_matrices
+
+CORE_COLUMNS = ("dataset", "scenario", "question", "answer", "image")
+NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
+OUTCOME_COLUMNS = ("model", "utility", *NUMBER_COLUMNS, "prediction", "response")
+
+
+class TableSource(Source):
+    """A table of outcomes in CSV, TSV, Parquet, JSONL or Feather, by suffix.
+
+    ``long`` has one row per sample and model: ``sample_id``, ``model``,
+    ``utility``, and ``cost`` in USD or ``prompt_tokens`` and
+    ``completion_tokens``; the model's answer may stand in ``prediction`` or
+    ``response``. ``wide`` has one row per sample, ``sample_id`` or
+    ``dataset_idx``, and the model columns of ``mmroute.sources.wide``.
+
+    Columns of the sample are ``dataset`` (else the file's stem), ``scenario``
+    (else the data set), ``question``, ``answer`` and ``image``, a path below the
+    table's folder. Any other column is a tag.
+
+    Parameters
+    ----------
+    path
+        The table.
+    shape
+        One row per sample and model, or one per sample.
+    samples
+        A second file with the columns of the samples, by ``sample_id``.
+    columns
+        Our name of a column to the table's name of it.
+
+    Raises
+    ------
+    InputError
+        If ``shape`` or a key of ``columns`` is unknown.
+    """
+
+    name = "table"
+
+    def __init__(
+        self,
+        path: str,
+        shape: Literal["long", "wide"] = "long",
+        samples: str | None = None,
+        columns: dict[str, str] | None = None,
+    ) -> None:
+        if shape not in ("long", "wide"):
+            raise InputError(f"source.shape: {shape!r} is unknown; use 'long' or 'wide'")
+        known = ("sample_id", *CORE_COLUMNS, *(OUTCOME_COLUMNS if shape == "long" else ()))
+        for ours in columns or {}:
+            if ours not in known:
+                raise InputError(
+                    f"source.columns: {ours!r} is no column of a {shape} table; "
+                    f"use {', '.join(known)}"
+                )
+        self.path = Path(path)
+        self.shape = shape
+        self.samples = None if samples is None else Path(samples)
+        self.columns = columns or {}
+
+    def local_files(self) -> list[Path]:
+        """List the table, the samples' file, and the images below the table's folder.
+
+        Images are listed only if the table has a column for them.
+        """
+        files = [self.path, *([] if self.samples is None else [self.samples])]
+        for file in files:
+            _require_file(file)
+        image = self.columns.get("image", "image")
+        if not any(image in column_names(file) for file in files):
+            return files
+        root = self.path.parent
+        return [*files, *(root / path for path in list_images(root))]
+
+    def fetch(self, folder: Path) -> Path:
+        """Return the table's own folder; nothing is copied."""
+        _require_file(self.path)
+        return self.path.parent
+
+    def read(self, root: Path) -> OutcomeTable:
+        """Read the table and gather what it says about each sample."""
+        rows, description = self._read_files()
+        if self.shape == "long":
+            models, matrices, ids = _pivot(rows, self.path)
+            stated = rows.drop(columns=[name for name in OUTCOME_COLUMNS if name in rows])
+        else:
+            models = find_models(rows.columns, self.path)
+            matrices = read_matrices(rows.set_index("sample_id", drop=False), models, self.path)
+            ids = pd.Index(rows["sample_id"])
+            stated = rows.drop(columns=list(model_columns(models) & set(rows.columns)))
+        facts = _gather(stated, description, ids, self.path)
+        return outcome_table(self._describe(facts, root), models, matrices)
+
+    def _read_files(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Read the outcomes' rows and the samples' rows, under our names."""
+        rows = read_cells(self.path)
+        description = None if self.samples is None else read_cells(self.samples)
+        present = {*rows.columns, *([] if description is None else description.columns)}
+        for ours, theirs in self.columns.items():
+            if theirs not in present:
+                raise InputError(
+                    f"source.columns: {self.path} has no column {theirs!r} to use as {ours!r}; "
+                    f"it has {', '.join(sorted(present))}"
+                )
+        rows = self._rename(rows)
+        if self.shape == "wide" and "sample_id" not in rows:
+            rows = rows.rename(columns={"dataset_idx": "sample_id"})
+        _require_ids(rows, self.path)
+        if description is None:
+            return rows, rows.iloc[:0][["sample_id"]]
+        description = self._rename(description)
+        _require_ids(description, self.samples)
+        unknown = ~rows["sample_id"].isin(description["sample_id"])
+        if unknown.any():
+            raise InputError(
+                f"{self.samples}: column 'sample_id' lacks {rows['sample_id'][unknown].iloc[0]!r} "
+                f"of {self.path}; add a row for it"
+            )
+        return rows, description
+
+    def _rename(self, cells: pd.DataFrame) -> pd.DataFrame:
+        found = {ours: theirs for ours, theirs in self.columns.items() if theirs in cells}
+        renamed = cells.assign(**{ours: cells[theirs] for ours, theirs in found.items()})
+        return renamed.drop(columns=[name for name in found.values() if name not in found])
+
+    def _describe(self, facts: pd.DataFrame, root: Path) -> pd.DataFrame:
+        """Lay out what is known of the samples as the outcome table wants it."""
+        empty = pd.Series("", index=facts.index)
+        dataset = facts.get("dataset", empty).replace("", self.path.stem)
+        scenario = facts.get("scenario", empty)
+        named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
+        there = {path: path for path in named.unique() if path and (root / path).is_file()}
+        images = named.map(there)
+        tags = [name for name in facts if name not in (*CORE_COLUMNS, "sample_id")]
+        return pd.DataFrame(
+            {
+                "sample_id": facts.index,
+                "dataset": dataset,
+                "scenario": scenario.where(scenario != "", dataset),
+                "question": facts.get("question", empty),
+                "answer": nullable(facts.get("answer", empty)),
+                "image": images,
+                "image_digest": digests(images, root),
+                **{f"tag_{name}": facts[name] for name in tags},
+            }
+        )
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; set source.path (or source.samples) to a table")
+
+
+def _require_ids(cells: pd.DataFrame, path: Path) -> None:
+    if "sample_id" not in cells:
+        raise InputError(f"{path}: no column 'sample_id'; add it, or name yours in source.columns")
+    nameless = np.flatnonzero(cells["sample_id"] == "")
+    if nameless.size:
+        raise InputError(
+            f"{path}: column 'sample_id' is empty in row {nameless[0] + 1}; name the sample"
+        )
+
+
+def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndarray], pd.Index]:
+    """Turn one row per pair into N x K matrices, in the order of first appearance."""
+    for column in ("model", "utility"):
+        if column not in rows:
+            raise InputError(
+                f"{path}: no column {column!r}; add it, or name yours in source.columns"
+            )
+    if "cost" not in rows and not {"prompt_tokens", "completion_tokens"} <= set(rows.columns):
+        raise InputError(
+            f"{path}: no column 'cost', nor 'prompt_tokens' and 'completion_tokens'; "
+            "add them, or name yours in source.columns"
+        )
+    nameless = np.flatnonzero(rows["model"] == "")
+    if nameless.size:
+        raise InputError(
+            f"{path}: column 'model' is empty in row {nameless[0] + 1}; name the model"
+        )
+    i, ids = pd.factorize(rows["sample_id"])
+    j, models = pd.factorize(rows["model"])
+    twice = np.flatnonzero(pd.Series(i * len(models) + j).duplicated())
+    if twice.size:
+        raise InputError(
+            f"{path}: row {twice[0] + 1} repeats sample {ids[i[twice[0]]]!r} with model "
+            f"{models[j[twice[0]]]!r}; keep one row for each pair"
+        )
+    by_id = rows.set_index("sample_id")
+    shape = (len(ids), len(models))
+    matrices = {}
+    for column in ("utility", *NUMBER_COLUMNS):
+        matrices[column] = np.full(shape, np.nan)
+        if column in by_id:
+            words = CORRECTNESS_WORDS if column == "utility" else None
+            matrices[column][i, j] = numbers(by_id[column], path, words)
+    matrices["prediction"] = np.full(shape, None, dtype=object)
+    answer = next((name for name in ("prediction", "response") if name in rows), None)
+    if answer is not None:
+        matrices["prediction"][i, j] = nullable(rows[answer])
+    return list(models), matrices, ids
+
+
+def _gather(
+    stated: pd.DataFrame, description: pd.DataFrame, ids: pd.Index, path: Path
+) -> pd.DataFrame:
+    """Collect each sample's facts from all rows that state them.
+
+    Parameters
+    ----------
+    stated
+        The columns of the outcomes' rows that describe samples.
+    description
+        The rows of the samples' own file.
+    ids
+        (N,) the samples to describe.
+    path
+        The table's file, for messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        N rows indexed by sample id. An empty cell states nothing. A column that
+        is none of ours and differs between the rows of a sample describes
+        outcomes, not samples: it is left out with a warning.
+
+    Raises
+    ------
+    InputError
+        If two rows state a different ``dataset``, ``scenario``, ``question``,
+        ``answer`` or ``image`` of one sample.
+    """
+    rows = pd.concat([stated, description], ignore_index=True).fillna("")
+    facts = pd.DataFrame(index=ids)
+    left_out = []
+    for column in rows.columns.drop("sample_id"):
+        told = rows.loc[rows[column] != "", ["sample_id", column]].drop_duplicates()
+        contradicted = told["sample_id"].duplicated()
+        if not contradicted.any():
+            facts[column] = told.set_index("sample_id")[column].reindex(ids, fill_value="")
+        elif column in CORE_COLUMNS:
+            sample = told["sample_id"][contradicted].iloc[0]
+            first, second = told.loc[told["sample_id"] == sample, column].iloc[:2]
+            raise InputError(
+                f"{path}: column {column!r} of sample {sample!r} holds both {first!r:.80} and "
+                f"{second!r:.80}; make them equal"
+            )
+        else:
+            left_out.append(column)
+    if left_out:
+        warnings.warn(
+            f"{path}: the columns {', '.join(left_out)} differ between the rows of a sample "
+            "and are not kept as tags",
+            stacklevel=2,
+        )
+    return facts

@@ -1,0 +1,86 @@
+"""The wide shape: one row per sample, and a few columns per model by suffix.
+
+A model ``M`` is there if it has ``M_correct`` and either ``M_cost`` or token
+counts: ``M_prompt_token`` and ``M_token``, the completion tokens.
+``M_prediction`` is its answer.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmroute.errors import InputError
+from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers
+
+UTILITY_SUFFIX = "_correct"
+NUMBER_SUFFIXES = {
+    "cost": "_cost",
+    "prompt_tokens": "_prompt_token",
+    "completion_tokens": "_token",
+}
+PREDICTION_SUFFIX = "_prediction"
+
+
+def find_models(columns: Iterable[str], path: Path) -> list[str]:
+    """List the models in the order of their ``_correct`` columns.
+
+    Raises InputError naming ``path`` if there is none.
+    """
+    present = set(columns)
+    models = [
+        model
+        for column in columns
+        if (model := column.removesuffix(UTILITY_SUFFIX)) not in ("", column)
+        and any(model + suffix in present for suffix in NUMBER_SUFFIXES.values())
+    ]
+    if not models:
+        raise InputError(
+            f"{path}: no model columns; a model M needs M_correct and M_cost, "
+            "or M_correct, M_prompt_token and M_token"
+        )
+    return models
+
+
+def model_columns(models: Iterable[str]) -> set[str]:
+    """Name every column that belongs to one of the models, present or not."""
+    suffixes = (UTILITY_SUFFIX, *NUMBER_SUFFIXES.values(), PREDICTION_SUFFIX)
+    return {model + suffix for model in models for suffix in suffixes}
+
+
+def read_matrices(cells: pd.DataFrame, models: list[str], path: Path) -> dict[str, np.ndarray]:
+    """Parse the models' columns.
+
+    Parameters
+    ----------
+    cells
+        N rows of text, indexed by sample id.
+    models
+        K names as listed by ``find_models``.
+    path
+        The file, for messages.
+
+    Returns
+    -------
+    dict
+        ``utility``, ``cost`` (USD), ``prompt_tokens`` and ``completion_tokens``,
+        (N, K) float64 with NaN where missing; ``prediction``, (N, K) strings
+        with None where missing.
+
+    Raises
+    ------
+    InputError
+        If a cell that should be a number is none.
+    """
+    shape = (len(cells), len(models))
+    matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_SUFFIXES)}
+    prediction = np.full(shape, None, dtype=object)
+    for j, model in enumerate(models):
+        matrices["utility"][:, j] = numbers(cells[model + UTILITY_SUFFIX], path, CORRECTNESS_WORDS)
+        for name, suffix in NUMBER_SUFFIXES.items():
+            if model + suffix in cells:
+                matrices[name][:, j] = numbers(cells[model + suffix], path)
+        if model + PREDICTION_SUFFIX in cells:
+            prediction[:, j] = nullable(cells[model + PREDICTION_SUFFIX])
+    return {**matrices, "prediction": prediction}

@@ -1,0 +1,230 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmroute.errors import InputError
+from mmroute.sources.table import TableSource
+from mmroute.storage import digest_bytes
+
+LONG = pd.DataFrame(
+    {
+        "sample_id": ["s2", "s2", "s1"],
+        "model": ["big", "small", "small"],
+        "utility": [1.0, 0.0, 0.5],
+        "cost": [0.2, 0.1, np.nan],
+        "question": ["two?", "two?", "one?"],
+    }
+)
+
+
+def write(folder, frame=LONG, name="mine.csv"):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    match path.suffix:
+        case ".parquet":
+            frame.to_parquet(path)
+        case ".jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case suffix:
+            frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    return str(path)
+
+
+def read(path, **arguments):
+    source = TableSource(path, **arguments)
+    return source.read(source.fetch(None))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "jsonl"])
+def test_a_long_table_is_pivoted_in_the_order_of_first_appearance(tmp_path, suffix):
+    table = read(write(tmp_path, name=f"mine.{suffix}"))
+    assert table.samples["sample_id"].tolist() == ["s2", "s1"]
+    assert table.models["model"].tolist() == ["big", "small"]
+    np.testing.assert_array_equal(table.utility, [[1, 0], [np.nan, 0.5]])
+    np.testing.assert_array_equal(table.cost, [[0.2, 0.1], [np.nan, np.nan]])
+    assert np.isnan(table.prompt_tokens).all()
+    assert table.samples["question"].tolist() == ["two?", "one?"]
+    assert table.samples["dataset"].tolist() == ["mine", "mine"]
+    assert table.samples["scenario"].tolist() == ["mine", "mine"]
+    assert table.samples[["answer", "image", "image_digest"]].isna().all(axis=None)
+    assert (table.prediction == None).all()  # noqa: E711
+
+
+def test_tokens_may_stand_for_costs_and_responses_are_predictions(tmp_path):
+    frame = LONG.drop(columns="cost").assign(
+        prompt_tokens=[10, 20, 30], completion_tokens=[1, 2, 3], response=["a", "", "c"]
+    )
+    table = read(write(tmp_path, frame))
+    np.testing.assert_array_equal(table.prompt_tokens, [[10, 20], [np.nan, 30]])
+    np.testing.assert_array_equal(table.completion_tokens, [[1, 2], [np.nan, 3]])
+    assert np.isnan(table.cost).all()
+    assert table.prediction.tolist() == [["a", None], [None, "c"]]
+    assert not [name for name in table.samples if name.startswith("tag_")]
+
+
+def test_sample_columns_and_tags_are_taken_from_the_rows(tmp_path):
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics/1.jpg").write_bytes(b"pixels")
+    frame = LONG.assign(
+        dataset=["B", "B", "A"],
+        scenario=["", "", "group"],
+        answer=["x", "x", "NA"],
+        image=["", "pics/1.jpg", "pics/gone.jpg"],
+        level=["3", "", "1"],
+    )
+    samples = read(write(tmp_path, frame)).samples
+    assert samples["dataset"].tolist() == ["B", "A"]
+    assert samples["scenario"].tolist() == ["B", "group"]
+    assert samples["answer"].tolist() == ["x", "NA"]
+    assert samples["tag_level"].tolist() == ["3", "1"]
+    assert samples["image"].isna().tolist() == [False, True]
+    assert samples["image"][0] == "pics/1.jpg"
+    assert samples["image_digest"][0] == digest_bytes(b"pixels")
+
+
+def test_sample_columns_may_stand_in_a_second_file(tmp_path):
+    samples = pd.DataFrame(
+        {"sample_id": ["s0", "s1", "s2"], "question": ["0", "1", "2"], "level": ["a", "b", "c"]}
+    )
+    table = read(
+        write(tmp_path, LONG.drop(columns="question")),
+        samples=write(tmp_path, samples, "samples.parquet"),
+    )
+    assert table.samples["sample_id"].tolist() == ["s2", "s1"]
+    assert table.samples["question"].tolist() == ["2", "1"]
+    assert table.samples["tag_level"].tolist() == ["c", "b"]
+
+
+def test_a_sample_without_a_row_in_the_second_file_is_named(tmp_path):
+    samples = write(tmp_path, pd.DataFrame({"sample_id": ["s2"], "question": ["2"]}), "s.csv")
+    with pytest.raises(InputError, match=r"s\.csv: column 'sample_id' lacks 's1' of .*mine\.csv"):
+        read(write(tmp_path), samples=samples)
+
+
+def test_columns_can_be_renamed_even_in_a_swap(tmp_path):
+    frame = LONG.rename(
+        columns={"sample_id": "id", "utility": "score", "question": "answer"}
+    ).assign(question=["A2", "A2", "A1"])
+    columns = {"sample_id": "id", "utility": "score", "question": "answer", "answer": "question"}
+    table = read(write(tmp_path, frame), columns=columns)
+    np.testing.assert_array_equal(table.utility, [[1, 0], [np.nan, 0.5]])
+    assert table.samples["question"].tolist() == ["two?", "one?"]
+    assert table.samples["answer"].tolist() == ["A2", "A1"]
+    assert not [name for name in table.samples if name.startswith("tag_")]
+
+
+def test_a_wide_table_is_read_by_suffix(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "dataset_idx": ["X_1", "X_2"],
+            "prompt": ["one?", "two?"],
+            "level": ["a", "b"],
+            "b_correct": [1, 0],
+            "b_cost": [0.5, 0.25],
+            "a_correct": ["True", ""],
+            "a_token": [5, 6],
+        }
+    )
+    table = read(write(tmp_path, frame), shape="wide", columns={"question": "prompt"})
+    assert table.models["model"].tolist() == ["b", "a"]
+    assert table.samples["sample_id"].tolist() == ["X_1", "X_2"]
+    assert table.samples["dataset"].tolist() == ["mine", "mine"]
+    assert table.samples["question"].tolist() == ["one?", "two?"]
+    assert table.samples["tag_level"].tolist() == ["a", "b"]
+    np.testing.assert_array_equal(table.utility, [[1, 1], [0, np.nan]])
+    np.testing.assert_array_equal(table.cost, [[0.5, np.nan], [0.25, np.nan]])
+    np.testing.assert_array_equal(table.completion_tokens, [[np.nan, 5], [np.nan, 6]])
+
+
+def test_equal_ids_in_a_wide_table_are_left_to_the_check_of_the_finished_table(tmp_path):
+    frame = pd.DataFrame({"sample_id": ["s", "s"], "m_correct": [1, 0], "m_cost": [1, 1]})
+    table = read(write(tmp_path, frame), shape="wide")
+    assert table.samples["sample_id"].tolist() == ["s", "s"]
+
+
+def test_two_questions_of_one_sample_are_an_error(tmp_path):
+    frame = LONG.assign(question=["two?", "too?", "one?"])
+    with pytest.raises(
+        InputError, match=r"mine\.csv: column 'question' of sample 's2' holds both 'two\?' and 'too"
+    ):
+        read(write(tmp_path, frame))
+
+
+def test_a_contradiction_with_the_second_file_is_an_error(tmp_path):
+    samples = pd.DataFrame({"sample_id": ["s1", "s2"], "question": ["one?", "three?"]})
+    with pytest.raises(InputError, match="'s2' holds both 'two\\?' and 'three\\?'"):
+        read(write(tmp_path), samples=write(tmp_path, samples, "samples.csv"))
+
+
+def test_a_free_column_that_describes_outcomes_is_no_tag(tmp_path):
+    path = write(tmp_path, LONG.assign(latency=[3, 4, 5], level=["a", "a", "b"]))
+    with pytest.warns(UserWarning, match=r"mine\.csv: the columns latency differ"):
+        samples = read(path).samples
+    assert [name for name in samples if name.startswith("tag_")] == ["tag_level"]
+
+
+def test_a_repeated_pair_is_an_error(tmp_path):
+    frame = LONG.assign(model=["big", "big", "small"])
+    with pytest.raises(InputError, match=r"mine\.csv: row 2 repeats sample 's2' with model 'big'"):
+        read(write(tmp_path, frame))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sample_id": None}, "no column 'sample_id'"),
+        ({"model": None}, "no column 'model'"),
+        ({"utility": None}, "no column 'utility'"),
+        ({"cost": None}, "no column 'cost', nor 'prompt_tokens'"),
+        ({"sample_id": ["s", "", "t"]}, "'sample_id' is empty in row 2"),
+        ({"model": ["a", "b", ""]}, "'model' is empty in row 3"),
+        ({"utility": ["1", "?", "0"]}, "'utility' of 's2' holds '\\?'"),
+        ({"cost": ["1", "1", "free"]}, "'cost' of 's1' holds 'free'"),
+        ({"image": ["../1.jpg", "", ""]}, r"'image' of 's2' holds '\.\./1\.jpg'"),
+        ({"image": ["", "", "/etc/passwd"]}, "'image' of 's1' holds '/etc/passwd'"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named(tmp_path, change, said):
+    frame = LONG.assign(**{name: values for name, values in change.items() if values})
+    frame = frame.drop(columns=[name for name, values in change.items() if values is None])
+    with pytest.raises(InputError, match=rf"mine\.csv: .*{said}"):
+        read(write(tmp_path, frame))
+
+
+def test_a_wide_table_without_models_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"mine\.csv: no model columns"):
+        read(write(tmp_path), shape="wide")
+
+
+def test_unknown_shapes_and_columns_are_named(tmp_path):
+    path = write(tmp_path)
+    with pytest.raises(InputError, match=r"source\.shape: 'tall'"):
+        TableSource(path, shape="tall")
+    with pytest.raises(InputError, match=r"source\.columns: 'utilty' is no column"):
+        TableSource(path, columns={"utilty": "score"})
+    with pytest.raises(InputError, match=r"source\.columns: .*no column 'score' to use as"):
+        read(path, columns={"utility": "score"})
+
+
+def test_local_files_are_the_tables_and_the_images_if_there_is_a_column_for_them(tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"")
+    path = write(tmp_path)
+    assert TableSource(path).local_files() == [tmp_path / "mine.csv"]
+    samples = write(tmp_path, pd.DataFrame({"sample_id": ["s1"], "image": ["1.jpg"]}), "s.csv")
+    assert TableSource(path, samples=samples).local_files() == [
+        tmp_path / "mine.csv",
+        tmp_path / "s.csv",
+        tmp_path / "1.jpg",
+    ]
+
+
+def test_a_missing_file_is_named_and_fetching_copies_nothing(tmp_path):
+    path = write(tmp_path / "here")
+    assert TableSource(path).fetch(tmp_path / "fetched") == tmp_path / "here"
+    assert [item.name for item in tmp_path.iterdir()] == ["here"]
+    gone = str(tmp_path / "gone.csv")
+    for source in (TableSource(gone), TableSource(path, samples=gone)):
+        with pytest.raises(InputError, match=r"gone\.csv: no such file"):
+            source.local_files()
+    with pytest.raises(InputError, match=r"gone\.csv: no such file"):
+        TableSource(gone).fetch(tmp_path)

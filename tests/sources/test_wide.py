@@ -1,0 +1,70 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmroute.errors import InputError
+from mmroute.sources.wide import find_models, model_columns, read_matrices
+
+FILE = Path("t.csv")
+
+
+def test_a_model_needs_correctness_and_a_cost_or_tokens():
+    columns = [
+        "question",
+        "b_correct",
+        "b_cost",
+        "was_correct",
+        "a_b_token",
+        "a_b_correct",
+        "lonely_cost",
+        "_correct",
+        "_cost",
+    ]
+    assert find_models(columns, FILE) == ["b", "a_b"]
+
+
+def test_no_model_columns_is_an_error_that_says_what_they_look_like():
+    with pytest.raises(InputError, match=r"t\.csv: no model columns.*M_correct and M_cost"):
+        find_models(["dataset_idx", "question", "x_correct"], FILE)
+
+
+def test_matrices_follow_the_models_and_missing_cells_stay_missing():
+    cells = pd.DataFrame(
+        {
+            "a_correct": ["1", ""],
+            "a_cost": ["0.5", ""],
+            "a_prediction": ["B", ""],
+            "b_correct": ["False", "0.5"],
+            "b_prompt_token": ["10", "20"],
+            "b_token": ["3", ""],
+        },
+        index=["s1", "s2"],
+    )
+    matrices = read_matrices(cells, ["b", "a"], FILE)
+    nan = math.nan
+    np.testing.assert_array_equal(matrices["utility"], [[0, 1], [0.5, nan]])
+    np.testing.assert_array_equal(matrices["cost"], [[nan, 0.5], [nan, nan]])
+    np.testing.assert_array_equal(matrices["prompt_tokens"], [[10, nan], [20, nan]])
+    np.testing.assert_array_equal(matrices["completion_tokens"], [[3, nan], [nan, nan]])
+    assert matrices["prediction"].tolist() == [[None, "B"], [None, None]]
+
+
+@pytest.mark.parametrize("suffix", ["correct", "cost", "prompt_token", "token"])
+def test_a_bad_cell_is_named(suffix):
+    cells = pd.DataFrame({"m_correct": ["1"], "m_cost": ["1"]}, index=["s1"])
+    cells[f"m_{suffix}"] = "?"
+    with pytest.raises(InputError, match=rf"t\.csv: column 'm_{suffix}' of 's1' holds '\?'"):
+        read_matrices(cells, ["m"], FILE)
+
+
+def test_the_columns_of_a_model_are_all_its_suffixes():
+    assert model_columns(["m"]) == {
+        "m_correct",
+        "m_cost",
+        "m_prompt_token",
+        "m_token",
+        "m_prediction",
+    }

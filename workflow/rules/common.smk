@@ -1,0 +1,114 @@
+"""The validated config, and everything that the rules derive from it."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+SOURCE_TREE = Path(workflow.basedir)
+PACKAGE = SOURCE_TREE / "src"
+
+sys.path.insert(0, str(PACKAGE))
+# Scripts find the package in this checkout, in whatever environment they run.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")])
+)
+
+from mmroute.catalogue import build, find
+from mmroute.config import load
+from mmroute.digest import code_digest
+from mmroute.errors import InputError
+from mmroute.storage import read_json
+
+# A user's config replaces the default one: merged, it would keep the default's
+# source and routers.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+def stop(error):
+    """End before any job with one line."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+try:
+    CONFIG = load(
+        config, ", ".join(map(str, workflow.overwrite_configfiles or workflow.configfiles))
+    )
+    SOURCE = build("sources", CONFIG.source.name, CONFIG.source.parameters)
+    SOURCE_FINGERPRINT = SOURCE.fingerprint()
+    ENCODERS = {
+        modality: build("encoders", named.name, named.parameters)
+        for modality, named in (("text", CONFIG.encoders.text), ("image", CONFIG.encoders.image))
+    }
+    ENCODER_FINGERPRINTS = {
+        modality: encoder.fingerprint() for modality, encoder in ENCODERS.items()
+    }
+    if CONFIG.source.prices and not Path(CONFIG.source.prices).is_file():
+        raise InputError(f"config key source.prices: no file {CONFIG.source.prices!r}; give a CSV")
+except InputError as error:
+    stop(error)
+
+SIMULATED = find("sources", CONFIG.source.name).attributes.get("simulated", False)
+RESULTS = f"results/{CONFIG.name}"
+FUSIONS = {router.fusion.key: router.fusion for router in CONFIG.routers.values() if router.fusion}
+FIGURES = ["frontier", "frontier_by_dataset", "pool"]
+NOTEBOOKS = ["overview", "frontier"]
+
+
+wildcard_constraints:
+    modality="text|image",
+    encoder=r"[^/]+",
+    dataset=r"[^/]+",
+    fusion="|".join(map(re.escape, FUSIONS)) or "none",
+    router="|".join(CONFIG.routers),
+    salt=r"[A-Za-z0-9_-]+",
+    figure="|".join(FIGURES),
+    notebook="|".join(NOTEBOOKS),
+
+
+def script_digest(script, *modules):
+    """Digest a script, the modules it reaches, and the ones that the config chose by name."""
+    return code_digest(SOURCE_TREE / "workflow/scripts" / script, *modules)
+
+
+def ingested():
+    """Return what ``ingest`` wrote down of the data sets, once it has run."""
+    return read_json(Path(checkpoints.ingest.get().output[0], "index.json"))
+
+
+def index_file(wildcards):
+    return f"{checkpoints.ingest.get().output[0]}/index.json"
+
+
+def samples_file(wildcards):
+    return f"{checkpoints.ingest.get().output[0]}/{wildcards.dataset}/samples.parquet"
+
+
+def content_digest(wildcards):
+    """Digest one modality of one data set, so that only a change to it embeds it again."""
+    return ingested()["datasets"][wildcards.dataset][wildcards.modality]
+
+
+def embedding_files(wildcards):
+    return {
+        modality: [
+            f"{RESULTS}/embeddings/{modality}/{encoder.key}/{dataset}.parquet"
+            for dataset in ingested()["datasets"]
+        ]
+        for modality, encoder in ENCODERS.items()
+    }
+
+
+def features_file(wildcards):
+    fusion = CONFIG.routers[wildcards.router].fusion
+    return f"{RESULTS}/features/{fusion.key}/{wildcards.salt}.parquet" if fusion else []
+
+
+def router_parameters(wildcards):
+    """Return a router's constructor arguments, with the seed if it draws."""
+    router = CONFIG.routers[wildcards.router]
+    draws = "random_state" in find("routers", router.name).parameters
+    return dict(router.parameters) | ({"random_state": CONFIG.seed} if draws else {})

@@ -1,0 +1,54 @@
+rule embed:
+    input:
+        # The content decides (params.content), not the file's age: reading the
+        # source again must not embed again what has not changed.
+        samples=ancient(samples_file),
+        source=ancient(f"{RESULTS}/source.json"),
+    output:
+        f"{RESULTS}/embeddings/{{modality}}/{{encoder}}/{{dataset}}.parquet",
+    log:
+        f"{RESULTS}/logs/embed/{{modality}}/{{encoder}}/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed/{{modality}}/{{encoder}}/{{dataset}}.tsv"
+    conda:
+        "../../envs/embed.yaml"
+    threads: lambda wildcards: 1 if wildcards.modality == "text" else 2
+    resources:
+        mem_mb=3000,
+    params:
+        encoder=lambda wildcards: getattr(CONFIG.encoders, wildcards.modality).name,
+        parameters=lambda wildcards: dict(getattr(CONFIG.encoders, wildcards.modality).parameters),
+        checkpoint=lambda wildcards: ENCODER_FINGERPRINTS[wildcards.modality],
+        content=content_digest,
+        code=lambda wildcards: script_digest(
+            "embed.py", find("encoders", getattr(CONFIG.encoders, wildcards.modality).name).module
+        ),
+    message:
+        "Embedding the {wildcards.modality}s of {wildcards.dataset} with {wildcards.encoder}"
+    script:
+        "../scripts/embed.py"
+
+
+rule features:
+    input:
+        unpack(embedding_files),
+        splits=f"{RESULTS}/splits.parquet",
+    output:
+        f"{RESULTS}/features/{{fusion}}/{{salt}}.parquet",
+    log:
+        f"{RESULTS}/logs/features/{{fusion}}/{{salt}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{fusion}}/{{salt}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        fusion=lambda wildcards: FUSIONS[wildcards.fusion].name,
+        parameters=lambda wildcards: dict(FUSIONS[wildcards.fusion].parameters),
+        code=script_digest("features.py"),
+    message:
+        "Fusing text and image by {wildcards.fusion} (salt {wildcards.salt})"
+    script:
+        "../scripts/features.py"

@@ -1,0 +1,179 @@
+SALTS = [str(salt) for salt in CONFIG.split.salts]
+ROUTER_METRICS = expand(
+    f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/metrics.parquet",
+    router=CONFIG.routers,
+    salt=SALTS,
+)
+ROUTER_FRONTIERS = expand(
+    f"{RESULTS}/evaluation/routers/{{router}}/{SALTS[0]}/frontiers.parquet",
+    router=CONFIG.routers,
+)
+SINGLE_METRICS = expand(f"{RESULTS}/evaluation/singles/{{salt}}/metrics.parquet", salt=SALTS)
+SINGLE_MODELS = f"{RESULTS}/evaluation/singles/{SALTS[0]}/models.parquet"
+TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
+
+
+rule table2:
+    input:
+        index=index_file,
+        routers=ROUTER_METRICS,
+        singles=SINGLE_METRICS,
+    output:
+        csv=report(
+            f"{RESULTS}/tables/table2.csv",
+            caption="../report/table2.rst",
+            category="Tables",
+        ),
+        markdown=f"{RESULTS}/tables/table2.md",
+        latex=f"{RESULTS}/tables/table2.tex",
+    log:
+        f"{RESULTS}/logs/table2.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/table2.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        routers=list(CONFIG.routers),
+        salts=SALTS,
+        code=script_digest("table2.py"),
+    message:
+        "Writing table 2"
+    script:
+        "../scripts/table2.py"
+
+
+rule data_report:
+    input:
+        unpack(embedding_files),
+        outcomes=f"{RESULTS}/outcomes",
+        splits=f"{RESULTS}/splits.parquet",
+    output:
+        datasets=report(
+            f"{RESULTS}/tables/datasets.csv",
+            caption="../report/datasets.rst",
+            category="Data",
+        ),
+        models=report(
+            f"{RESULTS}/tables/models.csv",
+            caption="../report/models.rst",
+            category="Data",
+        ),
+        notices=f"{RESULTS}/tables/notices.json",
+    log:
+        f"{RESULTS}/logs/data_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/data_report.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        code=script_digest("data_report.py"),
+    message:
+        "Counting what the benchmark holds"
+    script:
+        "../scripts/data_report.py"
+
+
+rule figure:
+    input:
+        frontiers=ROUTER_FRONTIERS,
+        models=SINGLE_MODELS,
+    output:
+        svg=report(
+            f"{RESULTS}/figures/{{figure}}.svg",
+            caption="../report/{figure}.rst",
+            category="Figures",
+        ),
+        png=f"{RESULTS}/figures/{{figure}}.png",
+    log:
+        f"{RESULTS}/logs/figure/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figure/{{figure}}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        routers=list(CONFIG.routers),
+        title=TITLE,
+        code=script_digest("figure.py"),
+    message:
+        "Drawing {wildcards.figure}"
+    script:
+        "../scripts/figure.py"
+
+
+rule notebook:
+    input:
+        notebook=SOURCE_TREE / "notebooks/{notebook}.ipynb",
+        table2=f"{RESULTS}/tables/table2.csv",
+        datasets=f"{RESULTS}/tables/datasets.csv",
+        models=f"{RESULTS}/tables/models.csv",
+        frontiers=ROUTER_FRONTIERS,
+        figure=f"{RESULTS}/figures/frontier.svg",
+    output:
+        notebook=f"{RESULTS}/notebooks/{{notebook}}.ipynb",
+        html=report(
+            f"{RESULTS}/notebooks/{{notebook}}.html",
+            caption="../report/notebook.rst",
+            category="Notebooks",
+        ),
+    log:
+        f"{RESULTS}/logs/notebook/{{notebook}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/notebook/{{notebook}}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        results=RESULTS,
+        code=script_digest("notebook.py", "mmroute.tables"),
+    message:
+        "Running the notebook {wildcards.notebook}"
+    script:
+        "../scripts/notebook.py"
+
+
+rule html_report:
+    input:
+        template=PACKAGE / "mmroute/report.html.j2",
+        table2=f"{RESULTS}/tables/table2.csv",
+        datasets=f"{RESULTS}/tables/datasets.csv",
+        models=f"{RESULTS}/tables/models.csv",
+        notices=f"{RESULTS}/tables/notices.json",
+        singles=SINGLE_MODELS,
+        frontiers=ROUTER_FRONTIERS,
+        figures=expand(f"{RESULTS}/figures/{{figure}}.svg", figure=FIGURES),
+    output:
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+    log:
+        f"{RESULTS}/logs/html_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/html_report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        title=CONFIG.name,
+        simulated=SIMULATED,
+        config=CONFIG.model_dump(mode="json"),
+        routers=list(CONFIG.routers),
+        code=script_digest("html_report.py"),
+    message:
+        "Rendering the report"
+    script:
+        "../scripts/html_report.py"

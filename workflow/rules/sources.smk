@@ -1,0 +1,95 @@
+rule fetch:
+    output:
+        f"{RESULTS}/source.json",
+    log:
+        f"{RESULTS}/logs/fetch.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        source=CONFIG.source.name,
+        parameters=dict(CONFIG.source.parameters),
+        files=SOURCE_FINGERPRINT,
+        folder=f"{RESULTS}/source",
+        code=script_digest("fetch.py", find("sources", CONFIG.source.name).module),
+    message:
+        "Fetching the source {params.source}"
+    script:
+        "../scripts/fetch.py"
+
+
+checkpoint ingest:
+    input:
+        f"{RESULTS}/source.json",
+    output:
+        directory(f"{RESULTS}/data"),
+    log:
+        f"{RESULTS}/logs/ingest.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/ingest.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        source=CONFIG.source.name,
+        parameters=dict(CONFIG.source.parameters),
+        code=script_digest("ingest.py", find("sources", CONFIG.source.name).module),
+    message:
+        "Reading outcomes, questions and images from {params.source}"
+    script:
+        "../scripts/ingest.py"
+
+
+rule split:
+    input:
+        index=index_file,
+    output:
+        f"{RESULTS}/splits.parquet",
+    log:
+        f"{RESULTS}/logs/split.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/split.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        train=CONFIG.split.train,
+        salts=CONFIG.split.salts,
+        code=script_digest("split.py"),
+    message:
+        "Freezing the splits"
+    script:
+        "../scripts/split.py"
+
+
+rule outcomes:
+    input:
+        index=index_file,
+        prices=CONFIG.source.prices or [],
+    output:
+        directory(f"{RESULTS}/outcomes"),
+    log:
+        f"{RESULTS}/logs/outcomes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/outcomes.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        pool=CONFIG.pool,
+        min_coverage=CONFIG.min_coverage,
+        code=script_digest("outcomes.py"),
+    message:
+        "Building the outcome table: pool, prices, costs"
+    script:
+        "../scripts/outcomes.py"

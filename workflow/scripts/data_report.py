@@ -1,0 +1,26 @@
+"""Count what the benchmark holds, what is missing and what was left out."""
+
+from pathlib import Path
+
+from mmroute.data_report import dataset_report, model_report, notices
+from mmroute.embeddings import read_all
+from mmroute.job import job
+from mmroute.outcomes import OutcomeTable
+from mmroute.storage import read_json, read_table, write_json
+from mmroute.tables import write_csv
+
+with job(snakemake.log[0]):
+    folder = Path(snakemake.input.outcomes)
+    table = OutcomeTable.read(folder)
+    datasets = dataset_report(
+        table,
+        read_table(Path(snakemake.input.splits)).to_pandas(),
+        {
+            "text": read_all(snakemake.input.text).present,
+            "image": read_all(snakemake.input.image).present,
+        },
+    )
+    write_csv(Path(snakemake.output.datasets), datasets)
+    write_csv(Path(snakemake.output.models), model_report(table))
+    left_out = read_json(folder / "pool.json")["left_out"]
+    write_json(Path(snakemake.output.notices), notices(table, datasets, left_out))

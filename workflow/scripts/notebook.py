@@ -1,0 +1,14 @@
+"""Run one notebook on the results and render it."""
+
+from pathlib import Path
+
+from mmroute.job import job
+from mmroute.notebooks import run
+
+with job(snakemake.log[0]):
+    run(
+        Path(snakemake.input.notebook),
+        {"results": str(Path(snakemake.params.results).resolve())},
+        Path(snakemake.output.notebook),
+        Path(snakemake.output.html),
+    )

@@ -1,0 +1,15 @@
+"""Join the data sets' outcomes, choose the pool and price the tokens."""
+
+from pathlib import Path
+
+from mmroute.job import job
+from mmroute.outcomes import assemble
+
+with job(snakemake.log[0]):
+    assemble(
+        Path(snakemake.input.index).parent,
+        Path(snakemake.input.prices) if snakemake.input.prices else None,
+        snakemake.params.pool,
+        snakemake.params.min_coverage,
+        Path(snakemake.output[0]),
+    )
