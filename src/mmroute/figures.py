@@ -7,10 +7,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from adjustText import adjust_text
+import textalloc
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from mmroute.curve import Curve, frontier
 from mmroute.storage import atomic, read_table
@@ -67,9 +68,16 @@ def frontier_figure(
     dataset
         The data set, or ``full``.
     """
-    figure, axes = plt.subplots(figsize=(9, 5.2))
-    _draw(axes, frontiers[frontiers["dataset"] == dataset], _style(frontiers))
-    _label_models(axes, models[models["dataset"] == dataset])
+    figure, axes = plt.subplots(figsize=(9, 5.6))
+    own = models[models["dataset"] == dataset]
+    points = frontiers[frontiers["dataset"] == dataset]
+    _draw(axes, points, _style(frontiers))
+    _focus(axes, points, own)
+    for line in axes.lines:
+        if line.get_label() == "oracle":
+            line.set_label(f"oracle (up to {line.get_ydata().max():.2f})")
+    _label_models(axes, own)
+    _dollar_axis(axes, own)
     axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="router")
     return figure
@@ -85,16 +93,18 @@ def grid_figure(frontiers: pd.DataFrame, models: pd.DataFrame, title: str) -> Fi
     )
     style = _style(frontiers)
     for axes, dataset in zip(grid.flat, datasets, strict=False):
-        _draw(axes, frontiers[frontiers["dataset"] == dataset], style)
+        points = frontiers[frontiers["dataset"] == dataset]
+        _draw(axes, points, style)
         own = models[models["dataset"] == dataset]
         axes.plot(own["cost"], own["utility"], "x", color=SINGLE_MODEL_COLOUR, label="single model")
         _log_cost(axes, own["cost"])
-        axes.set_title(dataset)
+        axes.set(title=dataset, xlabel="mean cost per query (normalised)")
     for axes in grid.flat[len(datasets) :]:
         axes.set_axis_off()
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
-    figure.supxlabel(COST_LABEL, fontsize="medium")
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False
+    )
     figure.supylabel(ACCURACY_LABEL, fontsize="medium")
     figure.suptitle(title)
     return figure
@@ -109,8 +119,9 @@ def pool_figure(models: pd.DataFrame, title: str) -> Figure:
         best.cost, best.utility, "--", color="0.6", label="frontier of the single models", zorder=1
     )
     _label_models(axes, own)
+    _dollar_axis(axes, own)
     axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure
 
 
@@ -126,11 +137,10 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
 
 def _style(frontiers: pd.DataFrame) -> dict[str, tuple[object, str]]:
     routers = frontiers["router"].unique()
-    palette = sns.color_palette("colorblind", len(routers))
-    dashes = ["-", "--", "-.", ":"]
+    palette = sns.color_palette("colorblind" if len(routers) <= 10 else "husl", len(routers))
     return {
-        router: ("black" if router == "oracle" else colour, dashes[index % len(dashes)])
-        for index, (router, colour) in enumerate(zip(routers, palette, strict=True))
+        router: ("black", ":") if router == "oracle" else (colour, "-")
+        for router, colour in zip(routers, palette, strict=True)
     }
 
 
@@ -144,26 +154,40 @@ def _draw(axes: Axes, frontiers: pd.DataFrame, style: dict[str, tuple[object, st
             axes.plot(mean["cost"], mean["utility"], "D", color=colour, label=router, zorder=4)
         else:
             first = points[points["trial"] == 0]
-            axes.plot(first["cost"], first["utility"], dash, color=colour, label=router, zorder=3)
+            axes.plot(
+                first["cost"], first["utility"], dash, color=colour, lw=1.8, label=router, zorder=3
+            )
 
 
 def _label_models(axes: Axes, models: pd.DataFrame) -> None:
     models = models[models["cost"].notna()]
     axes.scatter(models["cost"], models["utility"], s=28, color=SINGLE_MODEL_COLOUR, zorder=5)
     _log_cost(axes, models["cost"])
-    texts = [
-        axes.text(cost, utility, name, fontsize=8, color="0.15", zorder=6)
-        for name, cost, utility in models[["model", "cost", "utility"]].itertuples(index=False)
-    ]
-    adjust_text(
-        texts,
-        ax=axes,
-        arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.6},
-        expand=(1.15, 1.4),
-        ensure_inside_axes=True,
-        iter_lim=400,
-        time_lim=60,
+    cost, utility = models["cost"].to_numpy(), models["utility"].to_numpy()
+    lines = [line.get_data() for line in axes.lines]
+    textalloc.allocate(
+        axes,
+        cost,
+        utility,
+        models["model"].tolist(),
+        x_scatter=cost,
+        y_scatter=utility,
+        x_lines=[x for x, _ in lines],
+        y_lines=[y for _, y in lines],
+        textsize=8,
+        linecolor="0.6",
+        linewidth=0.6,
+        max_distance=0.3,
+        nbr_candidates=400,
     )
+
+
+def _focus(axes: Axes, frontiers: pd.DataFrame, models: pd.DataFrame) -> None:
+    """Let routers and models fill the panel; the oracle leaves it and its peak is in the legend."""
+    routers = frontiers["utility"][frontiers["router"] != "oracle"]
+    shown = pd.concat([routers, models["utility"]]).dropna()
+    margin = 0.12 * max(shown.max() - shown.min(), 0.02)
+    axes.set_ylim(shown.min() - margin, shown.max() + 2 * margin)
 
 
 def _log_cost(axes: Axes, cost: pd.Series) -> None:
@@ -173,3 +197,14 @@ def _log_cost(axes: Axes, cost: pd.Series) -> None:
         axes.set_xscale("log")
     elif len(positive):
         axes.set_xscale("symlog", linthresh=positive.min())
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _dollar_axis(axes: Axes, models: pd.DataFrame) -> None:
+    """Show on top what the normalised cost is in USD."""
+    unit = 1000 * (models["cost_usd"].sum() / models["cost"].sum() or 1.0)
+    top = axes.secondary_xaxis("top", functions=(lambda cost: cost * unit, lambda usd: usd / unit))
+    top.set_xlabel("USD per 1,000 queries")
+    top.xaxis.set_major_formatter("{x:g}")
+    top.xaxis.set_minor_formatter(NullFormatter())

@@ -52,6 +52,11 @@ def _observed_mean(matrix: np.ndarray) -> np.ndarray:
         return np.where(observed, matrix, 0).sum(axis=0) / observed.sum(axis=0)
 
 
+def reaches(utility: np.ndarray, target: float) -> np.ndarray:
+    """Return where a utility is at least the target, up to the rounding of a mean."""
+    return utility >= target - 1e-12
+
+
 def nauc(curve: Curve, singles: SingleModels) -> float:
     """Return the normalised area under the accuracy-cost curve (MMR-Bench 7).
 
@@ -89,7 +94,7 @@ def qnc(curve: Curve, singles: SingleModels) -> float:
     model's utility, over that model's cost; infinite if it never does. Where the
     best model is free, 1 if the router reaches it for nothing too.
     """
-    reached = curve.cost[curve.utility >= singles.utility[singles.best]]
+    reached = curve.cost[reaches(curve.utility, singles.utility[singles.best])]
     if len(reached) == 0:
         return float("inf")
     cost, reference = reached.min(), singles.cost[singles.best]

@@ -204,24 +204,27 @@ def _refuse(table: OutcomeTable, name: str, wrong: np.ndarray, cure: str, origin
 def write_datasets(table: OutcomeTable, folder: Path) -> None:
     """Write one outcome table per data set, and ``index.json`` with what they hold.
 
-    The index has, by the data set's folder, its name, its number of samples and
-    digests of its texts, of its images and of everything: what depends on one of
-    them need not run again when another changes.
+    The index lists the data sets in order of first appearance: folder, name, number
+    of samples, and digests of the texts, of the images and of everything, so that
+    what depends on one of them need not run again when another changes.
     """
-    index = {}
+    index = []
     for dataset, rows in table.samples.groupby("dataset", sort=False).indices.items():
         own = table.take(rows)
         own = own.take(columns=np.flatnonzero(np.isfinite(own.utility).any(axis=0)))
         name = folder_name(dataset)
         own.write(folder / name)
         digests = [digest_file(path) for path in sorted((folder / name).iterdir())]
-        index[name] = {
-            "name": dataset,
-            "samples": len(rows),
-            "text": _digest_columns(own.samples, ["sample_id", "question"]),
-            "image": _digest_columns(own.samples, ["sample_id", "image", "image_digest"]),
-            "all": digest_bytes("".join(digests).encode()),
-        }
+        index.append(
+            {
+                "folder": name,
+                "name": dataset,
+                "samples": len(rows),
+                "text": _digest_columns(own.samples, ["sample_id", "question"]),
+                "image": _digest_columns(own.samples, ["sample_id", "image", "image_digest"]),
+                "all": digest_bytes("".join(digests).encode()),
+            }
+        )
     write_json(folder / "index.json", {"datasets": index, "models": table.model_names})
 
 
@@ -236,8 +239,10 @@ def _digest_columns(samples: pd.DataFrame, columns: list[str]) -> str:
 
 def read_samples(folder: Path) -> pd.DataFrame:
     """Read the samples that ``write_datasets`` has written, data set after data set."""
-    names = read_json(folder / "index.json")["datasets"]
-    tables = [read_table(folder / name / "samples.parquet").to_pandas() for name in names]
+    tables = [
+        read_table(folder / dataset["folder"] / "samples.parquet").to_pandas()
+        for dataset in read_json(folder / "index.json")["datasets"]
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -263,7 +268,7 @@ def assemble(
         As for ``choose_pool``.
     """
     index = read_json(folder / "index.json")
-    table = join([OutcomeTable.read(folder / name) for name in index["datasets"]])
+    table = join([OutcomeTable.read(folder / dataset["folder"]) for dataset in index["datasets"]])
     position = {name: column for column, name in enumerate(table.model_names)}
     table = table.take(columns=[position[name] for name in index["models"]])
     table, left_out = choose_pool(table, pool, min_coverage)

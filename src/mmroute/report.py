@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from mmroute.metrics import reaches
 from mmroute.tables import METRIC_TITLES, format_value, wide
 
 REFERENCES = ("best_single", "oracle")
@@ -125,7 +126,7 @@ def summarise(table: pd.DataFrame, singles: pd.DataFrame, frontiers: pd.DataFram
     router = ranking.idxmax() if len(ranking) else "oracle"
     points = frontiers[(frontiers["router"] == router) & (frontiers["dataset"] == "full")]
     peak = points.loc[points["utility"].idxmax()]
-    parity = points[points["utility"] >= best["utility"]]
+    parity = points[reaches(points["utility"], best["utility"])]
     return Summary(
         samples=int(best["samples"]),
         best_model=best["model"],

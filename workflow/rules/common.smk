@@ -75,8 +75,9 @@ def script_digest(script, *modules):
 
 
 def ingested():
-    """Return what ``ingest`` wrote down of the data sets, once it has run."""
-    return read_json(Path(checkpoints.ingest.get().output[0], "index.json"))
+    """Return by folder what ``ingest`` wrote down of the data sets, once it has run."""
+    index = read_json(Path(checkpoints.ingest.get().output[0], "index.json"))
+    return {dataset["folder"]: dataset for dataset in index["datasets"]}
 
 
 def index_file(wildcards):
@@ -89,14 +90,14 @@ def samples_file(wildcards):
 
 def content_digest(wildcards):
     """Digest one modality of one data set, so that only a change to it embeds it again."""
-    return ingested()["datasets"][wildcards.dataset][wildcards.modality]
+    return ingested()[wildcards.dataset][wildcards.modality]
 
 
 def embedding_files(wildcards):
     return {
         modality: [
             f"{RESULTS}/embeddings/{modality}/{encoder.key}/{dataset}.parquet"
-            for dataset in ingested()["datasets"]
+            for dataset in ingested()
         ]
         for modality, encoder in ENCODERS.items()
     }

@@ -54,7 +54,9 @@ class LinearMF(Router):
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Fit the projection, then the two regressions."""
         rank = max(1, min(self.n_components, min(Z.shape) - 1))
-        self.projection_ = TruncatedSVD(rank, random_state=self.random_state).fit(Z)
+        # The variance it also reports is 0 / 0 where all features are the same.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.projection_ = TruncatedSVD(rank, random_state=self.random_state).fit(Z)
         low = self.projection_.transform(Z)
         self.utility_ = _masked_regression(Ridge(alpha=self.alpha), low, U)
         self.cost_ = _masked_regression(Ridge(alpha=self.alpha), low, C)

@@ -1,0 +1,36 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint schema lock clean
+
+demo: $(VENV)/ready
+	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
+
+test: $(VENV)/ready
+	$(BIN)/pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# The environment, exactly as locked: every file of it is checked against its hash.
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --require-hashes --requirement requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header \
+		--group pyproject.toml:dev pyproject.toml --output-file requirements.lock
+
+schema: $(VENV)/ready
+	$(BIN)/python -m mmroute.config > workflow/schemas/config.schema.json
+
+clean:
+	rm -rf $(VENV) results/demo

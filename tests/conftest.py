@@ -1,0 +1,45 @@
+"""Outcome tables small enough to reason about."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable
+
+
+@pytest.fixture
+def make_table() -> Callable[..., OutcomeTable]:
+    """Return a builder of outcome tables; what is not given is drawn."""
+
+    def make(
+        n_samples: int = 12, n_models: int = 3, datasets: tuple[str, ...] = ("A", "B"), **given
+    ) -> OutcomeTable:
+        generator = np.random.default_rng(0)
+        shape = (n_samples, n_models)
+        dataset = [datasets[index % len(datasets)] for index in range(n_samples)]
+        samples = pd.DataFrame(
+            {
+                "sample_id": [f"{name}_{index}" for index, name in enumerate(dataset)],
+                "dataset": dataset,
+                "scenario": [f"scenario of {name}" for name in dataset],
+                "question": [f"What is {index}?" for index in range(n_samples)],
+                "answer": [str(index) for index in range(n_samples)],
+                "image": None,
+                "image_digest": None,
+            }
+        )
+        models = pd.DataFrame({"model": [f"model-{index}" for index in range(n_models)]})
+        columns = {
+            "samples": samples,
+            "models": models.assign(**dict.fromkeys(PRICE_COLUMNS, np.nan)),
+            "utility": (generator.random(shape) < 0.5).astype(float),
+            "cost": generator.lognormal(size=shape),
+            "prompt_tokens": generator.integers(1, 100, shape).astype(float),
+            "completion_tokens": generator.integers(1, 100, shape).astype(float),
+            "prediction": np.full(shape, None, dtype=object),
+        }
+        return OutcomeTable(**(columns | given))
+
+    return make

@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from mmroute.catalogue import catalogue
+from mmroute.config import load, schema
+from mmroute.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(
+    [
+        ROOT / "config/config.yaml",
+        *ROOT.glob("config/benchmarks/*.yaml"),
+        *ROOT.glob("tests/configs/*"),
+    ]
+)
+LEAST = {"name": "x", "source": {"kind": "demo"}}
+
+
+def test_all_but_name_and_source_have_defaults():
+    config = load(LEAST, "my.yaml")
+    assert set(config.routers) == set(catalogue("routers"))
+    assert config.split.train == 0.2
+    assert config.encoders.text.name == "builtin"
+    assert config.experiments == ["main"]
+
+
+def test_the_default_config_states_every_key_with_its_default():
+    content = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    stated = load(content, "config.yaml")
+    assert set(content) == set(type(stated).model_fields)
+    assert stated.model_dump(exclude={"routers"}) == load(
+        LEAST | {"name": "demo"}, "least"
+    ).model_dump(exclude={"routers"})
+    assert dict(stated.routers) == dict(load(LEAST, "least").routers)
+
+
+def test_every_key_of_the_default_config_has_a_comment():
+    lines = (ROOT / "config/config.yaml").read_text().splitlines()
+    top_level = [index for index, line in enumerate(lines) if line[:1].isalpha()]
+    uncommented = [
+        lines[index]
+        for index in top_level
+        if not lines[index - 1].startswith("#")
+        and not lines[index + 1].lstrip().startswith("#")
+        and not lines[index].startswith("min_coverage")
+    ]
+    assert uncommented == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_are_valid_under_model_and_schema(path):
+    content = yaml.safe_load(path.read_text())
+    load(content, str(path))
+    jsonschema.validate(content, schema())
+
+
+def test_the_schema_file_is_the_models_own():
+    written = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert written == schema(), "run make schema"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nam": 1}, "nam: unknown key; did you mean name?"),
+        ({"name": "../x"}, "name: .* not '../x'"),
+        ({"name": ""}, "name: "),
+        ({"source": {"kind": "hub"}}, "source: unknown source 'hub'; choose from: demo, "),
+        (
+            {"source": {"kind": "demo", "sample": 3}},
+            "demo.sample: unknown key; did you mean samples",
+        ),
+        ({"source": {"kind": "demo", "samples": -3}}, "demo.samples.* not -3"),
+        ({"source": {"kind": "table"}}, "table.path: missing"),
+        ({"source": "demo"}, "source: give a mapping with the key kind"),
+        ({"source": {"kind": "demo", "prices": 3}}, "prices: give the path of a CSV file, not 3"),
+        ({"routers": {"kn": {}}}, "routers: unknown router 'kn'; choose from: .*knn"),
+        ({"routers": {"knn": {"n_neighbours": 3}}}, "knn.n_neighbours: unknown key; did you mean"),
+        ({"routers": {"knn": {"n_neighbors": 0}}}, "knn.n_neighbors: .* not 0"),
+        ({"routers": {"knn": {"fusion": "sum"}}}, "knn.fusion: unknown fusion 'sum'; choose from"),
+        (
+            {"routers": {"knn": {"fusion": {"weighted": {"weight": 2}}}}},
+            "weighted.weight: .* not 2",
+        ),
+        (
+            {"routers": {"random": {"fusion": "mean"}}},
+            "random.fusion: this router uses no features",
+        ),
+        ({"routers": []}, "routers: give a mapping of router names"),
+        ({"encoders": {"text": "clip"}}, "encoders.text: unknown encoder 'clip'; choose from"),
+        ({"encoders": {"txt": "builtin"}}, "encoders.txt: unknown key; did you mean text?"),
+        ({"split": {"train": 1}}, "split.train: .* not 1"),
+        ({"split": {"salts": []}}, "split.salts: "),
+        ({"split": {"salts": [0, "0"]}}, "split.salts: salts must differ"),
+        ({"split": {"salts": ["a/b"]}}, "split.salts: salt 'a/b' must be letters"),
+        ({"experiments": ["mian"]}, "experiments.0: .* not 'mian'"),
+        ({"policy": "greedy"}, "policy: .* not 'greedy'"),
+    ],
+)
+def test_a_wrong_config_is_refused_in_one_line_with_file_key_and_value(change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load(LEAST | change, "my.yaml")
+    assert str(caught.value).startswith("my.yaml: config key ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(InputError, match=r"my\.yaml: config key name: missing"):
+        load({"source": {"kind": "demo"}}, "my.yaml")
+
+
+def test_fusions_with_different_parameters_have_different_keys():
+    routers = {
+        "knn": {"fusion": {"weighted": {"weight": 0.25}}},
+        "linear": {"fusion": "weighted"},
+        "mlp": None,
+    }
+    config = load(LEAST | {"routers": routers}, "my.yaml")
+    assert [config.routers[name].fusion.key for name in routers] == [
+        "weighted-0.25",
+        "weighted-0.5",
+        "mean",
+    ]
