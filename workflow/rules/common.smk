@@ -1,18 +1,16 @@
 """The validated config, and everything that the rules derive from it."""
 
-import os
 import re
 import sys
 from pathlib import Path
+from shlex import quote
 
 SOURCE_TREE = Path(workflow.basedir)
 PACKAGE = SOURCE_TREE / "src"
 
 sys.path.insert(0, str(PACKAGE))
 # Scripts find the package in this checkout, in whatever environment they run.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")])
-)
+shell.prefix(f"export PYTHONPATH={quote(str(PACKAGE))}; ")
 
 from mmroute.catalogue import build, find
 from mmroute.config import load

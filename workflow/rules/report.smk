@@ -86,7 +86,7 @@ rule figure:
     output:
         svg=report(
             f"{RESULTS}/figures/{{figure}}.svg",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
         ),
         png=f"{RESULTS}/figures/{{figure}}.png",
@@ -134,7 +134,6 @@ rule notebook:
     resources:
         mem_mb=2000,
     params:
-        results=RESULTS,
         code=script_digest("notebook.py", "mmroute.tables"),
     message:
         "Running the notebook {wildcards.notebook}"

@@ -14,7 +14,6 @@ rule fetch:
         source=CONFIG.source.name,
         parameters=dict(CONFIG.source.parameters),
         files=SOURCE_FINGERPRINT,
-        folder=f"{RESULTS}/source",
         code=script_digest("fetch.py", find("sources", CONFIG.source.name).module),
     message:
         "Fetching the source {params.source}"

@@ -8,5 +8,8 @@ from mmroute.storage import write_json
 
 with job(snakemake.log[0]):
     source = build("sources", snakemake.params.source, snakemake.params.parameters)
-    root = source.fetch(Path(snakemake.params.folder))
-    write_json(Path(snakemake.output[0]), {"root": str(root)})
+    note = Path(snakemake.output[0])
+    # Beside the declared output, where Snakemake does not delete what a broken-off
+    # download has fetched so far.
+    root = source.fetch(note.with_suffix(""))
+    write_json(note, {"root": str(root)})

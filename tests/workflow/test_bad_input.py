@@ -1,0 +1,94 @@
+"""Bad input: one clear line, an exit code, no traceback, nothing half-written."""
+
+import pandas as pd
+import pytest
+
+WIDE = {
+    "dataset_idx": [f"Own_{index}" for index in range(40)],
+    "question": [f"What is {index}?" for index in range(40)],
+    "a_correct": [index % 2 for index in range(40)],
+    "a_cost": [0.001] * 40,
+    "b_correct": [1] * 40,
+    "b_cost": [0.01] * 40,
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(make_checkout):
+    return make_checkout()
+
+
+def fails_with_one_line(checkout, config):
+    name = checkout.write_config(config)
+    result = checkout.snakemake("--cores", "1", "--configfile", name)
+    output = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "Traceback" not in output
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, output
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({"nam": 1}, ["my.yaml", "nam", "did you mean name?"]),
+        ({"routers": {"kn": {}}}, ["my.yaml", "routers", "'kn'", "knn"]),
+        ({"encoders": {"text": "clip"}}, ["my.yaml", "encoders.text", "'clip'", "builtin"]),
+        ({"routers": {"knn": {"fusion": "sum"}}}, ["my.yaml", "fusion", "'sum'", "adaptive"]),
+        ({"source": {"kind": "mmr_release", "path": "gone"}}, ["gone", "source.path"]),
+        ({"source": {"kind": "demo", "prices": "gone.csv"}}, ["source.prices", "gone.csv"]),
+    ],
+)
+def test_a_wrong_config_stops_before_any_job(checkout, small, change, parts):
+    line = fails_with_one_line(checkout, small | change)
+    assert all(part in line for part in parts), line
+    assert not (checkout.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (lambda t: t[["dataset_idx", "question"]], ["MMR_Bench.csv", "model", "_correct"]),
+        (lambda t: t.assign(dataset_idx="Own_1"), ["'Own_1'", "more than once"]),
+        (lambda t: t.assign(b_correct=2), ["b", "'Own_0'", "2", "[0, 1]"]),
+        (lambda t: t.assign(b_cost=-1), ["cost", "'b'", "'Own_0'", "-1"]),
+        (lambda t: t.assign(b_correct=""), ["'b'", "no outcome"]),
+        (lambda t: t.assign(b_cost="cheap"), ["MMR_Bench.csv", "b_cost", "'cheap'"]),
+        (lambda t: t.head(3), ["'Own'", "3 samples", "split.train"]),
+        (lambda t: t.assign(b_cost="", a_cost=""), ["no outcome with a known cost", "prices"]),
+        (lambda t: t.assign(question=""), ["neither a question nor an image", "'Own_0'"]),
+    ],
+)
+def test_a_wrong_table_stops_its_job_and_leaves_no_output(checkout, small, spoil, parts):
+    data = checkout.folder / "data"
+    data.mkdir(exist_ok=True)
+    spoil(pd.DataFrame(WIDE)).to_csv(data / "MMR_Bench.csv", index=False)
+    config = small | {"name": "bad", "source": {"kind": "mmr_release", "path": "data"}}
+    line = fails_with_one_line(checkout, config)
+    assert all(part in line for part in parts), line
+    assert not list((checkout.folder / "results").rglob("*.partial"))
+    assert not (checkout.folder / "results/bad/outcomes").exists()
+
+
+def test_a_file_that_is_no_table_is_named(checkout, small):
+    (checkout.folder / "own.csv").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe")
+    line = fails_with_one_line(checkout, small | {"source": {"kind": "table", "path": "own.csv"}})
+    assert "own.csv" in line
+
+
+def test_a_model_without_training_outcomes_is_named(checkout, small):
+    data = checkout.folder / "data"
+    data.mkdir(exist_ok=True)
+    table = pd.DataFrame(WIDE)
+    table["b_correct"] = ["1" if index == 0 else "" for index in range(40)]
+    table.to_csv(data / "MMR_Bench.csv", index=False)
+    config = small | {
+        "name": "bad",
+        "source": {"kind": "mmr_release", "path": "data"},
+        "pool": ["a", "b"],
+        "routers": {"knn": {}},
+    }
+    line = fails_with_one_line(checkout, config)
+    assert "'b' has no outcome in the training split" in line
+    assert not (checkout.folder / "results/bad/routers/knn/0/predictions.parquet").exists()

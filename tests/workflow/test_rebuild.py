@@ -1,0 +1,175 @@
+"""Changing one thing rebuilds only what depends on it."""
+
+import shutil
+from contextlib import contextmanager
+
+import pandas as pd
+import pytest
+
+AFTER_EVALUATION = {
+    "Writing table 2",
+    "Drawing frontier",
+    "Drawing frontier_by_dataset",
+    "Drawing pool",
+    "Running the notebook overview",
+    "Running the notebook frontier",
+    "Rendering the report",
+}
+
+
+@contextmanager
+def edited(file, text):
+    """Append to a file, and put it back as it was, its time included."""
+    keep = file.with_name(file.name + ".keep")
+    shutil.copy2(file, keep)
+    try:
+        file.write_text(file.read_text() + text)
+        yield
+    finally:
+        keep.replace(file)
+
+
+def after_edit(checkout, config, path, text="\n# edited\n"):
+    with edited(checkout.folder / path, text):
+        return checkout.planned(config)
+
+
+def test_a_second_run_does_nothing(finished, small):
+    assert finished.planned(small) == set()
+    assert finished.run(small) == set()
+
+
+def test_a_router_retrains_alone(finished, small):
+    assert after_edit(finished, small, "src/mmroute/routers/knn.py") == AFTER_EVALUATION | {
+        "Training knn (salt 0)",
+        "Tracing the operating curves of knn (salt 0)",
+    }
+
+
+def test_figures_only_render_again(finished, small):
+    assert after_edit(finished, small, "src/mmroute/figures.py") == {
+        "Drawing frontier",
+        "Drawing frontier_by_dataset",
+        "Drawing pool",
+        "Running the notebook frontier",
+        "Rendering the report",
+    }
+
+
+def test_the_reports_template_only_renders_the_report(finished, small):
+    planned = after_edit(finished, small, "src/mmroute/report.html.j2", "<!-- edited -->\n")
+    assert planned == {"Rendering the report"}
+
+
+def test_a_metric_trains_nothing(finished, small):
+    planned = after_edit(finished, small, "src/mmroute/metrics.py")
+    assert {job for job in planned if "Tracing" in job} == {
+        f"Tracing the operating curves of {router} (salt 0)" for router in small["routers"]
+    }
+    assert not {job for job in planned if job.startswith(("Training", "Fusing", "Embedding"))}
+
+
+def test_an_encoder_embeds_its_own_modalities_again(finished, small):
+    planned = after_edit(finished, small, "src/mmroute/encoders/open_clip.py")
+    assert planned == set()
+    planned = after_edit(finished, small, "src/mmroute/encoders/builtin.py")
+    assert len({job for job in planned if job.startswith("Embedding")}) == 14
+    assert not {job for job in planned if job.startswith(("Fetching", "Reading"))}
+
+
+@pytest.mark.parametrize("path", ["README.md", "src/mmroute/sources/table.py"])
+def test_what_nothing_reaches_rebuilds_nothing(finished, small, path):
+    assert after_edit(finished, small, path) == set()
+
+
+def test_a_new_router_leaves_the_others_alone(finished, small):
+    more = small | {"routers": small["routers"] | {"kmeans": {}}}
+    assert finished.planned(more) == AFTER_EVALUATION | {
+        "Training kmeans (salt 0)",
+        "Tracing the operating curves of kmeans (salt 0)",
+    }
+
+
+def test_a_hyper_parameter_retrains_its_router(finished, small):
+    other = small | {"routers": small["routers"] | {"knn": {"n_neighbors": 7}}}
+    assert {job for job in finished.planned(other) if job.startswith("Training")} == {
+        "Training knn (salt 0)"
+    }
+
+
+def test_a_new_router_module_is_one_file_and_one_line_of_config(finished, small):
+    module = finished.folder / "src/mmroute/routers/mine.py"
+    knn = (finished.folder / "src/mmroute/routers/knn.py").read_text()
+    module.write_text(knn.replace('"knn"', '"mine"').replace("class KNN", "class Mine"))
+    try:
+        planned = finished.planned(small | {"routers": small["routers"] | {"mine": {}}})
+    finally:
+        module.unlink()
+    assert {job for job in planned if job.startswith("Training")} == {"Training mine (salt 0)"}
+
+
+def write_own_table(folder, datasets):
+    """Write a long table of 40 text questions per data set, two models, tokens counted."""
+    rows = [
+        {
+            "sample_id": f"{dataset}-{index}",
+            "dataset": dataset,
+            "question": f"What is {index} plus {len(dataset)}?",
+            "model": model,
+            "utility": (index * weight) % 3 > 0,
+            "prompt_tokens": 10 + index,
+            "completion_tokens": weight * index,
+        }
+        for dataset in datasets
+        for index in range(40)
+        for model, weight in (("small", 1), ("large", 2))
+    ]
+    pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
+
+
+def write_prices(folder, large):
+    prices = {
+        "model": ["small", "large"],
+        "usd_per_1m_prompt_tokens": [1, large],
+        "usd_per_1m_completion_tokens": [1, large],
+    }
+    pd.DataFrame(prices).to_csv(folder / "prices.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def own(make_checkout):
+    """Return a checkout and a config in which a user's own table has run."""
+    checkout = make_checkout()
+    write_own_table(checkout.folder, ["first", "second"])
+    write_prices(checkout.folder, 10)
+    config = {
+        "name": "own",
+        "source": {"kind": "table", "path": "own.csv", "prices": "prices.csv"},
+        "routers": {"knn": {}, "cheapest": {}},
+    }
+    checkout.run(config)
+    return checkout, config
+
+
+def test_a_price_re_runs_nothing_before_costs_enter(own):
+    checkout, config = own
+    prices = checkout.folder / "prices.csv"
+    with edited(prices, ""):
+        write_prices(checkout.folder, 20)
+        planned = checkout.planned(config)
+    assert "Building the outcome table: pool, prices, costs" in planned
+    assert "Training knn (salt 0)" in planned
+    before_costs = ("Fetching", "Reading", "Freezing", "Embedding", "Fusing")
+    assert not {job for job in planned if job.startswith(before_costs)}
+
+
+def test_a_new_data_set_embeds_only_itself(own):
+    checkout, config = own
+    write_own_table(checkout.folder, ["first", "second", "third"])
+    ran = checkout.run(config)
+    assert {job for job in ran if job.startswith("Embedding")} == {
+        "Embedding the texts of third with builtin",
+        "Embedding the images of third with builtin",
+    }
+    table = pd.read_csv(checkout.folder / "results/own/tables/table2.csv")
+    assert {"first", "second", "third", "full"} <= set(table["dataset"])

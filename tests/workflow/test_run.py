@@ -1,0 +1,128 @@
+"""A run from nothing: what it leaves, and that it leaves the same each time."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmroute.outcomes import OutcomeTable
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return finished.folder / "results/small"
+
+
+def test_everything_of_a_benchmark_lies_in_its_folder(finished):
+    changed = {path.name for path in (finished.folder / "results").iterdir()}
+    assert changed == {"small"}
+
+
+def test_one_core_and_two_cores_write_the_same_bytes(finished, make_checkout, small):
+    again = make_checkout()
+    again.run(small, cores=1)
+    first, second = finished.folder / "results/small", again.folder / "results/small"
+    kinds = ("*.csv", "*.md", "*.tex", "*.parquet", "*.svg", "*.png", "report.html")
+    files = [
+        file.relative_to(first)
+        for kind in kinds
+        for file in sorted(first.rglob(kind))
+        if "source" not in file.relative_to(first).parts
+    ]
+    assert len(files) > 40
+    different = [
+        str(file) for file in files if (first / file).read_bytes() != (second / file).read_bytes()
+    ]
+    assert different == []
+
+
+def test_the_main_table_is_long_and_complete(results, small):
+    table = pd.read_csv(results / "tables/table2.csv")
+    assert {"dataset", "router", "metric", "value"} <= set(table)
+    assert not table.duplicated(["dataset", "router", "metric"]).any()
+    assert set(table["router"]) == {*small["routers"], "best_single"}
+    assert set(table["metric"]) == {"nauc", "peak_score", "qnc"}
+    assert table["value"].notna().all()
+
+
+def test_every_metric_agrees_with_a_sweep_over_the_stored_predictions(results):
+    """Recompute the peak score on all test samples from the stored files alone."""
+    table = OutcomeTable.read(results / "outcomes")
+    train = pd.read_parquet(results / "splits.parquet")["0"].to_numpy()
+    predictions = pd.read_parquet(results / "routers/knn/0/predictions.parquet")
+    assert predictions["sample_id"].tolist() == table.samples["sample_id"][~train].tolist()
+    u_hat, c_hat = (np.stack(predictions[name]) for name in ("u_hat", "c_hat"))
+    rows = np.arange(len(u_hat))
+    peak = max(
+        table.utility[~train][rows, (1 - u_hat + trade_off * c_hat).argmin(axis=1)].mean()
+        for trade_off in [0, *np.geomspace(1e-4, 1e4, 20_000)]
+    )
+    stored = pd.read_csv(results / "tables/table2.csv").query(
+        "dataset == 'full' and router == 'knn' and metric == 'peak_score'"
+    )["value"]
+    assert peak <= stored.item() + 1e-12
+    assert stored.item() - peak < 2 / len(u_hat)
+
+
+def test_train_and_test_are_disjoint_and_complete(results):
+    splits = pd.read_parquet(results / "splits.parquet")
+    predicted = pd.read_parquet(results / "routers/knn/0/predictions.parquet")["sample_id"]
+    assert not set(predicted) & set(splits["sample_id"][splits["0"]])
+    assert set(predicted) == set(splits["sample_id"][~splits["0"]])
+
+
+class Links(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.links = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.links += [value for name, value in attributes if name in ("src", "href")]
+
+
+def test_the_report_is_one_file_that_says_it_is_simulated(results):
+    html = (results / "report.html").read_text()
+    assert all(link.startswith("data:") for link in Links(html).links)
+    assert "Simulated data." in html
+
+
+@pytest.mark.parametrize("notebook", ["overview", "frontier"])
+def test_notebooks_are_executed_with_paths_as_their_only_parameters(results, notebook):
+    content = json.loads((results / f"notebooks/{notebook}.ipynb").read_text())
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in code)
+    assert content["metadata"]["papermill"]["parameters"].keys() == {"results"}
+    html = (results / f"notebooks/{notebook}.html").read_text()
+    fetched = [
+        link
+        for link in Links(html).links
+        if link and link.startswith(("http:", "https:", "//")) and link.endswith((".js", ".css"))
+    ]
+    assert fetched == []
+
+
+def test_snakemakes_own_report_is_made(finished, small):
+    config = finished.write_config(small)
+    result = finished.snakemake("--configfile", config, "--report", "snakemake-report.html")
+    assert result.returncode == 0, result.stderr[-2000:]
+    html = (finished.folder / "snakemake-report.html").read_text()
+    assert all(category in html for category in ("Tables", "Figures", "Notebooks", "Data"))
+
+
+def test_several_salts_and_the_budget_policy_run(make_checkout, small):
+    checkout = make_checkout()
+    checkout.run(
+        small
+        | {
+            "split": {"salts": [0, 1], "train": 0.3},
+            "policy": "budget",
+            "routers": {"knn": {"fusion": {"weighted": {"weight": 0.7}}}, "cheapest": {}},
+        }
+    )
+    table = pd.read_csv(checkout.folder / "results/small/tables/table2.csv")
+    assert (table["salts"] == 2).all()
+    full = table[(table["dataset"] == "full") & (table["metric"] == "nauc")]
+    assert full.set_index("router").loc["knn", "salt_sd"] > 0
