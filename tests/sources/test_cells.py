@@ -51,9 +51,21 @@ def test_no_text_is_taken_for_a_missing_value_or_a_number(tmp_path):
     assert nullable(cells["answer"]).tolist() == ["NA", "None", "007", None, "true"]
 
 
-@given(value=st.floats(allow_nan=False, allow_infinity=False))
+@given(value=st.floats(min_value=0, allow_nan=False, allow_infinity=False))
 def test_a_number_survives_as_text(value):
     assert numbers(pd.Series([repr(value)], name="cost"), Path("t.csv")) == [value]
+
+
+@pytest.mark.parametrize(
+    ("text", "highest", "wanted"),
+    [("-0.5", None, "at least 0"), ("1.01", 1, "from 0 to 1"), ("-1", 1, "from 0 to 1")],
+)
+def test_a_number_out_of_range_is_refused(text, highest, wanted):
+    cells = pd.Series(["1", text], name="M_cost", index=["a", "b"])
+    with pytest.raises(
+        InputError, match=rf"t\.csv: column 'M_cost' of 'b' holds '{text}'.*{wanted}"
+    ):
+        numbers(cells, Path("t.csv"), highest=highest)
 
 
 def test_correctness_may_be_words_and_missing_may_be_said(tmp_path):

@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+from mmroute.outcomes import split
+
 WIDE = {
     "dataset_idx": [f"Own_{index}" for index in range(40)],
     "question": [f"What is {index}?" for index in range(40)],
@@ -50,10 +52,16 @@ def test_a_wrong_config_stops_before_any_job(checkout, small, change, parts):
     ("spoil", "parts"),
     [
         (lambda t: t[["dataset_idx", "question"]], ["MMR_Bench.csv", "model", "_correct"]),
-        (lambda t: t.assign(dataset_idx="Own_1"), ["'Own_1'", "more than once"]),
-        (lambda t: t.assign(b_correct=2), ["b", "'Own_0'", "2", "[0, 1]"]),
-        (lambda t: t.assign(b_cost=-1), ["cost", "'b'", "'Own_0'", "-1"]),
-        (lambda t: t.assign(b_correct=""), ["'b'", "no outcome"]),
+        (lambda t: t.assign(dataset_idx="Own_1"), ["MMR_Bench.csv", "'Own_1'", "more than once"]),
+        (
+            lambda t: t.assign(b_correct=2),
+            ["MMR_Bench.csv", "'b_correct'", "'Own_0'", "'2'", "0 to 1"],
+        ),
+        (
+            lambda t: t.assign(b_cost=-1),
+            ["MMR_Bench.csv", "'b_cost'", "'Own_0'", "'-1'", "at least 0"],
+        ),
+        (lambda t: t.assign(b_correct=""), ["MMR_Bench.csv", "'b'", "no outcome"]),
         (lambda t: t.assign(b_cost="cheap"), ["MMR_Bench.csv", "b_cost", "'cheap'"]),
         (lambda t: t.head(3), ["'Own'", "3 samples", "split.train"]),
         (lambda t: t.assign(b_cost="", a_cost=""), ["no outcome with a known cost", "prices"]),
@@ -81,7 +89,8 @@ def test_a_model_without_training_outcomes_is_named(checkout, small):
     data = checkout.folder / "data"
     data.mkdir(exist_ok=True)
     table = pd.DataFrame(WIDE)
-    table["b_correct"] = ["1" if index == 0 else "" for index in range(40)]
+    in_test = ~split(table["dataset_idx"], 0.2, 0)
+    table["b_correct"] = ["1" if test else "" for test in in_test]
     table.to_csv(data / "MMR_Bench.csv", index=False)
     config = small | {
         "name": "bad",

@@ -108,8 +108,8 @@ def test_a_new_router_module_is_one_file_and_one_line_of_config(finished, small)
     assert {job for job in planned if job.startswith("Training")} == {"Training mine (salt 0)"}
 
 
-def write_own_table(folder, datasets):
-    """Write a long table of 40 text questions per data set, two models, tokens counted."""
+def write_own_table(folder, datasets, models=(("small", 1), ("large", 2))):
+    """Write a long table of 40 text questions per data set, tokens counted."""
     rows = [
         {
             "sample_id": f"{dataset}-{index}",
@@ -122,16 +122,16 @@ def write_own_table(folder, datasets):
         }
         for dataset in datasets
         for index in range(40)
-        for model, weight in (("small", 1), ("large", 2))
+        for model, weight in models
     ]
     pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
 
 
 def write_prices(folder, large):
     prices = {
-        "model": ["small", "large"],
-        "usd_per_1m_prompt_tokens": [1, large],
-        "usd_per_1m_completion_tokens": [1, large],
+        "model": ["small", "large", "medium"],
+        "usd_per_1m_prompt_tokens": [1, large, 5],
+        "usd_per_1m_completion_tokens": [1, large, 5],
     }
     pd.DataFrame(prices).to_csv(folder / "prices.csv", index=False)
 
@@ -173,3 +173,14 @@ def test_a_new_data_set_embeds_only_itself(own):
     }
     table = pd.read_csv(checkout.folder / "results/own/tables/table2.csv")
     assert {"first", "second", "third", "full"} <= set(table["dataset"])
+
+
+def test_a_new_model_embeds_nothing(own):
+    checkout, config = own
+    models = (("small", 1), ("large", 2), ("medium", 4))
+    write_own_table(checkout.folder, ["first", "second", "third"], models)
+    ran = checkout.run(config)
+    assert not {job for job in ran if job.startswith(("Embedding", "Fusing", "Freezing"))}
+    assert "Training knn (salt 0)" in ran
+    pool = pd.read_csv(checkout.folder / "results/own/tables/models.csv")
+    assert pool["model"].tolist() == ["small", "large", "medium"]

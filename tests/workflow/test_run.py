@@ -4,8 +4,11 @@ import json
 from html.parser import HTMLParser
 
 import numpy as np
+import open_clip
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 
 from mmroute.outcomes import OutcomeTable
 
@@ -126,3 +129,44 @@ def test_several_salts_and_the_budget_policy_run(make_checkout, small):
     assert (table["salts"] == 2).all()
     full = table[(table["dataset"] == "full") & (table["metric"] == "nauc")]
     assert full.set_index("router").loc["knn", "salt_sd"] > 0
+
+
+def test_an_open_clip_checkpoint_runs_through_the_workflow(make_checkout):
+    """A tiny model of a custom config, on images of which one is broken."""
+    checkout = make_checkout()
+    shape = {"width": 32, "layers": 1}
+    content = {
+        "embed_dim": 16,
+        "vision_cfg": shape | {"image_size": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": shape | {"context_length": 16, "vocab_size": 49408, "heads": 2},
+    }
+    (checkout.folder / "tiny.json").write_text(json.dumps(content))
+    open_clip.add_model_config(checkout.folder / "tiny.json")
+    torch.save(open_clip.create_model("tiny").state_dict(), checkout.folder / "tiny.pt")
+    for index in range(40):
+        Image.new("RGB", (40, 30), (index, 2 * index, 99)).save(checkout.folder / f"{index}.png")
+    (checkout.folder / "7.png").write_bytes(b"broken")
+    rows = [
+        {"sample_id": f"s{index}", "question": f"What is shown in picture {index}?"}
+        | {"image": f"{index}.png", "model": model, "utility": (index + cost) % 2, "cost": cost}
+        for index in range(40)
+        for model, cost in (("a", 1), ("b", 2))
+    ]
+    pd.DataFrame(rows).to_csv(checkout.folder / "own.csv", index=False)
+    tiny = {"open_clip": {"model": "tiny.json", "pretrained": "tiny.pt"}}
+    checkout.run(
+        {
+            "name": "own",
+            "source": {"kind": "table", "path": "own.csv"},
+            "encoders": {"text": tiny, "image": tiny},
+            "routers": {"knn": {}, "mlp": {"epochs": 2}},
+        }
+    )
+    results = checkout.folder / "results/own"
+    full = pd.read_csv(results / "tables/datasets.csv").iloc[-1]
+    assert (full["no_image"], full["undecodable_images"]) == (0, 1)
+    (embedded,) = (results / "embeddings/image").rglob("own.parquet")
+    vectors = np.stack(pd.read_parquet(embedded)["vector"])
+    norms = np.linalg.norm(vectors, axis=1)
+    np.testing.assert_allclose(np.delete(norms, 7), 1, atol=1e-5)
+    assert norms[7] == 0

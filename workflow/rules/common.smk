@@ -53,7 +53,6 @@ SIMULATED = find("sources", CONFIG.source.name).attributes.get("simulated", Fals
 RESULTS = f"results/{CONFIG.name}"
 FUSIONS = {router.fusion.key: router.fusion for router in CONFIG.routers.values() if router.fusion}
 FIGURES = ["frontier", "frontier_by_dataset", "pool"]
-NOTEBOOKS = ["overview", "frontier"]
 
 
 wildcard_constraints:
@@ -64,7 +63,6 @@ wildcard_constraints:
     router="|".join(CONFIG.routers),
     salt=r"[A-Za-z0-9_-]+",
     figure="|".join(FIGURES),
-    notebook="|".join(NOTEBOOKS),
 
 
 def script_digest(script, *modules):

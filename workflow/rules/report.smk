@@ -10,6 +10,10 @@ ROUTER_FRONTIERS = expand(
 )
 SINGLE_METRICS = expand(f"{RESULTS}/evaluation/singles/{{salt}}/metrics.parquet", salt=SALTS)
 SINGLE_MODELS = f"{RESULTS}/evaluation/singles/{SALTS[0]}/models.parquet"
+NOTEBOOKS = {
+    "overview": expand(f"{RESULTS}/tables/{{table}}.csv", table=["table2", "datasets", "models"]),
+    "frontier": [*ROUTER_FRONTIERS, f"{RESULTS}/figures/frontier.svg"],
+}
 TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
 
 
@@ -112,11 +116,7 @@ rule figure:
 rule notebook:
     input:
         notebook=SOURCE_TREE / "notebooks/{notebook}.ipynb",
-        table2=f"{RESULTS}/tables/table2.csv",
-        datasets=f"{RESULTS}/tables/datasets.csv",
-        models=f"{RESULTS}/tables/models.csv",
-        frontiers=ROUTER_FRONTIERS,
-        figure=f"{RESULTS}/figures/frontier.svg",
+        results=lambda wildcards: NOTEBOOKS[wildcards.notebook],
     output:
         notebook=f"{RESULTS}/notebooks/{{notebook}}.ipynb",
         html=report(
@@ -128,6 +128,8 @@ rule notebook:
         f"{RESULTS}/logs/notebook/{{notebook}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/notebook/{{notebook}}.tsv"
+    wildcard_constraints:
+        notebook="|".join(NOTEBOOKS),
     conda:
         "../../envs/report.yaml"
     threads: 1

@@ -9,7 +9,7 @@ from mmroute.storage import read_json
 
 with job(snakemake.log[0]):
     source = build("sources", snakemake.params.source, snakemake.params.parameters)
-    root = read_json(Path(snakemake.input[0]))["root"]
-    table = source.read(Path(root))
-    validate(table, root)
+    root = Path(read_json(Path(snakemake.input[0]))["root"])
+    table = source.read(root)
+    validate(table, str(source.origin(root)))
     write_datasets(table, Path(snakemake.output[0]))

@@ -8,7 +8,7 @@ from mmroute.notebooks import run
 with job(snakemake.log[0]):
     run(
         Path(snakemake.input.notebook),
-        {"results": str(Path(snakemake.input.table2).resolve().parents[1])},
+        {"results": str(Path(snakemake.output.notebook).resolve().parents[1])},
         Path(snakemake.output.notebook),
         Path(snakemake.output.html),
     )

@@ -36,6 +36,10 @@ class Source(ABC):
         returned.
         """
 
+    def origin(self, root: Path) -> Path:
+        """Return the file that the outcomes are read from, to name in messages."""
+        return root
+
     @abstractmethod
     def read(self, root: Path) -> OutcomeTable:
         """Read the fetched data; raise InputError for anything that cannot be used."""

@@ -83,8 +83,13 @@ def column_names(path: Path) -> list[str]:
         return read_names(path)
 
 
-def numbers(cells: pd.Series, path: Path, words: Mapping[str, float] | None = None) -> np.ndarray:
-    """Parse a column of text as numbers.
+def numbers(
+    cells: pd.Series,
+    path: Path,
+    words: Mapping[str, float] | None = None,
+    highest: float | None = None,
+) -> np.ndarray:
+    """Parse a column of text as numbers, none of them negative.
 
     Parameters
     ----------
@@ -94,6 +99,8 @@ def numbers(cells: pd.Series, path: Path, words: Mapping[str, float] | None = No
         The file, for the message.
     words
         Words that stand for a number, in lower case.
+    highest
+        The largest number that makes sense there, if there is one.
 
     Returns
     -------
@@ -103,15 +110,18 @@ def numbers(cells: pd.Series, path: Path, words: Mapping[str, float] | None = No
     Raises
     ------
     InputError
-        At the first cell that is neither a finite number, nor a word, nor missing.
+        At the first cell that is neither such a number, nor a word, nor missing.
     """
     codes, distinct = pd.factorize(cells)
     values = np.array([_number(text, words or {}) for text in distinct])
-    bad = np.flatnonzero(np.isinf(values[codes]))
+    limit = np.finfo(float).max if highest is None else highest
+    bad = np.flatnonzero(((values < 0) | (values > limit))[codes])
     if bad.size:
+        wanted = "of at least 0" if highest is None else f"from 0 to {highest:g}"
         raise InputError(
             f"{path}: column {cells.name!r} of {cells.index[bad[0]]!r} holds "
-            f"{cells.iloc[bad[0]]!r}, which is no finite number; correct or empty the cell"
+            f"{cells.iloc[bad[0]]!r}, which is no finite number {wanted}; "
+            "correct or empty the cell"
         )
     return values[codes]
 

@@ -112,6 +112,10 @@ class MmrRelease(Source):
         link.symlink_to(root.resolve(), target_is_directory=True)
         return folder
 
+    def origin(self, root: Path) -> Path:
+        """Return the CSV."""
+        return _find_csv(root)
+
     def read(self, root: Path) -> OutcomeTable:
         """Read the CSV and find each sample's image."""
         csv = _find_csv(root)

@@ -98,6 +98,10 @@ class TableSource(Source):
         _require_file(self.path)
         return self.path.parent
 
+    def origin(self, root: Path) -> Path:
+        """Return the table's file."""
+        return self.path
+
     def read(self, root: Path) -> OutcomeTable:
         """Read the table and gather what it says about each sample."""
         rows, description = self._read_files()
@@ -209,12 +213,11 @@ def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndar
         )
     by_id = rows.set_index("sample_id")
     shape = (len(ids), len(models))
-    matrices = {}
-    for column in ("utility", *NUMBER_COLUMNS):
-        matrices[column] = np.full(shape, np.nan)
+    matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_COLUMNS)}
+    matrices["utility"][i, j] = numbers(by_id["utility"], path, CORRECTNESS_WORDS, highest=1)
+    for column in NUMBER_COLUMNS:
         if column in by_id:
-            words = CORRECTNESS_WORDS if column == "utility" else None
-            matrices[column][i, j] = numbers(by_id[column], path, words)
+            matrices[column][i, j] = numbers(by_id[column], path)
     matrices["prediction"] = np.full(shape, None, dtype=object)
     answer = next((name for name in ("prediction", "response") if name in rows), None)
     if answer is not None:

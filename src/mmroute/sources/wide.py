@@ -71,13 +71,15 @@ def read_matrices(cells: pd.DataFrame, models: list[str], path: Path) -> dict[st
     Raises
     ------
     InputError
-        If a cell that should be a number is none.
+        If a cell that should be a number is none, or is out of its range.
     """
     shape = (len(cells), len(models))
     matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_SUFFIXES)}
     prediction = np.full(shape, None, dtype=object)
     for j, model in enumerate(models):
-        matrices["utility"][:, j] = numbers(cells[model + UTILITY_SUFFIX], path, CORRECTNESS_WORDS)
+        matrices["utility"][:, j] = numbers(
+            cells[model + UTILITY_SUFFIX], path, CORRECTNESS_WORDS, highest=1
+        )
         for name, suffix in NUMBER_SUFFIXES.items():
             if model + suffix in cells:
                 matrices[name][:, j] = numbers(cells[model + suffix], path)
