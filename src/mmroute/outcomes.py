@@ -205,8 +205,9 @@ def write_datasets(table: OutcomeTable, folder: Path) -> None:
     """Write one outcome table per data set, and ``index.json`` with what they hold.
 
     The index lists the data sets in order of first appearance: folder, name, number
-    of samples, and digests of the texts, of the images and of everything, so that
-    what depends on one of them need not run again when another changes.
+    of samples, and digests of the ids, of the texts, of the images and of
+    everything, so that what depends on one of them need not run again when another
+    changes.
     """
     index = []
     for dataset, rows in table.samples.groupby("dataset", sort=False).indices.items():
@@ -220,6 +221,7 @@ def write_datasets(table: OutcomeTable, folder: Path) -> None:
                 "folder": name,
                 "name": dataset,
                 "samples": len(rows),
+                "ids": _digest_columns(own.samples, ["sample_id"]),
                 "text": _digest_columns(own.samples, ["sample_id", "question"]),
                 "image": _digest_columns(own.samples, ["sample_id", "image", "image_digest"]),
                 "all": digest_bytes("".join(digests).encode()),

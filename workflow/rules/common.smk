@@ -89,6 +89,11 @@ def content_digest(wildcards):
     return ingested()[wildcards.dataset][wildcards.modality]
 
 
+def id_digests(wildcards):
+    """Digest the sample ids of every data set."""
+    return [dataset["ids"] for dataset in ingested().values()]
+
+
 def embedding_files(wildcards):
     return {
         modality: [

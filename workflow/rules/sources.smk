@@ -47,7 +47,8 @@ checkpoint ingest:
 
 rule split:
     input:
-        index=index_file,
+        # A new model or another outcome must not freeze the splits anew: params.ids decides.
+        index=ancient(index_file),
     output:
         f"{RESULTS}/splits.parquet",
     log:
@@ -62,6 +63,7 @@ rule split:
     params:
         train=CONFIG.split.train,
         salts=CONFIG.split.salts,
+        ids=id_digests,
         code=script_digest("split.py"),
     message:
         "Freezing the splits"
