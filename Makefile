@@ -20,7 +20,7 @@ lint: $(VENV)/ready
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --require-hashes --requirement requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --require-hashes --requirement requirements.lock
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
