@@ -149,6 +149,18 @@ def test_the_projection_keeps_the_training_rows_own_directions():
     np.testing.assert_allclose(np.linalg.norm(kept, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["mean", "weighted", "adaptive"])
+def test_the_order_of_the_samples_does_not_matter(name):
+    text, image = random_pair(n_samples=20, widths=(15, 12))
+    train = np.arange(20) < 8
+    order = np.random.default_rng(1).permutation(20)
+    forward = features(build("fusion", name, {}), text, image, train)
+    shuffled = features(
+        build("fusion", name, {}), text.take(order), image.take(order), train[order]
+    )
+    np.testing.assert_allclose(shuffled, forward[order], atol=1e-5)
+
+
 def test_no_fusion_gives_anything_but_finite_numbers_when_both_modalities_are_missing():
     present = [False] + [True] * 11
     text, image = random_pair(present=(present, present))

@@ -205,15 +205,18 @@ class Adaptive(_Aligned):
 def _projection(embeddings: Embeddings, width: int) -> np.ndarray:
     """Return a (d, width) orthonormal basis of the training rows' principal directions.
 
-    With fewer rows than directions the basis is completed by others orthogonal
-    to all rows, which add nothing to a training sample.
+    With fewer rows than directions the basis is completed by the coordinate axes,
+    made orthogonal in their order. Signs are such that the largest entry of a
+    direction is positive: nothing depends on the order of the rows.
     """
+    dimension = embeddings.vectors.shape[1]
     rows = embeddings.vectors[embeddings.present].astype(np.float64)
-    if len(rows) == 0:
-        return np.eye(embeddings.vectors.shape[1], width)
-    covariance = np.cov(rows, rowvar=False, bias=True)
-    _, directions = np.linalg.eigh(covariance)
-    return directions[:, ::-1][:, :width]
+    spread = np.cov(rows, rowvar=False, bias=True) if len(rows) else np.zeros((dimension,) * 2)
+    variances, directions = np.linalg.eigh(spread)
+    told = directions[:, ::-1][:, variances[::-1] > max(1e-10 * variances[-1], 0)]
+    basis = np.linalg.qr(np.hstack([told, np.eye(dimension)]))[0][:, :width]
+    largest = np.take_along_axis(basis, np.abs(basis).argmax(axis=0)[None], axis=0)
+    return basis * np.sign(largest)
 
 
 def _project(embeddings: Embeddings, projection: np.ndarray | None) -> Embeddings:
