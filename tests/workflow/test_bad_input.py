@@ -76,7 +76,7 @@ def test_a_wrong_table_stops_its_job_and_leaves_no_output(checkout, small, spoil
     line = fails_with_one_line(checkout, config)
     assert all(part in line for part in parts), line
     assert not list((checkout.folder / "results").rglob("*.partial"))
-    assert not (checkout.folder / "results/bad/outcomes").exists()
+    assert not (checkout.folder / "results/bad/routers").exists()
 
 
 def test_a_file_that_is_no_table_is_named(checkout, small):
