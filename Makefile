@@ -2,13 +2,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint schema lock clean
+.PHONY: demo test bench coverage lint schema lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
 
 test: $(VENV)/ready
 	$(BIN)/pytest
+
+# Speed and memory, each figure beside a baseline; coverage of the intervals (about 40 minutes).
+bench: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/run.py
+
+coverage: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/coverage.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -5,57 +5,69 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmroute.curve import Curve, frontier, operating_curve
-from mmroute.metrics import SingleModels, nauc, peak_score, qnc, single_models
+from mmroute.curve import frontier, operating_curve
+from mmroute.metrics import (
+    SingleModels,
+    aiq,
+    frontier_of,
+    frontiers,
+    majorants,
+    nauc,
+    peak_score,
+    qnc,
+    savings_at_parity,
+    single_models,
+)
 
-SINGLES = SingleModels(cost=np.array([1.0, 2.0, 5.0]), utility=np.array([0.4, 0.8, 0.6]))
+SINGLES = SingleModels(cost=np.array([[1.0, 2.0, 5.0]]), utility=np.array([[0.4, 0.8, 0.6]]))
 
 
-def curve_of(*points):
+def own(*points):
+    """Return the frontier of one curve, given as (cost, utility) pairs."""
     cost, utility = np.array(points, float).T
-    return Curve(cost, utility, np.arange(len(cost), dtype=float))
+    return frontiers(cost[None], utility[None])
 
 
 def test_single_models_are_means_over_what_was_observed():
     utility = np.array([[1.0, 0.0], [np.nan, 1.0], [0.5, 1.0]])
     singles = single_models(utility, np.where(np.isnan(utility), np.nan, 2.0))
-    assert singles.utility.tolist() == [0.75, pytest.approx(2 / 3)]
-    assert singles.cost.tolist() == [2.0, 2.0]
+    assert singles.utility[0].tolist() == [0.75, pytest.approx(2 / 3)]
+    assert singles.cost[0].tolist() == [2.0, 2.0]
 
 
 def test_best_and_cheapest_break_ties_by_the_other_quantity():
-    singles = SingleModels(cost=np.array([1.0, 1.0, 3.0]), utility=np.array([0.5, 0.7, 0.7]))
-    assert singles.best == 1
-    assert singles.cheapest == 1
+    singles = SingleModels(cost=np.array([[1.0, 1.0, 3.0]]), utility=np.array([[0.5, 0.7, 0.7]]))
+    assert singles.best.tolist() == [1]
+    assert singles.cheapest.tolist() == [1]
 
 
 def test_nauc_integrates_the_piecewise_linear_frontier_with_the_cheapest_model_joined():
     # p rises from (1, 0.4), the cheapest model, to (3, 0.8), then stays: area 2 x 0.6 + 2 x 0.8.
-    assert nauc(curve_of((3, 0.8)), SINGLES) == pytest.approx((1.2 + 1.6) / 4)
+    assert nauc(own((3, 0.8)), SINGLES) == pytest.approx((1.2 + 1.6) / 4)
 
 
 def test_nauc_ignores_the_curve_outside_the_range_of_the_single_models():
     # Between (2, 0.8) and (9, 1) p is 0.8 + 0.2 x 3/7 at cost 5, the dearest model's.
-    assert nauc(curve_of((0, 0.2), (2, 0.8), (9, 1.0)), SINGLES) == pytest.approx(
+    assert nauc(own((0, 0.2), (2, 0.8), (9, 1.0)), SINGLES) == pytest.approx(
         np.trapezoid([0.4, 0.8, 0.8 + 0.2 * 3 / 7], [1, 2, 5]) / 4
     )
 
 
 def test_nauc_where_all_models_cost_the_same_is_the_utility_at_that_cost():
-    singles = SingleModels(cost=np.array([2.0, 2.0]), utility=np.array([0.3, 0.6]))
-    assert nauc(curve_of((2, 0.7)), singles) == 0.7
+    singles = SingleModels(cost=np.array([[2.0, 2.0]]), utility=np.array([[0.3, 0.6]]))
+    assert nauc(own((2, 0.7)), singles) == 0.7
 
 
 def test_peak_score_is_the_largest_utility():
-    assert peak_score(curve_of((1, 0.4), (2, 0.9), (3, 0.7))) == 0.9
+    assert peak_score(own((1, 0.4), (2, 0.9), (3, 0.7))) == 0.9
 
 
 def test_qnc_is_the_smallest_cost_that_reaches_the_best_model_over_that_models_cost():
-    assert qnc(curve_of((1, 0.4), (1.5, 0.8), (3, 0.9)), SINGLES) == 0.75
+    assert qnc(own((1, 0.4), (1.5, 0.8), (3, 0.9)), SINGLES) == 0.75
 
 
 def test_qnc_is_infinite_where_the_best_model_is_never_reached():
-    assert qnc(curve_of((9, 0.79)), SINGLES) == np.inf
+    assert qnc(own((9, 0.79)), SINGLES) == np.inf
 
 
 def test_qnc_of_the_best_model_itself_is_one_whatever_the_order_of_its_sum():
@@ -65,14 +77,64 @@ def test_qnc_of_the_best_model_itself_is_one_whatever_the_order_of_its_sum():
     table = [np.repeat(matrix, 2, axis=1) for matrix in (utility, cost)]
     u_hat = np.array([[0.2, 0.1], [0.1, 0.3], [0.5, 0.2], [0.1, 0.2]])
     c_hat = np.array([[0.2, 0.1], [0.1, 0.3], [0.5, 0.2], [0.1, 0.2]])
-    curve = operating_curve(u_hat, c_hat, *table)
+    curve = frontier_of(operating_curve(u_hat, c_hat, *table))
     assert qnc(curve, single_models(*table)) == pytest.approx(1)
 
 
 def test_qnc_of_a_free_best_model():
-    singles = SingleModels(cost=np.array([0.0, 1.0]), utility=np.array([0.9, 0.5]))
-    assert qnc(curve_of((0, 0.9)), singles) == 1
-    assert qnc(curve_of((0.5, 0.9)), singles) == np.inf
+    singles = SingleModels(cost=np.array([[0.0, 1.0]]), utility=np.array([[0.9, 0.5]]))
+    assert qnc(own((0, 0.9)), singles) == 1
+    assert qnc(own((0.5, 0.9)), singles) == np.inf
+
+
+def test_the_frontiers_of_a_batch_are_those_of_its_curves():
+    generator = np.random.default_rng(0)
+    curves = [operating_curve(*random_table(seed)) for seed in range(3)]
+    size = min(map(len, curves))
+    cost, utility = (
+        np.array([getattr(curve, name)[:size] for curve in curves]) for name in ("cost", "utility")
+    )
+    order = generator.permutation(size)
+    batch = frontiers(cost[:, order], utility[:, order])
+    for index, part in enumerate(batch.by_row()):
+        alone = frontiers(cost[[index]], utility[[index]])
+        np.testing.assert_array_equal(batch.cost[part], alone.cost)
+        np.testing.assert_array_equal(batch.utility[part], alone.utility)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_the_frontier_is_the_curves_own(seed):
+    curve = operating_curve(*random_table(seed))
+    expected, batch = frontier(curve), frontier_of(curve)
+    np.testing.assert_array_equal(batch.cost, expected.cost)
+    np.testing.assert_array_equal(batch.utility, expected.utility)
+
+
+def test_savings_at_parity_are_none_where_parity_costs_more_or_is_never_reached():
+    assert savings_at_parity(np.array([0.25, 1.5, np.inf])).tolist() == [0.75, 0, 0]
+
+
+def test_aiq_takes_the_majorant_up_to_the_largest_cost_compared():
+    # Majorant of the first: (0, 0.2) to (2, 0.8), area 1; then 0.8 up to cost 4: 1.6.
+    first = majorants(own((0, 0.2), (1, 0.3), (2, 0.8)))
+    second = majorants(own((4, 0.5)))
+    assert aiq(first, [first, second]).tolist() == [pytest.approx(2.6 / 4)]
+    assert aiq(second, [first, second]).tolist() == [0]
+
+
+def test_aiq_of_free_routers_is_their_utility():
+    free = majorants(own((0, 0.7)))
+    assert aiq(free, [free]).tolist() == [0.7]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_the_majorant_lies_on_or_above_the_frontier_and_is_concave(seed):
+    best = frontier_of(operating_curve(*random_table(seed)))
+    line = np.trapezoid(best.utility, best.cost)
+    box = best.utility[-1] * (best.cost[-1] - best.cost[0])
+    assert line - 1e-12 <= majorants(best).area[0] <= box + 1e-12
 
 
 def random_table(seed, n_samples=30, n_models=4):
@@ -87,9 +149,11 @@ def random_table(seed, n_samples=30, n_models=4):
 
 
 def all_metrics(u_hat, c_hat, utility, cost, policy="lambda"):
-    curve = frontier(operating_curve(u_hat, c_hat, utility, cost, policy))
+    best = frontier_of(operating_curve(u_hat, c_hat, utility, cost, policy))
     singles = single_models(utility, cost)
-    return nauc(curve, singles), peak_score(curve), qnc(curve, singles)
+    majorant = majorants(best)
+    values = (nauc(best, singles), peak_score(best), qnc(best, singles), aiq(majorant, [majorant]))
+    return tuple(float(value[0]) for value in values)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.001, 3.0, 1e6]))

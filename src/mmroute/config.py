@@ -258,7 +258,9 @@ class Config(_Strict):
     policy: Literal["lambda", "budget"] = "lambda"
     """Policy family whose operating curve is traced."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of every router that draws."""
+    """Seed of every router that draws, and of the bootstrap."""
+    resamples: Annotated[int, Field(ge=100)] = 1000
+    """Bootstrap resamples behind every interval."""
     experiments: list[Literal["main"]] = ["main"]
     """What to run."""
 

@@ -64,6 +64,26 @@ class Steps:
     before: np.ndarray
     after: np.ndarray
 
+    def take(self, rows: np.ndarray) -> "Steps":
+        """Return the steps of some samples, given by their indices, renumbered in that order."""
+        position = np.full(len(self.first), -1, np.int32)
+        position[rows] = np.arange(len(rows), dtype=np.int32)
+        kept = position[self.sample] >= 0
+        return Steps(
+            self.first[rows],
+            self.threshold[kept],
+            position[self.sample[kept]],
+            self.before[kept],
+            self.after[kept],
+        )
+
+    def choices(self, parameter: float) -> np.ndarray:
+        """Return the (N,) models chosen at a parameter value."""
+        chosen = self.first.copy()
+        passed = np.searchsorted(self.threshold, parameter, side="right")
+        chosen[self.sample[:passed]] = self.after[:passed]
+        return chosen
+
 
 def operating_curve(
     u_hat: np.ndarray,
@@ -99,6 +119,11 @@ def operating_curve(
             f"not {sorted(shapes)}"
         )
     steps = policy_steps(u_hat, c_hat, np.isfinite(utility) & np.isfinite(cost), policy)
+    return trace(steps, utility, cost, policy)
+
+
+def trace(steps: Steps, utility: np.ndarray, cost: np.ndarray, policy: Policy) -> Curve:
+    """Return the operating curve of choices that are known; arguments as for the others."""
     start = -np.inf if policy == "budget" else 0.0
     threshold = np.concatenate([[start], steps.threshold])
     last_of_ties = np.append(threshold[1:] != threshold[:-1], True)

@@ -1,4 +1,4 @@
-"""Evaluation of predictions on every slice of a benchmark: frontiers and metrics."""
+"""Evaluation of predictions on every slice of a benchmark: metrics, frontiers, calibration."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,14 +6,41 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mmroute import metrics
-from mmroute.curve import Curve, Policy, frontier, operating_curve
+from mmroute.bootstrap import curve_replicates, interval, resample_weights
+from mmroute.curve import Curve, Policy, Steps, frontier, policy_steps, trace
 from mmroute.errors import InputError
-from mmroute.metrics import SingleModels, single_models
+from mmroute.metrics import ROUNDING, SingleModels, reaches, single_models
 from mmroute.outcomes import OutcomeTable
+from mmroute.policy_metrics import auroc, calibration_bins, measure_policy, traffic
 from mmroute.predictions import Predictions
 
-METRICS = ("nauc", "peak_score", "qnc")
+POINTS = ("peak", "parity", "half_cost")
+"""Named operating points (definitions, section 5)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of one router under one split.
+
+    Attributes
+    ----------
+    replicates
+        ``level``, ``dataset``, ``point`` (one of ``POINTS``, empty for a metric of
+        the whole curve), ``metric``, ``replicates``: the value, then its resamples.
+    frontiers
+        ``dataset``, ``trial``, ``cost`` (normalised), ``cost_usd``, ``utility``,
+        ``threshold``: the points of each frontier.
+    bands
+        ``dataset``, ``cost``, ``low``, ``high``: confidence band of each frontier.
+    calibration
+        ``point``, ``predicted``, ``observed``, ``low``, ``high``, ``samples``: means
+        over equal-mass bins of the chosen model's predicted utility, on all samples.
+    """
+
+    replicates: pd.DataFrame
+    frontiers: pd.DataFrame
+    bands: pd.DataFrame
+    calibration: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -42,115 +69,235 @@ def slices(samples: pd.DataFrame) -> Iterator[Slice]:
     yield Slice("full", "full", np.arange(len(samples)))
 
 
-def evaluate(
-    table: OutcomeTable, unit: float, predictions: Predictions, policy: Policy
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure a router on every slice.
+@dataclass(frozen=True)
+class Setting:
+    """What all routers of one split are measured with.
 
-    Parameters
+    Attributes
     ----------
     table
         Outcomes of the evaluation samples.
+    training
+        Outcomes of the training samples.
     unit
         USD of a normalised cost of 1.
-    predictions
-        Of the same samples in the same order.
     policy
         Policy family of the operating curve.
+    n_resamples, seed
+        The bootstrap's.
+    """
+
+    table: OutcomeTable
+    training: OutcomeTable
+    unit: float
+    policy: Policy
+    n_resamples: int
+    seed: int
+
+    def weights(self) -> np.ndarray:
+        """Return the (1 + B, N) weights, the same for every router."""
+        return resample_weights(self.table.samples["dataset"], self.n_resamples, self.seed)
+
+
+def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) -> Evaluation:
+    """Measure a router on every slice, each metric with its resamples.
+
+    Parameters
+    ----------
+    setting
+        What to measure with.
+    predictions
+        Of the evaluation samples, in order.
+    crossfit
+        Of the training samples, each by a router trained without it.
 
     Returns
     -------
-    metrics
-        ``level``, ``dataset``, ``metric``, ``value``: means over the trials.
-    frontiers
-        ``dataset``, ``trial``, ``cost``, ``cost_usd``, ``utility``, ``threshold``:
-        the points of each frontier, cost normalised and in USD.
+    Metrics are means over the trials of a router that draws; its ``auroc``, band and
+    calibration are the first trial's.
 
     Raises
     ------
     InputError
         If the predictions are not of these samples.
     """
-    if not np.array_equal(predictions.sample_ids, table.samples["sample_id"]):
-        raise InputError(
-            "the predictions are of other samples than the outcome table's test split; "
-            "delete the router's folder and run again"
-        )
-    cost = table.cost / unit
-    values, frontiers = [], []
-    for part in slices(table.samples):
-        utility, part_cost = table.utility[part.rows], cost[part.rows]
-        singles = single_models(utility, part_cost)
-        measured = []
+    table, training = setting.table, setting.training
+    _require_same(predictions, table)
+    _require_same(crossfit, training)
+    weights = setting.weights()
+    cost, training_cost = table.cost / setting.unit, training.cost / setting.unit
+    observed = np.isfinite(table.utility)
+    trials = [
+        (trial, u_hat, policy_steps(u_hat, c_hat, observed, setting.policy))
         for trial, (u_hat, c_hat) in enumerate(
             zip(predictions.u_hat, predictions.c_hat, strict=True)
-        ):
-            curve = operating_curve(u_hat[part.rows], c_hat[part.rows], utility, part_cost, policy)
-            best = frontier(curve)
-            measured.append(measure(best, singles))
-            frontiers.append(_frontier_frame(part.name, trial, best, unit))
-        for metric in METRICS:
-            value = float(np.mean([trial[metric] for trial in measured]))
-            values.append((part.level, part.name, metric, value))
-    return (
-        pd.DataFrame(values, columns=["level", "dataset", "metric", "value"]),
+        )
+    ]
+    replicates, frontiers, bands, calibration = [], [], [], []
+    for part, trained in zip(slices(table.samples), _training_rows(setting), strict=True):
+        rows = part.rows
+        utility, part_cost, own = table.utility[rows], cost[rows], weights[:, rows]
+        singles = single_models(utility, part_cost, own)
+        chosen = _training_points(
+            crossfit, training.utility[trained], training_cost[trained], trained, setting.policy
+        )
+        start = single_models(training.utility[trained], training_cost[trained]).cheapest[0]
+        measured: list[dict[tuple[str, str], np.ndarray]] = []
+        for trial, u_hat, all_steps in trials:
+            steps = all_steps.take(rows)
+            best = frontier(trace(steps, utility, part_cost, setting.policy))
+            frontiers.append(_frontier_frame(part.name, trial, best, setting.unit))
+            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, start)
+            values = {("", name): value for name, value in curve.metrics.items()}
+            for name in ("area", "end_cost", "end_utility"):
+                values["", f"majorant_{name}"] = getattr(curve.majorant, name)
+            for point, parameter in operating_points(best, singles).items():
+                choice = steps.choices(parameter)
+                metrics = measure_policy(choice, u_hat[rows], utility, part_cost, own)
+                metrics["cost_usd"] = metrics["cost"] * setting.unit
+                shares = traffic(choice, len(table.models), own).T
+                metrics |= {
+                    f"traffic {model}": share
+                    for model, share in zip(table.model_names, shares, strict=True)
+                }
+                values |= {(point, name): value for name, value in metrics.items()}
+                if part.level == "full" and trial == 0:
+                    bins = calibration_bins(choice, u_hat[rows], utility, own)
+                    calibration.append(_calibration_frame(point, bins))
+            measured.append(values)
+            if trial == 0:
+                band = {"cost": curve.band_cost, "low": curve.band_low, "high": curve.band_high}
+                bands.append(pd.DataFrame({"dataset": part.name, **band}))
+                values["", "auroc"] = auroc(u_hat[rows], utility, own)
+        for point, metric in dict.fromkeys(key for values in measured for key in values):
+            known = [values[point, metric] for values in measured if (point, metric) in values]
+            mean = np.mean(known, axis=0)
+            replicates.append((part.level, part.name, point, metric, mean))
+    return Evaluation(
+        _replicates_frame(replicates),
         pd.concat(frontiers, ignore_index=True),
+        pd.concat(bands, ignore_index=True),
+        pd.concat(calibration, ignore_index=True),
     )
 
 
-def measure(curve: Curve, singles: SingleModels) -> dict[str, float]:
-    """Return the metrics of one operating curve or frontier."""
-    return {
-        "nauc": metrics.nauc(curve, singles),
-        "peak_score": metrics.peak_score(curve),
-        "qnc": metrics.qnc(curve, singles),
-    }
+def operating_points(best: Curve, singles: SingleModels) -> dict[str, float]:
+    """Return the parameter value of each named operating point that the frontier has.
+
+    ``peak`` is the frontier's last point; ``parity`` the cheapest that reaches the
+    best single model's utility; ``half_cost`` the most accurate one at no more than
+    half of that model's cost. The single models' first row is the sample itself.
+    """
+    cost, utility = (float(values[0]) for values in singles.of(singles.best))
+    points = {"peak": float(best.threshold[-1])}
+    parity = np.flatnonzero(reaches(best.utility, utility))
+    if len(parity):
+        points["parity"] = float(best.threshold[parity[0]])
+    affordable = np.flatnonzero(best.cost <= cost / 2 + ROUNDING)
+    if len(affordable):
+        points["half_cost"] = float(best.threshold[affordable[-1]])
+    return points
 
 
-def evaluate_singles(table: OutcomeTable, unit: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _require_same(predictions: Predictions, table: OutcomeTable) -> None:
+    if not np.array_equal(predictions.sample_ids, table.samples["sample_id"]):
+        raise InputError(
+            "the predictions are of other samples than the outcome table's split; "
+            "delete the router's folder and run again"
+        )
+
+
+def _training_rows(setting: Setting) -> Iterator[np.ndarray]:
+    """Yield the training rows of each evaluation slice's data set, then all."""
+    by_dataset = setting.training.samples.groupby("dataset", sort=False).indices
+    for part in slices(setting.table.samples):
+        everything = np.arange(len(setting.training.samples))
+        # A data set whose training samples were all left out borrows the others' choice.
+        yield by_dataset.get(part.name, everything) if part.level == "dataset" else everything
+
+
+def _training_points(
+    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, rows: np.ndarray, policy: Policy
+) -> np.ndarray:
+    """Return the frontier's parameter values on the training split, by ascending cost."""
+    u_hat, c_hat = crossfit.u_hat[0][rows], crossfit.c_hat[0][rows]
+    usable = np.isfinite(utility) & np.isfinite(u_hat)
+    kept = usable.any(axis=1)
+    steps = policy_steps(
+        np.nan_to_num(u_hat[kept]), np.nan_to_num(c_hat[kept]), usable[kept], policy
+    )
+    return frontier(trace(steps, utility[kept], cost[kept], policy)).threshold
+
+
+def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure every single model on every slice, and the best one as if it were a router.
-
-    Parameters
-    ----------
-    table
-        Outcomes of the evaluation samples.
-    unit
-        USD of a normalised cost of 1.
 
     Returns
     -------
-    metrics
-        Of the best single model of each slice, as from ``evaluate``.
+    replicates
+        Of the best single model of each slice, as from ``evaluate``. In a resample it
+        stays the model that was best on the sample.
     models
         ``dataset``, ``model``, ``utility``, ``cost``, ``cost_usd``, ``coverage``,
-        ``samples``: means over the samples on which the model was observed.
+        ``samples`` and the bounds ``utility_low``, ``utility_high``,
+        ``cost_usd_low``, ``cost_usd_high``: means over the samples on which the
+        model was observed.
     """
+    table, unit = setting.table, setting.unit
+    weights = setting.weights()
     cost = table.cost / unit
-    values, models = [], []
+    replicates, models = [], []
     for part in slices(table.samples):
-        utility = table.utility[part.rows]
-        singles = single_models(utility, cost[part.rows])
+        utility, part_cost = table.utility[part.rows], cost[part.rows]
+        own = weights[:, part.rows]
+        singles = single_models(utility, part_cost, own)
+        utility_bounds = np.array([interval(column) for column in singles.utility.T])
+        cost_bounds = np.array([interval(column) for column in singles.cost.T]) * unit
         models.append(
             pd.DataFrame(
                 {
                     "dataset": part.name,
                     "model": table.model_names,
-                    "utility": singles.utility,
-                    "cost": singles.cost,
-                    "cost_usd": singles.cost * unit,
+                    "utility": singles.utility[0],
+                    "utility_low": utility_bounds[:, 0],
+                    "utility_high": utility_bounds[:, 1],
+                    "cost": singles.cost[0],
+                    "cost_usd": singles.cost[0] * unit,
+                    "cost_usd_low": cost_bounds[:, 0],
+                    "cost_usd_high": cost_bounds[:, 1],
                     "coverage": np.isfinite(utility).mean(axis=0),
                     "samples": len(part.rows),
                 }
             )
         )
-        best = slice(singles.best, singles.best + 1)
-        constant = Curve(singles.cost[best], singles.utility[best], np.zeros(1))
-        for metric, value in measure(constant, singles).items():
-            values.append((part.level, part.name, metric, value))
-    return (
-        pd.DataFrame(values, columns=["level", "dataset", "metric", "value"]),
-        pd.concat(models, ignore_index=True),
-    )
+        best = int(singles.best[0])
+        steps = _constant(best, len(part.rows))
+        kept = np.isfinite(utility[:, best])
+        curve = curve_replicates(
+            steps.take(np.flatnonzero(kept)),
+            utility[kept],
+            part_cost[kept],
+            own[:, kept],
+            singles,
+            np.zeros(1),
+            int(singles.cheapest[0]),
+        )
+        for metric, values in curve.metrics.items():
+            if not metric.endswith("_honest"):
+                replicates.append((part.level, part.name, "", metric, values))
+        for name in ("area", "end_cost", "end_utility"):
+            values = getattr(curve.majorant, name)
+            replicates.append((part.level, part.name, "", f"majorant_{name}", values))
+    return _replicates_frame(replicates), pd.concat(models, ignore_index=True)
+
+
+def _constant(model: int, n_samples: int) -> Steps:
+    none = np.empty(0, np.int32)
+    return Steps(np.full(n_samples, model, np.int32), np.empty(0), none, none, none)
+
+
+def _replicates_frame(rows: list[tuple[str, str, str, str, np.ndarray]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["level", "dataset", "point", "metric", "replicates"])
 
 
 def _frontier_frame(dataset: str, trial: int, best: Curve, unit: float) -> pd.DataFrame:
@@ -162,5 +309,19 @@ def _frontier_frame(dataset: str, trial: int, best: Curve, unit: float) -> pd.Da
             "cost_usd": best.cost * unit,
             "utility": best.utility,
             "threshold": best.threshold,
+        }
+    )
+
+
+def _calibration_frame(point: str, bins: dict[str, np.ndarray]) -> pd.DataFrame:
+    bounds = np.array([interval(values) for values in bins["observed"].T])
+    return pd.DataFrame(
+        {
+            "point": point,
+            "predicted": bins["predicted"][0],
+            "observed": bins["observed"][0],
+            "low": bounds[:, 0],
+            "high": bounds[:, 1],
+            "samples": bins["samples"][0].astype(int),
         }
     )

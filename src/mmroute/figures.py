@@ -30,11 +30,25 @@ mpl.rcParams |= {
 }
 
 
-def draw(name: str, frontiers: pd.DataFrame, models: pd.DataFrame, title: str) -> Figure:
-    """Draw the figure called ``name``: ``frontier``, ``frontier_by_dataset`` or ``pool``."""
+def draw(
+    name: str,
+    frontiers: pd.DataFrame,
+    bands: pd.DataFrame,
+    calibration: pd.DataFrame,
+    models: pd.DataFrame,
+    title: str,
+) -> Figure:
+    """Draw ``frontier``, ``frontier_by_dataset``, ``calibration`` or ``pool``."""
     match name:
         case "frontier":
-            return frontier_figure(frontiers, models, f"{title}: accuracy and cost of routing")
+            return frontier_figure(
+                frontiers, bands, models, f"{title}: accuracy and cost of routing"
+            )
+        case "calibration":
+            return calibration_figure(
+                calibration[calibration["point"] == "peak"],
+                f"{title}: predicted and observed accuracy at each router's peak",
+            )
         case "frontier_by_dataset":
             return grid_figure(frontiers, models, f"{title}: accuracy and cost by data set")
         case "pool":
@@ -43,8 +57,8 @@ def draw(name: str, frontiers: pd.DataFrame, models: pd.DataFrame, title: str) -
             raise ValueError(name)
 
 
-def read_frontiers(routers: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
-    """Read the frontiers of several routers into one frame with a column ``router``."""
+def read_by_router(routers: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
+    """Read one file per router into one frame with a column ``router``."""
     frames = [
         read_table(Path(path)).to_pandas().assign(router=router)
         for router, path in zip(routers, paths, strict=True)
@@ -53,14 +67,20 @@ def read_frontiers(routers: Sequence[str], paths: Sequence[str]) -> pd.DataFrame
 
 
 def frontier_figure(
-    frontiers: pd.DataFrame, models: pd.DataFrame, title: str, dataset: str = "full"
+    frontiers: pd.DataFrame,
+    bands: pd.DataFrame,
+    models: pd.DataFrame,
+    title: str,
+    dataset: str = "full",
 ) -> Figure:
-    """Draw each router's frontier, and the single models as labelled points.
+    """Draw each router's frontier with its band, and the single models as labelled points.
 
     Parameters
     ----------
     frontiers
         ``router``, ``dataset``, ``trial``, ``cost`` (normalised), ``utility``.
+    bands
+        ``router``, ``dataset``, ``cost``, ``low``, ``high``.
     models
         ``dataset``, ``model``, ``cost`` (normalised), ``utility``.
     title
@@ -71,7 +91,14 @@ def frontier_figure(
     figure, axes = plt.subplots(figsize=(9, 5.6))
     own = models[models["dataset"] == dataset]
     points = frontiers[frontiers["dataset"] == dataset]
-    _draw(axes, points, _style(frontiers))
+    style = _style(frontiers)
+    _draw(axes, points, style)
+    shown = bands[(bands["dataset"] == dataset) & (bands["router"] != "oracle")]
+    for router, band in shown.groupby("router", sort=False):
+        if len(band) > 1:
+            axes.fill_between(
+                band["cost"], band["low"], band["high"], color=style[router][0], alpha=0.12, lw=0
+            )
     _focus(axes, points, own)
     for line in axes.lines:
         if line.get_label() == "oracle":
@@ -81,6 +108,42 @@ def frontier_figure(
     axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="router")
     return figure
+
+
+def calibration_figure(calibration: pd.DataFrame, title: str) -> Figure:
+    """Draw a reliability curve per router: observed against predicted utility of its choices.
+
+    Parameters
+    ----------
+    calibration
+        ``router``, ``predicted``, ``observed``, ``low``, ``high``: one operating
+        point of each router. On the diagonal predictions mean what they say.
+    title
+        What the figure shows.
+    """
+    routers = calibration["router"].unique()
+    columns = max(1, min(4, len(routers)))
+    rows = max(1, -(-len(routers) // columns))
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(2.8 * columns, 2.9 * rows), squeeze=False, layout="constrained"
+    )
+    for axes, router in zip(grid.flat, routers, strict=False):
+        own = calibration[calibration["router"] == router]
+        axes.plot([0, 1], [0, 1], ":", color="0.5")
+        error = np.clip([own["observed"] - own["low"], own["high"] - own["observed"]], 0, None)
+        axes.errorbar(own["predicted"], own["observed"], error, fmt="o-", ms=3.5, lw=1, capsize=2)
+        axes.set(title=router, xlim=_around_unit(own["predicted"]), ylim=(-0.03, 1.03))
+    for axes in grid.flat[len(routers) :]:
+        axes.set_axis_off()
+    figure.supxlabel("predicted utility of the chosen model", fontsize="medium")
+    figure.supylabel("observed utility", fontsize="medium")
+    figure.suptitle(title)
+    return figure
+
+
+def _around_unit(values: pd.Series) -> tuple[float, float]:
+    """Return limits that show 0 to 1, and predictions outside it where there are any."""
+    return min(-0.03, values.min() - 0.03), max(1.03, values.max() + 0.03)
 
 
 def grid_figure(frontiers: pd.DataFrame, models: pd.DataFrame, title: str) -> Figure:

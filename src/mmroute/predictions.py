@@ -1,15 +1,12 @@
-"""A router's predictions for the evaluation samples of one split."""
+"""A router's predictions for the samples of one split."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mmroute.benchmark import Benchmark
-from mmroute.errors import InputError
 from mmroute.storage import read_table, vector_array, vector_matrix, write_table
 
 
@@ -50,41 +47,3 @@ class Predictions:
             vector_matrix(table[name]).reshape(trials, n_samples, -1) for name in ("u_hat", "c_hat")
         )
         return cls(table["sample_id"].to_pandas()[:n_samples], u_hat, c_hat)
-
-
-def train_and_predict(
-    router: Any, benchmark: Benchmark, features: np.ndarray | None
-) -> Predictions:
-    """Train a router on the training split and predict the test split.
-
-    Parameters
-    ----------
-    router
-        A router, fitted in place, or an upper bound, which is shown the outcomes
-        of the test split.
-    benchmark
-        Outcomes and splits.
-    features
-        (N, d) features of all samples, as the splits have them; None for a router
-        that uses none.
-
-    Raises
-    ------
-    InputError
-        If a model of the pool has no outcome in the training split.
-    """
-    train, test = benchmark.train, benchmark.test
-    ids = test.samples["sample_id"]
-    if hasattr(router, "reveal"):
-        u_hat, c_hat = router.reveal(test.utility, test.cost / benchmark.unit)
-        return Predictions(ids, u_hat[None], c_hat[None])
-    unseen = ~np.isfinite(train.utility).any(axis=0)
-    if unseen.any():
-        raise InputError(
-            f"model {train.model_names[int(unseen.argmax())]!r} has no outcome in the training "
-            "split; leave it out of the pool or add outcomes"
-        )
-    if features is None:
-        features = np.empty((len(benchmark.in_train), 0), np.float32)
-    router.fit(features[benchmark.in_train], train.utility, train.cost / benchmark.unit)
-    return Predictions(ids, *router.predict_trials(features[benchmark.in_test]))

@@ -1,21 +1,21 @@
 """The HTML report: one file that opens from disk, with everything in it."""
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 import yaml
 
-from mmroute.metrics import reaches
-from mmroute.tables import METRIC_TITLES, format_value, wide
+from mmroute.tables import METRIC_TITLES, REFERENCES, SIGNIFICANCE, format_value, wide
 
-REFERENCES = ("best_single", "oracle")
-"""Rows that are no routers and stand in no ranking."""
+CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite")
+SHOWN_METRICS = ("nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc")
+COMPARED_METRIC = "nauc_honest"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,10 @@ class Report:
         What a reader has to know.
     singles
         Single models on the test split, per data set.
-    frontiers
-        Frontier points of every router, per data set.
+    points
+        Metrics at the named operating points.
+    differences
+        Paired differences between routers.
     figures
         SVG files with what they show.
     config
@@ -51,7 +53,8 @@ class Report:
     models: pd.DataFrame
     notices: Sequence[str]
     singles: pd.DataFrame
-    frontiers: pd.DataFrame
+    points: pd.DataFrame
+    differences: pd.DataFrame
     figures: Mapping[str, Path]
     config: Mapping[str, Any]
 
@@ -64,15 +67,31 @@ class Report:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"share": "{:.1%}".format, "usd": _usd, "metric": format_value}
+        environment.filters |= {
+            "share": "{:.1%}".format,
+            "usd": _usd,
+            "metric": format_value,
+            "p": lambda value: "< 0.01" if value < 0.01 else f"{value:.2f}",
+        }
         return environment.get_template("report.html.j2").render(
             title=self.title,
             simulated=self.simulated,
-            summary=summarise(self.table, self.singles, self.frontiers),
+            summary=summarise(self.table, self.singles, self.points),
+            significance=SIGNIFICANCE,
+            infinity=math.inf,
             metrics=[
-                {"title": METRIC_TITLES[metric], **_ranked(wide(self._shown, metric), metric)}
-                for metric in self.table["metric"].unique()
+                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._shown, metric)}
+                for metric in SHOWN_METRICS
             ],
+            others=[
+                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._full, metric)}
+                for metric in self.table["metric"].unique()
+                if metric not in SHOWN_METRICS
+            ],
+            points=self._points,
+            differences=self.differences[self.differences["metric"] == COMPARED_METRIC].to_dict(
+                "records"
+            ),
             datasets=self.datasets.to_dict("records"),
             models=self.models.sort_values("cost").to_dict("records"),
             notices=self.notices,
@@ -85,7 +104,33 @@ class Report:
         """The main table; with a single data set its aggregates repeat it and are left out."""
         if (self.table["level"] == "dataset").groupby(self.table["dataset"]).any().sum() > 1:
             return self.table
+        return self._full
+
+    @property
+    def _full(self) -> pd.DataFrame:
         return self.table[self.table["level"] == "full"]
+
+    @property
+    def _points(self) -> list[dict[str, Any]]:
+        """The operating points on all samples: a row per router and point, estimates by metric."""
+        full = self.points[self.points["dataset"] == "full"]
+        return [
+            {
+                "router": router,
+                "point": point,
+                **{metric: _estimate(row) for metric, row in own.set_index("metric").iterrows()},
+            }
+            for (router, point), own in full.groupby(["router", "point"], sort=False)
+        ]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -99,63 +144,85 @@ class Summary:
     best_model, best_accuracy, best_cost_usd
         The most accurate single model.
     router, nauc
-        The router of the largest nAUC.
+        The router of the largest honest nAUC, and that.
+    no_worse
+        Routers that are not significantly worse.
     peak, peak_cost_usd
-        The most accurate point of its frontier.
-    parity_cost_usd
-        Cost at which it reaches the best single model's accuracy; None if it never does.
+        Its most accurate operating point.
+    peak_honest
+        Accuracy of the point that was most accurate in training.
+    qnc
+        Cost at which it reaches the best single model's accuracy, over that model's.
+    never
+        Share of resamples in which it never does.
     """
 
     samples: int
     best_model: str
-    best_accuracy: float
-    best_cost_usd: float
+    best_accuracy: Estimate
+    best_cost_usd: Estimate
     router: str
-    nauc: float
-    peak: float
-    peak_cost_usd: float
-    parity_cost_usd: float | None
+    nauc: Estimate
+    no_worse: list[str]
+    peak: Estimate
+    peak_cost_usd: Estimate
+    peak_honest: Estimate
+    qnc: Estimate
+    never: float
 
 
-def summarise(table: pd.DataFrame, singles: pd.DataFrame, frontiers: pd.DataFrame) -> Summary:
-    """Pick the numbers that a reader asks for first."""
+def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) -> Summary | None:
+    """Pick the numbers that a reader asks for first; None without any router."""
     models = singles[singles["dataset"] == "full"]
     best = models.sort_values(["utility", "cost"], ascending=[False, True]).iloc[0]
-    ranking = table[(table["dataset"] == "full") & (table["metric"] == "nauc")]
-    ranking = ranking[~ranking["router"].isin(REFERENCES)].set_index("router")["value"]
-    router = ranking.idxmax() if len(ranking) else "oracle"
-    points = frontiers[(frontiers["router"] == router) & (frontiers["dataset"] == "full")]
-    peak = points.loc[points["utility"].idxmax()]
-    parity = points[reaches(points["utility"], best["utility"])]
+    full = table[(table["dataset"] == "full") & ~table["router"].isin(REFERENCES)]
+    ranking = full[full["metric"] == "nauc_honest"].set_index("router")
+    if ranking.empty:
+        return None
+    router = ranking["value"].idxmax()
+    own = full[full["router"] == router].set_index("metric")
+    peak = points[
+        (points["dataset"] == "full") & (points["router"] == router) & (points["point"] == "peak")
+    ].set_index("metric")
+    no_worse = ranking.index[(ranking["p_best"] >= SIGNIFICANCE) & (ranking.index != router)]
     return Summary(
         samples=int(best["samples"]),
         best_model=best["model"],
-        best_accuracy=best["utility"],
-        best_cost_usd=best["cost_usd"],
+        best_accuracy=_estimate(best, "utility"),
+        best_cost_usd=_estimate(best, "cost_usd"),
         router=router,
-        nauc=ranking.get(router, np.nan),
-        peak=peak["utility"],
-        peak_cost_usd=peak["cost_usd"],
-        parity_cost_usd=float(parity["cost_usd"].min()) if len(parity) else None,
+        nauc=_estimate(own.loc["nauc_honest"]),
+        no_worse=list(no_worse),
+        peak=_estimate(own.loc["peak_score"]),
+        peak_cost_usd=_estimate(peak.loc["cost_usd"]),
+        peak_honest=_estimate(own.loc["peak_score_honest"]),
+        qnc=_estimate(own.loc["qnc"]),
+        never=float(own.loc["qnc", "infinite"]),
     )
 
 
-def _ranked(values: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """Return a metric's columns and rows, each cell with whether it leads its column."""
-    routers = values[~values.index.isin(REFERENCES)]
-    leading = routers.min() if metric == "qnc" else routers.max()
+def _estimate(row: pd.Series, name: str = "") -> Estimate:
+    if name:
+        return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return Estimate(row["value"], row["low"], row["high"])
+
+
+def _ranked(table: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """Return a metric's columns and rows; each cell knows how it compares with the best."""
+    columns = {name: wide(table, metric, name) for name in CELL_COLUMNS}
+    value = columns["value"]
     return {
-        "columns": list(values.columns),
+        "columns": list(value.columns),
         "rows": [
             {
                 "router": router,
                 "reference": router in REFERENCES,
                 "cells": [
-                    (value, router not in REFERENCES and value == best and np.isfinite(value))
-                    for value, best in zip(row, leading, strict=True)
+                    {name: frame.loc[router, dataset] for name, frame in columns.items()}
+                    for dataset in value.columns
                 ],
             }
-            for router, row in zip(values.index, values.to_numpy(), strict=True)
+            for router in value.index
         ],
     }
 

@@ -1,66 +1,195 @@
 """Tables of results: long CSV for programs, Markdown and LaTeX for people."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mmroute.bootstrap import interval, p_value
+from mmroute.metrics import Majorants, aiq
 from mmroute.storage import read_table, write_text
 
 METRIC_TITLES = {
     "nauc": "nAUC (higher is better)",
+    "nauc_honest": "nAUC, operating points chosen on training data (higher is better)",
     "peak_score": "Peak score (higher is better)",
+    "peak_score_honest": "Peak score, operating point chosen on training data (higher is better)",
     "qnc": "QNC (below 1: the best single model's accuracy at a lower cost)",
+    "savings_at_parity": "Savings at the best single model's accuracy (share of its cost)",
+    "aiq": "AIQ (higher is better)",
+    "rank_score": "Rank score, the best on the curve (0 to 100, higher is better)",
+    "auroc": "AUROC of predicted utilities (higher is better)",
 }
+LOWER_IS_BETTER = ("qnc",)
+REFERENCES = ("best_single", "oracle")
+"""Rows that are no routers and stand in no ranking."""
+SIGNIFICANCE = 0.05
+_MAJORANT = "majorant_"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_KEYS = ["level", "dataset", "router", "point", "metric"]
 
 
-def read_measured(files: Iterable[tuple[tuple[str, str], str]]) -> pd.DataFrame:
-    """Stack metric files, each given as ((router, salt), path)."""
+def read_replicates(files: Iterable[tuple[tuple[str, str], str]]) -> pd.DataFrame:
+    """Stack replicate files, each given as ((router, salt), path)."""
     frames = [
         read_table(Path(path)).to_pandas().assign(router=router, salt=salt)
         for (router, salt), path in files
     ]
-    return pd.concat(frames, ignore_index=True)
+    return add_aiq(pd.concat(frames, ignore_index=True))
 
 
-def aggregate(measured: pd.DataFrame, scenarios: Mapping[str, str]) -> pd.DataFrame:
-    """Add macro-averages to per-slice metrics and average over the salts.
+def add_aiq(replicates: pd.DataFrame) -> pd.DataFrame:
+    """Turn the routers' majorants into their ``aiq``, which depends on all of them."""
+    is_part = replicates["metric"].str.startswith(_MAJORANT)
+    rows = []
+    for keys, parts in replicates[is_part].groupby(["salt", "level", "dataset"], sort=False):
+        own = {
+            router: Majorants(
+                *(
+                    part.set_index("metric")["replicates"][f"{_MAJORANT}{name}"]
+                    for name in ("area", "end_cost", "end_utility")
+                )
+            )
+            for router, part in parts.groupby("router", sort=False)
+        }
+        rows += [
+            (*keys, router, "", "aiq", aiq(majorant, list(own.values())))
+            for router, majorant in own.items()
+        ]
+    columns = ["salt", "level", "dataset", "router", "point", "metric", "replicates"]
+    return pd.concat([replicates[~is_part], pd.DataFrame(rows, columns=columns)], ignore_index=True)
+
+
+def add_macro_averages(replicates: pd.DataFrame, scenarios: Mapping[str, str]) -> pd.DataFrame:
+    """Add means over the data sets of each scenario and over the scenarios.
+
+    Resample by resample, so that they have intervals like any other value.
 
     Parameters
     ----------
-    measured
-        ``router``, ``salt``, ``level`` (``dataset`` or ``full``), ``dataset``,
-        ``metric``, ``value``; the order of rows is kept.
+    replicates
+        Metrics of whole curves, with levels ``dataset`` and ``full``.
     scenarios
         Scenario of each data set.
 
     Returns
     -------
-    ``level``, ``dataset``, ``router``, ``metric``, ``value``, ``salt_sd`` and
-    ``salts``. Level ``scenario`` is the mean over a scenario's data sets, named
-    ``<scenario> (macro)``; ``macro`` the mean over the scenarios. ``salt_sd`` is
-    the standard deviation over the salts, empty for a single one.
+    The rows of the data sets, then level ``scenario``, named ``<scenario> (macro)``,
+    level ``macro``, and the rows of ``full``.
     """
-    keys = ["router", "salt", "metric"]
-    datasets = measured[measured["level"] == "dataset"]
-    by_scenario = (
-        datasets.assign(dataset=datasets["dataset"].map(scenarios))
-        .groupby([*keys, "dataset"], sort=False)["value"]
-        .mean()
-        .reset_index()
-        .assign(level="scenario")
-    )
-    macro = by_scenario.groupby(keys, sort=False)["value"].mean().reset_index()
-    macro = macro.assign(level="macro", dataset="macro")
+    keys = ["router", "salt", "point", "metric"]
+    datasets = replicates[replicates["level"] == "dataset"]
+    by_scenario = _means(
+        datasets.assign(dataset=datasets["dataset"].map(scenarios)), [*keys, "dataset"]
+    ).assign(level="scenario")
+    macro = _means(by_scenario, keys).assign(level="macro", dataset="macro")
     by_scenario["dataset"] += " (macro)"
-    full = measured[measured["level"] == "full"]
-    everything = pd.concat([datasets, by_scenario, macro, full], ignore_index=True)
-    grouped = everything.groupby(["level", "dataset", "router", "metric"], sort=False)["value"]
-    table = grouped.agg(value="mean", salt_sd=_spread, salts="size")
+    full = replicates[replicates["level"] == "full"]
+    return pd.concat([datasets, by_scenario, macro, full], ignore_index=True)
+
+
+def _means(replicates: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    rows = [
+        (*names, np.mean(np.stack(list(part)), axis=0))
+        for names, part in replicates.groupby(keys, sort=False)["replicates"]
+    ]
+    return pd.DataFrame(rows, columns=[*keys, "replicates"])
+
+
+def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
+    """Turn replicates into values with intervals, averaged over the salts.
+
+    Returns
+    -------
+    ``level``, ``dataset``, ``router``, ``point``, ``metric``; ``value``, ``low``,
+    ``high``: the 95 % interval; ``infinite`` and ``undefined``: the shares of
+    resamples with no finite and with no defined value; ``p_best``: two-sided
+    p-value of the paired difference to the best router of the column, empty for
+    references; ``salt_sd``: standard deviation over the salts, empty for a single
+    one; ``salts``. Bounds, shares and p-values are means over the salts.
+    """
+    rows = []
+    for keys, group in replicates.groupby(
+        ["salt", "level", "dataset", "point", "metric"], sort=False
+    ):
+        own = dict(zip(group["router"], group["replicates"], strict=True))
+        best = _best_router({name: values[0] for name, values in own.items()}, keys[-1])
+        for router, values in own.items():
+            ranked = best is not None and router not in REFERENCES
+            p_best = (
+                1.0
+                if router == best
+                else p_value(_difference(values, own[best]))
+                if ranked
+                else np.nan
+            )
+            rows.append(
+                (
+                    *keys[1:],
+                    router,
+                    values[0],
+                    *interval(values),
+                    np.isinf(values[1:]).mean(),
+                    np.isnan(values[1:]).mean(),
+                    p_best,
+                )
+            )
+    measures = ["value", "low", "high", "infinite", "undefined", "p_best"]
+    frame = pd.DataFrame(rows, columns=["level", "dataset", "point", "metric", "router", *measures])
+    grouped = frame.groupby(_KEYS, sort=False)
+    table = grouped[measures].mean()
+    table["salt_sd"] = grouped["value"].agg(_spread)
+    table["salts"] = grouped.size()
     return table.reset_index()
+
+
+def _best_router(values: Mapping[str, float], metric: str) -> str | None:
+    ranked = {
+        name: -value if metric in LOWER_IS_BETTER else value
+        for name, value in values.items()
+        if name not in REFERENCES and not np.isnan(value)
+    }
+    return max(ranked, key=ranked.__getitem__) if ranked else None
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return first - second
+
+
+def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Compare every two routers, and each with the best single model, on ``full``.
+
+    Returns
+    -------
+    ``metric``, ``router``, ``other``, ``difference`` (router minus other), ``low``,
+    ``high``, ``p_value``, ``undefined``: means over the salts.
+    """
+    full = replicates[(replicates["level"] == "full") & (replicates["point"] == "")]
+    rows = []
+    for (metric, _), group in full.groupby(["metric", "salt"], sort=False):
+        own = dict(zip(group["router"], group["replicates"], strict=True))
+        compared = [name for name in own if name != "oracle"]
+        if metric in metrics:
+            for other, router in combinations(compared, 2):
+                values = _difference(own[router], own[other])
+                rows.append(
+                    (
+                        metric,
+                        router,
+                        other,
+                        values[0],
+                        *interval(values),
+                        p_value(values),
+                        np.isnan(values[1:]).mean(),
+                    )
+                )
+    columns = ["metric", "router", "other", "difference", "low", "high", "p_value", "undefined"]
+    keys = columns[:3]
+    return pd.DataFrame(rows, columns=columns).groupby(keys, sort=False).mean().reset_index()
 
 
 def _spread(values: pd.Series) -> float:
@@ -69,26 +198,33 @@ def _spread(values: pd.Series) -> float:
     )
 
 
-def wide(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return one metric with a row per router and a column per data set and aggregate."""
+def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFrame:
+    """Return a column of one metric with a row per router and a column per data set."""
     part = table[table["metric"] == metric]
-    return part.pivot(index="router", columns="dataset", values="value").reindex(
+    return part.pivot(index="router", columns="dataset", values=column).reindex(
         index=part["router"].unique(), columns=part["dataset"].unique()
     )
 
 
 def format_value(value: float) -> str:
-    """Format a metric: four decimals, the infinity sign, a dash where undefined."""
+    """Format a metric: three decimals, the infinity sign, a dash where undefined."""
     if np.isnan(value):
         return "–"
-    return "∞" if np.isinf(value) else f"{value:.4f}"
+    return "∞" if np.isinf(value) else f"{value:.3f}"
+
+
+def format_interval(value: float, low: float, high: float) -> str:
+    """Format a metric with its interval."""
+    if np.isnan(low):
+        return format_value(value)
+    return f"{format_value(value)} [{format_value(low)}, {format_value(high)}]"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Render the long table as one Markdown table per metric."""
     sections = []
     for metric in table["metric"].unique():
-        cells = _cells(wide(table, metric), _markdown_escape)
+        cells = _cells(table, metric, _markdown_escape)
         lines = [" | ".join(row) for row in cells]
         rule = " | ".join(["---"] + ["---:"] * (len(cells[0]) - 1))
         body = "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
@@ -100,7 +236,7 @@ def to_latex(table: pd.DataFrame) -> str:
     """Render the long table as one LaTeX tabular per metric (needs booktabs)."""
     sections = []
     for metric in table["metric"].unique():
-        cells = _cells(wide(table, metric), _latex_escape)
+        cells = _cells(table, metric, _latex_escape)
         head, *body = (" & ".join(row) + r" \\" for row in cells)
         sections.append(
             "\n".join(
@@ -120,11 +256,12 @@ def to_latex(table: pd.DataFrame) -> str:
     return "\n".join(sections).replace("∞", r"$\infty$").replace("–", "--")
 
 
-def _cells(frame: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
-    head = ["router", *map(escape, frame.columns)]
+def _cells(table: pd.DataFrame, metric: str, escape: Callable[[str], str]) -> list[list[str]]:
+    values, low, high = (wide(table, metric, column) for column in ("value", "low", "high"))
+    head = ["router", *map(escape, values.columns)]
+    cells = np.vectorize(format_interval)(values, low, high)
     return [head] + [
-        [escape(router), *(format_value(value) for value in row)]
-        for router, row in zip(frame.index, frame.to_numpy(), strict=True)
+        [escape(router), *row] for router, row in zip(values.index, cells.tolist(), strict=True)
     ]
 
 

@@ -10,6 +10,7 @@ AFTER_EVALUATION = {
     "Writing table 2",
     "Drawing frontier",
     "Drawing frontier_by_dataset",
+    "Drawing calibration",
     "Drawing pool",
     "Running the notebook overview",
     "Running the notebook frontier",
@@ -50,6 +51,7 @@ def test_figures_only_render_again(finished, small):
     assert after_edit(finished, small, "src/mmroute/figures.py") == {
         "Drawing frontier",
         "Drawing frontier_by_dataset",
+        "Drawing calibration",
         "Drawing pool",
         "Running the notebook frontier",
         "Rendering the report",
@@ -146,6 +148,7 @@ def own(make_checkout):
         "name": "own",
         "source": {"kind": "table", "path": "own.csv", "prices": "prices.csv"},
         "routers": {"knn": {}, "cheapest": {}},
+        "resamples": 100,
     }
     checkout.run(config)
     return checkout, config

@@ -46,8 +46,22 @@ def test_the_main_table_is_long_and_complete(results, small):
     assert {"dataset", "router", "metric", "value"} <= set(table)
     assert not table.duplicated(["dataset", "router", "metric"]).any()
     assert set(table["router"]) == {*small["routers"], "best_single"}
-    assert set(table["metric"]) == {"nauc", "peak_score", "qnc"}
-    assert table["value"].notna().all()
+    assert {"nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc"} <= set(table["metric"])
+    assert table[["value", "low", "high"]].notna().all(axis=None)
+    assert (table["undefined"] == 0).all()
+    assert (table["low"] <= table["high"]).all()
+
+
+def test_operating_points_and_differences_stand_beside_it(results, small):
+    points = pd.read_csv(results / "tables/operating_points.csv")
+    assert set(points["point"]) == {"peak", "parity", "half_cost"}
+    traffic = points[points["metric"].str.startswith("traffic ")]
+    shares = traffic.groupby(["dataset", "router", "point"])["value"].sum()
+    np.testing.assert_allclose(shares, 1)
+    differences = pd.read_csv(results / "tables/differences.csv")
+    pairs = differences[differences["metric"] == "nauc"]
+    compared = len(small["routers"])  # the oracle out, the best single model in
+    assert len(pairs) == compared * (compared - 1) / 2
 
 
 def test_every_metric_agrees_with_a_sweep_over_the_stored_predictions(results):
@@ -160,6 +174,7 @@ def test_an_open_clip_checkpoint_runs_through_the_workflow(make_checkout):
             "source": {"kind": "table", "path": "own.csv"},
             "encoders": {"text": tiny, "image": tiny},
             "routers": {"knn": {}, "mlp": {"epochs": 2}},
+            "resamples": 100,
         }
     )
     results = checkout.folder / "results/own"

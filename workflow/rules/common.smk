@@ -52,7 +52,7 @@ except InputError as error:
 SIMULATED = find("sources", CONFIG.source.name).attributes.get("simulated", False)
 RESULTS = f"results/{CONFIG.name}"
 FUSIONS = {router.fusion.key: router.fusion for router in CONFIG.routers.values() if router.fusion}
-FIGURES = ["frontier", "frontier_by_dataset", "pool"]
+FIGURES = ["frontier", "frontier_by_dataset", "calibration", "pool"]
 
 
 wildcard_constraints:

@@ -3,9 +3,12 @@ rule evaluate:
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
         predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
+        crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
     output:
-        metrics=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/metrics.parquet",
+        replicates=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/replicates.parquet",
         frontiers=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/frontiers.parquet",
+        bands=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/bands.parquet",
+        calibration=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/calibration.parquet",
     log:
         f"{RESULTS}/logs/evaluate/{{router}}/{{salt}}.log",
     benchmark:
@@ -17,6 +20,8 @@ rule evaluate:
         mem_mb=2000,
     params:
         policy=CONFIG.policy,
+        resamples=CONFIG.resamples,
+        seed=CONFIG.seed,
         code=script_digest("evaluate.py"),
     message:
         "Tracing the operating curves of {wildcards.router} (salt {wildcards.salt})"
@@ -29,7 +34,7 @@ rule evaluate_singles:
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
     output:
-        metrics=f"{RESULTS}/evaluation/singles/{{salt}}/metrics.parquet",
+        replicates=f"{RESULTS}/evaluation/singles/{{salt}}/replicates.parquet",
         models=f"{RESULTS}/evaluation/singles/{{salt}}/models.parquet",
     log:
         f"{RESULTS}/logs/evaluate_singles/{{salt}}.log",
@@ -41,6 +46,9 @@ rule evaluate_singles:
     resources:
         mem_mb=2000,
     params:
+        policy=CONFIG.policy,
+        resamples=CONFIG.resamples,
+        seed=CONFIG.seed,
         code=script_digest("evaluate_singles.py"),
     message:
         "Evaluating the single models (salt {wildcards.salt})"

@@ -1,14 +1,17 @@
 SALTS = [str(salt) for salt in CONFIG.split.salts]
-ROUTER_METRICS = expand(
-    f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/metrics.parquet",
+ROUTER_REPLICATES = expand(
+    f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/replicates.parquet",
     router=CONFIG.routers,
     salt=SALTS,
 )
-ROUTER_FRONTIERS = expand(
-    f"{RESULTS}/evaluation/routers/{{router}}/{SALTS[0]}/frontiers.parquet",
-    router=CONFIG.routers,
+ROUTER_FRONTIERS, ROUTER_BANDS, ROUTER_CALIBRATION = (
+    expand(
+        f"{RESULTS}/evaluation/routers/{{router}}/{SALTS[0]}/{part}.parquet",
+        router=CONFIG.routers,
+    )
+    for part in ("frontiers", "bands", "calibration")
 )
-SINGLE_METRICS = expand(f"{RESULTS}/evaluation/singles/{{salt}}/metrics.parquet", salt=SALTS)
+SINGLE_REPLICATES = expand(f"{RESULTS}/evaluation/singles/{{salt}}/replicates.parquet", salt=SALTS)
 SINGLE_MODELS = f"{RESULTS}/evaluation/singles/{SALTS[0]}/models.parquet"
 NOTEBOOKS = {
     "overview": expand(f"{RESULTS}/tables/{{table}}.csv", table=["table2", "datasets", "models"]),
@@ -20,8 +23,8 @@ TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
 rule table2:
     input:
         index=index_file,
-        routers=ROUTER_METRICS,
-        singles=SINGLE_METRICS,
+        routers=ROUTER_REPLICATES,
+        singles=SINGLE_REPLICATES,
     output:
         csv=report(
             f"{RESULTS}/tables/table2.csv",
@@ -30,6 +33,16 @@ rule table2:
         ),
         markdown=f"{RESULTS}/tables/table2.md",
         latex=f"{RESULTS}/tables/table2.tex",
+        points=report(
+            f"{RESULTS}/tables/operating_points.csv",
+            caption="../report/operating_points.rst",
+            category="Tables",
+        ),
+        differences=report(
+            f"{RESULTS}/tables/differences.csv",
+            caption="../report/differences.rst",
+            category="Tables",
+        ),
     log:
         f"{RESULTS}/logs/table2.log",
     benchmark:
@@ -86,6 +99,8 @@ rule data_report:
 rule figure:
     input:
         frontiers=ROUTER_FRONTIERS,
+        bands=ROUTER_BANDS,
+        calibration=ROUTER_CALIBRATION,
         models=SINGLE_MODELS,
     output:
         svg=report(
@@ -105,6 +120,8 @@ rule figure:
         mem_mb=1000,
     params:
         routers=list(CONFIG.routers),
+        # The others encode a choice, not a prediction that could be calibrated.
+        predicting=[name for name, router in CONFIG.routers.items() if router.fusion],
         title=TITLE,
         code=script_digest("figure.py"),
     message:
@@ -151,7 +168,8 @@ rule html_report:
         models=f"{RESULTS}/tables/models.csv",
         notices=f"{RESULTS}/tables/notices.json",
         singles=SINGLE_MODELS,
-        frontiers=ROUTER_FRONTIERS,
+        points=f"{RESULTS}/tables/operating_points.csv",
+        differences=f"{RESULTS}/tables/differences.csv",
         figures=expand(f"{RESULTS}/figures/{{figure}}.svg", figure=FIGURES),
     output:
         report(
@@ -172,7 +190,6 @@ rule html_report:
         title=CONFIG.name,
         simulated=SIMULATED,
         config=CONFIG.model_dump(mode="json"),
-        routers=list(CONFIG.routers),
         code=script_digest("html_report.py"),
     message:
         "Rendering the report"

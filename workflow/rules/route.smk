@@ -6,6 +6,7 @@ rule train:
     output:
         router=f"{RESULTS}/routers/{{router}}/{{salt}}/router.joblib",
         predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
+        crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
     log:
         f"{RESULTS}/logs/train/{{router}}/{{salt}}.log",
     benchmark:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmroute.benchmark import Benchmark
-from mmroute.evaluation import evaluate
+from mmroute.evaluation import Setting, evaluate
 from mmroute.job import job
 from mmroute.predictions import Predictions
 from mmroute.storage import write_frame
@@ -12,11 +12,18 @@ with job(snakemake.log[0]):
     benchmark = Benchmark.read(
         Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
     )
-    metrics, frontiers = evaluate(
+    setting = Setting(
         benchmark.test,
+        benchmark.train,
         benchmark.unit,
-        Predictions.read(Path(snakemake.input.predictions)),
         snakemake.params.policy,
+        snakemake.params.resamples,
+        snakemake.params.seed,
     )
-    write_frame(Path(snakemake.output.metrics), metrics)
-    write_frame(Path(snakemake.output.frontiers), frontiers)
+    evaluation = evaluate(
+        setting,
+        Predictions.read(Path(snakemake.input.predictions)),
+        Predictions.read(Path(snakemake.input.crossfit)),
+    )
+    for name, path in snakemake.output.items():
+        write_frame(Path(path), getattr(evaluation, name))

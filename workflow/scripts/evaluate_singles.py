@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmroute.benchmark import Benchmark
-from mmroute.evaluation import evaluate_singles
+from mmroute.evaluation import Setting, evaluate_singles
 from mmroute.job import job
 from mmroute.storage import write_frame
 
@@ -11,6 +11,14 @@ with job(snakemake.log[0]):
     benchmark = Benchmark.read(
         Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
     )
-    metrics, models = evaluate_singles(benchmark.test, benchmark.unit)
-    write_frame(Path(snakemake.output.metrics), metrics)
+    setting = Setting(
+        benchmark.test,
+        benchmark.train,
+        benchmark.unit,
+        snakemake.params.policy,
+        snakemake.params.resamples,
+        snakemake.params.seed,
+    )
+    replicates, models = evaluate_singles(setting)
+    write_frame(Path(snakemake.output.replicates), replicates)
     write_frame(Path(snakemake.output.models), models)

@@ -1,4 +1,4 @@
-"""Write the main table: every router on every data set and aggregate."""
+"""Write the main table and its companions: operating points and paired differences."""
 
 from itertools import product
 from pathlib import Path
@@ -6,18 +6,32 @@ from pathlib import Path
 from mmroute.job import job
 from mmroute.outcomes import read_samples
 from mmroute.storage import write_text
-from mmroute.tables import aggregate, read_measured, to_latex, to_markdown, write_csv
+from mmroute.tables import (
+    add_macro_averages,
+    differences,
+    read_replicates,
+    summarise,
+    to_latex,
+    to_markdown,
+    write_csv,
+)
+
+COMPARED = ("nauc", "nauc_honest", "peak_score", "peak_score_honest")
 
 with job(snakemake.log[0]):
     salts = snakemake.params.salts
-    measured = read_measured(
+    replicates = read_replicates(
         [
             *zip(product(["best_single"], salts), snakemake.input.singles, strict=True),
             *zip(product(snakemake.params.routers, salts), snakemake.input.routers, strict=True),
         ]
     )
     samples = read_samples(Path(snakemake.input.index).parent)
-    table = aggregate(measured, dict(zip(samples["dataset"], samples["scenario"], strict=True)))
+    scenarios = dict(zip(samples["dataset"], samples["scenario"], strict=True))
+    of_curves = replicates["point"] == ""
+    table = summarise(add_macro_averages(replicates[of_curves], scenarios)).drop(columns="point")
     write_csv(Path(snakemake.output.csv), table)
     write_text(Path(snakemake.output.markdown), to_markdown(table))
     write_text(Path(snakemake.output.latex), to_latex(table))
+    write_csv(Path(snakemake.output.points), summarise(replicates[~of_curves]))
+    write_csv(Path(snakemake.output.differences), differences(replicates, COMPARED))

@@ -1,0 +1,130 @@
+"""The benchmark's cases: exact and sharded curves beside an approximate sweep.
+
+A new case is one more entry of CASES. Its functions are named functions of this
+module or partials of them, because they are sent to another process.
+"""
+
+from functools import cache, partial
+
+import numpy as np
+from measure import Case
+
+from mmroute.curve import Policy, operating_curve
+from mmroute.shards import ShardSums, shard_sums, threshold_grid
+
+POLICIES: tuple[Policy, ...] = ("lambda", "budget")
+
+Table = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def draw_table(n_samples: int, n_models: int, seed: int) -> Table:
+    """Return u_hat, c_hat, utility and cost, (N, K) each.
+
+    Dearer models are better on average, with exceptions; samples differ in
+    difficulty and length; predictions are noisy versions of the truth.
+    """
+    generator = np.random.default_rng(seed)
+    shape = (n_samples, n_models)
+    price = np.geomspace(0.01, 1.0, n_models)
+    skill = np.linspace(-0.5, 1.0, n_models) + generator.normal(0, 0.3, n_models)
+    u_hat = generator.normal(0, 0.7, shape)
+    u_hat += skill - generator.normal(0, 1.5, (n_samples, 1))
+    np.negative(u_hat, out=u_hat)
+    np.exp(u_hat, out=u_hat)
+    u_hat += 1
+    np.reciprocal(u_hat, out=u_hat)
+    utility = generator.random(shape)
+    np.less(utility, u_hat, out=utility)
+    noise = generator.normal(0, 0.1, shape)
+    u_hat += noise
+    cost = generator.lognormal(0, 0.3, shape)
+    cost *= price * generator.lognormal(0, 0.5, (n_samples, 1))
+    c_hat = np.exp(noise, out=noise)
+    c_hat *= cost
+    return u_hat, c_hat, utility, cost
+
+
+def one_table(n_samples: int, n_models: int, part: int) -> Table:
+    """Return the only part of a table that fits."""
+    return draw_table(n_samples, n_models, seed=part)
+
+
+def exact(policy: Policy, table: Table) -> object:
+    """Compute the exact curve."""
+    return operating_curve(*table, policy)
+
+
+def sweep(policy: Policy, table: Table) -> list[tuple[float, float]]:
+    """Compute 100 approximate operating points: every choice anew at each threshold."""
+    u_hat, c_hat, utility, cost = table
+    rows = np.arange(len(u_hat))
+    if policy == "lambda":
+        choices = ((1 - u_hat + x * c_hat).argmin(axis=1) for x in np.geomspace(0.01, 100, 100))
+    else:
+        cheapest = c_hat.argmin(axis=1)
+        choices = (
+            np.where(
+                (affordable := c_hat <= budget).any(axis=1),
+                np.where(affordable, u_hat, -np.inf).argmax(axis=1),
+                cheapest,
+            )
+            for budget in np.geomspace(c_hat.min(), c_hat.max(), 100)
+        )
+    return [(cost[rows, chosen].mean(), utility[rows, chosen].mean()) for chosen in choices]
+
+
+SHARD = (500_000, 10)
+
+
+@cache
+def shared_grid(policy: Policy) -> np.ndarray:
+    """Return the thresholds that all shards share, from a sample like the first of them."""
+    u_hat, c_hat, utility, _ = draw_table(20_000, SHARD[1], seed=0)
+    return threshold_grid(u_hat, c_hat, np.isfinite(utility), policy, 4096)
+
+
+def draw_shard(part: int) -> Table:
+    """Return one shard of a table that never exists as a whole."""
+    return draw_table(*SHARD, seed=part)
+
+
+def sharded(policy: Policy, shard: Table) -> ShardSums:
+    """Compute a shard's sums at the shared thresholds."""
+    return shard_sums(*shard, policy, shared_grid(policy))
+
+
+def curve_case(size: str, n_samples: int, n_models: int, policy: Policy, **targets: float) -> Case:
+    """Describe one exact curve beside the sweep."""
+    return Case(
+        name=f"exact curve, {policy}",
+        size=size,
+        make_input=partial(one_table, n_samples, n_models),
+        run=partial(exact, policy),
+        baseline=partial(sweep, policy),
+        **targets,
+    )
+
+
+CASES = [
+    *(
+        curve_case("8,300 × 10", 8_300, 10, policy, max_seconds=0.015, min_ratio=5)
+        for policy in POLICIES
+    ),
+    *(
+        curve_case("1,000,000 × 10", 1_000_000, 10, policy, max_seconds=3, max_beyond=2048)
+        for policy in POLICIES
+    ),
+    *(curve_case("20,000 × 200", 20_000, 200, policy, max_seconds=1.5) for policy in POLICIES),
+    *(
+        Case(
+            name=f"sharded curve, {policy}, 4,096 thresholds",
+            size="20 M × 10 in 40 shards",
+            make_input=draw_shard,
+            run=partial(sharded, policy),
+            baseline=partial(sweep, policy),
+            max_peak=1536,
+            parts=40,
+        )
+        for policy in POLICIES
+    ),
+]

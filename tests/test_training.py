@@ -1,0 +1,122 @@
+"""Training sees the training split alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmroute.benchmark import Benchmark
+from mmroute.catalogue import build, catalogue
+from mmroute.errors import InputError
+from mmroute.routers.baselines import Oracle, Strongest
+from mmroute.routers.linear import Linear
+from mmroute.storage import write_frame, write_json
+from mmroute.training import cross_fit, train_and_predict
+
+LEARNED = [
+    name for name in catalogue("routers") if not hasattr(build("routers", name, {}), "reveal")
+]
+
+
+@pytest.fixture
+def benchmark(make_table, tmp_path):
+    table = make_table(n_samples=40)
+    table.utility[0] = table.cost[0] = np.nan
+    table.write(tmp_path)
+    write_json(tmp_path / "pool.json", {"unit_usd": 2.0, "left_out": []})
+    splits = pd.DataFrame({"sample_id": table.samples["sample_id"], "0": np.arange(40) < 20})
+    write_frame(tmp_path / "splits.parquet", splits)
+    return Benchmark.read(tmp_path, tmp_path / "splits.parquet", "0")
+
+
+def test_a_sample_that_no_model_was_observed_on_is_in_neither_split(benchmark):
+    assert len(benchmark.train.samples) == 19
+    assert len(benchmark.test.samples) == 20
+    assert not set(benchmark.train.samples["sample_id"]) & set(benchmark.test.samples["sample_id"])
+
+
+def test_training_sees_normalised_costs(benchmark):
+    features = np.zeros((40, 1), np.float32)
+    predictions = train_and_predict(Linear(), benchmark, features)
+    np.testing.assert_allclose(
+        predictions.c_hat[0, 0], benchmark.train.cost.mean(axis=0) / 2, rtol=1e-6
+    )
+
+
+def test_test_outcomes_change_no_prediction(benchmark):
+    features = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    before = train_and_predict(Linear(), benchmark, features)
+    benchmark.table.utility[benchmark.in_test] = 1 - benchmark.table.utility[benchmark.in_test]
+    shown = Benchmark(benchmark.table, benchmark.unit, benchmark.in_train, benchmark.in_test)
+    after = train_and_predict(Linear(), shown, features)
+    np.testing.assert_array_equal(before.u_hat, after.u_hat)
+
+
+def test_the_oracle_is_shown_the_test_outcomes(benchmark):
+    predictions = train_and_predict(Oracle(), benchmark, None)
+    np.testing.assert_array_equal(predictions.u_hat[0], benchmark.test.utility)
+
+
+def test_a_model_without_training_outcomes_is_refused(benchmark):
+    benchmark.table.utility[benchmark.in_train, 1] = np.nan
+    with pytest.raises(InputError, match="'model-1' has no outcome in the training split"):
+        train_and_predict(Strongest(), benchmark, None)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_permuting_the_test_outcomes_changes_no_prediction(benchmark, name):
+    features = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    before = predict_all(name, benchmark, features)
+    order = np.random.default_rng(1).permutation(np.flatnonzero(benchmark.in_test))
+    table = benchmark.table
+    for matrix in (table.utility, table.cost):
+        matrix[benchmark.in_test] = matrix[order]
+    shown = Benchmark(table, benchmark.unit, benchmark.in_train, benchmark.in_test)
+    for first, second in zip(before, predict_all(name, shown, features), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def predict_all(name, benchmark, features):
+    router = build("routers", name, {})
+    cross = cross_fit(router, benchmark, features)
+    test = train_and_predict(router, benchmark, features)
+    return cross.u_hat, cross.c_hat, test.u_hat, test.c_hat
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_changing_one_test_feature_changes_no_other_prediction(benchmark, name):
+    features = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    changed = features.copy()
+    row = np.flatnonzero(benchmark.in_test)[4]
+    changed[row] = -changed[row]
+    before = train_and_predict(build("routers", name, {}), benchmark, features)
+    after = train_and_predict(build("routers", name, {}), benchmark, changed)
+    others = np.arange(len(before.sample_ids)) != 4
+    np.testing.assert_allclose(before.u_hat[:, others], after.u_hat[:, others], rtol=1e-6)
+
+
+def test_a_cross_fitted_prediction_does_not_know_its_own_outcome(benchmark):
+    features = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    before = cross_fit(Linear(), benchmark, features)
+    row = np.flatnonzero(benchmark.in_train)[3]
+    benchmark.table.utility[row] = 1 - benchmark.table.utility[row]
+    shown = Benchmark(benchmark.table, benchmark.unit, benchmark.in_train, benchmark.in_test)
+    after = cross_fit(Linear(), shown, features)
+    np.testing.assert_array_equal(before.u_hat[0, 3], after.u_hat[0, 3])
+    assert not np.array_equal(before.u_hat, after.u_hat)
+
+
+def test_cross_fitting_covers_every_training_sample(benchmark):
+    crossfit = cross_fit(Strongest(), benchmark, None)
+    assert crossfit.sample_ids.tolist() == benchmark.train.samples["sample_id"].tolist()
+    assert np.isfinite(crossfit.u_hat).all()
+
+
+def test_a_model_that_the_other_folds_never_saw_has_no_cross_fitted_prediction(benchmark):
+    keep = np.flatnonzero(benchmark.in_train)[0]
+    hidden = benchmark.in_train.copy()
+    hidden[keep] = False
+    benchmark.table.utility[hidden, 1] = benchmark.table.cost[hidden, 1] = np.nan
+    shown = Benchmark(benchmark.table, benchmark.unit, benchmark.in_train, benchmark.in_test)
+    crossfit = cross_fit(Strongest(), shown, None)
+    assert np.isnan(crossfit.u_hat[0, 0, 1])
+    assert np.isfinite(crossfit.u_hat[0, :, 0]).all()
