@@ -22,7 +22,7 @@ def run(notebook: Path, parameters: Mapping[str, str], executed: Path, html: Pat
             notebook, partial, parameters, progress_bar=False, log_output=False
         )
     exporter = HTMLExporter(
-        embed_images=True, exclude_input_prompt=True, exclude_output_prompt=True, sanitize_html=True
+        embed_images=True, exclude_input_prompt=True, exclude_output_prompt=True
     )
     # The page must open without a network.
     exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""

@@ -13,7 +13,7 @@ import yaml
 
 from mmroute.tables import METRIC_TITLES, REFERENCES, SIGNIFICANCE, format_value, wide
 
-CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite")
+CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined")
 SHOWN_METRICS = ("nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc")
 COMPARED_METRIC = "nauc_honest"
 
@@ -93,7 +93,7 @@ class Report:
                 "records"
             ),
             datasets=self.datasets.to_dict("records"),
-            models=self.models.sort_values("cost").to_dict("records"),
+            models=self._models,
             notices=self.notices,
             figures={caption: _data_uri(path) for caption, path in self.figures.items()},
             config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
@@ -109,6 +109,23 @@ class Report:
     @property
     def _full(self) -> pd.DataFrame:
         return self.table[self.table["level"] == "full"]
+
+    @property
+    def _models(self) -> list[dict[str, Any]]:
+        """The single models on the test split, the cheapest first."""
+        tested = self.singles[self.singles["dataset"] == "full"].sort_values("cost")
+        cost_from = self.models.set_index("model")["cost_from"]
+        return [
+            {
+                "model": row["model"],
+                "accuracy": _estimate(row, "utility"),
+                "cost_usd": _estimate(row, "cost_usd"),
+                "cost": row["cost"],
+                "coverage": row["coverage"],
+                "cost_from": cost_from[row["model"]],
+            }
+            for _, row in tested.iterrows()
+        ]
 
     @property
     def _points(self) -> list[dict[str, Any]]:

@@ -220,6 +220,14 @@ def format_interval(value: float, low: float, high: float) -> str:
     return f"{format_value(value)} [{format_value(low)}, {format_value(high)}]"
 
 
+def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return one metric as text with its intervals, laid out as by ``wide``."""
+    values, low, high = (wide(table, metric, column) for column in ("value", "low", "high"))
+    return pd.DataFrame(
+        np.vectorize(format_interval)(values, low, high), values.index, values.columns
+    )
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """Render the long table as one Markdown table per metric."""
     sections = []
@@ -257,11 +265,11 @@ def to_latex(table: pd.DataFrame) -> str:
 
 
 def _cells(table: pd.DataFrame, metric: str, escape: Callable[[str], str]) -> list[list[str]]:
-    values, low, high = (wide(table, metric, column) for column in ("value", "low", "high"))
-    head = ["router", *map(escape, values.columns)]
-    cells = np.vectorize(format_interval)(values, low, high)
+    cells = with_intervals(table, metric)
+    head = ["router", *map(escape, cells.columns)]
     return [head] + [
-        [escape(router), *row] for router, row in zip(values.index, cells.tolist(), strict=True)
+        [escape(router), *row]
+        for router, row in zip(cells.index, cells.to_numpy().tolist(), strict=True)
     ]
 
 

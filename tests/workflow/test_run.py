@@ -113,6 +113,8 @@ def test_notebooks_are_executed_with_paths_as_their_only_parameters(results, not
     assert all(cell["execution_count"] for cell in code)
     assert content["metadata"]["papermill"]["parameters"].keys() == {"results"}
     html = (results / f"notebooks/{notebook}.html").read_text()
+    assert "<h1" in html
+    assert "<table" in html
     fetched = [
         link
         for link in Links(html).links

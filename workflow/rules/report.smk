@@ -15,7 +15,7 @@ SINGLE_REPLICATES = expand(f"{RESULTS}/evaluation/singles/{{salt}}/replicates.pa
 SINGLE_MODELS = f"{RESULTS}/evaluation/singles/{SALTS[0]}/models.parquet"
 NOTEBOOKS = {
     "overview": expand(f"{RESULTS}/tables/{{table}}.csv", table=["table2", "datasets", "models"]),
-    "frontier": [*ROUTER_FRONTIERS, f"{RESULTS}/figures/frontier.svg"],
+    "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/frontier.svg"],
 }
 TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
 
