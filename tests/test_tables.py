@@ -25,8 +25,11 @@ from mmroute.tables import (
 
 SCENARIOS = {"A": "Text", "B": "Text", "C": "Maths"}
 RANKS = np.arange(1, 100)
-NOISE = (RANKS - 50) / 1000
-"""Of 99 resamples: the third smallest is -0.047, the third largest 0.047, the median 0."""
+NOISE = (RANKS - 50) / 1024
+"""Of 99 resamples: the third smallest is -BOUND, the third largest BOUND, the median 0."""
+BOUND = 47 / 1024
+CLOSE = 41 / 2048
+"""Of 99 resamples, NOISE - CLOSE has 70 below zero. All of these are exact in binary."""
 
 
 def replicates_of(value, resamples=NOISE):
@@ -128,8 +131,8 @@ def test_the_value_is_the_samples_and_the_interval_leaves_out_a_fortieth_on_eith
     # 0.025 * 99 = 2.475 and 0.975 * 99 = 96.525, hence the 3rd and the 97th.
     row = by_router(on_full({"knn": 0.5})).loc["knn"]
     assert row["value"] == 0.5
-    assert row["low"] == pytest.approx(0.453)
-    assert row["high"] == pytest.approx(0.547)
+    assert row["low"] == 0.5 - BOUND
+    assert row["high"] == 0.5 + BOUND
 
 
 def test_the_table_has_one_row_per_router_data_set_point_and_metric():
@@ -166,28 +169,29 @@ def test_the_samples_own_value_is_no_resample():
 
 
 def test_the_best_router_of_a_column_is_at_one_and_references_stand_in_no_ranking():
-    table = by_router(on_full({"best_single": 0.9, "weak": 0.3, "knn": 0.6, "oracle": 0.99}))
+    table = by_router(on_full({"best_single": 0.875, "weak": 0.25, "knn": 0.625, "oracle": 0.9375}))
     assert table.loc["knn", "p_best"] == 1
-    # All 99 differences are -0.3: the smallest p-value that 99 resamples can show.
+    # All 99 differences are -0.375: the smallest p-value that 99 resamples can show.
     assert table.loc["weak", "p_best"] == pytest.approx(2 / 100)
     assert np.isnan(table.loc[["best_single", "oracle"], "p_best"]).all()
 
 
 def test_the_p_value_to_the_best_router_is_paired():
-    # The difference is -0.02 and its resamples lie evenly around that, so that zero has
-    # 69 of 99 below it and one on it: the level at which the interval touches zero is
-    # 2 (1 - 69.5 / 99) = 59 / 99.
+    # The difference is -CLOSE and its resamples lie evenly around that, so that 70 of 99
+    # are below zero: the level at which the interval touches zero is 2 (1 - 70 / 99).
     table = by_router(
-        on_full({"best": replicates_of(0.5, [0.5] * 99), "close": replicates_of(0.48)})
+        on_full({"best": replicates_of(0.5, [0.5] * 99), "close": replicates_of(0.5 - CLOSE)})
     )
-    assert table.loc["close", "p_best"] == pytest.approx(59 / 99)
-    together = by_router(on_full({"best": 0.5, "close": 0.48}))
+    assert table.loc["close", "p_best"] == pytest.approx(58 / 99)
+    together = by_router(on_full({"best": 0.5, "close": 0.5 - CLOSE}))
     assert together.loc["close", "p_best"] == pytest.approx(2 / 100)
 
 
 def test_of_qnc_the_lowest_is_best_and_an_infinite_one_never():
     table = by_router(
-        on_full({"dear": 0.8, "never": replicates_of(math.inf, [math.inf] * 99), "knn": 0.4}, "qnc")
+        on_full(
+            {"dear": 0.75, "never": replicates_of(math.inf, [math.inf] * 99), "knn": 0.375}, "qnc"
+        )
     )
     assert table["p_best"].idxmax() == "knn"
     assert table.loc["knn", "p_best"] == 1
@@ -231,20 +235,20 @@ def test_salts_are_averaged_and_their_spread_reported():
         measured(
             {
                 ("knn", "0", "A"): 0.5,
-                ("svm", "0", "A"): replicates_of(0.48, 0.5 + NOISE - 0.02),
-                ("knn", "1", "A"): replicates_of(0.7, [0.7] * 99),
-                ("svm", "1", "A"): replicates_of(0.68, 0.68 + NOISE),
+                ("svm", "0", "A"): 0.5 - CLOSE,
+                ("knn", "1", "A"): replicates_of(0.75, [0.75] * 99),
+                ("svm", "1", "A"): 0.75 - CLOSE,
             }
         )
     )
     knn = table.loc["knn"]
-    assert knn["value"] == pytest.approx(0.6)
-    assert knn["low"] == pytest.approx((0.453 + 0.7) / 2)
-    assert knn["high"] == pytest.approx((0.547 + 0.7) / 2)
-    assert knn["salt_sd"] == pytest.approx(0.1 * 2**0.5)
+    assert knn["value"] == 0.625
+    assert knn["low"] == pytest.approx(0.625 - BOUND / 2)
+    assert knn["high"] == pytest.approx(0.625 + BOUND / 2)
+    assert knn["salt_sd"] == pytest.approx(0.125 * 2**0.5)
     assert knn["salts"] == 2
     assert knn["p_best"] == 1
-    assert table.loc["svm", "p_best"] == pytest.approx((2 / 100 + 59 / 99) / 2)
+    assert table.loc["svm", "p_best"] == pytest.approx((2 / 100 + 58 / 99) / 2)
 
 
 def test_an_infinite_salt_makes_the_mean_infinite_and_leaves_no_spread():
@@ -372,14 +376,12 @@ def test_every_pair_stands_once_the_best_single_model_included_and_the_oracle_no
 
 
 def test_a_difference_is_the_router_minus_the_other_over_the_same_resamples():
-    table = differences(on_full({"best_single": 0.5, "knn": 0.6}), ["nauc"])
+    table = differences(on_full({"best_single": 0.5, "knn": 0.625}), ["nauc"])
     (row,) = table.to_dict("records")
     sign = 1 if row["router"] == "knn" else -1
     assert {row["router"], row["other"]} == {"best_single", "knn"}
-    assert row["difference"] == pytest.approx(sign * 0.1)
-    # The resamples move together: each alone has an interval of +-0.047, the difference none.
-    assert row["low"] == pytest.approx(sign * 0.1)
-    assert row["high"] == pytest.approx(sign * 0.1)
+    # The resamples move together: each alone has an interval of +-BOUND, the difference none.
+    assert row["difference"] == row["low"] == row["high"] == sign * 0.125
     assert row["p_value"] == pytest.approx(2 / 100)
 
 
@@ -390,19 +392,36 @@ def test_routers_are_compared_against_the_best_single_model_and_not_it_against_t
 
 def test_the_interval_of_a_difference_holds_it_and_zero_if_it_is_none():
     table = differences(
-        on_full({"one": replicates_of(0.5, [0.5] * 99), "two": replicates_of(0.52)}), ["nauc"]
+        on_full({"one": replicates_of(0.5, [0.5] * 99), "two": replicates_of(0.5 + CLOSE)}),
+        ["nauc"],
     )
     (row,) = table.to_dict("records")
-    assert abs(row["difference"]) == pytest.approx(0.02)
-    assert row["high"] - row["low"] == pytest.approx(0.094)
+    assert abs(row["difference"]) == CLOSE
+    assert row["high"] - row["low"] == pytest.approx(2 * BOUND)
     assert row["low"] < 0 < row["high"]
     assert row["low"] < row["difference"] < row["high"]
-    assert row["p_value"] == pytest.approx(59 / 99)
+    assert row["p_value"] == pytest.approx(58 / 99)
 
 
 def test_no_difference_has_a_p_value_of_one():
     (row,) = differences(on_full({"one": 0.5, "two": 0.5}), ["nauc"]).to_dict("records")
     assert (row["difference"], row["low"], row["high"], row["p_value"]) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_routers_that_differ_by_rounding_are_no_different(direction):
+    # The same choices, whose means were summed in another order.
+    own = replicates_of(0.5)
+    both = on_full({"one": own, "two": np.nextafter(own, direction)})
+    (row,) = differences(both, ["nauc"]).to_dict("records")
+    assert row["p_value"] == 1
+    assert by_router(both)["p_best"].tolist() == [1, 1]
+
+
+def test_rounding_does_not_count_for_a_bias():
+    # Every difference is a tenth, up to the last digit: none lies above or below the value.
+    (row,) = differences(on_full({"one": 0.4, "two": 0.3}), ["nauc"]).to_dict("records")
+    assert row["p_value"] == pytest.approx(2 / 100)
 
 
 def test_only_whole_curves_on_the_pooled_set_in_the_metrics_asked_for_are_compared():
@@ -427,7 +446,7 @@ def test_differences_are_means_over_the_salts():
         measured(
             {
                 ("one", "0", "full"): 0.5,
-                ("two", "0", "full"): 0.6,
+                ("two", "0", "full"): 0.625,
                 ("one", "1", "full"): 0.5,
                 ("two", "1", "full"): 0.5,
             }
@@ -435,7 +454,7 @@ def test_differences_are_means_over_the_salts():
         ["nauc"],
     )
     (row,) = table.to_dict("records")
-    assert abs(row["difference"]) == pytest.approx(0.05)
+    assert abs(row["difference"]) == 0.0625
     assert row["p_value"] == pytest.approx((2 / 100 + 1) / 2)
 
 
@@ -485,35 +504,48 @@ def header(text):
     return next(line for line in text.splitlines() if "router" in line)
 
 
+def assert_inert_in_markdown(text):
+    assert not set(re.sub(r"\\.", "", text)) & set("\\`*_[]<>|")
+
+
 def test_a_hostile_name_opens_nothing_in_markdown():
-    line = header(to_markdown(hostile_table()))
-    bare = re.sub(r"\\.", "", line.removeprefix("|").removesuffix("|"))
-    assert bare.count("|") == 2
-    assert not set(bare) & set("\\`*_[]<>")
+    text = to_markdown(hostile_table(), HOSTILE)
+    assert_inert_in_markdown(text.splitlines()[0].removeprefix("# "))
+    cells = re.split(r"(?<!\\)\|", header(text))
+    assert len(cells) == 5
+    assert_inert_in_markdown(cells[2])
 
 
 @pytest.mark.parametrize("character", ["$", "~", "&"])
 def test_formulas_strikes_and_entities_are_escaped_in_markdown(character):
-    line = header(to_markdown(hostile_table(f"{character}{character}lt;x{character}{character}")))
-    assert line.count(character) == 4
-    assert line.count("\\" + character) == 4
+    name = f"{character * 2}lt;x{character * 2}"
+    text = to_markdown(hostile_table(name), name)
+    for line in (text.splitlines()[0], header(text)):
+        assert line.count(character) == line.count("\\" + character) == 4
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
-def test_a_line_end_in_a_name_breaks_no_markdown_row(end):
-    lines = re.split(r"\r\n|\r|\n", to_markdown(hostile_table(f"a{end}# b")).strip("\n"))
-    assert len(lines) == 5
-    assert all(line.startswith("|") for line in lines[2:])
+def test_a_line_end_in_a_name_breaks_no_markdown_line(end):
+    name = f"a{end}# b"
+    lines = re.split(r"\r\n|\r|\n", to_markdown(hostile_table(name), name).strip("\n"))
+    assert len(lines) == 7
+    assert all(line.startswith("|") for line in lines[4:])
+
+
+def assert_inert_in_latex(text):
+    for escaped in (r"\textbackslash{}", r"\textasciitilde{}", r"\^{}"):
+        assert escaped in text
+        text = text.replace(escaped, "")
+    assert not set(re.sub(r"\\[&%$#_{}]", "", text)) & set("\\&%$#_{}~^")
 
 
 def test_a_hostile_name_opens_nothing_in_latex():
-    line = header(to_latex(hostile_table())).removesuffix(r" \\")
-    for escaped in (r"\textbackslash{}", r"\textasciitilde{}", r"\^{}"):
-        assert escaped in line
-        line = line.replace(escaped, "")
-    bare = re.sub(r"\\[&%$#_{}]", "", line)
-    assert bare.count("&") == 2
-    assert not set(bare) & set("\\%$#_{}~^")
+    text = to_latex(hostile_table(), HOSTILE)
+    title = text.splitlines()[0]
+    assert_inert_in_latex(title.removeprefix(r"\paragraph{").removesuffix("}"))
+    cells = header(text).removesuffix(r" \\").split(" & ")
+    assert len(cells) == 3
+    assert_inert_in_latex(cells[1])
 
 
 def test_a_hostile_name_is_no_formula_in_a_csv(tmp_path):
@@ -580,12 +612,13 @@ def shown():
 
 
 def test_markdown_has_a_table_per_metric_with_values_and_intervals():
-    assert to_markdown(shown()) == (
+    assert to_markdown(shown(), "bench") == (
+        "# bench\n\n"
         "## nAUC (higher is better)\n\n"
         "| router | A | full |\n"
         "| --- | ---: | ---: |\n"
-        "| knn | 0.500 [0.453, 0.547] | 0.250 [0.203, 0.297] |\n"
-        "| svm | – | 0.750 [0.703, 0.797] |\n"
+        "| knn | 0.500 [0.454, 0.546] | 0.250 [0.204, 0.296] |\n"
+        "| svm | – | 0.750 [0.704, 0.796] |\n"
         "\n"
         "## QNC (below 1: the best single model's accuracy at a lower cost)\n\n"
         "| router | full |\n"
@@ -595,12 +628,12 @@ def test_markdown_has_a_table_per_metric_with_values_and_intervals():
 
 
 def test_latex_has_a_tabular_per_metric_with_values_and_intervals():
-    text = to_latex(shown())
+    text = to_latex(shown(), "bench")
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
     assert r"\begin{tabular}{lrr}" in text
     assert r"router & A & full \\" in text
-    assert r"knn & 0.500 [0.453, 0.547] & 0.250 [0.203, 0.297] \\" in text
-    assert r"svm & -- & 0.750 [0.703, 0.797] \\" in text
+    assert r"knn & 0.500 [0.454, 0.546] & 0.250 [0.204, 0.296] \\" in text
+    assert r"svm & -- & 0.750 [0.704, 0.796] \\" in text
     assert r"knn & $\infty$ [$\infty$, $\infty$] \\" in text
 
 
@@ -618,4 +651,4 @@ def test_wide_keeps_the_order_of_routers_and_data_sets():
     assert list(grid.index) == ["knn", "a-router"]
     assert list(grid.columns) == ["B", "A", "full"]
     assert grid.loc["a-router", "A"] == pytest.approx(0.7)
-    assert wide(table, "nauc", "low").loc["a-router", "A"] == pytest.approx(0.653)
+    assert wide(table, "nauc", "low").loc["a-router", "A"] == pytest.approx(0.7 - BOUND)

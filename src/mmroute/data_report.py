@@ -82,10 +82,25 @@ def model_report(table: OutcomeTable) -> pd.DataFrame:
     )
 
 
-def notices(table: OutcomeTable, datasets: pd.DataFrame, left_out: Sequence[str]) -> list[str]:
-    """Put into words what a reader of the results has to know."""
+def notices(
+    table: OutcomeTable, datasets: pd.DataFrame, left_out: Sequence[str], simulated: bool
+) -> list[str]:
+    """Put into words what a reader of the results has to know.
+
+    Parameters
+    ----------
+    table
+        The outcome table.
+    datasets
+        As from ``dataset_report``.
+    left_out
+        What was said of the models that are not in the pool.
+    simulated
+        Whether the source makes its outcomes up.
+    """
     full = datasets.iloc[-1]
-    lines = list(left_out)
+    lines = ["the data are simulated: nothing here says anything about a real model"] * simulated
+    lines += left_out
     if full["unobserved"]:
         lines.append(f"{full['unobserved']} samples were left out: no model was observed on them")
     if full["undecodable_images"]:

@@ -228,9 +228,9 @@ def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     )
 
 
-def to_markdown(table: pd.DataFrame) -> str:
+def to_markdown(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one Markdown table per metric."""
-    sections = []
+    sections = [f"# {_markdown_escape(title)}\n"]
     for metric in table["metric"].unique():
         cells = _cells(table, metric, _markdown_escape)
         lines = [" | ".join(row) for row in cells]
@@ -240,9 +240,9 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join(sections)
 
 
-def to_latex(table: pd.DataFrame) -> str:
+def to_latex(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one LaTeX tabular per metric (needs booktabs)."""
-    sections = []
+    sections = [rf"\paragraph{{{_latex_escape(title)}}}"]
     for metric in table["metric"].unique():
         cells = _cells(table, metric, _latex_escape)
         head, *body = (" & ".join(row) + r" \\" for row in cells)

@@ -14,7 +14,10 @@ ROUTER_FRONTIERS, ROUTER_BANDS, ROUTER_CALIBRATION = (
 SINGLE_REPLICATES = expand(f"{RESULTS}/evaluation/singles/{{salt}}/replicates.parquet", salt=SALTS)
 SINGLE_MODELS = f"{RESULTS}/evaluation/singles/{SALTS[0]}/models.parquet"
 NOTEBOOKS = {
-    "overview": expand(f"{RESULTS}/tables/{{table}}.csv", table=["table2", "datasets", "models"]),
+    "overview": expand(
+        f"{RESULTS}/tables/{{table}}",
+        table=["table2.csv", "datasets.csv", "models.csv", "notices.json"],
+    ),
     "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/frontier.svg"],
 }
 TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
@@ -55,6 +58,7 @@ rule table2:
     params:
         routers=list(CONFIG.routers),
         salts=SALTS,
+        title=TITLE,
         code=script_digest("table2.py"),
     message:
         "Writing table 2"
@@ -89,6 +93,7 @@ rule data_report:
     resources:
         mem_mb=2000,
     params:
+        simulated=SIMULATED,
         code=script_digest("data_report.py"),
     message:
         "Counting what the benchmark holds"

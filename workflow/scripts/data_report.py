@@ -23,4 +23,7 @@ with job(snakemake.log[0]):
     write_csv(Path(snakemake.output.datasets), datasets)
     write_csv(Path(snakemake.output.models), model_report(table))
     left_out = read_json(folder / "pool.json")["left_out"]
-    write_json(Path(snakemake.output.notices), notices(table, datasets, left_out))
+    write_json(
+        Path(snakemake.output.notices),
+        notices(table, datasets, left_out, snakemake.params.simulated),
+    )

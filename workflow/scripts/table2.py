@@ -31,7 +31,7 @@ with job(snakemake.log[0]):
     of_curves = replicates["point"] == ""
     table = summarise(add_macro_averages(replicates[of_curves], scenarios)).drop(columns="point")
     write_csv(Path(snakemake.output.csv), table)
-    write_text(Path(snakemake.output.markdown), to_markdown(table))
-    write_text(Path(snakemake.output.latex), to_latex(table))
+    write_text(Path(snakemake.output.markdown), to_markdown(table, snakemake.params.title))
+    write_text(Path(snakemake.output.latex), to_latex(table, snakemake.params.title))
     write_csv(Path(snakemake.output.points), summarise(replicates[~of_curves]))
     write_csv(Path(snakemake.output.differences), differences(replicates, COMPARED))
