@@ -12,7 +12,7 @@ test: $(VENV)/ready
 
 # Speed and memory, each figure beside a baseline; coverage of the intervals (about 40 minutes).
 bench: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/run.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench
 
 coverage: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/coverage.py

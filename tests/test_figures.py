@@ -13,7 +13,7 @@ from mmroute.figures import draw, read_by_router, save
 from mmroute.storage import write_frame
 
 NAMES = ("frontier", "frontier_by_dataset", "calibration", "pool")
-HOSTILE = r"A$_{\frac{<b>&"
+HOSTILE = r"A$_{\frac{$<b>&"
 
 
 def results(n_models=10, free=False):

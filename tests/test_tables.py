@@ -419,8 +419,11 @@ def test_routers_that_differ_by_rounding_are_no_different(direction):
 
 
 def test_rounding_does_not_count_for_a_bias():
-    # Every difference is a tenth, up to the last digit: none lies above or below the value.
-    (row,) = differences(on_full({"one": 0.4, "two": 0.3}), ["nauc"]).to_dict("records")
+    # Every difference is a quarter, up to the last digit: none lies above or below the value.
+    above, below = np.nextafter(0.75, 1), np.nextafter(0.75, 0)
+    one = replicates_of(0.75, [above] * 70 + [below] * 29)
+    both = on_full({"one": one, "two": replicates_of(0.5, [0.5] * 99)})
+    (row,) = differences(both, ["nauc"]).to_dict("records")
     assert row["p_value"] == pytest.approx(2 / 100)
 
 

@@ -16,7 +16,7 @@ from mmroute.errors import InputError
 
 Policy = Literal["lambda", "budget"]
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14
 """Cells of an (N, K) matrix worked on at once, so that temporaries stay in cache."""
 
 
@@ -79,10 +79,10 @@ class Steps:
 
     def choices(self, parameter: float) -> np.ndarray:
         """Return the (N,) models chosen at a parameter value."""
-        chosen = self.first.copy()
         passed = np.searchsorted(self.threshold, parameter, side="right")
-        chosen[self.sample[:passed]] = self.after[:passed]
-        return chosen
+        change = self.after[:passed] - self.before[:passed]
+        moved = np.bincount(self.sample[:passed], change, len(self.first))
+        return self.first + moved.astype(self.first.dtype)
 
 
 def operating_curve(
@@ -177,7 +177,7 @@ def policy_steps(
         none = np.empty(0, np.int32)
         return Steps(first, np.empty(0), none, none, none)
     threshold, sample, before, after = map(np.concatenate, zip(*parts, strict=True))
-    order = np.argsort(threshold, kind="stable")
+    order = np.argsort(threshold)
     return Steps(first, threshold[order], sample[order], before[order], after[order])
 
 
@@ -188,24 +188,34 @@ def _lambda_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
     to the next for all samples that have one more. A hull of h vertices costs
     h K per sample.
     """
-    sample = np.arange(len(u_hat))
-    top = u_hat.max(axis=1, keepdims=True)
-    current = np.where(u_hat == top, c_hat, np.inf).argmin(axis=1)
+    # Model by model, because numpy reduces few long rows much faster than many short ones.
+    u_hat, c_hat = np.ascontiguousarray(u_hat.T), np.ascontiguousarray(c_hat.T)
+    sample = np.arange(u_hat.shape[1])
+    current = _cheapest(u_hat == u_hat.max(axis=0), c_hat)
     yield current
-    reached = np.zeros(len(u_hat))
+    reached = np.zeros(len(sample))
     while len(sample):
-        saving = np.take_along_axis(c_hat, current[:, None], axis=1) - c_hat
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope = (np.take_along_axis(u_hat, current[:, None], axis=1) - u_hat) / saving
-        slope[~((saving > 0) & (slope < np.inf))] = np.inf
-        steepest = slope.min(axis=1, keepdims=True)
-        following = np.where(slope == steepest, c_hat, np.inf).argmin(axis=1)
-        go_on = steepest[:, 0] < np.inf
+        now = current, np.arange(len(sample))
+        # On the hull only a cheaper model of less utility can follow; the slope to
+        # every other is infinite.
+        slope = np.maximum(u_hat[now] - u_hat, np.finfo(float).tiny)
+        with np.errstate(divide="ignore", over="ignore"):
+            slope /= np.maximum(c_hat[now] - c_hat, 0)
+        steepest = slope.min(axis=0)
+        go_on = np.flatnonzero(steepest < np.inf)
+        following = _cheapest(slope == steepest, c_hat)
         sample, before, current = sample[go_on], current[go_on], following[go_on]
         # Rounding may put a vertex a hair before the one it follows.
-        reached = np.maximum(steepest[go_on, 0], reached[go_on])
+        reached = np.maximum(steepest[go_on], reached[go_on])
         yield reached, sample, before, current
-        u_hat, c_hat = u_hat[go_on], c_hat[go_on]
+        u_hat, c_hat = u_hat.take(go_on, axis=1), c_hat.take(go_on, axis=1)
+
+
+def _cheapest(candidate: np.ndarray, c_hat: np.ndarray) -> np.ndarray:
+    """Return the (n,) candidates of smallest c_hat, then of smallest index; both are (K, n)."""
+    lowest = np.where(candidate, c_hat, np.inf).min(axis=0)
+    model = np.arange(len(c_hat), dtype=np.int16)[:, None]
+    return np.where(candidate & (c_hat == lowest), model, np.int16(len(c_hat))).min(axis=0)
 
 
 def _budget_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
@@ -214,25 +224,29 @@ def _budget_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
     Yields the choices below every budget, then all (budget, sample, before,
     after), a sample's own in ascending order.
     """
-    first = c_hat.argmin(axis=1)
-    yield first
-    by_utility = np.argsort(-u_hat, axis=1, kind="stable")
-    by_cost = np.argsort(np.take_along_axis(c_hat, by_utility, axis=1), axis=1, kind="stable")
-    order = np.take_along_axis(by_utility, by_cost, axis=1)
-    u_sorted = np.take_along_axis(u_hat, order, axis=1)
-    record = np.ones(u_sorted.shape, dtype=bool)
-    record[:, 1:] = u_sorted[:, 1:] > np.maximum.accumulate(u_sorted, axis=1)[:, :-1]
-    sample, rank = np.nonzero(record)
-    after = order[sample, rank]
-    before = np.where(rank == 0, first[sample], np.roll(after, 1))
-    yield c_hat[sample, after], sample, before, after
+    n_samples, n_models = u_hat.shape
+    model = np.argsort(c_hat, axis=1, kind="stable")
+    yield model[:, 0]
+    cell = model + n_models * np.arange(n_samples)[:, None]
+    best = np.maximum.accumulate(u_hat.take(cell), axis=1)
+    record = np.ones(model.shape, dtype=bool)
+    record[:, 1:] = best[:, 1:] > best[:, :-1]
+    at = np.flatnonzero(record)
+    after = model.take(at)
+    before = np.roll(after, 1)
+    # A sample's cheapest model is its first choice, not a change.
+    change = at % n_models > 0
+    at = at[change]
+    yield c_hat.take(cell.take(at)), at // n_models, before[change], after[change]
 
 
 def _running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
     """Return the (S + 1,) mean of the chosen models' outcomes after each step."""
-    start = outcome[np.arange(len(outcome)), steps.first].sum()
-    change = outcome[steps.sample, steps.after] - outcome[steps.sample, steps.before]
-    return np.cumsum(np.concatenate([[start], change])) / len(outcome)
+    n_samples, n_models = outcome.shape
+    row = steps.sample.astype(np.int64) * n_models
+    start = outcome[np.arange(n_samples), steps.first].sum()
+    change = outcome.take(row + steps.after) - outcome.take(row + steps.before)
+    return np.cumsum(np.concatenate([[start], change])) / n_samples
 
 
 def frontier(curve: Curve) -> Curve:

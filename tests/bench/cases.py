@@ -7,9 +7,16 @@ module or partials of them, because they are sent to another process.
 from functools import cache, partial
 
 import numpy as np
+import pandas as pd
 from measure import Case
 
-from mmroute.curve import Policy, operating_curve
+from mmroute.bootstrap import curve_replicates, resample_weights
+from mmroute.curve import Policy, frontier, operating_curve, policy_steps, trace
+from mmroute.evaluation import Setting, evaluate, operating_points, slices
+from mmroute.metrics import frontier_of, nauc, peak_score, qnc, single_models
+from mmroute.outcomes import MATRICES, PRICE_COLUMNS, OutcomeTable
+from mmroute.policy_metrics import auroc, measure_policy
+from mmroute.predictions import Predictions
 from mmroute.shards import ShardSums, shard_sums, threshold_grid
 
 POLICIES: tuple[Policy, ...] = ("lambda", "budget")
@@ -93,6 +100,95 @@ def sharded(policy: Policy, shard: Table) -> ShardSums:
     return shard_sums(*shard, policy, shared_grid(policy))
 
 
+RESAMPLES = 100
+
+
+def draw_resamples(part: int) -> tuple[Table, np.ndarray]:
+    """Return a table and some of its resamples."""
+    table = draw_table(8_300, 10, seed=0)
+    return table, resample_weights(pd.Series(["all"] * 8_300), RESAMPLES, seed=part)[1:]
+
+
+def all_metrics(given: tuple[Table, np.ndarray]) -> object:
+    """Compute every metric of one router under each resample."""
+    (u_hat, c_hat, utility, cost), weights = given
+    steps = policy_steps(u_hat, c_hat, np.isfinite(utility), "lambda")
+    singles = single_models(utility, cost, weights)
+    best = frontier(trace(steps, utility, cost, "lambda"))
+    return (
+        curve_replicates(steps, utility, cost, weights, singles, best.threshold[::9], 0),
+        auroc(u_hat, utility, weights),
+        *(
+            measure_policy(steps.choices(parameter), u_hat, utility, cost, weights)
+            for parameter in operating_points(best, singles).values()
+        ),
+    )
+
+
+def metrics_anew(given: tuple[Table, np.ndarray]) -> object:
+    """Compute three metrics of the curve from nothing for each resample."""
+    table, weights = given
+    values = []
+    for count in weights:
+        repeated = [np.repeat(matrix, count, axis=0) for matrix in table]
+        own, singles = frontier_of(operating_curve(*repeated)), single_models(*repeated[2:])
+        values.append((nauc(own, singles), peak_score(own), qnc(own, singles)))
+    return values
+
+
+TEST_SIZES = (800, 1822, 1200, 612, 800, 630, 2432)
+"""Test samples of the seven data sets: four fifths of MMR Table S1."""
+
+
+def draw_router(part: int) -> tuple[Setting, Predictions, Predictions]:
+    """Return saved predictions of one router, for a fifth of the samples cross-fitted."""
+    setting_parts = []
+    for sizes, seed in ((TEST_SIZES, 0), ([size // 4 for size in TEST_SIZES], 1)):
+        dataset = [f"data set {index}" for index, size in enumerate(sizes) for _ in range(size)]
+        u_hat, c_hat, utility, cost = draw_table(len(dataset), 10, seed)
+        noise = np.random.default_rng(part).normal(0, 0.02 * (1 + part), u_hat.shape)
+        samples = pd.DataFrame({"sample_id": np.arange(len(dataset)).astype(str)})
+        samples["dataset"] = dataset
+        models = pd.DataFrame({"model": [f"model {index}" for index in range(10)]})
+        unknown = dict.fromkeys(MATRICES[2:], np.empty((0, 10)))
+        table = OutcomeTable(
+            samples,
+            models.assign(**dict.fromkeys(PRICE_COLUMNS, np.nan)),
+            **{"utility": utility, "cost": cost} | unknown,
+        )
+        predictions = Predictions(samples["sample_id"], (u_hat + noise)[None], c_hat[None])
+        setting_parts.append((table, predictions))
+    (test, predictions), (training, crossfit) = setting_parts
+    setting = Setting(test, training, 1.0, "lambda", n_resamples=1000, seed=0)
+    return setting, predictions, crossfit
+
+
+def evaluated(given: tuple[Setting, Predictions, Predictions]) -> object:
+    """Measure one router on every data set and on all, with all intervals."""
+    return evaluate(*given)
+
+
+def swept(given: tuple[Setting, Predictions, Predictions]) -> object:
+    """Sweep one router over every data set and over all, without any interval."""
+    setting, predictions, _ = given
+    table = setting.table
+    return [
+        sweep(
+            "lambda",
+            tuple(
+                matrix[part.rows]
+                for matrix in (
+                    predictions.u_hat[0],
+                    predictions.c_hat[0],
+                    table.utility,
+                    table.cost,
+                )
+            ),
+        )
+        for part in slices(table.samples)
+    ]
+
+
 def curve_case(size: str, n_samples: int, n_models: int, policy: Policy, **targets: float) -> Case:
     """Describe one exact curve beside the sweep."""
     return Case(
@@ -126,5 +222,25 @@ CASES = [
             parts=40,
         )
         for policy in POLICIES
+    ),
+    Case(
+        name="all metrics of one router, 1,000 resamples",
+        size="8,300 × 10",
+        make_input=draw_resamples,
+        run=all_metrics,
+        baseline=metrics_anew,
+        max_seconds=2,
+        parts=1000 // RESAMPLES,
+        beside="three metrics anew for each resample",
+    ),
+    Case(
+        name="main experiment from saved predictions, one process",
+        size="14 routers, 7 data sets and full, 8,296 × 10",
+        make_input=draw_router,
+        run=evaluated,
+        baseline=swept,
+        max_seconds=60,
+        parts=14,
+        beside="sweep over 100 thresholds, no intervals",
     ),
 ]

@@ -33,6 +33,8 @@ class Case:
     parts
         Number of parts that the work is done in, one after the other. The baseline
         does the first, and its time is multiplied.
+    beside
+        What the baseline is.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Case:
     max_peak: float = math.inf
     min_ratio: float = 0.0
     parts: int = 1
+    beside: str = "sweep over 100 thresholds"
 
 
 @dataclass(frozen=True)
