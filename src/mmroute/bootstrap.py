@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from mmroute.curve import Steps
 from mmroute.metrics import (
+    ROUNDING,
     Frontiers,
     Majorants,
     SingleModels,
@@ -260,7 +261,7 @@ def p_value(differences: np.ndarray) -> float:
     value, resamples = differences[0], np.sort(differences[1:][~np.isnan(differences[1:])])
     if np.isnan(value) or len(resamples) == 0:
         return np.nan
-    if value == 0 and not resamples.any():
+    if np.abs(differences[~np.isnan(differences)]).max() <= ROUNDING:
         return 1.0
     score = _normal_score(resamples, 0.0) - 2 * _normal_score(resamples, value)
     return float(max(2 * norm.sf(abs(score)), 2 / (len(resamples) + 1)))
@@ -269,9 +270,9 @@ def p_value(differences: np.ndarray) -> float:
 def _normal_score(resamples: np.ndarray, value: float) -> float:
     """Return the normal quantile of the share of sorted resamples below a value.
 
-    Ties count one half; the share stays half a resample away from 0 and 1.
+    Ties, up to rounding, count one half; the share stays half a resample away from 0 and 1.
     """
-    below = np.searchsorted(resamples, value, side="left")
-    upto = np.searchsorted(resamples, value, side="right")
+    below = np.searchsorted(resamples, value - ROUNDING, side="left")
+    upto = np.searchsorted(resamples, value + ROUNDING, side="right")
     size = len(resamples)
     return float(norm.ppf(np.clip((below + upto) / 2, 0.5, size - 0.5) / size))

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import jinja2
 import pandas as pd
 import yaml
 
+from mmroute.metrics import ROUNDING
 from mmroute.tables import METRIC_TITLES, REFERENCES, SIGNIFICANCE, format_value, wide
 
 CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined")
@@ -68,10 +69,10 @@ class Report:
             lstrip_blocks=True,
         )
         environment.filters |= {
-            "share": "{:.1%}".format,
-            "usd": _usd,
+            "share": _or_dash("{:.1%}".format),
+            "usd": _or_dash(_usd),
             "metric": format_value,
-            "p": lambda value: "< 0.01" if value < 0.01 else f"{value:.2f}",
+            "p": _or_dash(lambda value: "< 0.01" if value < 0.01 else f"{value:.2f}"),
         }
         return environment.get_template("report.html.j2").render(
             title=self.title,
@@ -191,7 +192,8 @@ class Summary:
 def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) -> Summary | None:
     """Pick the numbers that a reader asks for first; None without any router."""
     models = singles[singles["dataset"] == "full"]
-    best = models.sort_values(["utility", "cost"], ascending=[False, True]).iloc[0]
+    most = models[models["utility"] >= models["utility"].max() - ROUNDING]
+    best = most.sort_values("cost").iloc[0]
     full = table[(table["dataset"] == "full") & ~table["router"].isin(REFERENCES)]
     ranking = full[full["metric"] == "nauc_honest"].set_index("router")
     if ranking.empty:
@@ -242,6 +244,11 @@ def _ranked(table: pd.DataFrame, metric: str) -> dict[str, Any]:
             for router in value.index
         ],
     }
+
+
+def _or_dash(text: Callable[[float], str]) -> Callable[[float], str]:
+    """Show an undefined value as a dash."""
+    return lambda value: "–" if math.isnan(value) else text(value)
 
 
 def _usd(value: float) -> str:

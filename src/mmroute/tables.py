@@ -1,5 +1,6 @@
 """Tables of results: long CSV for programs, Markdown and LaTeX for people."""
 
+import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -29,7 +30,8 @@ REFERENCES = ("best_single", "oracle")
 SIGNIFICANCE = 0.05
 _MAJORANT = "majorant_"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_KEYS = ["level", "dataset", "router", "point", "metric"]
+_COLUMN = ["level", "dataset", "point", "metric"]
+"""What the routers of one column of a table have in common."""
 
 
 def read_replicates(files: Iterable[tuple[tuple[str, str], str]]) -> pd.DataFrame:
@@ -112,52 +114,52 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
     one; ``salts``. Bounds, shares and p-values are means over the salts.
     """
     rows = []
-    for keys, group in replicates.groupby(
-        ["salt", "level", "dataset", "point", "metric"], sort=False
-    ):
-        own = dict(zip(group["router"], group["replicates"], strict=True))
-        best = _best_router({name: values[0] for name, values in own.items()}, keys[-1])
-        for router, values in own.items():
-            ranked = best is not None and router not in REFERENCES
-            p_best = (
-                1.0
-                if router == best
-                else p_value(_difference(values, own[best]))
-                if ranked
-                else np.nan
-            )
-            rows.append(
-                (
-                    *keys[1:],
-                    router,
-                    values[0],
-                    *interval(values),
-                    np.isinf(values[1:]).mean(),
-                    np.isnan(values[1:]).mean(),
-                    p_best,
+    for keys, group in replicates.groupby(_COLUMN, sort=False):
+        best = _best_router(group, keys[-1])
+        for _, of_salt in group.groupby("salt", sort=False):
+            own = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
+            for router, values in own.items():
+                rows.append(
+                    (
+                        *keys,
+                        router,
+                        values[0],
+                        *interval(values),
+                        np.isinf(values[1:]).mean(),
+                        np.isnan(values[1:]).mean(),
+                        _p_best(router, best, own),
+                    )
                 )
-            )
     measures = ["value", "low", "high", "infinite", "undefined", "p_best"]
-    frame = pd.DataFrame(rows, columns=["level", "dataset", "point", "metric", "router", *measures])
-    grouped = frame.groupby(_KEYS, sort=False)
+    frame = pd.DataFrame(rows, columns=[*_COLUMN, "router", *measures])
+    grouped = frame.groupby([*_COLUMN, "router"], sort=False)
     table = grouped[measures].mean()
     table["salt_sd"] = grouped["value"].agg(_spread)
     table["salts"] = grouped.size()
-    return table.reset_index()
+    table = table.reset_index()
+    return table[["level", "dataset", "router", "point", "metric", *table.columns[5:]]]
 
 
-def _best_router(values: Mapping[str, float], metric: str) -> str | None:
-    ranked = {
-        name: -value if metric in LOWER_IS_BETTER else value
-        for name, value in values.items()
-        if name not in REFERENCES and not np.isnan(value)
-    }
-    return max(ranked, key=ranked.__getitem__) if ranked else None
+def _best_router(group: pd.DataFrame, metric: str) -> str | None:
+    """Return the router of the best mean over the salts; None where none is finite."""
+    ranked = group[~group["router"].isin(REFERENCES)]
+    values = ranked["replicates"].str[0].astype(float).groupby(ranked["router"], sort=False).mean()
+    values = values[np.isfinite(values)]
+    if values.empty:
+        return None
+    return values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax()
+
+
+def _p_best(router: str, best: str | None, own: Mapping[str, np.ndarray]) -> float:
+    if best is None or best not in own or router in REFERENCES:
+        return np.nan
+    return 1.0 if router == best else p_value(_difference(own[router], own[best]))
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return first - second; two infinite values, which never reach parity, are equal."""
     with np.errstate(invalid="ignore"):
-        return first - second
+        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
 
 
 def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -274,9 +276,9 @@ def _cells(table: pd.DataFrame, metric: str, escape: Callable[[str], str]) -> li
 
 
 def _markdown_escape(text: str) -> str:
-    for character in "\\`*_[]<>|":
+    for character in "\\`*_[]<>|$~&":
         text = text.replace(character, "\\" + character)
-    return text.replace("\n", " ")
+    return " ".join(text.split())
 
 
 def _latex_escape(text: str) -> str:
@@ -295,4 +297,5 @@ def neutral_cell(value: Any) -> Any:
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV with all digits, infinity as ``inf`` and neutral text cells."""
     neutral = table.map(neutral_cell).rename(columns=neutral_cell)
-    write_text(path, neutral.to_csv(index=False, lineterminator="\n"))
+    text = neutral.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
