@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mmroute.bootstrap import curve_replicates, interval, p_value, resample_weights
 from mmroute.curve import frontier, operating_curve, policy_steps
 from mmroute.metrics import frontier_of, majorants, nauc, peak_score, qnc, single_models
+from mmroute.policy_metrics import cost_range, rank_score
 
 DATASETS = pd.Series(["a"] * 30 + ["b"] * 20)
 
@@ -95,6 +96,18 @@ def test_honest_metrics_are_measured_at_the_given_points_only():
     assert metrics["peak_score_honest"].tolist() == [0.25]
     # From (1, 0.5), all on model 0, straight to (3, 0.25), all on model 1.
     assert metrics["nauc_honest"].tolist() == [0.375]
+
+
+def test_the_rank_score_of_a_curve_is_the_best_of_its_points():
+    u_hat, c_hat, utility, cost = random_table(5, missing=0)
+    weights = resample_weights(pd.Series(["a"] * 25), 5, 0)
+    replicates = replicates_of(u_hat, c_hat, utility, cost, weights)
+    for row, count in enumerate(weights):
+        repeated = [np.repeat(matrix, count, axis=0) for matrix in (u_hat, c_hat, utility, cost)]
+        curve = operating_curve(*repeated)
+        low, high = cost_range(single_models(*repeated[2:]).cost)
+        best = rank_score(curve.utility, curve.cost, low, high).max()
+        assert replicates.metrics["rank_score"][row] == pytest.approx(best)
 
 
 def test_the_band_holds_the_frontier():

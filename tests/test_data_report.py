@@ -72,7 +72,10 @@ def test_models_say_where_their_costs_come_from(make_table):
     table = make_table()
     table.models[list(PRICE_COLUMNS)] = [[1.0, 1.0], [1.0, 1.0], [np.nan, np.nan]]
     table.prompt_tokens[0, 1] = np.nan
-    report = model_report(table)
+    report = model_report(table, 200, 0)
     assert report["cost_from"].tolist() == ["tokens", "mixed", "source"]
     assert report["cost"].max() == 1
     np.testing.assert_allclose(report["accuracy"], table.utility.mean(axis=0))
+    for name in ("accuracy", "cost_usd"):
+        assert (report[f"{name}_low"] < report[name]).all()
+        assert (report[name] < report[f"{name}_high"]).all()

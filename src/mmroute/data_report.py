@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from mmroute.bootstrap import interval, resample_weights
+from mmroute.metrics import single_models
 from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable, cost_unit
 
 
@@ -54,17 +56,30 @@ def dataset_report(
     return pd.concat([by_dataset, full.reset_index()], ignore_index=True)
 
 
-def model_report(table: OutcomeTable) -> pd.DataFrame:
+def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFrame:
     """Describe each model of the pool over all samples, train and test.
+
+    Parameters
+    ----------
+    table
+        The outcome table.
+    n_resamples, seed
+        Of the bootstrap behind the intervals.
 
     Returns
     -------
-    ``model``, ``coverage``, ``accuracy``, ``cost_usd`` (mean per call), ``cost``
-    (normalised), the prices, and ``cost_from``: ``tokens`` where prices and token
-    counts gave all costs, ``source`` where the source did, ``mixed`` otherwise.
+    ``model``, ``coverage``, ``accuracy``, ``cost_usd`` (mean per call), each of the two
+    with its bounds ``_low`` and ``_high``, ``cost`` (normalised), the prices, and
+    ``cost_from``: ``tokens`` where prices and token counts gave all costs, ``source``
+    where the source did, ``mixed`` otherwise.
     """
-    unit = cost_unit(table.cost)
-    usd = np.nanmean(table.cost, axis=0)
+    weights = resample_weights(table.samples["dataset"], n_resamples, seed)
+    singles = single_models(table.utility, table.cost, weights)
+    measured = {}
+    for name, replicates in (("accuracy", singles.utility), ("cost_usd", singles.cost)):
+        bounds = np.array([interval(column) for column in replicates.T])
+        measured[name] = replicates[0]
+        measured[f"{name}_low"], measured[f"{name}_high"] = bounds.T
     counted = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
     counted &= np.isfinite(table.models[list(PRICE_COLUMNS)].to_numpy(float)).all(axis=1)
     observed = np.isfinite(table.utility)
@@ -73,9 +88,8 @@ def model_report(table: OutcomeTable) -> pd.DataFrame:
         {
             "model": table.model_names,
             "coverage": table.coverage,
-            "accuracy": np.nanmean(table.utility, axis=0),
-            "cost_usd": usd,
-            "cost": usd / unit,
+            **measured,
+            "cost": singles.cost[0] / cost_unit(table.cost),
             **{column: table.models[column] for column in PRICE_COLUMNS},
             "cost_from": np.select([priced == 1, priced == 0], ["tokens", "source"], "mixed"),
         }

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_replicates, interval, resample_weights
 from mmroute.curve import Curve, Policy, Steps, frontier, policy_steps, trace
 from mmroute.errors import InputError
@@ -93,6 +96,12 @@ class Setting:
     policy: Policy
     n_resamples: int
     seed: int
+
+    @classmethod
+    def read(cls, outcomes: Path, splits: Path, salt: str, **how: Any) -> "Setting":
+        """Read the stored benchmark; ``how`` holds ``policy``, ``n_resamples`` and ``seed``."""
+        benchmark = Benchmark.read(outcomes, splits, salt)
+        return cls(benchmark.test, benchmark.train, benchmark.unit, **how)
 
     def weights(self) -> np.ndarray:
         """Return the (1 + B, N) weights, the same for every router."""

@@ -1,3 +1,10 @@
+MEASURED_BY = {
+    "policy": CONFIG.policy,
+    "n_resamples": CONFIG.resamples,
+    "seed": CONFIG.seed,
+}
+
+
 rule evaluate:
     input:
         outcomes=f"{RESULTS}/outcomes",
@@ -19,9 +26,7 @@ rule evaluate:
     resources:
         mem_mb=2000,
     params:
-        policy=CONFIG.policy,
-        resamples=CONFIG.resamples,
-        seed=CONFIG.seed,
+        how=MEASURED_BY,
         code=script_digest("evaluate.py"),
     message:
         "Tracing the operating curves of {wildcards.router} (salt {wildcards.salt})"
@@ -46,9 +51,7 @@ rule evaluate_singles:
     resources:
         mem_mb=2000,
     params:
-        policy=CONFIG.policy,
-        resamples=CONFIG.resamples,
-        seed=CONFIG.seed,
+        how=MEASURED_BY,
         code=script_digest("evaluate_singles.py"),
     message:
         "Evaluating the single models (salt {wildcards.salt})"

@@ -94,6 +94,8 @@ rule data_report:
         mem_mb=2000,
     params:
         simulated=SIMULATED,
+        resamples=CONFIG.resamples,
+        seed=CONFIG.seed,
         code=script_digest("data_report.py"),
     message:
         "Counting what the benchmark holds"

@@ -21,7 +21,8 @@ with job(snakemake.log[0]):
         },
     )
     write_csv(Path(snakemake.output.datasets), datasets)
-    write_csv(Path(snakemake.output.models), model_report(table))
+    models = model_report(table, snakemake.params.resamples, snakemake.params.seed)
+    write_csv(Path(snakemake.output.models), models)
     left_out = read_json(folder / "pool.json")["left_out"]
     write_json(
         Path(snakemake.output.notices),

@@ -2,23 +2,17 @@
 
 from pathlib import Path
 
-from mmroute.benchmark import Benchmark
 from mmroute.evaluation import Setting, evaluate
 from mmroute.job import job
 from mmroute.predictions import Predictions
 from mmroute.storage import write_frame
 
 with job(snakemake.log[0]):
-    benchmark = Benchmark.read(
-        Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
-    )
-    setting = Setting(
-        benchmark.test,
-        benchmark.train,
-        benchmark.unit,
-        snakemake.params.policy,
-        snakemake.params.resamples,
-        snakemake.params.seed,
+    setting = Setting.read(
+        Path(snakemake.input.outcomes),
+        Path(snakemake.input.splits),
+        snakemake.wildcards.salt,
+        **snakemake.params.how,
     )
     evaluation = evaluate(
         setting,
