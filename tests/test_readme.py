@@ -38,8 +38,10 @@ def test_its_router_is_one():
 
 def test_its_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"\bmake (\w+)", "".join(blocks("sh"))))
-    assert targets == {"demo", "test"}
+    targets = set(re.findall(r"\bmake (\w+)", "".join(blocks("sh")))) | set(
+        re.findall(r"`make (\w+)`", README)
+    )
+    assert targets == {"bench", "coverage", "demo", "test"}
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
 
 

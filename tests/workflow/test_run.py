@@ -123,6 +123,18 @@ def test_notebooks_are_executed_with_paths_as_their_only_parameters(results, not
     assert fetched == []
 
 
+def test_another_workflow_can_use_this_one_as_a_module(finished, small, tmp_path):
+    (tmp_path / "Snakefile").write_text(
+        f"module mmroute:\n    snakefile: {str(finished.folder / 'Snakefile')!r}\n"
+        f"    config: {small}\n\nuse rule * from mmroute\n"
+    )
+    result = finished.snakemake(
+        "--dry-run", "--snakefile", str(tmp_path / "Snakefile"), "--directory", str(tmp_path)
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "Fetching the source demo" in result.stdout + result.stderr
+
+
 def test_snakemakes_own_report_is_made(finished, small):
     config = finished.write_config(small)
     result = finished.snakemake("--configfile", config, "--report", "snakemake-report.html")

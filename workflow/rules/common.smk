@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-SOURCE_TREE = Path(workflow.basedir)
+# Of this file, not of the main Snakefile: another workflow may use this one as a module.
+SOURCE_TREE = Path(str(workflow.current_basedir)).parents[1]
 PACKAGE = SOURCE_TREE / "src"
 
 sys.path.insert(0, str(PACKAGE))
 # Scripts find the package in this checkout, in whatever environment they run.
-shell.prefix(f"export PYTHONPATH={quote(str(PACKAGE))}; ")
+shell.prefix(f"export PYTHONPATH={quote(str(PACKAGE))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from mmroute.catalogue import build, find
 from mmroute.config import load
