@@ -6,6 +6,8 @@ holds the truth. The truth is the metric on a table of two million samples.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -50,8 +52,8 @@ def truth_of(n_models: int) -> np.ndarray:
     return np.array([[float(f(own, singles)[0]) for f in METRICS.values()] for own in fronts])
 
 
-def repetition(seed: int, n_samples: int, n_models: int) -> np.ndarray:
-    """Return the (routers + 1, metrics, 1 + B) replicates; the last router is the difference."""
+def repetition(n_samples: int, n_models: int, seed: int) -> np.ndarray:
+    """Return the (routers + 1, metrics, 2) interval bounds; the last router is the difference."""
     routers, c_hat, utility, cost = draw(np.random.default_rng(seed), n_samples, n_models)
     weights = resample_weights(pd.Series(["simulated"] * n_samples), RESAMPLES, seed)
     singles = single_models(utility, cost, weights)
@@ -60,7 +62,7 @@ def repetition(seed: int, n_samples: int, n_models: int) -> np.ndarray:
         steps = policy_steps(u_hat, c_hat, np.ones(u_hat.shape, bool), "lambda")
         curve = curve_replicates(steps, utility, cost, weights, singles, np.zeros(1), 0)
         values.append([curve.metrics[name] for name in METRICS])
-    return np.array([*values, np.subtract(*values)])
+    return np.apply_along_axis(interval, 2, [*values, np.subtract(*values)])
 
 
 def main() -> None:
@@ -71,10 +73,10 @@ def main() -> None:
     for n_samples, n_models, repetitions in CASES:
         truth = truth_of(n_models)
         truth = np.vstack([truth, truth[0] - truth[1]])
-        held = np.zeros(truth.shape)
-        for seed in tqdm(range(repetitions), mininterval=10):
-            bounds = np.apply_along_axis(interval, 2, repetition(seed, n_samples, n_models))
-            held += (bounds[..., 0] <= truth) & (truth <= bounds[..., 1])
+        with ProcessPoolExecutor() as pool:
+            drawn = pool.map(partial(repetition, n_samples, n_models), range(repetitions))
+            bounds = np.array(list(tqdm(drawn, total=repetitions, mininterval=10)))
+        held = ((bounds[..., 0] <= truth) & (truth <= bounds[..., 1])).sum(axis=0)
         for index, name in enumerate(METRICS):
             shares = " | ".join(f"{share:.1%}" for share in held[:, index] / repetitions)
             print(f"| {n_samples} x {n_models} | {repetitions} | {name} | {shares} |", flush=True)
