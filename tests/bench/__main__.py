@@ -46,7 +46,7 @@ def cells(case: Case, measured: Figures, baseline: Figures) -> list[str]:
         f"{measured.peak:,.0f}",
         case.beside,
         with_parts(baseline_seconds, case.parts),
-        f"{ratio:.1f}",
+        f"{ratio:.2g}",
         ", ".join(asked),
         "yes" if all(asked.values()) else "no",
     ]

@@ -19,7 +19,7 @@ from mmroute.metrics import frontier_of, nauc, peak_score, single_models
 
 RESAMPLES = 1000
 N_TRUTH = 2_000_000
-CASES = ((300, 4, 1000), (1000, 5, 1000), (2426, 15, 400))
+CASES = ((300, 4, 1000), (1000, 5, 1000), (2426, 15, 1000))
 """Samples, models and repetitions; the last is the size of MathVision's test split."""
 
 METRICS: dict[str, Callable] = {
