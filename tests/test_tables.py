@@ -491,6 +491,20 @@ def test_nothing_measured_at_a_point_is_an_empty_table_with_its_columns():
     assert list(table.columns) == list(summarise(whole).columns)
 
 
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [("accuracy", "dear"), ("cost_usd", "cheap"), ("brier", "cheap"), ("rci", "cheap")],
+)
+def test_the_best_router_at_a_point_is_that_of_the_better_value(metric, best):
+    table = by_router(on_full({"cheap": 0.1, "dear": 0.9}, metric))
+    assert table.index[table["p_best"] == 1].tolist() == [best]
+
+
+def test_shares_of_the_traffic_are_not_ranked():
+    table = by_router(on_full({"one": 0.1, "other": 0.9}, "traffic gpt"))
+    assert table["p_best"].isna().all()
+
+
 # --- formats ----------------------------------------------------------------------------------
 
 HOSTILE = "=cmd|'/C calc'!A1 <b>x</b> [a](b) *s* `c` _$x$%&#{}^~\\end"

@@ -24,7 +24,9 @@ METRIC_TITLES = {
     "rank_score": "Rank score, the best on the curve (0 to 100, higher is better)",
     "auroc": "AUROC of predicted utilities (higher is better)",
 }
-LOWER_IS_BETTER = ("qnc",)
+LOWER_IS_BETTER = ("qnc", "cost", "cost_usd", "rci", "brier", "ece")
+UNRANKED = "traffic "
+"""Shares of the traffic are neither good nor bad."""
 REFERENCES = ("best_single", "oracle")
 """Rows that are no routers and stand in no ranking."""
 SIGNIFICANCE = 0.05
@@ -141,7 +143,9 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
 
 
 def _best_router(group: pd.DataFrame, metric: str) -> str | None:
-    """Return the router of the best mean over the salts; None where none is finite."""
+    """Return the router of the best mean over the salts; None where there is none."""
+    if metric.startswith(UNRANKED):
+        return None
     ranked = group[~group["router"].isin(REFERENCES)]
     values = ranked["replicates"].str[0].astype(float).groupby(ranked["router"], sort=False).mean()
     values = values[np.isfinite(values)]
