@@ -3,7 +3,8 @@
 A router's predictions and a policy family (definitions, section 4) give one
 choice per sample and parameter value. As the parameter grows, a sample's choice
 changes only at its own breakpoints, so the curve is computed from all samples'
-breakpoints, sorted once: O(N K log N K) time, no grid.
+breakpoints, sorted once, and no grid. Finding them costs K log K per sample for
+``budget``, and K per vertex of the sample's hull for ``lambda``.
 """
 
 from collections.abc import Iterator
