@@ -5,7 +5,7 @@ each resample is a weighted running sum over them. Every router meets the same
 resamples, so that differences between routers have intervals too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +129,7 @@ def curve_replicates(
     """
     points = np.searchsorted(steps.threshold[_last_of_ties(steps)[1:]], honest, side="right")
     parts, grid, heights = [], np.empty(0), []
-    for rows, costs, utilities in _weighted_curves(steps, utility, cost, weights):
+    for rows, costs, utilities in _weighted_curves([steps], utility, cost, weights):
         own = frontiers(costs, utilities)
         models = SingleModels(singles.cost[rows], singles.utility[rows])
         start = models.of(np.full(len(costs), honest_start))
@@ -178,31 +178,64 @@ def _best_rank_score(own: Frontiers, models: SingleModels) -> np.ndarray:
     return best
 
 
+def curve_metrics(
+    curves: Sequence[Steps],
+    utility: np.ndarray,
+    cost: np.ndarray,
+    weights: np.ndarray,
+    singles: SingleModels,
+) -> dict[str, np.ndarray]:
+    """Measure the frontier of several operating curves together under each weighting.
+
+    Parameters
+    ----------
+    curves
+        Changes of choice on the same N samples, one curve a router or setting.
+    utility, cost, weights, singles
+        As for ``curve_replicates``.
+
+    Returns
+    -------
+    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each.
+    """
+    parts = []
+    for rows, costs, utilities in _weighted_curves(curves, utility, cost, weights):
+        own = frontiers(costs, utilities)
+        models = SingleModels(singles.cost[rows], singles.utility[rows])
+        parts.append((nauc(own, models), peak_score(own), qnc(own, models)))
+    names = ("nauc", "peak_score", "qnc")
+    return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+
+
 def _weighted_curves(
-    steps: Steps, utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
+    curves: Sequence[Steps], utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Yield (rows, costs, utilities) of the operating curves, some weightings at a time."""
-    samples = np.arange(len(utility))
-    starts = [matrix[samples, steps.first] for matrix in (cost, utility)]
-    changes = [
-        matrix[steps.sample, steps.after] - matrix[steps.sample, steps.before]
-        for matrix in (cost, utility)
-    ]
-    reached = _last_of_ties(steps)
-    size = max(1, _CHUNK // len(reached))
+    """Yield (rows, costs, utilities) of the curves' operating points, some weightings at a time."""
+    size = max(1, _CHUNK // sum(int(_last_of_ties(steps).sum()) for steps in curves))
     for begin in range(0, len(weights), size):
         rows = slice(begin, begin + size)
         own = weights[rows].astype(np.float64)
-        total = own.sum(axis=1, keepdims=True)
-        moved = own[:, steps.sample]
-        curves = []
-        for start, change in zip(starts, changes, strict=True):
-            sums = np.empty((len(own), len(steps.threshold) + 1))
-            sums[:, 0] = own @ start
-            np.multiply(moved, change, out=sums[:, 1:])
-            np.cumsum(sums, axis=1, out=sums)
-            curves.append(sums[:, reached] / total)
-        yield rows, *curves
+        points = [_weighted_curve(steps, utility, cost, own) for steps in curves]
+        yield rows, *(np.concatenate(matrices, axis=1) for matrices in zip(*points, strict=True))
+
+
+def _weighted_curve(
+    steps: Steps, utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
+) -> list[np.ndarray]:
+    """Return costs and utilities of one curve's points, (B, P) each."""
+    samples = np.arange(len(utility))
+    total = weights.sum(axis=1, keepdims=True)
+    moved = weights[:, steps.sample]
+    reached = _last_of_ties(steps)
+    points = []
+    for matrix in (cost, utility):
+        change = matrix[steps.sample, steps.after] - matrix[steps.sample, steps.before]
+        sums = np.empty((len(weights), len(steps.threshold) + 1))
+        sums[:, 0] = weights @ matrix[samples, steps.first]
+        np.multiply(moved, change, out=sums[:, 1:])
+        np.cumsum(sums, axis=1, out=sums)
+        points.append(sums[:, reached] / total)
+    return points
 
 
 def _last_of_ties(steps: Steps) -> np.ndarray:

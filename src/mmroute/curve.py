@@ -241,6 +241,29 @@ def _budget_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
     yield c_hat.take(cell.take(at)), at // n_models, before[change], after[change]
 
 
+def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> Steps:
+    """Return the changes of choice of a router that has one operating point per lambda.
+
+    Parameters
+    ----------
+    scores
+        (G, N, K); at each lambda the largest is chosen, of equals the first model.
+    grid
+        (G,) lambdas, ascending.
+    observed
+        (N, K) whether an outcome is there; every sample has one.
+    """
+    choices = np.where(observed, scores, -np.inf).argmax(axis=2).astype(np.int32)
+    point, sample = np.nonzero(choices[1:] != choices[:-1])
+    return Steps(
+        choices[0],
+        grid[point + 1],
+        sample.astype(np.int32),
+        choices[point, sample],
+        choices[point + 1, sample],
+    )
+
+
 def _running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
     """Return the (S + 1,) mean of the chosen models' outcomes after each step."""
     n_samples, n_models = outcome.shape

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_replicates, interval, resample_weights
-from mmroute.curve import Curve, Policy, Steps, frontier, policy_steps, trace
+from mmroute.curve import Curve, Policy, Steps, frontier, trace
 from mmroute.errors import InputError
 from mmroute.metrics import ROUNDING, SingleModels, reaches, single_models
 from mmroute.outcomes import OutcomeTable
@@ -137,19 +137,21 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
     cost, training_cost = table.cost / setting.unit, training.cost / setting.unit
     observed = np.isfinite(table.utility)
     trials = [
-        (trial, u_hat, policy_steps(u_hat, c_hat, observed, setting.policy))
-        for trial, (u_hat, c_hat) in enumerate(
-            zip(predictions.u_hat, predictions.c_hat, strict=True)
-        )
+        (trial, u_hat, predictions.steps(trial, observed, setting.policy))
+        for trial, u_hat in enumerate(predictions.u_hat)
     ]
+    paid = predictions.paid(cost)
     replicates, frontiers, bands, calibration = [], [], [], []
     for part, trained in zip(slices(table.samples), _training_rows(setting), strict=True):
         rows = part.rows
-        utility, part_cost, own = table.utility[rows], cost[rows], weights[:, rows]
-        singles = single_models(utility, part_cost, own)
-        chosen = _training_points(
-            crossfit, training.utility[trained], training_cost[trained], trained, setting.policy
-        )
+        utility, part_cost, own = table.utility[rows], paid[rows], weights[:, rows]
+        singles = single_models(utility, cost[rows], own)
+        chosen = training_frontier(
+            crossfit.take(trained),
+            training.utility[trained],
+            training_cost[trained],
+            setting.policy,
+        ).threshold
         start = single_models(training.utility[trained], training_cost[trained]).cheapest[0]
         measured: list[dict[tuple[str, str], np.ndarray]] = []
         for trial, u_hat, all_steps in trials:
@@ -225,17 +227,19 @@ def _training_rows(setting: Setting) -> Iterator[np.ndarray]:
         yield by_dataset.get(part.name, everything) if part.level == "dataset" else everything
 
 
-def _training_points(
-    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, rows: np.ndarray, policy: Policy
-) -> np.ndarray:
-    """Return the frontier's parameter values on the training split, by ascending cost."""
-    u_hat, c_hat = crossfit.u_hat[0][rows], crossfit.c_hat[0][rows]
-    usable = np.isfinite(utility) & np.isfinite(u_hat)
-    kept = usable.any(axis=1)
-    steps = policy_steps(
-        np.nan_to_num(u_hat[kept]), np.nan_to_num(c_hat[kept]), usable[kept], policy
-    )
-    return frontier(trace(steps, utility[kept], cost[kept], policy)).threshold
+def training_frontier(
+    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
+) -> Curve:
+    """Return the frontier that cross-fitted predictions reach on training outcomes.
+
+    Samples without any prediction for an observed model are left out.
+    """
+    predicted = crossfit.u_hat[0] if crossfit.scores is None else crossfit.scores[0]
+    usable = np.isfinite(utility) & np.isfinite(predicted)
+    kept = np.flatnonzero(usable.any(axis=1))
+    own = crossfit.take(kept).without_gaps()
+    steps = own.steps(0, usable[kept], policy)
+    return frontier(trace(steps, utility[kept], own.paid(cost[kept]), policy))
 
 
 def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,12 +1,13 @@
 """A router's predictions for the samples of one split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from mmroute.curve import Policy, Steps, grid_steps, policy_steps
 from mmroute.storage import read_table, vector_array, vector_matrix, write_table
 
 
@@ -20,22 +21,74 @@ class Predictions:
         (N,) the samples, in the outcome table's order.
     u_hat, c_hat
         (T, N, K) predicted utility and normalised cost.
+    grid
+        (G,) ascending lambdas of a router that is trained once for each; None for
+        a router whose predictions a policy family turns into choices.
+    scores
+        (G, N, K) of the grid: the largest is chosen. None without a grid.
+    overhead
+        (N,) normalised cost of the decision itself; None: nothing.
     """
 
     sample_ids: pd.Series
     u_hat: np.ndarray
     c_hat: np.ndarray
+    grid: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    overhead: np.ndarray | None = None
+
+    def steps(self, trial: int, observed: np.ndarray, policy: Policy) -> Steps:
+        """Return how the choices change over the operating points, among observed models.
+
+        Parameters
+        ----------
+        trial
+            Which of the T.
+        observed
+            (N, K) whether an outcome is there.
+        policy
+            Policy family; a router with a grid has its own.
+        """
+        if self.scores is not None:
+            return grid_steps(self.scores, self.grid, observed)
+        return policy_steps(self.u_hat[trial], self.c_hat[trial], observed, policy)
+
+    def paid(self, cost: np.ndarray) -> np.ndarray:
+        """Return (N, K) costs with the decision's own added."""
+        return cost if self.overhead is None else cost + self.overhead[:, None]
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """Return the predictions of some samples, given by their indices."""
+        return Predictions(
+            self.sample_ids.iloc[rows].reset_index(drop=True),
+            self.u_hat[:, rows],
+            self.c_hat[:, rows],
+            self.grid,
+            None if self.scores is None else self.scores[:, rows],
+            None if self.overhead is None else self.overhead[rows],
+        )
+
+    def without_gaps(self) -> "Predictions":
+        """Return them with 0 for what was not predicted, to be chosen by no policy."""
+        return replace(self, u_hat=np.nan_to_num(self.u_hat), c_hat=np.nan_to_num(self.c_hat))
 
     def write(self, path: Path) -> None:
         """Write one Parquet file with a row per trial and sample."""
         trials, n_samples, n_models = self.u_hat.shape
-        columns = [
-            pa.array(np.repeat(np.arange(trials, dtype=np.int16), n_samples)),
-            pa.array(np.tile(self.sample_ids.to_numpy(), trials), pa.string()),
-            vector_array(self.u_hat.reshape(-1, n_models)),
-            vector_array(self.c_hat.reshape(-1, n_models)),
-        ]
-        write_table(path, pa.table(columns, names=["trial", "sample_id", "u_hat", "c_hat"]))
+        columns = {
+            "trial": pa.array(np.repeat(np.arange(trials, dtype=np.int16), n_samples)),
+            "sample_id": pa.array(np.tile(self.sample_ids.to_numpy(), trials), pa.string()),
+            "u_hat": vector_array(self.u_hat.reshape(-1, n_models)),
+            "c_hat": vector_array(self.c_hat.reshape(-1, n_models)),
+        }
+        if self.overhead is not None:
+            columns["overhead"] = pa.array(np.tile(self.overhead, trials))
+        if self.scores is not None:
+            for threshold, scores in zip(self.grid, self.scores, strict=True):
+                columns[f"{_SCORES}{float(threshold)!r}"] = vector_array(
+                    np.ascontiguousarray(scores)
+                )
+        write_table(path, pa.table(columns))
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
@@ -46,4 +99,15 @@ class Predictions:
         u_hat, c_hat = (
             vector_matrix(table[name]).reshape(trials, n_samples, -1) for name in ("u_hat", "c_hat")
         )
-        return cls(table["sample_id"].to_pandas()[:n_samples], u_hat, c_hat)
+        names = [name for name in table.column_names if name.startswith(_SCORES)]
+        return cls(
+            table["sample_id"].to_pandas()[:n_samples],
+            u_hat,
+            c_hat,
+            np.array([float(name.removeprefix(_SCORES)) for name in names]) if names else None,
+            np.stack([vector_matrix(table[name]) for name in names]) if names else None,
+            table["overhead"].to_numpy()[:n_samples] if "overhead" in table.column_names else None,
+        )
+
+
+_SCORES = "scores at "

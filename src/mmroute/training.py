@@ -1,20 +1,59 @@
 """Training a router on one split of a benchmark, and what it predicts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
 from mmroute.benchmark import Benchmark
 from mmroute.errors import InputError
+from mmroute.outcomes import OutcomeTable
 from mmroute.predictions import Predictions
+from mmroute.routers import GridRouter, Pool, Router, fit
 from mmroute.storage import digest_bytes
 
 N_FOLDS = 5
 
+Inputs = np.ndarray | pd.DataFrame | None
+"""What a router reads of N samples: (N, d) features, a frame of samples, or nothing."""
 
-def cross_fit(router: Any, benchmark: Benchmark, features: np.ndarray | None) -> Predictions:
+
+def fold_of(sample_ids: Sequence[str]) -> np.ndarray:
+    """Return the (n,) fold of each sample, which depends on its id alone."""
+    return np.array(
+        [int(digest_bytes(sample_id.encode())[:8], 16) % N_FOLDS for sample_id in sample_ids]
+    )
+
+
+def pool_of(table: OutcomeTable, unit: float) -> Pool:
+    """Return what an outcome table tells of its models."""
+    return Pool(table.models, unit, table.prompt_tokens, table.completion_tokens)
+
+
+def take(inputs: Inputs, rows: np.ndarray) -> np.ndarray | pd.DataFrame:
+    """Return the inputs of the samples of a mask; no columns for a router that reads nothing."""
+    if inputs is None:
+        return np.empty((int(rows.sum()), 0), np.float32)
+    return inputs[rows].reset_index(drop=True) if isinstance(inputs, pd.DataFrame) else inputs[rows]
+
+
+def predict(router: Router, sample_ids: pd.Series, rows: np.ndarray | pd.DataFrame) -> Predictions:
+    """Return all that a fitted router predicts of some samples."""
+    on_grid = isinstance(router, GridRouter)
+    overhead = router.overhead(rows)
+    return Predictions(
+        sample_ids,
+        *router.predict_trials(rows),
+        grid=router.grid if on_grid else None,
+        scores=router.predict_scores(rows) if on_grid else None,
+        overhead=overhead if overhead.any() else None,
+    )
+
+
+def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     """Predict each training sample by a router that was trained without it.
 
     Operating points that are chosen on these predictions owe nothing to the test
@@ -22,7 +61,7 @@ def cross_fit(router: Any, benchmark: Benchmark, features: np.ndarray | None) ->
 
     Parameters
     ----------
-    router, benchmark, features
+    router, benchmark, inputs
         As for ``train_and_predict``; the router is copied, not fitted.
 
     Returns
@@ -36,25 +75,38 @@ def cross_fit(router: Any, benchmark: Benchmark, features: np.ndarray | None) ->
     if hasattr(router, "reveal"):
         u_hat, c_hat = router.reveal(train.utility, cost)
         return Predictions(ids, u_hat[None], c_hat[None])
-    rows = features[benchmark.in_train] if features is not None else np.empty((len(ids), 0))
-    folds = np.array([int(digest_bytes(sample_id.encode())[:8], 16) for sample_id in ids]) % N_FOLDS
+    rows = take(inputs, benchmark.in_train)
+    pool, folds = pool_of(train, benchmark.unit), fold_of(ids)
     u_hat, c_hat = (np.full(train.utility.shape, np.nan) for _ in range(2))
+    overhead = np.zeros(len(ids))
+    grid, scores = None, None
     for fold in tqdm(np.unique(folds), desc="cross-fitting", mininterval=5):
-        held, rest = np.flatnonzero(folds == fold), folds != fold
+        held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         seen = np.flatnonzero(np.isfinite(train.utility[rest]).any(axis=0))
-        if len(seen):
-            cells = np.ix_(held, seen)
-            u_hat[cells], c_hat[cells] = (
-                clone(router)
-                .fit(rows[rest], train.utility[rest][:, seen], cost[rest][:, seen])
-                .predict(rows[held])
-            )
-    return Predictions(ids, u_hat[None], c_hat[None])
+        if not len(seen):
+            continue
+        cells, known = np.ix_(held, seen), np.ix_(rest, seen)
+        fitted = fit(
+            clone(router),
+            take(rows, folds != fold),
+            train.utility[known],
+            cost[known],
+            pool.take(rest, seen),
+        )
+        own = predict(fitted, ids[held], take(rows, folds == fold))
+        u_hat[cells], c_hat[cells] = own.u_hat[0], own.c_hat[0]
+        if own.overhead is not None:
+            overhead[held] = own.overhead
+        if own.scores is not None:
+            if scores is None:
+                grid, scores = own.grid, np.full((len(own.grid), *u_hat.shape), np.nan)
+            scores[:, held[:, None], seen] = own.scores
+    return Predictions(
+        ids, u_hat[None], c_hat[None], grid, scores, overhead if overhead.any() else None
+    )
 
 
-def train_and_predict(
-    router: Any, benchmark: Benchmark, features: np.ndarray | None
-) -> Predictions:
+def train_and_predict(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     """Train a router on the training split and predict the test split.
 
     Parameters
@@ -64,9 +116,8 @@ def train_and_predict(
         of the test split.
     benchmark
         Outcomes and splits.
-    features
-        (N, d) features of all samples, as the splits have them; None for a router
-        that uses none.
+    inputs
+        What the router reads of all N samples, as the splits have them.
 
     Raises
     ------
@@ -84,7 +135,11 @@ def train_and_predict(
             f"model {train.model_names[int(unseen.argmax())]!r} has no outcome in the training "
             "split; leave it out of the pool or add outcomes"
         )
-    if features is None:
-        features = np.empty((len(benchmark.in_train), 0), np.float32)
-    router.fit(features[benchmark.in_train], train.utility, train.cost / benchmark.unit)
-    return Predictions(ids, *router.predict_trials(features[benchmark.in_test]))
+    fit(
+        router,
+        take(inputs, benchmark.in_train),
+        train.utility,
+        train.cost / benchmark.unit,
+        pool_of(train, benchmark.unit),
+    )
+    return predict(router, ids, take(inputs, benchmark.in_test))

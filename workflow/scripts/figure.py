@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from mmroute.figures import draw, read_by_router, save
+from mmroute.figures import save
+from mmroute.figures.frontiers import draw, read_by_router
 from mmroute.job import job
 from mmroute.storage import read_table
 

@@ -5,12 +5,44 @@ config. The conformance test runs every router that is found.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from mmroute.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What is known of the K models beyond their outcomes, on n training samples.
+
+    Attributes
+    ----------
+    models
+        K rows: ``model`` and the columns of ``outcomes.PRICE_COLUMNS``.
+    unit
+        USD of a normalised cost of 1.
+    prompt_tokens, completion_tokens
+        (n, K) counts; NaN where unknown.
+    """
+
+    models: pd.DataFrame
+    unit: float
+    prompt_tokens: np.ndarray
+    completion_tokens: np.ndarray
+
+    def take(self, rows: np.ndarray, columns: np.ndarray) -> "Pool":
+        """Return what is known of some models on some samples, both given by indices."""
+        cells = np.ix_(rows, columns)
+        return Pool(
+            self.models.iloc[columns].reset_index(drop=True),
+            self.unit,
+            self.prompt_tokens[cells],
+            self.completion_tokens[cells],
+        )
 
 
 class Router(BaseEstimator, ABC):
@@ -24,6 +56,12 @@ class Router(BaseEstimator, ABC):
     name: ClassVar[str]
     fusion: ClassVar[str | None]
     """The published fusion of this router, which the config can change; None: no features."""
+    reads_samples: ClassVar[bool] = False
+    """Whether ``Z`` is no matrix but a frame of n samples: ``sample_id``, ``dataset``,
+    ``question`` and ``image`` (a path, or None). A router whose parameter ``mode`` is
+    ``finetune`` gets the frame too."""
+    uses_pool: ClassVar[bool] = False
+    """Whether ``fit`` takes a fourth argument, the ``Pool``."""
 
     @abstractmethod
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
@@ -49,6 +87,32 @@ class Router(BaseEstimator, ABC):
         """Return (T, N, K) predictions; T = 1 but for a router that draws."""
         u_hat, c_hat = self.predict(Z)
         return u_hat[None], c_hat[None]
+
+    def overhead(self, Z: np.ndarray) -> np.ndarray:
+        """Return the (N,) normalised costs of the decisions themselves."""
+        return np.zeros(len(Z))
+
+
+class GridRouter(Router):
+    """Trained once per lambda of a grid; each lambda is one operating point (VL-RouterBench).
+
+    ``predict`` serves policies that need utilities and costs: the scores of the
+    first lambda, and each model's mean training cost.
+    """
+
+    @property
+    @abstractmethod
+    def grid(self) -> np.ndarray:
+        """(G,) lambdas, ascending from 0."""
+
+    @abstractmethod
+    def predict_scores(self, Z: np.ndarray) -> np.ndarray:
+        """Return (G, N, K) scores; at each lambda the largest is chosen."""
+
+
+def fit(router: Any, Z: Any, U: np.ndarray, C: np.ndarray, pool: Pool) -> Any:
+    """Fit a router in place, with the pool if it asks for it, and return it."""
+    return router.fit(Z, U, C, pool) if router.uses_pool else router.fit(Z, U, C)
 
 
 class UpperBound(ABC):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -14,20 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from mmroute.curve import Curve, frontier
-from mmroute.storage import atomic, read_table
-
-COST_LABEL = "mean cost per query (1 = average call of the most expensive model)"
-ACCURACY_LABEL = "accuracy (mean utility)"
-SINGLE_MODEL_COLOUR = "0.35"
-
-mpl.use("Agg")
-sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
-mpl.rcParams |= {
-    "svg.hashsalt": "mmroute",
-    # Names come from data; a dollar sign in one must not start a formula.
-    "text.parse_math": False,
-    "savefig.bbox": "tight",
-}
+from mmroute.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
+from mmroute.storage import read_table
 
 
 def draw(
@@ -186,16 +173,6 @@ def pool_figure(models: pd.DataFrame, title: str) -> Figure:
     axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure
-
-
-def save(figure: Figure, paths: Sequence[Path]) -> None:
-    """Write the figure once per path, in the format of its suffix, the same bytes each time."""
-    for path in paths:
-        with atomic(path) as partial:
-            suffix = path.suffix[1:]
-            metadata = {"Date": None} if suffix == "svg" else {"Software": None}
-            figure.savefig(partial, format=suffix, dpi=160, metadata=metadata)
-    plt.close(figure)
 
 
 def _style(frontiers: pd.DataFrame) -> dict[str, tuple[object, str]]:

@@ -9,7 +9,8 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import same_color
 
-from mmroute.figures import draw, read_by_router, save
+from mmroute.figures import save
+from mmroute.figures.frontiers import draw, read_by_router
 from mmroute.storage import write_frame
 
 NAMES = ("frontier", "frontier_by_dataset", "calibration", "pool")

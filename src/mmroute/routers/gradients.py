@@ -1,0 +1,120 @@
+"""The one training loop of the routers that need gradients."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes
+    ----------
+    epochs
+        The most passes over the training rows.
+    learning_rate, weight_decay, batch_size
+        Of AdamW, which without decay is Adam.
+    patience
+        Epochs without a smaller validation loss after which training ends.
+    validation_share
+        Share of the rows held out for that; the weights of the best epoch stay.
+        Fewer than 50 rows are all trained on, to the last epoch.
+    random_state
+        Seed of the held-out rows, the batches, and anything that the network draws.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    random_state: int
+    weight_decay: float = 0.0
+    patience: int = 10
+    validation_share: float = 0.1
+
+
+FEWEST_TO_HOLD_OUT = 50
+
+
+def device() -> torch.device:
+    """Return the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def seeded(random_state: int) -> Iterator[None]:
+    """Make what torch draws inside depend on the seed only, and nothing outside on it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(random_state)
+        yield
+
+
+def train(
+    build: Callable[[], nn.Module],
+    loss: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+    n_samples: int,
+    schedule: Schedule,
+) -> nn.Module:
+    """Build a network and minimise a loss.
+
+    Parameters
+    ----------
+    build
+        Makes the network; what it draws is seeded.
+    loss
+        Network and (b,) row indices on the network's device to the mean loss over
+        the observed outcomes of these rows. Rows without any may give NaN: such a
+        batch is left out.
+    n_samples
+        Training rows.
+    schedule
+        How to train.
+
+    Returns
+    -------
+    The network of the best epoch, in evaluation mode, on the CPU.
+    """
+    target = device()
+    with seeded(schedule.random_state):
+        network = build().to(target)
+        order = torch.from_numpy(
+            np.random.default_rng(schedule.random_state).permutation(n_samples)
+        )
+        held = (
+            round(schedule.validation_share * n_samples) if n_samples >= FEWEST_TO_HOLD_OUT else 0
+        )
+        validation, rows = order[:held].to(target), order[held:].to(target)
+        optimiser = torch.optim.AdamW(
+            [weights for weights in network.parameters() if weights.requires_grad],
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+        )
+        best, best_loss, since = None, float("inf"), 0
+        for _ in tqdm(range(schedule.epochs), desc="epochs", mininterval=5, leave=False):
+            network.train()
+            for batch in torch.randperm(len(rows)).split(schedule.batch_size):
+                value = loss(network, rows[batch.to(target)])
+                if torch.isfinite(value):
+                    optimiser.zero_grad()
+                    value.backward()
+                    optimiser.step()
+            if not held:
+                continue
+            network.eval()
+            with torch.no_grad():
+                value = float(loss(network, validation))
+            if value < best_loss:
+                best, best_loss, since = copy.deepcopy(network.state_dict()), value, 0
+            else:
+                since += 1
+                if since >= schedule.patience:
+                    break
+        if best is not None:
+            network.load_state_dict(best)
+    return network.cpu().eval()
