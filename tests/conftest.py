@@ -9,6 +9,16 @@ import pytest
 from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--router",
+        action="append",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="a router from outside the package that tests/routers/test_conformance.py also runs",
+    )
+
+
 @pytest.fixture
 def make_table() -> Callable[..., OutcomeTable]:
     """Return a builder of outcome tables; what is not given is drawn."""

@@ -3,11 +3,13 @@
 A class is listed by the literal ``name = "..."`` in its body, found by reading
 the module's source. Nothing is imported to list names or to check a config, and
 no list has to be edited when a module is added: so a new router changes no file
-that another router's results depend on.
+that another router's results depend on. A class from outside the package is named
+``module:Class`` and read in the same way.
 """
 
 import ast
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -33,7 +35,7 @@ class Entry:
 
     Attributes
     ----------
-    module, class_name
+    module, class_name, file
         Where the class is.
     attributes
         Its class attributes that are literals, such as a router's ``fusion``.
@@ -45,6 +47,7 @@ class Entry:
 
     module: str
     class_name: str
+    file: Path
     attributes: Mapping[str, Any]
     parameters: Mapping[str, tuple[Any, Any]]
 
@@ -57,24 +60,27 @@ def catalogue(package: str) -> Mapping[str, Entry]:
     for path in sorted(package_root.glob(f"{package}.py")) + sorted(
         package_root.glob(f"{package}/*.py")
     ):
-        for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
-            if not isinstance(node, ast.ClassDef):
-                continue
-            attributes = _literal_attributes(node)
-            if (name := attributes.get("name")) is None:
+        module = "mmroute." + ".".join(path.relative_to(package_root).with_suffix("").parts)
+        for node in _classes(path):
+            name = _literal_attributes(node).get("name")
+            if name is None:
                 continue
             if name in entries:
                 raise InputError(
                     f"{path}: the name {name!r} is taken by {entries[name].module}; "
                     f"give {node.name} another"
                 )
-            module = "mmroute." + ".".join(path.relative_to(package_root).with_suffix("").parts)
-            entries[name] = Entry(module, node.name, attributes, _parameters(node, path))
+            entries[name] = _entry(module, path, node)
     return entries
 
 
 def find(package: str, name: str) -> Entry:
-    """Return the entry called ``name``; raise InputError listing the names if there is none."""
+    """Return the entry called ``name``, or the one at ``module:Class``.
+
+    Raises InputError if there is none; of a name it lists the known ones.
+    """
+    if ":" in name:
+        return _outside(name)
     entries = catalogue(package)
     if name not in entries:
         raise InputError(
@@ -82,6 +88,37 @@ def find(package: str, name: str) -> Entry:
             + ", ".join(sorted(entries))
         )
     return entries[name]
+
+
+@cache
+def _outside(name: str) -> Entry:
+    module, class_name = name.split(":", 1)
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise InputError(
+            f"{name}: no module {module!r} in Python's path; run where it lies, or install it"
+        )
+    path = Path(spec.origin)
+    nodes = {node.name: node for node in _classes(path)}
+    if class_name not in nodes:
+        raise InputError(
+            f"{path}: no class {class_name!r} in it; it has: {', '.join(nodes) or 'none'}"
+        )
+    return _entry(module, path, nodes[class_name])
+
+
+def _classes(path: Path) -> list[ast.ClassDef]:
+    """Read the classes that a module defines at its top level."""
+    nodes = ast.parse(path.read_text(encoding="utf-8"), str(path)).body
+    return [node for node in nodes if isinstance(node, ast.ClassDef)]
+
+
+def _entry(module: str, path: Path, node: ast.ClassDef) -> Entry:
+    return Entry(module, node.name, path, _literal_attributes(node), _parameters(node, path))
 
 
 def build(package: str, name: str, parameters: Mapping[str, Any]) -> Any:

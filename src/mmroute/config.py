@@ -7,6 +7,7 @@ the schema to standard output.
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,12 +23,42 @@ from pydantic import (
     WithJsonSchema,
     create_model,
     field_validator,
+    model_validator,
 )
 
 from mmroute.catalogue import REQUIRED, catalogue, find
 from mmroute.errors import InputError
 
 FILE_SAFE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+REFERENCES = ("best_single",)
+"""Rows that results have beside the routers'."""
+DEFAULT_ROUTERS = (
+    "random",
+    "cheapest",
+    "strongest",
+    "kmeans",
+    "knn",
+    "linear",
+    "linear_mf",
+    "mlp",
+    "mlp_mf",
+    "ensemble",
+    "oracle",
+)
+STUDIED_ROUTERS = ("kmeans", "knn", "linear_mf", "mlp_mf")
+Experiment = Literal[
+    "main",
+    "modality",
+    "fusion",
+    "shift",
+    "transfer",
+    "pool",
+    "difficulty",
+    "label_efficiency",
+    "uncertainty",
+    "cases",
+    "vl",
+]
 
 
 class _Strict(BaseModel):
@@ -56,9 +87,22 @@ class SourceConfig(Named):
 
 @dataclass(frozen=True)
 class RouterConfig(Named):
-    """A router, and the fusion that makes its features; None if it uses none."""
+    """A router, and what it reads.
+
+    Attributes
+    ----------
+    fusion
+        What makes its features; None if it uses none.
+    reads_samples
+        Whether it reads questions and images instead.
+    predicts
+        Whether it predicts utilities, which can be shrunk and calibrated; the others
+        encode a choice.
+    """
 
     fusion: Named | None
+    reads_samples: bool
+    predicts: bool
 
 
 @cache
@@ -142,22 +186,60 @@ def _parse_source(value: Any) -> SourceConfig:
     return SourceConfig(kind, _parameters("sources", kind, given), prices)
 
 
+_SOURCE_SCHEMAS = [
+    _parameters_schema("sources", kind, kind={"const": kind}, prices=_PRICES_SCHEMA)
+    for kind in catalogue("sources")
+]
+
+
+def _parse_text_only(value: Any) -> SourceConfig | None:
+    return None if value is None else _parse_source(value)
+
+
 def _parse_routers(value: Any) -> dict[str, RouterConfig]:
     if not isinstance(value, Mapping) or not value:
         raise InputError("give a mapping of router names to their parameters")
-    routers = {}
-    for name, given in value.items():
-        published = find("routers", name).attributes.get("fusion")
-        given = dict(given) if isinstance(given, Mapping) else given
-        fusion = given.pop("fusion", published) if isinstance(given, dict) else published
-        if published is None and fusion is not None:
-            raise InputError(f"{name}.fusion: this router uses no features; remove the key")
-        routers[name] = RouterConfig(
-            name,
-            _parameters("routers", name, given),
-            None if fusion is None else _within(f"{name}.fusion", _FUSION_ADAPTER, fusion),
-        )
-    return routers
+    return {row: _parse_router(row, given) for row, given in value.items()}
+
+
+def _parse_router(row: str, given: Any) -> RouterConfig:
+    given = dict(given) if isinstance(given, Mapping) else given
+    name = given.pop("class", row) if isinstance(given, dict) else row
+    if not re.match(FILE_SAFE, row) or row in REFERENCES:
+        raise InputError(f"{row}: a row's name has letters, digits, . _ - only")
+    attributes = find("routers", name).attributes
+    published = attributes.get("fusion")
+    fusion = given.pop("fusion", published) if isinstance(given, dict) else published
+    if published is None and fusion is not None:
+        raise InputError(f"{row}.fusion: this router uses no features; remove the key")
+    parameters = _parameters("routers", name, given)
+    reads_samples = attributes.get("reads_samples", False) or parameters.get("mode") == "finetune"
+    reads_features = published is not None and not reads_samples
+    return RouterConfig(
+        name,
+        parameters,
+        _within(f"{row}.fusion", _FUSION_ADAPTER, fusion) if reads_features else None,
+        reads_samples,
+        predicts=published is not None,
+    )
+
+
+def published_fusion(name: str) -> Named:
+    """Return a fusion with its published parameters."""
+    return _FUSION_ADAPTER(name)
+
+
+def known_routers(rows: Mapping[str, RouterConfig]) -> dict[str, RouterConfig]:
+    """Add to a config's rows every router that needs no parameter, as published."""
+    return {name: _parse_router(name, None) for name in _complete_routers()} | dict(rows)
+
+
+def _complete_routers() -> list[str]:
+    return [
+        name
+        for name, entry in catalogue("routers").items()
+        if all(default is not REQUIRED for _, default in entry.parameters.values())
+    ]
 
 
 def _within(key: str, parse: Callable[[Any], Any], value: Any) -> Any:
@@ -200,6 +282,32 @@ class Split(_Strict):
         return salts
 
 
+Asked = Annotated[float, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]
+"""A number, or a share such as ``50%`` of what the best single model has."""
+
+
+class Decision(_Strict):
+    """What is to be decided."""
+
+    budgets: list[Asked] = ["10%", "25%", "50%", "100%"]
+    """Mean costs not to exceed: USD per 1,000 queries, or shares of the best single model's."""
+    quality_targets: list[Asked] = ["90%", "95%", "100%"]
+    """Accuracies to reach: numbers up to 1, or shares of the best single model's."""
+    what_if_prices: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Model to a multiple of its price; all is decided once more with these."""
+
+
+class Uncertainty(_Strict):
+    """What can be done with a query when the router is unsure."""
+
+    votes: Annotated[int, Field(ge=2)] = 3
+    """Models that vote on the answer."""
+    person_cost_usd: Annotated[float, Field(ge=0)] = 0.5
+    """Cost of an answer by a person."""
+    person_accuracy: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How often a person is right."""
+
+
 class Config(_Strict):
     """A benchmark run."""
 
@@ -208,14 +316,7 @@ class Config(_Strict):
     source: Annotated[
         Any,
         PlainValidator(_parse_source),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    _parameters_schema("sources", kind, kind={"const": kind}, prices=_PRICES_SCHEMA)
-                    for kind in catalogue("sources")
-                ]
-            }
-        ),
+        WithJsonSchema({"anyOf": _SOURCE_SCHEMAS}),
     ]
     """Where outcomes, questions and images come from."""
     encoders: Encoders = Encoders()
@@ -233,7 +334,7 @@ class Config(_Strict):
             {
                 "type": "object",
                 "minProperties": 1,
-                "additionalProperties": False,
+                "additionalProperties": {"type": "object", "required": ["class"]},
                 "properties": {
                     name: {
                         "anyOf": [
@@ -253,16 +354,52 @@ class Config(_Strict):
                 },
             }
         ),
-    ] = Field(default_factory=lambda: _parse_routers(dict.fromkeys(catalogue("routers"))))
-    """Routers to train, with hyper-parameters that differ from the published defaults."""
+    ] = Field(default_factory=lambda: _parse_routers(dict.fromkeys(DEFAULT_ROUTERS)))
+    """Routers to train, with hyper-parameters that differ from the published defaults. A row
+    of another name gives its router as class: a router's name, or module:Class."""
+    shrink: bool = True
+    """Whether each router that predicts has a second row, <router>+shrink."""
     policy: Literal["lambda", "budget"] = "lambda"
     """Policy family whose operating curve is traced."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every router that draws, and of the bootstrap."""
     resamples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples behind every interval."""
-    experiments: list[Literal["main"]] = ["main"]
-    """What to run."""
+    experiments: list[Experiment] = ["main"]
+    """What to run; each is also the name of a target."""
+    studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)
+    """Routers that the experiments train anew: rows of routers, or names of others."""
+    text_only: Annotated[
+        Any,
+        PlainValidator(_parse_text_only),
+        WithJsonSchema({"anyOf": [{"type": "null"}, *_SOURCE_SCHEMAS]}),
+    ] = None
+    """Source of text-only data sets with the same models, for transfer."""
+    n_clusters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [
+        5,
+        10,
+        20,
+        40,
+        80,
+    ]
+    """Numbers of clusters that modality sweeps over."""
+    uncertainty: Uncertainty = Uncertainty()
+    """What can be done with a query when the router is unsure."""
+    decision: Decision = Decision()
+    """Budgets, quality targets and prices to decide under."""
+
+    @model_validator(mode="after")
+    def _studied_exist(self) -> "Config":
+        known = known_routers(self.routers)
+        for name in self.studied:
+            if name not in known or known[name].fusion is None:
+                raise ValueError(
+                    f"studied: {name!r} is no router with features; choose from: "
+                    + ", ".join(row for row, router in known.items() if router.fusion)
+                )
+        if "transfer" in self.experiments and self.text_only is None:
+            raise ValueError("text_only: the experiment transfer needs this source")
+        return self
 
 
 def load(content: Mapping[str, Any], origin: str) -> Config:
@@ -309,9 +446,12 @@ def _describe(error: ValidationError, prefix: str = "") -> str:
 
 
 def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
-    for package in ("sources", "encoders", "fusion", "routers"):
-        if title in catalogue(package):
-            return sorted(_parameters_model(package, title).model_fields)
+    if title != Config.__name__:
+        for package in ("sources", "encoders", "fusion", "routers"):
+            if title in catalogue(package) or ":" in title:
+                return sorted(
+                    _parameters_model("routers" if ":" in title else package, title).model_fields
+                )
     model: Any = Config
     for part in path:
         model = model.model_fields[part].annotation

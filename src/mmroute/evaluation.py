@@ -15,7 +15,7 @@ from mmroute.errors import InputError
 from mmroute.metrics import ROUNDING, SingleModels, reaches, single_models
 from mmroute.outcomes import OutcomeTable
 from mmroute.policy_metrics import auroc, calibration_bins, measure_policy, traffic
-from mmroute.predictions import Predictions
+from mmroute.predictions import Predictions, training_frontier
 
 POINTS = ("peak", "parity", "half_cost")
 """Named operating points (definitions, section 5)."""
@@ -225,21 +225,6 @@ def _training_rows(setting: Setting) -> Iterator[np.ndarray]:
         everything = np.arange(len(setting.training.samples))
         # A data set whose training samples were all left out borrows the others' choice.
         yield by_dataset.get(part.name, everything) if part.level == "dataset" else everything
-
-
-def training_frontier(
-    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
-) -> Curve:
-    """Return the frontier that cross-fitted predictions reach on training outcomes.
-
-    Samples without any prediction for an observed model are left out.
-    """
-    predicted = crossfit.u_hat[0] if crossfit.scores is None else crossfit.scores[0]
-    usable = np.isfinite(utility) & np.isfinite(predicted)
-    kept = np.flatnonzero(usable.any(axis=1))
-    own = crossfit.take(kept).without_gaps()
-    steps = own.steps(0, usable[kept], policy)
-    return frontier(trace(steps, utility[kept], own.paid(cost[kept]), policy))
 
 
 def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:

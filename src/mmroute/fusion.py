@@ -79,6 +79,8 @@ class Fusion(ABC):
     """
 
     name: ClassVar[str]
+    with_side: ClassVar[bool] = False
+    """Whether the side features stand beside what is fused."""
 
     def fit(self, text: Embeddings, image: Embeddings) -> Self:
         """Learn from the training split what the fusion needs to know of it."""
@@ -132,6 +134,24 @@ class _Aligned(Fusion):
     def align(self, text: Embeddings, image: Embeddings) -> tuple[Embeddings, Embeddings]:
         """Return both modalities in the narrower width."""
         return _project(text, self.text_projection_), _project(image, self.image_projection_)
+
+
+class Tabular(Concat):
+    """[t ; v ; s]: the embeddings beside the standardised side features (ours)."""
+
+    name: ClassVar[str] = "tabular"
+    with_side: ClassVar[bool] = True
+
+
+class Pair(_Aligned):
+    """[t ; v] in one width, for a router that takes each as a token; a missing one is zero."""
+
+    name: ClassVar[str] = "pair"
+
+    def transform(self, text: Embeddings, image: Embeddings) -> np.ndarray:
+        """Return the embeddings side by side."""
+        text, image = self.align(text, image)
+        return np.concatenate([text.vectors, image.vectors], axis=1).astype(np.float32)
 
 
 class Weighted(_Aligned):
@@ -231,7 +251,9 @@ def _normalised(rows: np.ndarray) -> np.ndarray:
     return rows / np.where(norms > 0, norms, 1)
 
 
-def features(fusion: Fusion, text: Embeddings, image: Embeddings, train: np.ndarray) -> np.ndarray:
+def features(
+    fusion: Fusion, text: Embeddings, image: Embeddings, side: np.ndarray, train: np.ndarray
+) -> np.ndarray:
     """Fit a fusion on the training split and return the (N, d) features of all samples.
 
     Each split is transformed on its own, which only ``statistics="batch"`` can tell.
@@ -242,6 +264,8 @@ def features(fusion: Fusion, text: Embeddings, image: Embeddings, train: np.ndar
         The fusion, not fitted yet.
     text, image
         Embeddings of all N samples.
+    side
+        (N, s) side features, NaN where they are unknown.
     train
         (N,) training mask.
     """
@@ -252,4 +276,54 @@ def features(fusion: Fusion, text: Embeddings, image: Embeddings, train: np.ndar
     }
     fused = np.empty((len(train), parts[True].shape[1]), np.float32)
     fused[train], fused[~train] = parts[True], parts[False]
-    return fused
+    return _with_side(fusion, fused, side, side[train])
+
+
+def text_only_features(
+    fusion: Fusion,
+    side: np.ndarray,
+    train: np.ndarray,
+    other_text: Embeddings,
+    other_side: np.ndarray,
+    image_width: int,
+) -> np.ndarray:
+    """Return the (M, d) features of text-only samples by a fusion that ``features`` has fitted.
+
+    Parameters
+    ----------
+    fusion
+        The fitted fusion.
+    side, train
+        As ``features`` had them.
+    other_text, other_side
+        Text embeddings and (M, s) side features of the text-only samples.
+    image_width
+        Width of the image embeddings; the image itself is masked.
+    """
+    n_samples = len(other_side)
+    image = Embeddings(
+        np.zeros((n_samples, image_width), np.float32),
+        np.zeros(n_samples, np.float32),
+        np.zeros(n_samples, bool),
+    )
+    return _with_side(fusion, fusion.transform(other_text, image), other_side, side[train])
+
+
+def _with_side(
+    fusion: Fusion, fused: np.ndarray, side: np.ndarray, reference: np.ndarray
+) -> np.ndarray:
+    return np.hstack([fused, standardised(side, reference)]) if fusion.with_side else fused
+
+
+def standardised(side: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Scale (N, s) side features by the moments of (n, s) others, to rows of norm 1 on average.
+
+    Unknown and constant ones are 0. Values beyond five standard deviations are cut.
+    """
+    known = np.isfinite(reference)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, reference, 0.0).sum(axis=0) / count
+    spread = np.sqrt((np.where(known, reference - mean, 0.0) ** 2).sum(axis=0) / count)
+    scaled = (side - mean) / np.where(spread > 0, spread, np.inf)
+    scaled = np.clip(np.nan_to_num(scaled), -5, 5)
+    return (scaled / np.sqrt(max(side.shape[1], 1))).astype(np.float32)

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mmroute.curve import Policy, Steps, grid_steps, policy_steps
+from mmroute.curve import Curve, Policy, Steps, frontier, grid_steps, policy_steps, trace
 from mmroute.storage import read_table, vector_array, vector_matrix, write_table
+
+_SCORES = "scores at "
 
 
 @dataclass(frozen=True)
@@ -110,4 +112,16 @@ class Predictions:
         )
 
 
-_SCORES = "scores at "
+def training_frontier(
+    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
+) -> Curve:
+    """Return the frontier that cross-fitted predictions reach on training outcomes.
+
+    Samples without any prediction for an observed model are left out.
+    """
+    predicted = crossfit.u_hat[0] if crossfit.scores is None else crossfit.scores[0]
+    usable = np.isfinite(utility) & np.isfinite(predicted)
+    kept = np.flatnonzero(usable.any(axis=1))
+    own = crossfit.take(kept).without_gaps()
+    steps = own.steps(0, usable[kept], policy)
+    return frontier(trace(steps, utility[kept], own.paid(cost[kept]), policy))

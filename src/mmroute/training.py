@@ -1,6 +1,7 @@
 """Training a router on one split of a benchmark, and what it predicts."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,13 @@ def pool_of(table: OutcomeTable, unit: float) -> Pool:
     return Pool(table.models, unit, table.prompt_tokens, table.completion_tokens)
 
 
+def with_paths(samples: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Return what a router may read of N samples, with the images' paths below ``root``."""
+    frame = samples[["sample_id", "dataset", "question"]].copy()
+    frame["image"] = [None if pd.isna(image) else str(root / image) for image in samples["image"]]
+    return frame
+
+
 def take(inputs: Inputs, rows: np.ndarray) -> np.ndarray | pd.DataFrame:
     """Return the inputs of the samples of a mask; no columns for a router that reads nothing."""
     if inputs is None:
@@ -62,7 +70,7 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     Parameters
     ----------
     router, benchmark, inputs
-        As for ``train_and_predict``; the router is copied, not fitted.
+        As for ``train``; the router is copied, not fitted.
 
     Returns
     -------
@@ -106,14 +114,13 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     )
 
 
-def train_and_predict(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
-    """Train a router on the training split and predict the test split.
+def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
+    """Train a router on the training split, in place; an upper bound learns nothing.
 
     Parameters
     ----------
     router
-        A router, fitted in place, or an upper bound, which is shown the outcomes
-        of the test split.
+        A router, or an upper bound, which is shown the outcomes of the test split.
     benchmark
         Outcomes and splits.
     inputs
@@ -124,22 +131,35 @@ def train_and_predict(router: Any, benchmark: Benchmark, inputs: Inputs) -> Pred
     InputError
         If a model of the pool has no outcome in the training split.
     """
-    train, test = benchmark.train, benchmark.test
-    ids = test.samples["sample_id"]
     if hasattr(router, "reveal"):
-        u_hat, c_hat = router.reveal(test.utility, test.cost / benchmark.unit)
-        return Predictions(ids, u_hat[None], c_hat[None])
-    unseen = ~np.isfinite(train.utility).any(axis=0)
+        return
+    own = benchmark.train
+    unseen = ~np.isfinite(own.utility).any(axis=0)
     if unseen.any():
         raise InputError(
-            f"model {train.model_names[int(unseen.argmax())]!r} has no outcome in the training "
+            f"model {own.model_names[int(unseen.argmax())]!r} has no outcome in the training "
             "split; leave it out of the pool or add outcomes"
         )
     fit(
         router,
         take(inputs, benchmark.in_train),
-        train.utility,
-        train.cost / benchmark.unit,
-        pool_of(train, benchmark.unit),
+        own.utility,
+        own.cost / benchmark.unit,
+        pool_of(own, benchmark.unit),
     )
+
+
+def predict_test(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
+    """Return a trained router's predictions of the test split; arguments as for ``train``."""
+    test = benchmark.test
+    ids = test.samples["sample_id"]
+    if hasattr(router, "reveal"):
+        u_hat, c_hat = router.reveal(test.utility, test.cost / benchmark.unit)
+        return Predictions(ids, u_hat[None], c_hat[None])
     return predict(router, ids, take(inputs, benchmark.in_test))
+
+
+def train_and_predict(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
+    """Train a router and return its predictions of the test split; arguments as for ``train``."""
+    train(router, benchmark, inputs)
+    return predict_test(router, benchmark, inputs)

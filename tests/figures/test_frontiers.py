@@ -13,7 +13,7 @@ from mmroute.figures import save
 from mmroute.figures.frontiers import draw, read_by_router
 from mmroute.storage import write_frame
 
-NAMES = ("frontier", "frontier_by_dataset", "calibration", "pool")
+NAMES = ("fig4", "figS1", "calibration", "models")
 HOSTILE = r"A$_{\frac{$<b>&"
 
 
@@ -86,7 +86,7 @@ def line_of(axes, router):
     return next(line for line in axes.lines if line.get_label().startswith(router))
 
 
-@pytest.mark.parametrize("name", ["frontier", "pool"])
+@pytest.mark.parametrize("name", ["fig4", "models"])
 @pytest.mark.parametrize("n_models", [1, 10, 17])
 def test_no_two_labels_overlap(name, n_models):
     figure = draw(name, *results(n_models), "title")
@@ -97,12 +97,12 @@ def test_no_two_labels_overlap(name, n_models):
 
 
 def test_costs_are_on_a_log_axis_also_with_a_free_model():
-    assert draw("frontier", *results(), "title").axes[0].get_xscale() == "log"
-    assert draw("frontier", *results(free=True), "title").axes[0].get_xscale() == "symlog"
+    assert draw("fig4", *results(), "title").axes[0].get_xscale() == "log"
+    assert draw("fig4", *results(free=True), "title").axes[0].get_xscale() == "symlog"
 
 
 def test_the_grid_has_a_panel_per_data_set():
-    figure = draw("frontier_by_dataset", *results(), "title")
+    figure = draw("figS1", *results(), "title")
     assert [axes.get_title() for axes in panels(figure)] == [HOSTILE, "B", "C", "D"]
 
 
@@ -115,7 +115,7 @@ def test_a_name_that_is_none_of_the_figures_is_refused():
 
 
 def test_routers_with_several_points_have_a_band_in_their_colour_and_the_oracle_has_none():
-    axes = draw("frontier", *results(), "title").axes[0]
+    axes = draw("fig4", *results(), "title").axes[0]
     drawn = bands_of(axes)
     assert len(drawn) == 2
     for band, router in zip(drawn, ("knn", "svm"), strict=True):
@@ -124,7 +124,7 @@ def test_routers_with_several_points_have_a_band_in_their_colour_and_the_oracle_
 
 def test_a_band_runs_from_its_lower_to_its_upper_bound_at_each_cost():
     frontiers, bands, calibration, models = results()
-    axes = draw("frontier", frontiers, bands, calibration, models, "title").axes[0]
+    axes = draw("fig4", frontiers, bands, calibration, models, "title").axes[0]
     own = bands[(bands["router"] == "knn") & (bands["dataset"] == "full")]
     outline = bands_of(axes)[0].get_paths()[0].vertices
     for cost, low, high in own[["cost", "low", "high"]].itertuples(index=False):
@@ -136,14 +136,14 @@ def test_a_band_runs_from_its_lower_to_its_upper_bound_at_each_cost():
 def test_a_band_of_another_data_set_is_not_drawn():
     frontiers, bands, calibration, models = results()
     elsewhere = bands[bands["dataset"] != "full"]
-    axes = draw("frontier", frontiers, elsewhere, calibration, models, "title").axes[0]
+    axes = draw("fig4", frontiers, elsewhere, calibration, models, "title").axes[0]
     assert bands_of(axes) == []
 
 
 def test_the_legend_names_every_router_and_how_high_the_oracle_goes():
     frontiers, bands, calibration, models = results()
     frontiers.loc[frontiers["router"] == "oracle", "utility"] = 0.97
-    axes = draw("frontier", frontiers, bands, calibration, models, "title").axes[0]
+    axes = draw("fig4", frontiers, bands, calibration, models, "title").axes[0]
     names = [text.get_text() for text in axes.get_legend().get_texts()]
     assert names == ["knn", "svm", "oracle (up to 0.97)", "random"]
 
@@ -151,12 +151,12 @@ def test_the_legend_names_every_router_and_how_high_the_oracle_goes():
 def test_the_oracle_does_not_squeeze_the_routers():
     frontiers, bands, calibration, models = results()
     frontiers.loc[frontiers["router"] == "oracle", "utility"] = 0.97
-    axes = draw("frontier", frontiers, bands, calibration, models, "title").axes[0]
+    axes = draw("fig4", frontiers, bands, calibration, models, "title").axes[0]
     assert 0.52 < axes.get_ylim()[1] < 0.6
 
 
 def test_a_router_with_one_operating_point_is_a_diamond():
-    axes = draw("frontier", *results(), "title").axes[0]
+    axes = draw("fig4", *results(), "title").axes[0]
     assert line_of(axes, "random").get_marker() == "D"
     assert line_of(axes, "knn").get_marker() == "None"
 

@@ -1,16 +1,22 @@
 """What every router must do, a new one included."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 
-from mmroute.catalogue import build, catalogue, find
+from mmroute.catalogue import REQUIRED, build, catalogue, find
+from mmroute.outcomes import PRICE_COLUMNS
+from mmroute.routers import GridRouter, Pool, fit
 
 LEARNED = [
     name
     for name, entry in catalogue("routers").items()
-    if not hasattr(build("routers", name, {}), "reveal")
+    if REQUIRED not in [default for _, default in entry.parameters.values()]
+    and not hasattr(build("routers", name, {}), "reveal")
 ]
+"""All but routers that need a parameter, such as an address: these have tests of their own."""
 
 
 def problem(n_samples=120, n_models=4, width=10, missing=0.2, seed=0):
@@ -25,14 +31,44 @@ def problem(n_samples=120, n_models=4, width=10, missing=0.2, seed=0):
     return features, utility, cost
 
 
-@pytest.fixture(params=LEARNED)
-def name(request):
-    return request.param
+def questions(features):
+    """Return samples in place of features, for a router that reads them."""
+    names = [f"sample {index}" for index in range(len(features))]
+    columns = {
+        "sample_id": names,
+        "dataset": ["A", "B"] * (len(names) // 2) + ["A"] * (len(names) % 2),
+    }
+    return pd.DataFrame(columns | {"question": names, "image": None})
+
+
+def given(name, features):
+    return (
+        questions(features) if find("routers", name).attributes.get("reads_samples") else features
+    )
+
+
+def pool_of(cost):
+    """Return a pool whose costs all come from completion tokens, known where the outcomes are."""
+    models = pd.DataFrame({"model": [f"model-{index}" for index in range(cost.shape[1])]})
+    models = models.assign(**dict(zip(PRICE_COLUMNS, (0.0, 1.0), strict=True)))
+    return Pool(models, 1e-6, np.where(np.isfinite(cost), 10.0, np.nan), cost)
+
+
+def trained(name, features, utility, cost):
+    router = build("routers", name, {})
+    return fit(router, given(name, features), utility, cost, pool_of(cost))
+
+
+def pytest_generate_tests(metafunc):
+    names = [*LEARNED, *metafunc.config.getoption("--router")]
+    if metafunc.function is test_a_router_with_a_fusion_learns_what_its_features_tell:
+        names = [name for name in names if find("routers", name).attributes["fusion"]]
+    metafunc.parametrize("name", names)
 
 
 def fitted(name, **changes):
     features, utility, cost = problem(**changes)
-    return build("routers", name, {}).fit(features, utility, cost), features
+    return trained(name, features, utility, cost), given(name, features)
 
 
 def test_predicts_finite_numbers_of_the_right_shape_with_missing_outcomes(name):
@@ -60,7 +96,7 @@ def test_is_a_scikit_learn_estimator(name):
 def test_fitting_twice_gives_the_same_bytes(name):
     features, utility, cost = problem()
     predictions = [
-        build("routers", name, {}).fit(features, utility, cost).predict(features) for _ in range(2)
+        trained(name, features, utility, cost).predict(given(name, features)) for _ in range(2)
     ]
     for first, second in zip(*predictions, strict=True):
         assert first.tobytes() == second.tobytes()
@@ -68,16 +104,19 @@ def test_fitting_twice_gives_the_same_bytes(name):
 
 def test_fitting_leaves_its_input_alone(name):
     before = problem()
-    given = tuple(matrix.copy() for matrix in before)
-    build("routers", name, {}).fit(*given).predict(given[0])
-    for matrix, copy in zip(given, before, strict=True):
+    own = tuple(matrix.copy() for matrix in before)
+    trained(name, *own).predict(given(name, own[0]))
+    for matrix, copy in zip(own, before, strict=True):
         np.testing.assert_array_equal(matrix, copy)
 
 
 def test_a_prediction_depends_on_its_own_sample_only(name):
     router, features = fitted(name)
     changed = features.copy()
-    changed[3] = 9
+    if isinstance(changed, pd.DataFrame):
+        changed.loc[3, ["dataset", "question"]] = "B", "another"
+    else:
+        changed[3] = 9
     for before, after in zip(router.predict(features), router.predict(changed), strict=True):
         np.testing.assert_allclose(np.delete(before, 3, 0), np.delete(after, 3, 0), rtol=1e-6)
 
@@ -92,20 +131,33 @@ def test_fits_fewer_samples_than_neighbours_clusters_or_components(name, n_sampl
 def test_fits_a_pool_of_one_model_and_identical_features(name):
     features = np.ones((30, 5), np.float32)
     outcomes = np.tile([[0.0], [1.0]], (15, 1))
-    router = build("routers", name, {}).fit(features, outcomes, outcomes + 1)
-    for prediction in router.predict(features[:4]):
+    router = trained(name, features, outcomes, outcomes + 1)
+    for prediction in router.predict(given(name, features[:4])):
         assert prediction.shape == (4, 1)
         assert np.isfinite(prediction).all()
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in LEARNED if find("routers", name).attributes["fusion"]]
-)
 def test_a_router_with_a_fusion_learns_what_its_features_tell(name):
     features, utility, cost = problem(n_samples=2000, missing=0)
-    router = build("routers", name, {}).fit(features[:1000], utility[:1000], cost[:1000])
+    router = trained(name, features[:1000], utility[:1000], cost[:1000])
     u_hat, c_hat = router.predict(features[1000:])
-    truth = utility[1000:]
-    error = np.square(u_hat - truth).mean()
-    assert error < np.square(utility[:1000].mean(axis=0) - truth).mean()
+    told = [roc_auc_score(utility[1000:, model], u_hat[:, model]) for model in range(4)]
+    assert np.mean(told) > 0.6
     assert np.argmax(c_hat.mean(axis=0)) == 3
+
+
+def test_a_router_with_a_grid_scores_every_model_at_every_lambda(name):
+    router, features = fitted(name)
+    if isinstance(router, GridRouter):
+        scores = router.predict_scores(features)
+        assert scores.shape == (len(router.grid), len(features), 4)
+        assert np.isfinite(scores).all()
+        assert router.grid[0] == 0
+        assert (np.diff(router.grid) > 0).all()
+
+
+def test_a_decision_costs_a_finite_amount(name):
+    router, features = fitted(name)
+    overhead = router.overhead(features)
+    assert overhead.shape == (len(features),)
+    assert (overhead >= 0).all()

@@ -8,10 +8,10 @@ import pytest
 
 AFTER_EVALUATION = {
     "Writing table 2",
-    "Drawing frontier",
-    "Drawing frontier_by_dataset",
+    "Drawing fig4",
+    "Drawing figS1",
     "Drawing calibration",
-    "Drawing pool",
+    "Drawing models",
     "Running the notebook overview",
     "Running the notebook frontier",
     "Rendering the report",
@@ -49,10 +49,10 @@ def test_a_router_retrains_alone(finished, small):
 
 def test_figures_only_render_again(finished, small):
     assert after_edit(finished, small, "src/mmroute/figures.py") == {
-        "Drawing frontier",
-        "Drawing frontier_by_dataset",
+        "Drawing fig4",
+        "Drawing figS1",
         "Drawing calibration",
-        "Drawing pool",
+        "Drawing models",
         "Running the notebook frontier",
         "Rendering the report",
     }

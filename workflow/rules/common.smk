@@ -1,5 +1,6 @@
 """The validated config, and everything that the rules derive from it."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -9,12 +10,15 @@ from shlex import quote
 SOURCE_TREE = Path(str(workflow.current_basedir)).parents[1]
 PACKAGE = SOURCE_TREE / "src"
 
-sys.path.insert(0, str(PACKAGE))
+# Routers from outside the package lie where snakemake runs.
+sys.path[:0] = [str(PACKAGE), os.getcwd()]
 # Scripts find the package in this checkout, in whatever environment they run.
-shell.prefix(f"export PYTHONPATH={quote(str(PACKAGE))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+shell.prefix(
+    f"export PYTHONPATH={quote(str(PACKAGE))}:{quote(os.getcwd())}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+)
 
 from mmroute.catalogue import build, find
-from mmroute.config import load
+from mmroute.config import known_routers, load, published_fusion
 from mmroute.digest import code_digest
 from mmroute.errors import InputError
 from mmroute.storage import read_json
@@ -52,18 +56,34 @@ except InputError as error:
 
 SIMULATED = find("sources", CONFIG.source.name).attributes.get("simulated", False)
 RESULTS = f"results/{CONFIG.name}"
-FUSIONS = {router.fusion.key: router.fusion for router in CONFIG.routers.values() if router.fusion}
-FIGURES = ["frontier", "frontier_by_dataset", "calibration", "pool"]
+SALTS = [str(salt) for salt in CONFIG.split.salts]
+# Every router can be trained; the config's rows are those that the main table has.
+ROUTERS = known_routers(CONFIG.routers)
+SHRUNK = "+shrink"
+ROWS = [
+    row + suffix
+    for row, router in CONFIG.routers.items()
+    for suffix in (["", SHRUNK] if CONFIG.shrink and router.predicts else [""])
+]
+# What the experiments compare, by name; a router's own fusion may have other parameters.
+COMPARED = {
+    name: published_fusion(name) for name in ("text", "image", "mean", "concat", "adaptive")
+}
+FUSIONS = {
+    fusion.key: fusion
+    for fusion in [*COMPARED.values(), *(router.fusion for router in ROUTERS.values())]
+    if fusion
+}
 
 
 wildcard_constraints:
     modality="text|image",
     encoder=r"[^/]+",
     dataset=r"[^/]+",
-    fusion="|".join(map(re.escape, FUSIONS)) or "none",
-    router="|".join(CONFIG.routers),
+    fusion="|".join(map(re.escape, FUSIONS)),
+    router="|".join(map(re.escape, ROUTERS)),
+    row=f"({'|'.join(map(re.escape, ROUTERS))})({re.escape(SHRUNK)})?",
     salt=r"[A-Za-z0-9_-]+",
-    figure="|".join(FIGURES),
 
 
 def script_digest(script, *modules):
@@ -105,13 +125,37 @@ def embedding_files(wildcards):
     }
 
 
-def features_file(wildcards):
-    fusion = CONFIG.routers[wildcards.router].fusion
-    return f"{RESULTS}/features/{fusion.key}/{wildcards.salt}.parquet" if fusion else []
+def side_files(wildcards):
+    """Return the side features' files, for a fusion that has them."""
+    if not find("fusion", FUSIONS[wildcards.fusion].name).attributes.get("with_side"):
+        return []
+    return [f"{RESULTS}/embeddings/side/{dataset}.parquet" for dataset in ingested()]
 
 
-def router_parameters(wildcards):
+def features_file(fusion, salt):
+    return f"{RESULTS}/features/{fusion}/{salt}.parquet"
+
+
+def router_inputs(wildcards):
+    """Return what a router reads besides the outcomes: features, questions and images, or nothing."""
+    router = ROUTERS[wildcards.router]
+    if router.reads_samples:
+        return {"source": f"{RESULTS}/source.json"}
+    return {"features": features_file(router.fusion.key, wildcards.salt)} if router.fusion else {}
+
+
+def router_parameters(row):
     """Return a router's constructor arguments, with the seed if it draws."""
-    router = CONFIG.routers[wildcards.router]
+    router = ROUTERS[row]
     draws = "random_state" in find("routers", router.name).parameters
     return dict(router.parameters) | ({"random_state": CONFIG.seed} if draws else {})
+
+
+def prototypes(rows):
+    """Return the class and the constructor arguments of some routers."""
+    return {row: (ROUTERS[row].name, router_parameters(row)) for row in rows}
+
+
+def router_files(rows):
+    """Return the files of the code of some routers."""
+    return [find("routers", ROUTERS[row].name).file for row in rows]

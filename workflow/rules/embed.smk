@@ -5,7 +5,8 @@ rule embed:
         samples=ancient(samples_file),
         source=ancient(f"{RESULTS}/source.json"),
     output:
-        f"{RESULTS}/embeddings/{{modality}}/{{encoder}}/{{dataset}}.parquet",
+        embeddings=f"{RESULTS}/embeddings/{{modality}}/{{encoder}}/{{dataset}}.parquet",
+        timing=f"{RESULTS}/benchmarks/encode/{{modality}}/{{encoder}}/{{dataset}}.json",
     log:
         f"{RESULTS}/logs/embed/{{modality}}/{{encoder}}/{{dataset}}.log",
     benchmark:
@@ -29,9 +30,34 @@ rule embed:
         "../scripts/embed.py"
 
 
+rule side_features:
+    input:
+        samples=ancient(samples_file),
+        source=ancient(f"{RESULTS}/source.json"),
+    output:
+        f"{RESULTS}/embeddings/side/{{dataset}}.parquet",
+    log:
+        f"{RESULTS}/logs/side_features/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/side_features/{{dataset}}.tsv"
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        content=lambda wildcards: [ingested()[wildcards.dataset][modality] for modality in ENCODERS],
+        code=script_digest("side_features.py"),
+    message:
+        "Measuring the questions and images of {wildcards.dataset}"
+    script:
+        "../scripts/side_features.py"
+
+
 rule features:
     input:
         unpack(embedding_files),
+        side=side_files,
         splits=f"{RESULTS}/splits.parquet",
     output:
         f"{RESULTS}/features/{{fusion}}/{{salt}}.parquet",

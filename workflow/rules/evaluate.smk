@@ -9,17 +9,17 @@ rule evaluate:
     input:
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
-        predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
-        crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
+        predictions=f"{RESULTS}/routers/{{row}}/{{salt}}/predictions.parquet",
+        crossfit=f"{RESULTS}/routers/{{row}}/{{salt}}/crossfit.parquet",
     output:
-        replicates=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/replicates.parquet",
-        frontiers=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/frontiers.parquet",
-        bands=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/bands.parquet",
-        calibration=f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/calibration.parquet",
+        replicates=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet",
+        frontiers=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/frontiers.parquet",
+        bands=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/bands.parquet",
+        calibration=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/calibration.parquet",
     log:
-        f"{RESULTS}/logs/evaluate/{{router}}/{{salt}}.log",
+        f"{RESULTS}/logs/evaluate/{{row}}/{{salt}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{router}}/{{salt}}.tsv"
+        f"{RESULTS}/benchmarks/evaluate/{{row}}/{{salt}}.tsv"
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -29,7 +29,7 @@ rule evaluate:
         how=MEASURED_BY,
         code=script_digest("evaluate.py"),
     message:
-        "Tracing the operating curves of {wildcards.router} (salt {wildcards.salt})"
+        "Tracing the operating curves of {wildcards.row} (salt {wildcards.salt})"
     script:
         "../scripts/evaluate.py"
 

@@ -1,13 +1,13 @@
-SALTS = [str(salt) for salt in CONFIG.split.salts]
+FIGURES = ["fig4", "figS1", "calibration", "models"]
 ROUTER_REPLICATES = expand(
-    f"{RESULTS}/evaluation/routers/{{router}}/{{salt}}/replicates.parquet",
-    router=CONFIG.routers,
+    f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet",
+    row=ROWS,
     salt=SALTS,
 )
 ROUTER_FRONTIERS, ROUTER_BANDS, ROUTER_CALIBRATION = (
     expand(
-        f"{RESULTS}/evaluation/routers/{{router}}/{SALTS[0]}/{part}.parquet",
-        router=CONFIG.routers,
+        f"{RESULTS}/evaluation/routers/{{row}}/{SALTS[0]}/{part}.parquet",
+        row=ROWS,
     )
     for part in ("frontiers", "bands", "calibration")
 )
@@ -18,12 +18,12 @@ NOTEBOOKS = {
         f"{RESULTS}/tables/{{table}}",
         table=["table2.csv", "datasets.csv", "models.csv", "notices.json"],
     ),
-    "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/frontier.svg"],
+    "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
 }
 TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
 
 
-rule table2:
+rule main_table:
     input:
         index=index_file,
         routers=ROUTER_REPLICATES,
@@ -47,23 +47,23 @@ rule table2:
             category="Tables",
         ),
     log:
-        f"{RESULTS}/logs/table2.log",
+        f"{RESULTS}/logs/main_table.log",
     benchmark:
-        f"{RESULTS}/benchmarks/table2.tsv"
+        f"{RESULTS}/benchmarks/main_table.tsv"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
     params:
-        routers=list(CONFIG.routers),
+        routers=ROWS,
         salts=SALTS,
         title=TITLE,
-        code=script_digest("table2.py"),
+        code=script_digest("main_table.py"),
     message:
-        "Writing table 2"
+        "Writing the main tables"
     script:
-        "../scripts/table2.py"
+        "../scripts/main_table.py"
 
 
 rule data_report:
@@ -116,6 +116,8 @@ rule figure:
             category="Figures",
         ),
         png=f"{RESULTS}/figures/{{figure}}.png",
+    wildcard_constraints:
+        figure="|".join(FIGURES),
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     benchmark:
@@ -126,9 +128,9 @@ rule figure:
     resources:
         mem_mb=1000,
     params:
-        routers=list(CONFIG.routers),
+        routers=ROWS,
         # The others encode a choice, not a prediction that could be calibrated.
-        predicting=[name for name, router in CONFIG.routers.items() if router.fusion],
+        predicting=[row for row in ROWS if ROUTERS[row.removesuffix(SHRUNK)].predicts],
         title=TITLE,
         code=script_digest("figure.py"),
     message:

@@ -1,12 +1,13 @@
 rule train:
     input:
+        unpack(router_inputs),
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
-        features=features_file,
     output:
         router=f"{RESULTS}/routers/{{router}}/{{salt}}/router.joblib",
         predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
         crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
+        timing=f"{RESULTS}/benchmarks/predict/{{router}}/{{salt}}.json",
     log:
         f"{RESULTS}/logs/train/{{router}}/{{salt}}.log",
     benchmark:
@@ -18,9 +19,38 @@ rule train:
     resources:
         mem_mb=3000,
     params:
-        parameters=router_parameters,
-        code=lambda wildcards: script_digest("train.py", find("routers", wildcards.router).module),
+        router=lambda wildcards: ROUTERS[wildcards.router].name,
+        parameters=lambda wildcards: router_parameters(wildcards.router),
+        code=lambda wildcards: script_digest("train.py", *router_files([wildcards.router])),
     message:
         "Training {wildcards.router} (salt {wildcards.salt})"
     script:
         "../scripts/train.py"
+
+
+rule shrink:
+    input:
+        outcomes=f"{RESULTS}/outcomes",
+        splits=f"{RESULTS}/splits.parquet",
+        predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
+        crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
+    output:
+        shrinkage=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/shrinkage.json",
+        predictions=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/predictions.parquet",
+        crossfit=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/crossfit.parquet",
+    log:
+        f"{RESULTS}/logs/shrink/{{router}}/{{salt}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/shrink/{{router}}/{{salt}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        policy=CONFIG.policy,
+        code=script_digest("shrink.py"),
+    message:
+        "Shrinking the predictions of {wildcards.router} (salt {wildcards.salt})"
+    script:
+        "../scripts/shrink.py"

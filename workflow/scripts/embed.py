@@ -1,14 +1,16 @@
 """Embed one modality of one data set."""
 
 from pathlib import Path
+from time import perf_counter
 
 from mmroute.catalogue import build
 from mmroute.embeddings import embed
 from mmroute.job import job
-from mmroute.storage import read_json, read_table
+from mmroute.storage import read_json, read_table, write_json
 
 with job(snakemake.log[0]):
     samples = read_table(Path(snakemake.input.samples)).to_pandas()
+    start = perf_counter()
     embeddings = embed(
         build("encoders", snakemake.params.encoder, snakemake.params.parameters),
         snakemake.wildcards.modality,
@@ -16,4 +18,9 @@ with job(snakemake.log[0]):
         Path(read_json(Path(snakemake.input.source))["root"]),
         snakemake.threads,
     )
-    embeddings.write(Path(snakemake.output[0]), samples["sample_id"])
+    seconds = perf_counter() - start
+    embeddings.write(Path(snakemake.output.embeddings), samples["sample_id"])
+    write_json(
+        Path(snakemake.output.timing),
+        {"seconds": seconds, "samples": int(embeddings.present.sum())},
+    )

@@ -1,23 +1,36 @@
 """Train one router, predict the test split, and cross-fit the training split."""
 
 from pathlib import Path
+from time import perf_counter
 
 import joblib
 
 from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build
 from mmroute.job import job
-from mmroute.storage import atomic, read_vectors
-from mmroute.training import cross_fit, train_and_predict
+from mmroute.storage import atomic, read_json, read_vectors, write_json
+from mmroute.training import cross_fit, predict_test, train, with_paths
 
 with job(snakemake.log[0]):
     benchmark = Benchmark.read(
         Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
     )
-    router = build("routers", snakemake.wildcards.router, snakemake.params.parameters)
-    features = read_vectors(Path(snakemake.input.features)) if snakemake.input.features else None
-    cross_fit(router, benchmark, features).write(Path(snakemake.output.crossfit))
-    predictions = train_and_predict(router, benchmark, features)
+    router = build("routers", snakemake.params.router, snakemake.params.parameters)
+    inputs = None
+    if features := snakemake.input.get("features"):
+        inputs = read_vectors(Path(features))
+    elif snakemake.input.get("source"):
+        root = Path(read_json(Path(snakemake.input.source))["root"])
+        inputs = with_paths(benchmark.table.samples, root)
+    cross_fit(router, benchmark, inputs).write(Path(snakemake.output.crossfit))
+    train(router, benchmark, inputs)
+    start = perf_counter()
+    predictions = predict_test(router, benchmark, inputs)
+    seconds = perf_counter() - start
     predictions.write(Path(snakemake.output.predictions))
+    write_json(
+        Path(snakemake.output.timing),
+        {"seconds": seconds, "samples": len(predictions.sample_ids)},
+    )
     with atomic(Path(snakemake.output.router)) as partial:
         joblib.dump(router, partial)

@@ -25,9 +25,9 @@ def draw(
     models: pd.DataFrame,
     title: str,
 ) -> Figure:
-    """Draw ``frontier``, ``frontier_by_dataset``, ``calibration`` or ``pool``."""
+    """Draw ``fig4``, ``figS1``, ``calibration`` or ``models``."""
     match name:
-        case "frontier":
+        case "fig4":
             return frontier_figure(
                 frontiers, bands, models, f"{title}: accuracy and cost of routing"
             )
@@ -36,9 +36,9 @@ def draw(
                 calibration[calibration["point"] == "peak"],
                 f"{title}: predicted and observed accuracy at each router's peak",
             )
-        case "frontier_by_dataset":
+        case "figS1":
             return grid_figure(frontiers, models, f"{title}: accuracy and cost by data set")
-        case "pool":
+        case "models":
             return pool_figure(models, f"{title}: the single models")
         case _:
             raise ValueError(name)

@@ -1,0 +1,219 @@
+"""Do hard queries go to dear models: an open question of the article (definitions, section 7).
+
+Queries are put into strata from easy to hard and models into price tiers. How much of
+each stratum goes to each tier is counted at operating points chosen on training data.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mmroute.evaluation import Setting, operating_points, training_frontier
+from mmroute.experiments import difference
+from mmroute.metrics import single_models
+from mmroute.outcomes import OutcomeTable
+from mmroute.predictions import Predictions
+from mmroute.tables import format_interval
+
+TIERS = ("cheap", "middle", "dear")
+POINTS = ("half_cost", "peak")
+KEYS = ["router", "point", "stratum", "tier", "metric", "minus"]
+MOST_LEVELS = 10
+"""A tag with more values than these is no level."""
+FAILING = {
+    "no model fails": 0.0,
+    "up to 1/3 fail": 1 / 3,
+    "up to 2/3 fail": 2 / 3,
+    "over 2/3 fail": np.nextafter(1.0, 0.0),
+    "all models fail": 1.0,
+}
+"""Strata by the share of models that fail, each with the largest share in it."""
+
+
+def findings(
+    setting: Setting,
+    predictions: Mapping[str, Predictions],
+    crossfit: Mapping[str, Predictions],
+    tag: str = "level",
+) -> pd.DataFrame:
+    """Measure where each router sends the queries of each stratum.
+
+    Parameters
+    ----------
+    setting
+        What to measure with.
+    predictions, crossfit
+        Per router, of the evaluation samples and, cross-fitted, of the training samples.
+    tag
+        The data's own difficulty; see ``strata``.
+
+    Returns
+    -------
+    Findings with the keys ``router``, ``point``, ``stratum``, the easiest first, and
+    ``tier``. ``traffic``: the share of the stratum's queries that the price tier gets,
+    the hardest stratum's also ``minus`` the easiest one's. ``accuracy``, ``cost``
+    (normalised) and ``cost_usd``: means over the stratum, ``tier`` empty. ``samples``:
+    the stratum's share of all strata, ``router`` and ``point`` empty. A row ``oracle``
+    is always there. A point that a router's training frontier does not have is left
+    out. Metrics are means over the trials of a router that draws.
+    """
+    table = setting.table
+    observed = np.isfinite(table.utility)
+    tiers = np.eye(len(TIERS))[price_tiers(setting.training.cost)]
+    names, inside = strata(table, setting.training, tag)
+    weights = setting.weights().astype(float)
+    sizes = weights @ inside
+    rows = [
+        ("", "", name, "", "samples", "", share)
+        for name, share in zip(names, (sizes / sizes.sum(axis=1, keepdims=True)).T, strict=True)
+    ]
+    predictions = {**predictions, "oracle": _oracle(table, setting.unit)}
+    crossfit = {**crossfit, "oracle": _oracle(setting.training, setting.unit)}
+    for router, own in predictions.items():
+        chosen = training_points(setting, crossfit[router])
+        steps = [own.steps(trial, observed, setting.policy) for trial in range(len(own.u_hat))]
+        outcomes = table.utility, own.paid(table.cost / setting.unit)
+        for point in filter(chosen.__contains__, POINTS):
+            trials = [_measured(one.choices(chosen[point]), tiers, *outcomes) for one in steps]
+            measured = np.mean(trials, axis=0)
+            cells = (inside[:, :, None] * measured[:, None]).reshape(len(inside), -1)
+            sums = (weights @ cells).reshape(*sizes.shape, -1)
+            with np.errstate(invalid="ignore"):
+                means = sums / sizes[:, :, None]
+            for name, values in zip(names, np.moveaxis(means, 0, 2), strict=True):
+                *traffic, accuracy, cost = values
+                rows += [
+                    (router, point, name, tier, "traffic", "", share)
+                    for tier, share in zip(TIERS, traffic, strict=True)
+                ]
+                rows += [
+                    (router, point, name, "", "accuracy", "", accuracy),
+                    (router, point, name, "", "cost", "", cost),
+                    (router, point, name, "", "cost_usd", "", cost * setting.unit),
+                ]
+    found = pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+    return pd.concat([found, _trend(found, names[0], names[-1])], ignore_index=True)
+
+
+def training_points(setting: Setting, crossfit: Predictions) -> dict[str, float]:
+    """Return the parameter value of each operating point that the training frontier has."""
+    training = setting.training
+    cost = training.cost / setting.unit
+    best = training_frontier(crossfit, training.utility, cost, setting.policy)
+    return operating_points(best, single_models(training.utility, cost))
+
+
+def price_tiers(cost: np.ndarray) -> np.ndarray:
+    """Return the (K,) index into ``TIERS`` of each model: terciles of the mean costs.
+
+    Models of one mean cost share a tier, the cheaper one.
+
+    Parameters
+    ----------
+    cost
+        (n, K) of training outcomes, NaN where missing.
+    """
+    mean = np.nanmean(cost, axis=0)
+    thrice_cheaper = 3 * (mean[:, None] > mean).sum(axis=1)
+    last = len(mean) - 1
+    return (thrice_cheaper > last).astype(int) + (thrice_cheaper > 2 * last)
+
+
+def strata(table: OutcomeTable, training: OutcomeTable, tag: str) -> tuple[list[str], np.ndarray]:
+    """Put samples into strata, from easy to hard.
+
+    By the column ``tag_<tag>`` where it has 2 to ``MOST_LEVELS`` values: numbers in
+    their order, other values by the models' mean utility in training, the highest
+    first. Samples without a value are in no stratum. Otherwise by the share of the
+    observed models whose utility is at most 0.5 (``FAILING``). Those strata are made of
+    test outcomes, which no router knows: they are for analysis only, and noise in the
+    outcomes moves queries between them.
+
+    Returns
+    -------
+    names
+        Of the S strata that have a sample.
+    inside
+        (N, S), 1 where the sample is in the stratum.
+    """
+    values = _values(table, tag)
+    levels = values.dropna().unique().tolist()
+    if 2 <= len(levels) <= MOST_LEVELS:
+        ordered = _from_easy_to_hard(levels, training, tag)
+        inside = values.to_numpy(object)[:, None] == np.array(ordered, object)
+        return [f"{tag} {level}" for level in ordered], inside.astype(float)
+    observed = np.isfinite(table.utility)
+    failing = (observed & (table.utility <= 0.5)).sum(axis=1) / observed.sum(axis=1)
+    stratum = np.searchsorted(list(FAILING.values()), failing)
+    filled = np.unique(stratum)
+    return [list(FAILING)[index] for index in filled], (stratum[:, None] == filled).astype(float)
+
+
+def _values(table: OutcomeTable, tag: str) -> pd.Series:
+    """Return the samples' (N,) values of a tag, NaN where there is none."""
+    values = table.samples.get(f"tag_{tag}", pd.Series("", table.samples.index)).astype("str")
+    return values.where(values.str.strip() != "")
+
+
+def _from_easy_to_hard(levels: list[str], training: OutcomeTable, tag: str) -> list[str]:
+    numbers = pd.to_numeric(pd.Series(levels), errors="coerce")
+    if numbers.notna().all():
+        return [levels[index] for index in np.argsort(numbers, kind="stable")]
+    utility = pd.Series(np.nanmean(training.utility, axis=1))
+    accuracy = utility.groupby(_values(training, tag)).mean()
+    return sorted(levels, key=lambda level: (-accuracy.get(level, 0.0), level))
+
+
+def _oracle(table: OutcomeTable, unit: float) -> Predictions:
+    """Return the outcomes as predictions; a missing one is never chosen."""
+    outcomes = (np.nan_to_num(matrix)[None] for matrix in (table.utility, table.cost / unit))
+    return Predictions(table.samples["sample_id"], *outcomes)
+
+
+def _measured(
+    choice: np.ndarray, tiers: np.ndarray, utility: np.ndarray, cost: np.ndarray
+) -> np.ndarray:
+    """Return (N, 5) of each choice: one-hot price tier, utility, cost."""
+    rows = np.arange(len(choice))
+    return np.column_stack([tiers[choice], utility[rows, choice], cost[rows, choice]])
+
+
+def _trend(found: pd.DataFrame, easiest: str, hardest: str) -> pd.DataFrame:
+    """Subtract the easiest stratum's traffic from the hardest one's."""
+    traffic = found[found["metric"] == "traffic"]
+    easy, hard = (traffic[traffic["stratum"] == name] for name in (easiest, hardest))
+    return hard.assign(
+        minus=easiest,
+        replicates=list(map(difference, hard["replicates"], easy["replicates"])),
+    )
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, for people, the share of each stratum that goes to the dear models.
+
+    Parameters
+    ----------
+    table
+        The summary of ``findings``.
+    """
+    dear = table[(table["metric"] == "traffic") & (table["tier"] == TIERS[-1])]
+    is_trend = dear["minus"].fillna("") != ""
+    shares, trends = dear[~is_trend], dear[is_trend].set_index(["router", "point"])
+    rows = []
+    for (router, point), own in shares.groupby(["router", "point"], sort=False):
+        trend = trends.loc[(router, point)]
+        rows.append(
+            {"Router": router, "Operating point": point.replace("_", " ")}
+            | {
+                f"To dear models: {stratum}": f"{share:.1%}"
+                for stratum, share in zip(own["stratum"], own["value"], strict=True)
+            }
+            | {
+                f"{trend['stratum']} minus {trend['minus']}": format_interval(
+                    *trend[["value", "low", "high"]]
+                ),
+                "p": f"{trend['p_value']:.3f}",
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,194 @@
+"""VL-RouterBench's protocol: accuracy, cost and rank score over a grid of lambdas.
+
+A router that is trained once per lambda has an operating point for each. Any other is
+followed by the ``lambda`` policy, and shown at the lambdas of the default grid. The
+paper reports the point whose rank score is best on the evaluation samples themselves;
+here the point that was best in training comes first.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mmroute.curve import Policy, frontier, trace
+from mmroute.evaluation import Setting, training_frontier
+from mmroute.metrics import SingleModels, single_models
+from mmroute.policy_metrics import cost_range, rank_score
+from mmroute.predictions import Predictions
+from mmroute.routers.soft_labels import GRID
+from mmroute.tables import format_interval
+
+POLICY: Policy = "lambda"
+BEST_SINGLE = "best_single"
+
+
+def findings(
+    setting: Setting, routers: Mapping[str, tuple[Predictions, Predictions]]
+) -> pd.DataFrame:
+    """Measure the operating points of every router on all evaluation samples.
+
+    Parameters
+    ----------
+    setting
+        What to measure with, but for its policy family.
+    routers
+        Name to predictions of the evaluation samples and, each by a router trained
+        without it, of the training samples.
+
+    Returns
+    -------
+    Findings with the keys ``router``, ``point`` and ``lambda``. A point is
+
+    - ``grid``: at the lambda of that column;
+    - ``training``: where the rank score is largest on the training split;
+    - ``test``: where it is largest on the evaluation samples, as published; the
+      samples that chose it flatter it.
+
+    Metrics are ``accuracy``, ``cost`` (normalised), ``cost_usd`` and ``rank_score``;
+    of the last two points also ``lambda``. They are means over the trials of a router
+    that draws. The points of ``best_single`` are the single models: it is the one of
+    the largest rank score, and its rank score is subtracted from the routers' at
+    ``training``.
+    """
+    table, training = setting.table, setting.training
+    weights = setting.weights().astype(np.float64)
+    singles = single_models(table.utility, table.cost / setting.unit, weights)
+    learned = single_models(training.utility, training.cost / setting.unit)
+    rows = []
+    references = {}
+    for point, known in (("training", learned), ("test", singles)):
+        # In a resample it stays the model that was best on the sample.
+        model = np.full(len(weights), _best(known.utility[0], known.cost[0], known))
+        cost, utility = singles.of(model)
+        references[point] = _metrics(utility, cost, singles, setting.unit)
+        rows += [
+            (BEST_SINGLE, point, np.nan, metric, "", own)
+            for metric, own in references[point].items()
+        ]
+    for router, (predictions, crossfit) in routers.items():
+        grid = np.array(GRID) if predictions.grid is None else predictions.grid
+        points = [("grid", value) for value in grid] + [("training", np.nan), ("test", np.nan)]
+        curve = training_frontier(crossfit, training.utility, training.cost / setting.unit, POLICY)
+        chosen = curve.threshold[_best(curve.utility, curve.cost, learned)]
+        measured = _measure(setting, predictions, grid, chosen, weights, singles)
+        for metric, replicates in measured.items():
+            rows += [
+                (router, *point, metric, "", own)
+                for point, own in zip(points, replicates, strict=True)
+                if metric != "lambda" or point[0] != "grid"
+            ]
+        gain = measured["rank_score"][-2] - references["training"]["rank_score"]
+        rows.append((router, *points[-2], "rank_score", BEST_SINGLE, gain))
+    columns = ["router", "point", "lambda", "metric", "minus", "replicates"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _measure(
+    setting: Setting,
+    predictions: Predictions,
+    grid: np.ndarray,
+    chosen: float,
+    weights: np.ndarray,
+    singles: SingleModels,
+) -> dict[str, np.ndarray]:
+    """Return (G + 2, 1 + B) replicates at each lambda of the grid, ``training`` and ``test``."""
+    utility, paid = setting.table.utility, predictions.paid(setting.table.cost / setting.unit)
+    trials = []
+    for trial in range(len(predictions.u_hat)):
+        steps = predictions.steps(trial, np.isfinite(utility), POLICY)
+        curve = frontier(trace(steps, utility, paid, POLICY))
+        best = curve.threshold[_best(curve.utility, curve.cost, singles)]
+        lambdas = np.array([*grid, chosen, best])
+        choices = np.stack([steps.choices(value) for value in lambdas], axis=1)
+        accuracy, cost = (
+            (weights @ np.take_along_axis(outcome, choices, axis=1)).T / weights.sum(axis=1)
+            for outcome in (utility, paid)
+        )
+        own = _metrics(accuracy, cost, singles, setting.unit)
+        trials.append(own | {"lambda": np.tile(lambdas[:, None], len(weights))})
+    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in trials[0]}
+
+
+def _metrics(
+    accuracy: np.ndarray, cost: np.ndarray, singles: SingleModels, unit: float
+) -> dict[str, np.ndarray]:
+    return {
+        "accuracy": accuracy,
+        "cost": cost,
+        "cost_usd": cost * unit,
+        "rank_score": rank_score(accuracy, cost, *cost_range(singles.cost)),
+    }
+
+
+def _best(utility: np.ndarray, cost: np.ndarray, singles: SingleModels) -> int:
+    """Return which point's rank score is largest."""
+    low, high = (bounds[0] for bounds in cost_range(singles.cost))
+    return int(np.nanargmax(rank_score(utility, cost, low, high)))
+
+
+def throughput(
+    seconds_predicting: float, seconds_embedding: float, n_samples: int, prompt_tokens: float
+) -> dict[str, float]:
+    """Return how fast a router decides; it depends on the machine.
+
+    Parameters
+    ----------
+    seconds_predicting, seconds_embedding
+        For all samples; the first is above zero.
+    n_samples
+        Samples routed.
+    prompt_tokens
+        Their prompt tokens, NaN if unknown.
+
+    Returns
+    -------
+    ``decisions_per_second`` and ``prompt_tokens_per_second``, and both with feature
+    extraction included as ``..._with_features``.
+    """
+    with_features = seconds_predicting + seconds_embedding
+    return {
+        "decisions_per_second": n_samples / seconds_predicting,
+        "decisions_per_second_with_features": n_samples / with_features,
+        "prompt_tokens_per_second": prompt_tokens / seconds_predicting,
+        "prompt_tokens_per_second_with_features": prompt_tokens / with_features,
+    }
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Return ``vl_main`` as text: each router where training chose it, and at its best.
+
+    Parameters
+    ----------
+    table
+        Summarised findings.
+    """
+    usd = table["metric"] == "cost_usd"
+    scaled = table.assign(
+        **{bound: table[bound] * np.where(usd, 1000, 1) for bound in ("value", "low", "high")}
+    )
+    cells = {
+        (row.router, row.point, row.metric, row.minus): f"{row.value:.3g}"
+        if row.metric == "lambda"
+        else format_interval(row.value, row.low, row.high)
+        for row in scaled[scaled["point"] != "grid"].fillna({"minus": ""}).itertuples()
+    }
+    columns = {
+        "λ": ("training", "lambda", ""),
+        "accuracy": ("training", "accuracy", ""),
+        "cost (normalised)": ("training", "cost", ""),
+        "cost (USD per 1,000 queries)": ("training", "cost_usd", ""),
+        "rank score": ("training", "rank_score", ""),
+        "rank score minus the best single model's": ("training", "rank_score", BEST_SINGLE),
+        "λ, best on test": ("test", "lambda", ""),
+        "accuracy, best on test": ("test", "accuracy", ""),
+        "cost (normalised), best on test": ("test", "cost", ""),
+        "rank score, best on test": ("test", "rank_score", ""),
+    }
+    return pd.DataFrame(
+        {
+            "router": router,
+            **{header: cells.get((router, *key), "–") for header, key in columns.items()},
+        }
+        for router in table["router"].unique()
+    )

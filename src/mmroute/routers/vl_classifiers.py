@@ -1,0 +1,180 @@
+"""Classifiers over models on soft labels (VL-RouterBench), which see both embeddings.
+
+The paper trains each once per lambda. Here one fit learns the labels of all lambdas.
+"""
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt
+from torch import nn
+
+from mmroute.routers.gradients import Schedule, device, train
+from mmroute.routers.kmeans import KMeans
+from mmroute.routers.knn import KNN
+from mmroute.routers.soft_labels import SoftLabelRouter
+
+
+class KNNVL(SoftLabelRouter):
+    """Mean soft labels of the ``n_neighbors`` training samples nearest in cosine distance."""
+
+    name: ClassVar[str] = "knn_vl"
+    fusion: ClassVar[str] = "concat"
+
+    def __init__(
+        self,
+        n_neighbors: Annotated[int, Ge(1)] = 5,
+        lambdas: list[Annotated[float, Ge(0)]] | None = None,
+        scale: Annotated[float, Gt(0)] = 1.0,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.lambdas = lambdas
+        self.scale = scale
+
+    def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
+        columns = _columns(labels)
+        self.neighbours_ = KNN(self.n_neighbors).fit(Z, columns, columns[:, :1])
+
+    def predict_scores(self, Z: np.ndarray) -> np.ndarray:
+        """Average over each sample's neighbours."""
+        return _by_lambda(self.neighbours_.predict(Z)[0], len(self.grid))
+
+
+class KMeansVL(SoftLabelRouter):
+    """Mean soft labels of the training samples in the nearest of ``n_clusters`` clusters."""
+
+    name: ClassVar[str] = "kmeans_vl"
+    fusion: ClassVar[str] = "concat"
+
+    def __init__(
+        self,
+        n_clusters: Annotated[int, Ge(1)] = 20,
+        lambdas: list[Annotated[float, Ge(0)]] | None = None,
+        scale: Annotated[float, Gt(0)] = 1.0,
+        random_state: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.lambdas = lambdas
+        self.scale = scale
+        self.random_state = random_state
+
+    def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
+        columns = _columns(labels)
+        clusters = KMeans(self.n_clusters, self.random_state)
+        self.clusters_ = clusters.fit(Z, columns, columns[:, :1])
+
+    def predict_scores(self, Z: np.ndarray) -> np.ndarray:
+        """Look up each sample's cluster."""
+        return _by_lambda(self.clusters_.predict(Z)[0], len(self.grid))
+
+
+def _columns(labels: np.ndarray) -> np.ndarray:
+    """Lay (G, n, K) labels out as (n, G K) outcomes."""
+    return labels.transpose(1, 0, 2).reshape(labels.shape[1], -1)
+
+
+def _by_lambda(columns: np.ndarray, n_lambdas: int) -> np.ndarray:
+    return columns.reshape(len(columns), n_lambdas, -1).transpose(1, 0, 2)
+
+
+class SoftmaxRouter(SoftLabelRouter):
+    """A network with one softmax over models per lambda.
+
+    Cross-entropy to the soft labels, averaged over the lambdas, with early stopping on
+    a tenth of the training split. The best epoch is that of all lambdas together.
+    """
+
+    hidden: ClassVar[tuple[int, ...]]
+    """Widths of the hidden layers."""
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    random_state: int
+
+    def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
+        n_lambdas, n_samples, n_models = labels.shape
+        inputs = torch.as_tensor(Z, dtype=torch.float32, device=device())
+        missing = torch.as_tensor(np.isnan(labels[0]), device=device())[:, None]
+        targets = torch.as_tensor(
+            np.nan_to_num(labels).transpose(1, 0, 2), dtype=torch.float32, device=device()
+        )
+
+        def build() -> nn.Module:
+            layers: list[nn.Module] = []
+            width = Z.shape[1]
+            for hidden in self.hidden:
+                layers += [nn.Linear(width, hidden), nn.ReLU()]
+                width = hidden
+            last = nn.Linear(width, n_lambdas * n_models)
+            return nn.Sequential(*layers, last, nn.Unflatten(1, (n_lambdas, n_models)))
+
+        def loss(network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+            logits = network(inputs[rows]).masked_fill(missing[rows], -torch.inf)
+            likelihood = logits.log_softmax(dim=2).masked_fill(missing[rows], 0)
+            return -(targets[rows] * likelihood).sum(dim=2).mean()
+
+        schedule = Schedule(self.epochs, self.learning_rate, self.batch_size, self.random_state)
+        self.network_ = train(build, loss, n_samples, schedule)
+
+    def predict_scores(self, Z: np.ndarray) -> np.ndarray:
+        """Return the probabilities of each lambda's softmax."""
+        with torch.inference_mode():
+            logits = self.network_(torch.as_tensor(Z, dtype=torch.float32))
+            return logits.double().softmax(dim=2).transpose(0, 1).numpy()
+
+
+class LinearVL(SoftmaxRouter):
+    """Softmax regression on soft labels.
+
+    The schedule is ours, as the paper's is not printed.
+    """
+
+    name: ClassVar[str] = "linear_vl"
+    fusion: ClassVar[str] = "concat"
+    hidden: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(
+        self,
+        lambdas: list[Annotated[float, Ge(0)]] | None = None,
+        scale: Annotated[float, Gt(0)] = 1.0,
+        epochs: Annotated[int, Ge(1)] = 100,
+        learning_rate: Annotated[float, Gt(0)] = 1e-2,
+        batch_size: Annotated[int, Ge(1)] = 64,
+        random_state: int = 0,
+    ) -> None:
+        self.lambdas = lambdas
+        self.scale = scale
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.random_state = random_state
+
+
+class MLPVL(SoftmaxRouter):
+    """A perceptron with hidden layers of 256 and 128 on soft labels.
+
+    The hidden layers are shared by all lambdas, where the paper trains a network for
+    each. Their widths are those of MMR-Bench's; they and the schedule are ours, as
+    the paper's are not printed.
+    """
+
+    name: ClassVar[str] = "mlp_vl"
+    fusion: ClassVar[str] = "concat"
+    hidden: ClassVar[tuple[int, ...]] = (256, 128)
+
+    def __init__(
+        self,
+        lambdas: list[Annotated[float, Ge(0)]] | None = None,
+        scale: Annotated[float, Gt(0)] = 1.0,
+        epochs: Annotated[int, Ge(1)] = 100,
+        learning_rate: Annotated[float, Gt(0)] = 1e-3,
+        batch_size: Annotated[int, Ge(1)] = 64,
+        random_state: int = 0,
+    ) -> None:
+        self.lambdas = lambdas
+        self.scale = scale
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.random_state = random_state

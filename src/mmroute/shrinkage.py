@@ -1,0 +1,116 @@
+"""Shrinking a router's predictions towards the models' means (definitions, section 6).
+
+With a fifth of the samples for training, the predictions of a flexible router are
+mostly noise, and the policy's argmax picks the noise. Shrunk, they are
+
+    mu_j + rho * (u_hat_ij - mu_j)
+
+with mu_j the model's mean on the training split. At rho = 0 every sample gets the
+model that is best there for its predicted cost, at rho = 1 nothing changes. The
+predicted costs stay. The scores of a router with a grid of lambdas are shrunk
+towards their own means over the training split, lambda by lambda.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mmroute.curve import Policy
+from mmroute.metrics import frontier_of, nauc, single_models
+from mmroute.predictions import Predictions, training_frontier
+from mmroute.training import fold_of
+
+RHOS = np.linspace(0, 1, 21)
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """How far predictions are trusted.
+
+    Attributes
+    ----------
+    rho
+        In [0, 1].
+    means
+        (K,) mean utilities on the training split.
+    score_means
+        (G, K) mean cross-fitted scores there; None without a grid.
+    """
+
+    rho: float
+    means: np.ndarray
+    score_means: np.ndarray | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            name: values.tolist() if isinstance(values, np.ndarray) else values
+            for name, values in vars(self).items()
+        }
+
+    def apply(self, predictions: Predictions) -> Predictions:
+        """Return shrunk predictions."""
+        return replace(
+            predictions,
+            u_hat=_towards(self.means, predictions.u_hat, self.rho),
+            scores=None
+            if predictions.scores is None
+            else _towards(self.score_means[:, None], predictions.scores, self.rho),
+        )
+
+
+def _towards(mean: np.ndarray, value: np.ndarray, rho: float) -> np.ndarray:
+    return mean + rho * (value - mean)
+
+
+def choose(
+    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
+) -> Shrinkage:
+    """Choose rho by the nAUC of cross-fitted predictions on the training split.
+
+    Of several that are equally good the smallest.
+
+    Parameters
+    ----------
+    crossfit
+        Of the n training samples, each by a router trained without it.
+    utility, cost
+        (n, K) outcomes, NaN where missing; cost normalised.
+    policy
+        Policy family.
+    """
+    means = np.nanmean(utility, axis=0)
+    scores = None if crossfit.scores is None else np.nanmean(crossfit.scores, axis=1)
+    candidates = [Shrinkage(float(rho), means, scores) for rho in RHOS]
+    areas = [
+        nauc(
+            frontier_of(training_frontier(candidate.apply(crossfit), utility, cost, policy)),
+            single_models(utility, cost),
+        )[0]
+        for candidate in candidates
+    ]
+    return candidates[int(np.argmax(areas))]
+
+
+def shrink_crossfit(
+    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
+) -> Predictions:
+    """Shrink cross-fitted predictions, each fold by what was chosen on the others.
+
+    Arguments are those of ``choose``. Where the other folds have no outcome of some
+    model, the fold is shrunk by what was chosen on all.
+    """
+    folds = fold_of(crossfit.sample_ids)
+    everything = choose(crossfit, utility, cost, policy)
+    u_hat = everything.apply(crossfit).u_hat
+    scores = everything.apply(crossfit).scores
+    for fold in np.unique(folds):
+        held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if np.isfinite(utility[rest]).any(axis=0).all():
+            own = choose(crossfit.take(rest), utility[rest], cost[rest], policy)
+            shrunk = own.apply(crossfit.take(held))
+            u_hat[:, held] = shrunk.u_hat
+            if scores is not None:
+                scores[:, held] = shrunk.scores
+    return replace(crossfit, u_hat=u_hat, scores=scores)

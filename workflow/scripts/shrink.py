@@ -1,0 +1,26 @@
+"""Shrink a router's predictions towards the models' training means."""
+
+from pathlib import Path
+
+from mmroute.benchmark import Benchmark
+from mmroute.job import job
+from mmroute.predictions import Predictions
+from mmroute.shrinkage import choose, shrink_crossfit
+from mmroute.storage import write_json
+
+with job(snakemake.log[0]):
+    benchmark = Benchmark.read(
+        Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
+    )
+    crossfit = Predictions.read(Path(snakemake.input.crossfit))
+    given = (
+        crossfit,
+        benchmark.train.utility,
+        benchmark.train.cost / benchmark.unit,
+        snakemake.params.policy,
+    )
+    shrinkage = choose(*given)
+    shrink_crossfit(*given).write(Path(snakemake.output.crossfit))
+    shrunk = shrinkage.apply(Predictions.read(Path(snakemake.input.predictions)))
+    shrunk.write(Path(snakemake.output.predictions))
+    write_json(Path(snakemake.output.shrinkage), shrinkage.to_json())
