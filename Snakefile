@@ -8,6 +8,15 @@ include: "workflow/rules/sources.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/route.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/experiments.smk"
+
+
+if CONFIG.text_only:
+
+    include: "workflow/rules/text_only.smk"
+
+
+include: "workflow/rules/decision.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -18,6 +27,16 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
-        expand(f"{RESULTS}/tables/table2.{{suffix}}", suffix=["csv", "md", "tex"]),
-        expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["svg", "png"]),
+        f"{RESULTS}/decision.csv",
         expand(f"{RESULTS}/notebooks/{{notebook}}.html", notebook=NOTEBOOKS),
+        *(TARGETS[name] for name in SHOWN),
+
+
+# Every table and figure of the papers by its name there: snakemake --cores 2 table3
+for name, files in TARGETS.items():
+
+    rule:
+        name:
+            name
+        input:
+            files,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmroute.curve import Curve, frontier, operating_curve
+from mmroute.curve import Curve, frontier, grid_steps, operating_curve
 from mmroute.errors import InputError
 
 POLICIES = ("lambda", "budget")
@@ -206,3 +206,14 @@ def test_frontier_keeps_only_points_better_than_every_cheaper_one():
     assert best.cost.tolist() == [1.0, 2.0, 3.0]
     assert best.utility.tolist() == [0.5, 0.7, 0.9]
     assert best.threshold.tolist() == [1.0, 3.0, 0.0]
+
+
+def test_a_grid_of_scores_reaches_the_choices_of_each_lambda():
+    generator = np.random.default_rng(0)
+    scores, grid = generator.random((4, 30, 3)), np.array([0.0, 0.5, 2.0, 9.0])
+    observed = generator.random((30, 3)) < 0.7
+    observed[:, 1] = True
+    steps = grid_steps(scores, grid, observed)
+    for at, own in zip(grid, scores, strict=True):
+        expected = np.where(observed, own, -np.inf).argmax(axis=1)
+        np.testing.assert_array_equal(steps.choices(at), expected)

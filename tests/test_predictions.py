@@ -21,3 +21,28 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "p.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"p\.parquet: not readable as Parquet"):
         Predictions.read(tmp_path / "p.parquet")
+
+
+def test_a_grid_its_scores_and_what_deciding_costs_survive_too(make_table, tmp_path):
+    ids = make_table().samples["sample_id"]
+    generator = np.random.default_rng(0)
+    given = Predictions(
+        ids,
+        generator.random((1, 12, 4)),
+        generator.random((1, 12, 4)),
+        grid=np.array([0.0, 0.1, 1e-17 + 3]),
+        scores=generator.random((3, 12, 4)),
+        overhead=generator.random(12),
+    )
+    given.write(tmp_path / "p.parquet")
+    again = Predictions.read(tmp_path / "p.parquet")
+    for name in ("grid", "scores", "overhead"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(given, name))
+
+
+def test_what_deciding_costs_is_added_to_every_model(make_table):
+    ids = make_table().samples["sample_id"]
+    nothing = np.zeros((1, 12, 2))
+    paid = Predictions(ids, nothing, nothing, overhead=np.arange(12.0)).paid(np.ones((12, 2)))
+    np.testing.assert_array_equal(paid, np.tile(1 + np.arange(12.0)[:, None], 2))
+    assert (Predictions(ids, nothing, nothing).paid(np.ones((12, 2))) == 1).all()

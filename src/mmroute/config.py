@@ -366,7 +366,7 @@ class Config(_Strict):
     resamples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples behind every interval."""
     experiments: list[Experiment] = ["main"]
-    """What to run; each is also the name of a target."""
+    """What to run; main is the trunk of all others."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)
     """Routers that the experiments train anew: rows of routers, or names of others."""
     text_only: Annotated[
@@ -397,6 +397,8 @@ class Config(_Strict):
                     f"studied: {name!r} is no router with features; choose from: "
                     + ", ".join(row for row, router in known.items() if router.fusion)
                 )
+        if "main" not in self.experiments:
+            raise ValueError("experiments: main is missing; the others build on it")
         if "transfer" in self.experiments and self.text_only is None:
             raise ValueError("text_only: the experiment transfer needs this source")
         return self

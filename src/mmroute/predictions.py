@@ -1,5 +1,6 @@
 """A router's predictions for the samples of one split."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,6 +111,11 @@ class Predictions:
             np.stack([vector_matrix(table[name]) for name in names]) if names else None,
             table["overhead"].to_numpy()[:n_samples] if "overhead" in table.column_names else None,
         )
+
+
+def read_by_row(rows: Sequence[str], paths: Sequence[str]) -> dict[str, Predictions]:
+    """Read one file for each row of the main table."""
+    return {row: Predictions.read(Path(path)) for row, path in zip(rows, paths, strict=True)}
 
 
 def training_frontier(

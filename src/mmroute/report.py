@@ -12,11 +12,66 @@ import pandas as pd
 import yaml
 
 from mmroute.metrics import ROUNDING
-from mmroute.tables import METRIC_TITLES, REFERENCES, SIGNIFICANCE, format_value, wide
+from mmroute.tables import (
+    METRIC_TITLES,
+    REFERENCES,
+    SIGNIFICANCE,
+    format_value,
+    prominent,
+    wide,
+)
 
 CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined")
 SHOWN_METRICS = ("nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc")
 COMPARED_METRIC = "nauc_honest"
+LONG_TABLE = 24
+"""Rows beyond which a table is folded."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A table of display strings.
+
+    Attributes
+    ----------
+    columns
+        Headers.
+    rows
+        Cells.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Frame":
+        """Take a frame of display strings."""
+        return cls(list(frame.columns), frame.astype(str).to_numpy().tolist())
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the report shows of one experiment.
+
+    Attributes
+    ----------
+    title, question
+        What it is about.
+    frame
+        Its table.
+    figure
+        Its SVG file, if it has one.
+    """
+
+    title: str
+    question: str
+    frame: Frame
+    figure: Path | None
+
+    @property
+    def uri(self) -> str | None:
+        """The figure as the report embeds it."""
+        return _data_uri(self.figure) if self.figure else None
 
 
 @dataclass(frozen=True)
@@ -41,6 +96,14 @@ class Report:
         Metrics at the named operating points.
     differences
         Paired differences between routers.
+    decision
+        What to use under each budget and for each quality.
+    conclusions
+        The papers' conclusions with what was measured here.
+    sections
+        One per experiment.
+    cases
+        Queries with their image, as of ``figures.cases.present``.
     figures
         SVG files with what they show.
     config
@@ -56,6 +119,10 @@ class Report:
     singles: pd.DataFrame
     points: pd.DataFrame
     differences: pd.DataFrame
+    decision: Frame
+    conclusions: Sequence[Mapping[str, str]]
+    sections: Sequence[Section]
+    cases: Sequence[Mapping[str, Any]]
     figures: Mapping[str, Path]
     config: Mapping[str, Any]
 
@@ -90,9 +157,12 @@ class Report:
                 if metric not in SHOWN_METRICS
             ],
             points=self._points,
-            differences=self.differences[self.differences["metric"] == COMPARED_METRIC].to_dict(
-                "records"
-            ),
+            differences=self._differences,
+            decision=self.decision,
+            conclusions=self.conclusions,
+            sections=self.sections,
+            cases=self.cases,
+            long=LONG_TABLE,
             datasets=self.datasets.to_dict("records"),
             models=self._models,
             notices=self.notices,
@@ -110,6 +180,14 @@ class Report:
     @property
     def _full(self) -> pd.DataFrame:
         return self.table[self.table["level"] == "full"]
+
+    @property
+    def _differences(self) -> list[dict[str, Any]]:
+        """Differences between the routers that the figures show, and to the best single model."""
+        shown = {*prominent(self.table), *REFERENCES}
+        rows = self.differences[self.differences["metric"] == COMPARED_METRIC]
+        kept = rows["router"].isin(shown) & rows["other"].isin(shown)
+        return rows[kept].to_dict("records")
 
     @property
     def _models(self) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ UNRANKED = "traffic "
 REFERENCES = ("best_single", "oracle")
 """Rows that are no routers and stand in no ranking."""
 SIGNIFICANCE = 0.05
+FIGURE_ROWS = 9
+"""Routers that a figure shows beside the oracle: more could not be told apart."""
 _MAJORANT = "majorant_"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _COLUMN = ["level", "dataset", "point", "metric"]
@@ -212,6 +214,17 @@ def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFram
     )
 
 
+def prominent(table: pd.DataFrame, limit: int = FIGURE_ROWS) -> list[str]:
+    """Return the routers to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
+
+    In the main table's order.
+    """
+    full = table[(table["dataset"] == "full") & (table["metric"] == "nauc_honest")]
+    best = full[~full["router"].isin(REFERENCES)].nlargest(limit, "value")["router"]
+    kept = {*best, "oracle"}
+    return [router for router in table["router"].unique() if router in kept]
+
+
 def format_value(value: float) -> str:
     """Format a metric: three decimals, the infinity sign, a dash where undefined."""
     if np.isnan(value):
@@ -238,10 +251,7 @@ def to_markdown(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one Markdown table per metric."""
     sections = [f"# {_markdown_escape(title)}\n"]
     for metric in table["metric"].unique():
-        cells = _cells(table, metric, _markdown_escape)
-        lines = [" | ".join(row) for row in cells]
-        rule = " | ".join(["---"] + ["---:"] * (len(cells[0]) - 1))
-        body = "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
+        body = _markdown_rows(_cells(table, metric, _markdown_escape))
         sections.append(f"## {METRIC_TITLES[metric]}\n\n{body}\n")
     return "\n".join(sections)
 
@@ -250,33 +260,65 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one LaTeX tabular per metric (needs booktabs)."""
     sections = [rf"\paragraph{{{_latex_escape(title)}}}"]
     for metric in table["metric"].unique():
-        cells = _cells(table, metric, _latex_escape)
-        head, *body = (" & ".join(row) + r" \\" for row in cells)
         sections.append(
-            "\n".join(
-                [
-                    f"% {METRIC_TITLES[metric]}",
-                    rf"\begin{{tabular}}{{l{'r' * (len(cells[0]) - 1)}}}",
-                    r"\toprule",
-                    head,
-                    r"\midrule",
-                    *body,
-                    r"\bottomrule",
-                    r"\end{tabular}",
-                    "",
-                ]
-            )
+            f"% {METRIC_TITLES[metric]}\n{_latex_tabular(_cells(table, metric, _latex_escape))}\n"
         )
-    return "\n".join(sections).replace("∞", r"$\infty$").replace("–", "--")
+    return "\n".join(sections)
+
+
+def frame_to_markdown(frame: pd.DataFrame, title: str) -> str:
+    """Render a frame of display strings as a Markdown table."""
+    return (
+        f"# {_markdown_escape(title)}\n\n{_markdown_rows(_frame_cells(frame, _markdown_escape))}\n"
+    )
+
+
+def frame_to_latex(frame: pd.DataFrame, title: str) -> str:
+    """Render a frame of display strings as a LaTeX tabular (needs booktabs)."""
+    return (
+        rf"\paragraph{{{_latex_escape(title)}}}"
+        + f"\n{_latex_tabular(_frame_cells(frame, _latex_escape))}\n"
+    )
+
+
+def _frame_cells(frame: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
+    rows = [list(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    return [[escape(cell) for cell in row] for row in rows]
+
+
+def _markdown_rows(cells: list[list[str]]) -> str:
+    lines = [" | ".join(row) for row in cells]
+    rule = " | ".join(["---"] + ["---:"] * (len(cells[0]) - 1))
+    return "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _latex_tabular(cells: list[list[str]]) -> str:
+    head, *body = (" & ".join(row) + r" \\" for row in cells)
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{l{'r' * (len(cells[0]) - 1)}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
 
 
 def _cells(table: pd.DataFrame, metric: str, escape: Callable[[str], str]) -> list[list[str]]:
     cells = with_intervals(table, metric)
     head = ["router", *map(escape, cells.columns)]
     return [head] + [
-        [escape(router), *row]
+        [escape(router), *(_typeset(cell, escape) for cell in row)]
         for router, row in zip(cells.index, cells.to_numpy().tolist(), strict=True)
     ]
+
+
+def _typeset(number: str, escape: Callable[[str], str]) -> str:
+    """Escape what a formatted number has beside digits and brackets."""
+    return "".join(escape(part) if part in "∞–" else part for part in number)
 
 
 def _markdown_escape(text: str) -> str:
@@ -288,6 +330,7 @@ def _markdown_escape(text: str) -> str:
 def _latex_escape(text: str) -> str:
     replacements = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\^{}"}
     replacements |= {character: "\\" + character for character in "&%$#_{}"}
+    replacements |= {"∞": r"$\infty$", "–": "--"}
     return "".join(replacements.get(character, character) for character in text)
 
 

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 
 from mmroute.curve import operating_curve
-from mmroute.routers.baselines import Cheapest, Oracle, Random, Strongest
+from mmroute.routers.baselines import Cheapest, Oracle, Random, Strongest, StrongestPerDataset
 
 UTILITY = np.array([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
 COST = np.tile([[2.0, 1.0, 3.0]], (4, 1))
@@ -50,3 +51,39 @@ def test_the_oracles_best_point_is_the_cheapest_of_the_best_models():
     curve = operating_curve(u_hat, c_hat, UTILITY, COST)
     assert curve.utility[0] == 1.0
     assert curve.cost[0] == np.mean([2, 2, 1, 2])
+
+
+def samples_of(*datasets):
+    return pd.DataFrame({"dataset": datasets})
+
+
+def test_strongest_per_dataset_takes_each_data_sets_own_model():
+    router = StrongestPerDataset().fit(samples_of("a", "b", "b", "a"), UTILITY, COST)
+    u_hat, c_hat = router.predict(samples_of("b", "a"))
+    # On "b" models 0 and 1 are equally good, and 1 is the cheaper; on "a" 0 beats 2 by its cost.
+    assert u_hat.argmax(axis=1).tolist() == [1, 0]
+    assert c_hat.argmin(axis=1).tolist() == [1, 0]
+
+
+def test_strongest_per_dataset_takes_the_strongest_of_all_on_an_unseen_data_set():
+    router = StrongestPerDataset().fit(samples_of("a", "b", "b", "a"), UTILITY, COST)
+    overall = Strongest().fit(NO_FEATURES, UTILITY, COST)
+    for own, expected in zip(
+        router.predict(samples_of("new")), overall.predict(NO_FEATURES[:1]), strict=True
+    ):
+        np.testing.assert_array_equal(own, expected)
+
+
+def test_strongest_per_dataset_ranks_a_model_by_its_overall_mean_where_it_was_not_observed():
+    utility = np.array([[0.5, 0.2, np.nan], [0.5, 0.2, np.nan], [0.0, 0.0, 0.3]])
+    cost = np.where(np.isnan(utility), np.nan, 1.0)
+    router = StrongestPerDataset().fit(samples_of("a", "a", "b"), utility, cost)
+    u_hat, _ = router.predict(samples_of("a"))
+    assert u_hat.tolist() == [[1.0, 0.0, 0.5]]
+
+
+def test_strongest_per_dataset_leaves_no_trade_off():
+    router = StrongestPerDataset().fit(samples_of("a", "b", "b", "a"), UTILITY, COST)
+    predictions = router.predict(samples_of("a", "b", "b", "a"))
+    for policy in ("lambda", "budget"):
+        assert len(operating_curve(*predictions, UTILITY, COST, policy)) == 1

@@ -26,6 +26,10 @@ def test_image_tokens_depend_on_the_family():
     assert tokens["gpt-5-2025-08-07"] == CHAT_TOKENS + 70 + 140
 
 
+def test_no_image_takes_no_tokens():
+    assert set(prompt_tokens(40)) == {10 + CHAT_TOKENS}
+
+
 def test_longer_questions_take_more_prompt_tokens():
     short, long = prompt_tokens(40, 300, 300), prompt_tokens(400, 300, 300)
     assert (long - short).tolist() == [90] * len(POOL)

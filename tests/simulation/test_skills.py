@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from mmroute.simulation.datasets import DATASETS
+from mmroute.simulation.datasets import DATASETS, TEXT_DATASETS
 from mmroute.simulation.pool import POOL
 from mmroute.simulation.questions import TASKS
 from mmroute.simulation.skills import (
@@ -16,6 +16,7 @@ from mmroute.simulation.skills import (
     calibrated,
     facets,
 )
+from mmroute.simulation.text_questions import TEXT_TASKS
 
 TABLE_2 = {
     "OCRBench": (0.9050, 0.8075, 0.9825),
@@ -140,7 +141,7 @@ def test_a_busy_image_is_hard_only_for_a_question_about_much_of_it(
     low, high = sorted((clutter, more_clutter))
     assert difficulty(0.0, low) == pytest.approx(difficulty(0.0, high))
     assert difficulty(1.0, high) - difficulty(1.0, low) == pytest.approx(
-        (high - low) * (np.array([0.75, 0, 0.2]) @ SLOPES.mean(axis=0)), abs=1e-9
+        (high - low) * (np.array([0.8, 0, 0.2]) @ SLOPES.mean(axis=0)), abs=1e-9
     )
 
 
@@ -152,6 +153,41 @@ def test_facets_that_a_task_lacks_are_zero():
         recalls = np.array([task.recalls for task in tasks])[drawn.task]
         assert not drawn.steps[~reasons].any()
         assert not drawn.recall[~recalls].any()
+
+
+TABLE_5 = {"GSM8K": 0.945, "MMLU": 0.912, "ARC": 0.657}
+"""Best single model."""
+
+by_text_dataset = pytest.mark.parametrize(
+    "dataset", TEXT_DATASETS, ids=lambda dataset: dataset.prefix
+)
+
+
+def test_the_text_only_figures_are_those_of_table_5():
+    assert {dataset.prefix: dataset.best for dataset in TEXT_DATASETS} == TABLE_5
+
+
+@by_text_dataset
+def test_text_only_outcomes_reach_what_they_are_calibrated_to(dataset):
+    rng = np.random.default_rng(7)
+    drawn = facets(dataset, rng.random((N, UNIFORMS)))
+    residuals = rng.standard_normal(N), rng.standard_normal((N, len(POOL)))
+    solved = calibrated()[dataset.prefix].solves(drawn, *residuals)
+    assert solved.mean(axis=0).max() == pytest.approx(TABLE_5[dataset.prefix], abs=0.008)
+    assert solved.mean() == pytest.approx(dataset.mean, abs=0.008)
+    assert solved.any(axis=1).mean() == pytest.approx(dataset.oracle, abs=0.008)
+
+
+@by_text_dataset
+def test_without_an_image_nothing_has_to_be_read(dataset):
+    drawn = facets(dataset, np.random.default_rng(7).random((2000, UNIFORMS)))
+    reading, knowledge, reasoning = drawn.demands().T
+    assert not reading.any()
+    assert not drawn.clutter.any()
+    assert not drawn.picture_only.any()
+    assert (knowledge + reasoning).std() > 0.1
+    assert dataset.tasks.keys() <= TEXT_TASKS.keys()
+    assert sum(dataset.tasks.values()) == pytest.approx(1)
 
 
 def test_calibration_is_repeatable():

@@ -21,6 +21,7 @@ from mmroute.catalogue import build, find
 from mmroute.config import known_routers, load, published_fusion
 from mmroute.digest import code_digest
 from mmroute.errors import InputError
+from mmroute.experiments import EXPERIMENTS
 from mmroute.storage import read_json
 
 # A user's config replaces the default one: merged, it would keep the default's
@@ -42,6 +43,10 @@ try:
     )
     SOURCE = build("sources", CONFIG.source.name, CONFIG.source.parameters)
     SOURCE_FINGERPRINT = SOURCE.fingerprint()
+    if CONFIG.text_only:
+        TEXT_ONLY_FINGERPRINT = build(
+            "sources", CONFIG.text_only.name, CONFIG.text_only.parameters
+        ).fingerprint()
     ENCODERS = {
         modality: build("encoders", named.name, named.parameters)
         for modality, named in (("text", CONFIG.encoders.text), ("image", CONFIG.encoders.image))
@@ -49,13 +54,18 @@ try:
     ENCODER_FINGERPRINTS = {
         modality: encoder.fingerprint() for modality, encoder in ENCODERS.items()
     }
-    if CONFIG.source.prices and not Path(CONFIG.source.prices).is_file():
-        raise InputError(f"config key source.prices: no file {CONFIG.source.prices!r}; give a CSV")
+    for key in ("source", "text_only"):
+        prices = getattr(getattr(CONFIG, key), "prices", None)
+        if prices and not Path(prices).is_file():
+            raise InputError(f"config key {key}.prices: no file {prices!r}; give a CSV")
 except InputError as error:
     stop(error)
 
 SIMULATED = find("sources", CONFIG.source.name).attributes.get("simulated", False)
+# On simulated data the papers' values would stand beside what was made up to be like them.
+PUBLISHED = "" if SIMULATED else str(SOURCE_TREE / "config/published")
 RESULTS = f"results/{CONFIG.name}"
+TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
 SALTS = [str(salt) for salt in CONFIG.split.salts]
 # Every router can be trained; the config's rows are those that the main table has.
 ROUTERS = known_routers(CONFIG.routers)

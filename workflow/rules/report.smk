@@ -1,4 +1,29 @@
 FIGURES = ["fig4", "figS1", "calibration", "models"]
+
+
+def table_files(name):
+    return expand(f"{RESULTS}/tables/{name}.{{suffix}}", suffix=["csv", "md", "tex"])
+
+
+def figure_files(name):
+    return expand(f"{RESULTS}/figures/{name}.{{suffix}}", suffix=["svg", "png"])
+
+
+# What a user can ask for by name.
+TARGETS = (
+    {name: table_files(name) for name in ("table2", "tableS4")}
+    | {name: figure_files(name) for name in FIGURES}
+    | {
+        name: [*table_files(name), *(figure_files(name) if name in DRAWN else [])]
+        for name in EXPERIMENT_OF
+    }
+    | {"figS2": [f"{RESULTS}/tables/figS2.csv", *figure_files("figS2")]}
+)
+SECTIONS = [
+    EXPERIMENTS[name].output for name in CONFIG.experiments if name not in ("main", "cases")
+]
+CASES = ["figS2"] if "cases" in CONFIG.experiments else []
+SHOWN = ["table2", "tableS4", *FIGURES, *SECTIONS, *CASES]
 ROUTER_REPLICATES = expand(
     f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet",
     row=ROWS,
@@ -20,7 +45,6 @@ NOTEBOOKS = {
     ),
     "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
 }
-TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
 
 
 rule main_table:
@@ -28,6 +52,7 @@ rule main_table:
         index=index_file,
         routers=ROUTER_REPLICATES,
         singles=SINGLE_REPLICATES,
+        outcomes=f"{RESULTS}/outcomes",
     output:
         csv=report(
             f"{RESULTS}/tables/table2.csv",
@@ -36,6 +61,7 @@ rule main_table:
         ),
         markdown=f"{RESULTS}/tables/table2.md",
         latex=f"{RESULTS}/tables/table2.tex",
+        quality_neutral=table_files("tableS4"),
         points=report(
             f"{RESULTS}/tables/operating_points.csv",
             caption="../report/operating_points.rst",
@@ -59,6 +85,7 @@ rule main_table:
         routers=ROWS,
         salts=SALTS,
         title=TITLE,
+        published=PUBLISHED,
         code=script_digest("main_table.py"),
     message:
         "Writing the main tables"
@@ -105,6 +132,7 @@ rule data_report:
 
 rule figure:
     input:
+        table=f"{RESULTS}/tables/table2.csv",
         frontiers=ROUTER_FRONTIERS,
         bands=ROUTER_BANDS,
         calibration=ROUTER_CALIBRATION,
@@ -116,12 +144,12 @@ rule figure:
             category="Figures",
         ),
         png=f"{RESULTS}/figures/{{figure}}.png",
-    wildcard_constraints:
-        figure="|".join(FIGURES),
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/figure/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURES),
     conda:
         "../../envs/report.yaml"
     threads: 1
@@ -179,6 +207,12 @@ rule html_report:
         singles=SINGLE_MODELS,
         points=f"{RESULTS}/tables/operating_points.csv",
         differences=f"{RESULTS}/tables/differences.csv",
+        decision=f"{RESULTS}/decision.csv",
+        sections=[f"{RESULTS}/experiments/{name}.json" for name in SECTIONS],
+        tables=[f"{RESULTS}/tables/{name}.csv" for name in SECTIONS],
+        drawn=[f"{RESULTS}/figures/{name}.svg" for name in SECTIONS if name in DRAWN],
+        cases=[f"{RESULTS}/experiments/{name}.parquet" for name in CASES],
+        source=f"{RESULTS}/source.json",
         figures=expand(f"{RESULTS}/figures/{{figure}}.svg", figure=FIGURES),
     output:
         report(
@@ -198,6 +232,7 @@ rule html_report:
     params:
         title=CONFIG.name,
         simulated=SIMULATED,
+        sections=SECTIONS,
         config=CONFIG.model_dump(mode="json"),
         code=script_digest("html_report.py"),
     message:

@@ -1,21 +1,32 @@
-"""Draw one figure."""
+"""Draw one figure of the main experiment."""
 
 from pathlib import Path
+
+import pandas as pd
 
 from mmroute.figures import save
 from mmroute.figures.frontiers import draw, read_by_router
 from mmroute.job import job
 from mmroute.storage import read_table
+from mmroute.tables import FIGURE_ROWS, prominent
 
 with job(snakemake.log[0]):
     routers = snakemake.params.routers
-    calibration = read_by_router(routers, snakemake.input.calibration)
+    shown = prominent(pd.read_csv(snakemake.input.table))
+    frontiers, bands, calibration = (
+        frame[frame["router"].isin(shown)]
+        for frame in (
+            read_by_router(routers, snakemake.input[name])
+            for name in ("frontiers", "bands", "calibration")
+        )
+    )
+    of_all = f" (best {FIGURE_ROWS} of {len(routers)} rows)" if set(routers) - set(shown) else ""
     figure = draw(
         snakemake.wildcards.figure,
-        read_by_router(routers, snakemake.input.frontiers),
-        read_by_router(routers, snakemake.input.bands),
+        frontiers,
+        bands,
         calibration[calibration["router"].isin(snakemake.params.predicting)],
         read_table(Path(snakemake.input.models)).to_pandas(),
-        snakemake.params.title,
+        snakemake.params.title + of_all,
     )
     save(figure, [Path(snakemake.output.svg), Path(snakemake.output.png)])

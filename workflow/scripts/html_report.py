@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from mmroute.conclusions import conclude
+from mmroute.decision import present as present_decision
+from mmroute.experiments import EXPERIMENTS
+from mmroute.figures.cases import present as present_cases
 from mmroute.job import job
-from mmroute.report import Report
+from mmroute.report import Frame, Report, Section
 from mmroute.storage import read_json, read_table, write_text
 
 CAPTIONS = (
@@ -17,10 +21,21 @@ CAPTIONS = (
 )
 
 with job(snakemake.log[0]):
+    given = snakemake.input
     tables = {
-        name: pd.read_csv(snakemake.input[name], keep_default_na=False, na_values=[""])
+        name: pd.read_csv(given[name], keep_default_na=False, na_values=[""])
         for name in ("table2", "points", "differences", "datasets", "models")
     }
+    experiments = {experiment.output: experiment for experiment in EXPERIMENTS.values()}
+    drawn = {Path(path).stem: Path(path) for path in given.drawn}
+    results = dict(zip(snakemake.params.sections, given.tables, strict=True))
+    cases = [
+        case
+        for path in given.cases
+        for case in present_cases(
+            read_table(Path(path)).to_pandas(), Path(read_json(Path(given.source))["root"])
+        )
+    ]
     report = Report(
         title=snakemake.params.title,
         simulated=snakemake.params.simulated,
@@ -29,9 +44,27 @@ with job(snakemake.log[0]):
         differences=tables["differences"],
         datasets=tables["datasets"].fillna({"scenario": ""}),
         models=tables["models"],
-        notices=read_json(Path(snakemake.input.notices)),
-        singles=read_table(Path(snakemake.input.singles)).to_pandas(),
-        figures=dict(zip(CAPTIONS, map(Path, snakemake.input.figures), strict=True)),
+        notices=read_json(Path(given.notices)),
+        singles=read_table(Path(given.singles)).to_pandas(),
+        decision=Frame.of(present_decision(pd.read_csv(given.decision))),
+        conclusions=conclude(
+            {
+                "table2": tables["table2"],
+                "differences": tables["differences"],
+                **{name: pd.read_csv(path) for name, path in results.items()},
+            }
+        ),
+        sections=[
+            Section(
+                experiments[name].title,
+                experiments[name].question,
+                Frame(**read_json(Path(path))),
+                drawn.get(name),
+            )
+            for name, path in zip(snakemake.params.sections, given.sections, strict=True)
+        ],
+        cases=cases,
+        figures=dict(zip(CAPTIONS, map(Path, given.figures), strict=True)),
         config=snakemake.params.config,
     )
     write_text(Path(snakemake.output[0]), report.render())

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mmroute.job import job
 from mmroute.outcomes import read_samples
-from mmroute.storage import write_text
+from mmroute.published import applies, beside
+from mmroute.storage import read_table, write_text
 from mmroute.tables import (
     add_macro_averages,
     differences,
@@ -30,8 +31,19 @@ with job(snakemake.log[0]):
     scenarios = dict(zip(samples["dataset"], samples["scenario"], strict=True))
     of_curves = replicates["point"] == ""
     table = summarise(add_macro_averages(replicates[of_curves], scenarios)).drop(columns="point")
-    write_csv(Path(snakemake.output.csv), table)
-    write_text(Path(snakemake.output.markdown), to_markdown(table, snakemake.params.title))
-    write_text(Path(snakemake.output.latex), to_latex(table, snakemake.params.title))
+    if published := snakemake.params.published:
+        models = read_table(Path(snakemake.input.outcomes, "models.parquet"))["model"].to_pylist()
+        if applies(Path(published), models):
+            table = beside(table, Path(published), ["table2", "tableS4"])
+    costs = table[table["metric"] == "qnc"]
+    written = snakemake.output
+    for files, part in (
+        ((written.csv, written.markdown, written.latex), table),
+        (written.quality_neutral, costs),
+    ):
+        csv, markdown, latex = map(Path, files)
+        write_csv(csv, part)
+        write_text(markdown, to_markdown(part, snakemake.params.title))
+        write_text(latex, to_latex(part, snakemake.params.title))
     write_csv(Path(snakemake.output.points), summarise(replicates[~of_curves]))
     write_csv(Path(snakemake.output.differences), differences(replicates, COMPARED))

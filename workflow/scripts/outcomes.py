@@ -6,8 +6,9 @@ from mmroute.job import job
 from mmroute.outcomes import assemble
 
 with job(snakemake.log[0]):
+    folder = snakemake.input.get("data") or Path(snakemake.input.index).parent
     assemble(
-        Path(snakemake.input.index).parent,
+        Path(folder),
         Path(snakemake.input.prices) if snakemake.input.prices else None,
         snakemake.params.pool,
         snakemake.params.min_coverage,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.evaluation import Setting, operating_points, training_frontier
-from mmroute.experiments import difference
+from mmroute.findings import difference
 from mmroute.metrics import single_models
 from mmroute.outcomes import OutcomeTable
 from mmroute.predictions import Predictions
@@ -127,8 +127,8 @@ def strata(table: OutcomeTable, training: OutcomeTable, tag: str) -> tuple[list[
     their order, other values by the models' mean utility in training, the highest
     first. Samples without a value are in no stratum. Otherwise by the share of the
     observed models whose utility is at most 0.5 (``FAILING``). Those strata are made of
-    test outcomes, which no router knows: they are for analysis only, and noise in the
-    outcomes moves queries between them.
+    test outcomes, which no router knows: they are for analysis only. Where all models
+    fail nothing is gained by a dear one, and the oracle takes the cheapest.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def present(table: pd.DataFrame) -> pd.DataFrame:
                 for stratum, share in zip(own["stratum"], own["value"], strict=True)
             }
             | {
-                f"{trend['stratum']} minus {trend['minus']}": format_interval(
+                f"Difference, {trend['stratum']} minus {trend['minus']}": format_interval(
                     *trend[["value", "low", "high"]]
                 ),
                 "p": f"{trend['p_value']:.3f}",

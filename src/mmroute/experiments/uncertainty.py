@@ -15,8 +15,8 @@ import pandas as pd
 
 from mmroute.curve import Policy
 from mmroute.evaluation import Setting
-from mmroute.experiments import difference
 from mmroute.experiments.difficulty import training_points
+from mmroute.findings import difference
 from mmroute.metrics import single_models
 from mmroute.outcomes import OutcomeTable
 from mmroute.policy_metrics import auroc
@@ -204,21 +204,22 @@ def normalised(answer: str) -> str:
     Answers of many words, such as whole derivations, hardly ever agree by this: a vote
     needs final answers.
     """
-    text = " ".join(unicodedata.normalize("NFKC", answer).casefold().split())
-    option = _OPTION.match(text)
+    text = unicodedata.normalize("NFKC", answer).casefold()
+    text = " ".join(text.split()).lstrip(_OUTER).rstrip(_OUTER + ".")
+    option = _OPTION.fullmatch(text)
     if option:
-        return option[1] or option[2]
-    text = text.strip(" .,:;$\"'*")
+        return option[1]
     number = text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
     return str(Fraction(number)) if _NUMBER.fullmatch(number) else text
 
 
+_OUTER = " ,:;$\"'*"
 _OPTION = re.compile(
-    r"(?:(?:the )?(?:option|answer|choice)(?: is)?:? )?(?:\(?([a-z])[).:]*$|\(?([a-z])\))"
+    r"(?:(?:the )?(?:option|answer|choice)(?: is)?:? )?\(?([a-z])(?:[.:]?\)?|\) .*)"
 )
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3}){1,6}(\.[0-9]{1,20})?")
 # Bounded, as what stands in the data may be long; no zero denominators.
-_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20}|/0{0,9}[1-9][0-9]{0,9})?")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,20}(/0{0,9}[1-9][0-9]{0,9})?|[0-9]{0,20}\.[0-9]{1,20})")
 
 
 def _strongest(setting: Setting) -> np.ndarray:

@@ -24,7 +24,9 @@ BEST_SINGLE = "best_single"
 
 
 def findings(
-    setting: Setting, routers: Mapping[str, tuple[Predictions, Predictions]]
+    setting: Setting,
+    predictions: Mapping[str, Predictions],
+    crossfit: Mapping[str, Predictions],
 ) -> pd.DataFrame:
     """Measure the operating points of every router on all evaluation samples.
 
@@ -32,9 +34,8 @@ def findings(
     ----------
     setting
         What to measure with, but for its policy family.
-    routers
-        Name to predictions of the evaluation samples and, each by a router trained
-        without it, of the training samples.
+    predictions, crossfit
+        By router, of the evaluation samples and, cross-fitted, of the training samples.
 
     Returns
     -------
@@ -66,16 +67,18 @@ def findings(
             (BEST_SINGLE, point, np.nan, metric, "", own)
             for metric, own in references[point].items()
         ]
-    for router, (predictions, crossfit) in routers.items():
-        grid = np.array(GRID) if predictions.grid is None else predictions.grid
+    for router, own in predictions.items():
+        grid = np.array(GRID) if own.grid is None else own.grid
         points = [("grid", value) for value in grid] + [("training", np.nan), ("test", np.nan)]
-        curve = training_frontier(crossfit, training.utility, training.cost / setting.unit, POLICY)
+        curve = training_frontier(
+            crossfit[router], training.utility, training.cost / setting.unit, POLICY
+        )
         chosen = curve.threshold[_best(curve.utility, curve.cost, learned)]
-        measured = _measure(setting, predictions, grid, chosen, weights, singles)
+        measured = _measure(setting, own, grid, chosen, weights, singles)
         for metric, replicates in measured.items():
             rows += [
-                (router, *point, metric, "", own)
-                for point, own in zip(points, replicates, strict=True)
+                (router, *point, metric, "", values)
+                for point, values in zip(points, replicates, strict=True)
                 if metric != "lambda" or point[0] != "grid"
             ]
         gain = measured["rank_score"][-2] - references["training"]["rank_score"]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from mmroute.experiments.difficulty import TIERS
+from mmroute.experiments.difficulty import POINTS, TIERS
 from mmroute.figures.cases import shorten
 
 PER_ROW = 4
@@ -16,8 +16,10 @@ LONGEST_LABEL = 20
 SHADES = sns.color_palette("YlGnBu", len(TIERS))
 
 
-def draw(table: pd.DataFrame, title: str, point: str = "half_cost") -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw stacked traffic shares by stratum, one panel a router, accuracies above the bars.
+
+    A router is shown at ``half_cost``, or at ``peak`` where it has no such point.
 
     Parameters
     ----------
@@ -25,10 +27,8 @@ def draw(table: pd.DataFrame, title: str, point: str = "half_cost") -> Figure:
         The summary of ``mmroute.experiments.difficulty.findings``.
     title
         What the figure shows.
-    point
-        The operating point. A router that does not have it has no panel.
     """
-    values = table[(table["point"] == point) & (table["minus"].fillna("") == "")]
+    values = table[(table["minus"].fillna("") == "") & (table["metric"] != "samples")]
     routers = values["router"].unique()
     columns = max(1, min(PER_ROW, len(routers)))
     rows = max(1, -(-len(routers) // columns))
@@ -42,8 +42,10 @@ def draw(table: pd.DataFrame, title: str, point: str = "half_cost") -> Figure:
         layout="constrained",
     )
     for axes, router in zip(grid.flat, routers, strict=False):
-        _panel(axes, values[values["router"] == router])
-        axes.set_title(router)
+        own = values[values["router"] == router]
+        point = next(point for point in POINTS if point in set(own["point"]))
+        _panel(axes, own[own["point"] == point])
+        axes.set_title(f"{router} ({point.replace('_', ' ')})")
     for axes in grid.flat[len(routers) :]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, len(routers) - columns) : len(routers)]:

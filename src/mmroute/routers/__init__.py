@@ -96,8 +96,8 @@ class Router(BaseEstimator, ABC):
 class GridRouter(Router):
     """Trained once per lambda of a grid; each lambda is one operating point (VL-RouterBench).
 
-    ``predict`` serves policies that need utilities and costs: the scores of the
-    first lambda, and each model's mean training cost.
+    ``predict`` serves what needs utilities and costs: the scores of lambda = 0 on the
+    scale of each model's mean utility, and its mean training cost.
     """
 
     @property

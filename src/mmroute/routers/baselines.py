@@ -3,20 +3,20 @@
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from annotated_types import Ge
 
 from mmroute.routers import Router, UpperBound, observed_means
 
 
-def _ranking(order: np.ndarray, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predict the same choice under any policy and parameter: models in ``order``, best first.
+def _ranking(orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predict the same choice under any policy and parameter: (N, K) models, best first.
 
     A smaller cost goes with each larger utility, so no trade-off is left. The
     later models serve samples on which the first ones are missing.
     """
-    u_hat = np.empty(len(order))
-    u_hat[order] = np.linspace(1, 0, len(order))
-    return (np.tile(u_hat, (n_samples, 1)), np.tile(1 - u_hat, (n_samples, 1)))
+    u_hat = np.linspace(1, 0, orders.shape[1])[orders.argsort(axis=1)]
+    return u_hat, 1 - u_hat
 
 
 class Random(Router):
@@ -60,7 +60,7 @@ class Cheapest(Router):
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the same ranking for every sample."""
-        return _ranking(self.order_, len(Z))
+        return _ranking(np.tile(self.order_, (len(Z), 1)))
 
 
 class Strongest(Router):
@@ -71,12 +71,48 @@ class Strongest(Router):
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Rank the models by utility, of equals the cheaper first."""
-        self.order_ = np.lexsort((observed_means(C), -observed_means(U)))
+        self.order_ = _strongest_first(observed_means(U), observed_means(C))
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the same ranking for every sample."""
-        return _ranking(self.order_, len(Z))
+        return _ranking(np.tile(self.order_, (len(Z), 1)))
+
+
+class StrongestPerDataset(Router):
+    """The model with the largest mean training utility on the sample's data set (VL-RouterBench).
+
+    A sample of a data set that training has not seen gets the strongest model of all.
+    A model that was not observed on a data set is ranked there by its mean over all.
+    """
+
+    name: ClassVar[str] = "strongest_per_dataset"
+    fusion: ClassVar[None] = None
+    reads_samples: ClassVar[bool] = True
+
+    def fit(self, Z: pd.DataFrame, U: np.ndarray, C: np.ndarray) -> Self:
+        """Rank the models of each data set by utility, of equals the cheaper first."""
+        means = observed_means(U), observed_means(C)
+        self.order_ = _strongest_first(*means)
+        utility, cost = (
+            pd.DataFrame(Y).groupby(Z["dataset"].to_numpy()).mean().fillna(pd.Series(overall))
+            for Y, overall in zip((U, C), means, strict=True)
+        )
+        self.orders_ = {
+            dataset: _strongest_first(utility.loc[dataset], cost.loc[dataset])
+            for dataset in utility.index
+        }
+        return self
+
+    def predict(self, Z: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ranking of each sample's data set."""
+        return _ranking(
+            np.array([self.orders_.get(dataset, self.order_) for dataset in Z["dataset"]])
+        )
+
+
+def _strongest_first(utility: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    return np.lexsort((cost, -utility))
 
 
 class Oracle(UpperBound):

@@ -40,6 +40,7 @@ class Schedule:
 
 
 FEWEST_TO_HOLD_OUT = 50
+PREDICTED_AT_ONCE = 4096
 
 
 def device() -> torch.device:
@@ -118,3 +119,24 @@ def train(
         if best is not None:
             network.load_state_dict(best)
     return network.cpu().eval()
+
+
+def apply(network: nn.Module, Z: np.ndarray) -> np.ndarray:
+    """Return a trained network's float64 outputs for (N, d) features, on the CPU."""
+    with torch.inference_mode():
+        parts = torch.as_tensor(Z, dtype=torch.float32).split(PREDICTED_AT_ONCE)
+        return torch.cat([network(part) for part in parts]).double().numpy()
+
+
+def masked_squared_error(
+    Z: np.ndarray, Y: np.ndarray
+) -> Callable[[nn.Module, torch.Tensor], torch.Tensor]:
+    """Return the mean squared error over the observed ones of (n, K) targets, for ``train``."""
+    inputs = torch.as_tensor(Z, dtype=torch.float32, device=device())
+    observed = torch.as_tensor(np.isfinite(Y), device=device())
+    target = torch.as_tensor(np.nan_to_num(Y), dtype=torch.float32, device=device())
+
+    def loss(network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+        return (network(inputs[rows]) - target[rows])[observed[rows]].square().mean()
+
+    return loss

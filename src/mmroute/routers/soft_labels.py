@@ -51,7 +51,7 @@ def soft_labels(U: np.ndarray, C: np.ndarray, grid: Sequence[float], scale: floa
     # Beyond the cheapest eligible cost, at least one exponent is 0 whatever lambda is.
     excess = np.where(eligible, C - eligible_cost.min(axis=1, keepdims=True), 0)
     with np.errstate(over="ignore"):
-        weights = eligible * np.exp(-np.multiply.outer(np.asarray(grid) * scale, excess))
+        weights = eligible * np.exp(-np.multiply.outer(grid, scale * excess))
     total = weights.sum(axis=2, keepdims=True)
     return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
 

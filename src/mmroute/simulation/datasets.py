@@ -1,4 +1,7 @@
-"""The seven simulated data sets: what they ask, and the figures they are calibrated to."""
+"""The simulated data sets: what they ask, and the figures they are calibrated to.
+
+Seven have images; three are text only, to try what a router has learned on the others.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,12 +15,13 @@ class DataSet(NamedTuple):
     prefix
         As in ``dataset_idx`` of the MMR-Bench release.
     folder
-        Image folder of the release.
+        Image folder of the release; empty for a data set without images.
     paper_size
-        Samples in the real data set (MMR Table S1).
+        Samples in the real data set (MMR Table S1); None where the paper does not say.
     best, mean, oracle
         Accuracy of the best single model, of a random choice and of the oracle
-        (``p_s`` in MMR Table 2).
+        (``p_s`` in MMR Table 2). Of the text-only data sets the paper gives the
+        first alone (Table 5); the others are invented.
     ability
         Weights of reading, knowledge and reasoning in a model's rank; invented.
     choice_share
@@ -26,12 +30,13 @@ class DataSet(NamedTuple):
         Share of samples whose question is printed in the image, the text being
         empty; invented.
     tasks
-        Task of ``simulation.questions`` -> its share; invented.
+        Task of ``simulation.questions``, or of ``simulation.text_questions`` for a
+        data set without images -> its share; invented.
     """
 
     prefix: str
     folder: str
-    paper_size: int
+    paper_size: int | None
     best: float
     mean: float
     oracle: float
@@ -39,6 +44,11 @@ class DataSet(NamedTuple):
     choice_share: float
     picture_only_share: float
     tasks: Mapping[str, float]
+
+    @property
+    def pictured(self) -> bool:
+        """Whether its samples have an image."""
+        return bool(self.folder)
 
 
 DATASETS = (
@@ -165,6 +175,57 @@ DATASETS = (
             "grid_shaded": 0.40,
             "polygon_perimeter": 0.30,
             "plot_above": 0.30,
+        },
+    ),
+)
+
+# Table 5 says "ARC" alone; the questions here are of the kind of the AI2 Reasoning Challenge.
+TEXT_DATASETS = (
+    DataSet(
+        prefix="GSM8K",
+        folder="",
+        paper_size=None,
+        best=0.945,
+        mean=0.86,
+        oracle=0.99,
+        ability=(0.0, 0.10, 0.90),
+        choice_share=0.0,
+        picture_only_share=0.0,
+        tasks={"goods_story": 0.40, "money_story": 0.35, "journey_story": 0.25},
+    ),
+    DataSet(
+        prefix="MMLU",
+        folder="",
+        paper_size=None,
+        best=0.912,
+        mean=0.81,
+        oracle=0.985,
+        ability=(0.0, 0.85, 0.15),
+        choice_share=1.0,
+        picture_only_share=0.0,
+        tasks={
+            "capital": 0.20,
+            "element": 0.15,
+            "author": 0.20,
+            "year": 0.25,
+            "physical_law": 0.20,
+        },
+    ),
+    DataSet(
+        prefix="ARC",
+        folder="",
+        paper_size=None,
+        best=0.657,
+        mean=0.52,
+        oracle=0.85,
+        ability=(0.0, 0.50, 0.50),
+        choice_share=1.0,
+        picture_only_share=0.0,
+        tasks={
+            "animal_class": 0.20,
+            "unit_quantity": 0.20,
+            "element": 0.15,
+            "physical_law": 0.45,
         },
     ),
 )

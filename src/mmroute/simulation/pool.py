@@ -60,13 +60,16 @@ CHAT_TOKENS = 12
 """Prompt tokens of the roles and separators around a question; assumed."""
 
 
-def prompt_tokens(characters: int, width: int, height: int) -> np.ndarray:
-    """(K,): prompt tokens of text, at four characters a token, and of an image in tiles."""
+def prompt_tokens(characters: int, width: int = 0, height: int = 0) -> np.ndarray:
+    """(K,): prompt tokens of text, at four characters a token, and of an image in tiles.
+
+    No image, which has no pixels, takes no tokens.
+    """
     text = -(-characters // 4) + CHAT_TOKENS
     return np.array(
         [
             text
-            + model.image_overhead
+            + model.image_overhead * (width * height > 0)
             + model.tokens_per_tile * -(-width // model.tile) * -(-height // model.tile)
             for model in POOL
         ]

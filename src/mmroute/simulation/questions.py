@@ -101,7 +101,7 @@ _SIGNS = _words(
 _SUBJECTS = ("Harvest", "Sales", "Exports", "Visitors", "Output", "Stocks")
 _UNITS = ("cm", "m", "mm")
 
-_CAPITALS = (
+CAPITALS = (
     ("France", "Paris"),
     ("Japan", "Tokyo"),
     ("Italy", "Rome"),
@@ -121,7 +121,7 @@ _CAPITALS = (
     ("Bhutan", "Thimphu"),
     ("Palau", "Ngerulmud"),
 )
-_ELEMENTS = (
+ELEMENTS = (
     ("Gold", "Au", 79),
     ("Iron", "Fe", 26),
     ("Carbon", "C", 6),
@@ -144,15 +144,17 @@ _ELEMENTS = (
 """Both from the familiar to the obscure."""
 
 
-def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+    """Draw one of some texts."""
     return options[rng.integers(len(options))]
 
 
-def _sample(rng: np.random.Generator, options: Sequence[str], count: int) -> list[str]:
+def sample(rng: np.random.Generator, options: Sequence[str], count: int) -> list[str]:
+    """Draw ``count`` different ones of some texts."""
     return [options[index] for index in rng.permutation(len(options))[:count]]
 
 
-def _others(answer: str, draw: Callable[[], str]) -> list[str]:
+def distractors(answer: str, draw: Callable[[], str]) -> list[str]:
     """Draw until there are enough wrong answers, all different."""
     found = {answer}
     others = []
@@ -171,7 +173,7 @@ def _between(low: int, high: int, share: float) -> int:
 def page_heading(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask for the heading of a page; easy, however much text follows."""
     picture, heading, _ = _page(rng, clutter)
-    question = _pick(
+    question = pick(
         rng,
         (
             "What is the heading of this page?",
@@ -179,7 +181,7 @@ def page_heading(rng: np.random.Generator, clutter: float, recall: float) -> Dra
             "Which title stands above the rule?",
         ),
     )
-    wrong = _others(heading, lambda: " ".join(_sample(rng, _NOUNS, 2)).title())
+    wrong = distractors(heading, lambda: " ".join(sample(rng, _NOUNS, 2)).title())
     return Draft(picture, question, heading, wrong)
 
 
@@ -187,7 +189,7 @@ def page_word_count(rng: np.random.Generator, clutter: float, recall: float) -> 
     """Ask how often a word occurs; hard on a full page."""
     picture, _, words = _page(rng, clutter)
     word = words[rng.integers(len(words))]
-    question = _pick(
+    question = pick(
         rng,
         (
             "How many times does the word “{}” occur in the text below the rule?",
@@ -199,26 +201,26 @@ def page_word_count(rng: np.random.Generator, clutter: float, recall: float) -> 
 
 
 def _page(rng: np.random.Generator, clutter: float) -> tuple[Image.Image, str, list[str]]:
-    heading = " ".join(_sample(rng, _NOUNS, 2)).title()
-    vocabulary = _sample(rng, _NOUNS, 12)
-    words = [_pick(rng, vocabulary) for _ in range(_between(14, 190, clutter))]
+    heading = " ".join(sample(rng, _NOUNS, 2)).title()
+    vocabulary = sample(rng, _NOUNS, 12)
+    words = [pick(rng, vocabulary) for _ in range(_between(14, 190, clutter))]
     return pictures.page(rng, heading, words, clutter), heading, words
 
 
 def receipt_shop(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask for the shop of a receipt; easy, however long it is."""
     picture, shop, _ = _receipt(rng, clutter)
-    question = _pick(
+    question = pick(
         rng, ("Which shop issued this receipt?", "What is the name printed at the very top?")
     )
-    return Draft(picture, question, shop, _others(shop, lambda: _pick(rng, _SHOPS)))
+    return Draft(picture, question, shop, distractors(shop, lambda: pick(rng, _SHOPS)))
 
 
 def receipt_price(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask for the price of one item; harder, the more there are."""
     picture, _, items = _receipt(rng, clutter)
     item, price = items[rng.integers(len(items))]
-    question = _pick(
+    question = pick(
         rng,
         (
             "What price is printed beside {}?",
@@ -233,21 +235,21 @@ def receipt_dearest(rng: np.random.Generator, clutter: float, recall: float) -> 
     """Ask for the dearest item, which takes the whole receipt."""
     picture, _, items = _receipt(rng, clutter)
     dearest = max(items, key=lambda item: item[1])[0]
-    question = _pick(
+    question = pick(
         rng,
         (
             "Which of all the items is the most expensive?",
             "Compare all prices: which item costs most?",
         ),
     )
-    wrong = _others(dearest, lambda: _pick(rng, _GOODS))
+    wrong = distractors(dearest, lambda: pick(rng, _GOODS))
     return Draft(picture, question, dearest, wrong)
 
 
 def receipt_total(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask what everything costs together, which takes the whole receipt."""
     picture, _, items = _receipt(rng, clutter)
-    question = _pick(
+    question = pick(
         rng,
         (
             "What is the total of all the prices on this receipt?",
@@ -260,8 +262,8 @@ def receipt_total(rng: np.random.Generator, clutter: float, recall: float) -> Dr
 def _receipt(
     rng: np.random.Generator, clutter: float
 ) -> tuple[Image.Image, str, list[tuple[str, int]]]:
-    shop = _pick(rng, _SHOPS)
-    goods = _sample(rng, _GOODS, _between(3, 24, clutter))
+    shop = pick(rng, _SHOPS)
+    goods = sample(rng, _GOODS, _between(3, 24, clutter))
     prices = rng.permutation(np.arange(2, 60))[: len(goods)].tolist()
     items = list(zip(goods, prices, strict=True))
     return pictures.receipt(rng, shop, items), shop, items
@@ -269,8 +271,8 @@ def _receipt(
 
 def sign(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask what a sign says; all the difficulty is in the picture."""
-    text = " ".join(_sample(rng, _SIGNS, 2))
-    question = _pick(
+    text = " ".join(sample(rng, _SIGNS, 2))
+    question = pick(
         rng,
         (
             "What is written on the sign?",
@@ -278,24 +280,24 @@ def sign(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
             "What does the large sign say?",
         ),
     )
-    wrong = _others(text, lambda: " ".join(_sample(rng, _SIGNS, 2)))
+    wrong = distractors(text, lambda: " ".join(sample(rng, _SIGNS, 2)))
     return Draft(pictures.sign(rng, text, clutter), question, text, wrong)
 
 
 def chart_title(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask for the title of a chart; easy, however many values it has."""
     picture, title, _, _ = _chart(rng, clutter, _FRUIT)
-    question = _pick(
+    question = pick(
         rng, ("What is the title of this chart?", "Which title is printed above the chart?")
     )
-    return Draft(picture, question, title, _others(title, lambda: _title(rng)))
+    return Draft(picture, question, title, distractors(title, lambda: _title(rng)))
 
 
 def chart_value(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask for the value at a label; harder, the more there are."""
     picture, _, labels, values = _chart(rng, clutter, _FRUIT)
     index = rng.integers(len(labels))
-    question = _pick(
+    question = pick(
         rng,
         (
             "What value does the chart show for {}?",
@@ -309,10 +311,10 @@ def chart_value(rng: np.random.Generator, clutter: float, recall: float) -> Draf
 def chart_known(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask for the value at a label that is only described."""
     label, described = _described(recall)
-    bank = [name for name, *_ in (_CAPITALS if recall < _COUNTRIES else _ELEMENTS)]
+    bank = [name for name, *_ in (CAPITALS if recall < _COUNTRIES else ELEMENTS)]
     others = [name for name in bank if name != label]
     picture, _, labels, values = _chart(rng, clutter, others, label)
-    question = _pick(
+    question = pick(
         rng,
         (
             "What value does the chart show for {}?",
@@ -330,21 +332,21 @@ _SYMBOLS = 0.7
 
 def _described(recall: float) -> tuple[str, str]:
     if recall < _COUNTRIES:
-        country, capital = _CAPITALS[int(recall / _COUNTRIES * len(_CAPITALS))]
+        country, capital = CAPITALS[int(recall / _COUNTRIES * len(CAPITALS))]
         return country, f"the country whose capital is {capital}"
     if recall < _SYMBOLS:
         share = (recall - _COUNTRIES) / (_SYMBOLS - _COUNTRIES)
-        element, symbol, _ = _ELEMENTS[int(share * len(_ELEMENTS))]
+        element, symbol, _ = ELEMENTS[int(share * len(ELEMENTS))]
         return element, f"the chemical element with the symbol {symbol}"
     share = (recall - _SYMBOLS) / (1 - _SYMBOLS)
-    element, _, number = _ELEMENTS[int(share * len(_ELEMENTS))]
+    element, _, number = ELEMENTS[int(share * len(ELEMENTS))]
     return element, rf"the element with atomic number $Z = {number}$"
 
 
 def chart_total(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask for the sum of all values, which takes the whole chart."""
     picture, _, _, values = _chart(rng, clutter, _FRUIT)
-    question = _pick(
+    question = pick(
         rng,
         (
             "What is the total of all the values in the chart?",
@@ -359,19 +361,19 @@ def chart_largest(rng: np.random.Generator, clutter: float, recall: float) -> Dr
     """Ask for the label with the largest value, which takes the whole chart."""
     picture, _, labels, values = _chart(rng, clutter, _FRUIT)
     largest = labels[int(np.argmax(values))]
-    question = _pick(
+    question = pick(
         rng,
         (
             "Which of all the entries has the largest value?",
             "Compare all values: which entry is the highest?",
         ),
     )
-    wrong = _others(largest, lambda: _pick(rng, [*labels, "None of them"]))
+    wrong = distractors(largest, lambda: pick(rng, [*labels, "None of them"]))
     return Draft(picture, question, largest, wrong)
 
 
 def _title(rng: np.random.Generator) -> str:
-    return f"{_pick(rng, _SUBJECTS)} in {rng.integers(1960, 2025)}"
+    return f"{pick(rng, _SUBJECTS)} in {rng.integers(1960, 2025)}"
 
 
 def _chart(
@@ -379,7 +381,7 @@ def _chart(
 ) -> tuple[Image.Image, str, list[str], list[int]]:
     title = _title(rng)
     count = _between(3, 16, clutter)
-    labels = _sample(rng, [*_sample(rng, names, count - len(shown)), *shown], count)
+    labels = sample(rng, [*sample(rng, names, count - len(shown)), *shown], count)
     values = rng.permutation(np.arange(4, 97))[:count].tolist()
     draw = pictures.bar_chart if rng.random() < 0.6 else pictures.line_chart
     return draw(rng, title, labels, values), title, labels, values
@@ -388,7 +390,7 @@ def _chart(
 def map_places(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask how many places there are, which takes the whole map."""
     picture, places, _ = _map(rng, clutter)
-    question = _pick(
+    question = pick(
         rng,
         (
             "How many places are marked on the whole map?",
@@ -402,7 +404,7 @@ def map_roads(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask how many roads leave a place; harder, the more there are."""
     picture, places, roads = _map(rng, clutter)
     index = int(rng.integers(len(places)))
-    question = _pick(
+    question = pick(
         rng,
         (
             "How many roads start at {}?",
@@ -415,7 +417,7 @@ def map_roads(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
 def _map(
     rng: np.random.Generator, clutter: float
 ) -> tuple[Image.Image, list[str], list[tuple[int, int]]]:
-    places = _sample(rng, _PLACES, _between(4, 24, clutter))
+    places = sample(rng, _PLACES, _between(4, 24, clutter))
     across = [(i, i + 1) for i in range(len(places) - 1) if (i + 1) % MAP_COLUMNS]
     down = [(i, i + MAP_COLUMNS) for i in range(len(places) - MAP_COLUMNS)]
     roads = [road for road in across + down if rng.random() < 0.75]
@@ -428,7 +430,7 @@ _PLURALS = {"car": "cars", "tree": "trees", "person": "people", "ball": "balls"}
 def scene_daytime(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask whether it is day or night; easy, however much is going on."""
     picture, day, _ = _scene(rng, clutter)
-    question = _pick(
+    question = pick(
         rng, ("What time of day does this picture show?", "At what time was this seen?")
     )
     times = ("daytime", "night")
@@ -439,7 +441,7 @@ def scene_colour(rng: np.random.Generator, clutter: float, recall: float) -> Dra
     """Ask how many things of a kind have a colour; harder, the more there are."""
     picture, _, things = _scene(rng, clutter)
     thing = things[rng.integers(len(things))]
-    question = _pick(
+    question = pick(
         rng,
         (
             "How many {colour} {kind} can you see in the street?",
@@ -455,7 +457,7 @@ def scene_colour(rng: np.random.Generator, clutter: float, recall: float) -> Dra
 def scene_count(rng: np.random.Generator, clutter: float, recall: float) -> Draft:
     """Ask how many things there are, which takes the whole scene."""
     picture, _, things = _scene(rng, clutter)
-    question = _pick(
+    question = pick(
         rng,
         (
             "How many cars, trees, people and balls are there altogether?",
@@ -468,9 +470,7 @@ def scene_count(rng: np.random.Generator, clutter: float, recall: float) -> Draf
 def _scene(rng: np.random.Generator, clutter: float) -> tuple[Image.Image, bool, list[Thing]]:
     day = bool(rng.random() < 0.6)
     colours = list(COLOURS)
-    things = [
-        Thing(_pick(rng, THINGS), _pick(rng, colours)) for _ in range(_between(2, 26, clutter))
-    ]
+    things = [Thing(pick(rng, THINGS), pick(rng, colours)) for _ in range(_between(2, 26, clutter))]
     return pictures.scene(rng, day, things), day, things
 
 
@@ -479,7 +479,7 @@ def polygon_side(rng: np.random.Generator, clutter: float, recall: float) -> Dra
     picture, sides, unit = _polygon(rng, clutter)
     index = int(rng.integers(len(sides)))
     name = CORNERS[index] + CORNERS[(index + 1) % len(sides)]
-    question = _pick(
+    question = pick(
         rng,
         (
             "In the figure, how long is side {} (in {})?",
@@ -494,7 +494,7 @@ def polygon_perimeter(rng: np.random.Generator, clutter: float, recall: float) -
     """Ask for the perimeter, which takes all sides."""
     picture, sides, unit = _polygon(rng, clutter)
     corners = CORNERS[: len(sides)]
-    question = _pick(
+    question = pick(
         rng,
         (
             "What is the perimeter of the whole polygon {} in {}?",
@@ -507,7 +507,7 @@ def polygon_perimeter(rng: np.random.Generator, clutter: float, recall: float) -
 
 def _polygon(rng: np.random.Generator, clutter: float) -> tuple[Image.Image, list[int], str]:
     sides = rng.integers(3, 40, _between(3, 12, clutter)).tolist()
-    unit = _pick(rng, _UNITS)
+    unit = pick(rng, _UNITS)
     return pictures.polygon(rng, sides, unit, auxiliary=round(9 * clutter)), sides, unit
 
 
@@ -515,7 +515,7 @@ def grid_shaded(rng: np.random.Generator, clutter: float, recall: float) -> Draf
     """Ask how many cells are shaded, which takes the whole grid."""
     size = _between(3, 14, clutter)
     shaded = rng.random((size, size)) < rng.uniform(0.25, 0.7)
-    question = _pick(
+    question = pick(
         rng,
         (
             "How many small squares of the grid are shaded altogether?",
@@ -530,7 +530,7 @@ def plot_value(rng: np.random.Generator, clutter: float, recall: float) -> Draft
     """Ask for f at a place; harder among other curves."""
     picture, curve = _plot(rng, clutter)
     x = int(rng.integers(11))
-    question = _pick(
+    question = pick(
         rng,
         (
             "The graph of $f$ is drawn in colour. What is $f({})$?",
@@ -545,7 +545,7 @@ def plot_above(rng: np.random.Generator, clutter: float, recall: float) -> Draft
     """Ask where f is at least a bound, which takes the whole graph."""
     picture, curve = _plot(rng, clutter)
     bound = int(rng.integers(2, 8))
-    question = _pick(
+    question = pick(
         rng,
         (
             r"For how many of all integers $x$ with $0 \le x \le 10$ is $f(x) \ge {}$?",
@@ -614,21 +614,33 @@ def ask(
     """
     picture, question, answer, wrong = task.write(rng, clutter, recall)
     if isinstance(answer, int):
-        chain, answer = _chained(rng, answer, steps)
+        chain, answer = chained(rng, answer, steps)
         question += chain
-        near = answer + rng.permutation([-10, -3, -2, -1, 1, 2, 5, 10])
-        # A negative option beside a count would give itself away.
-        wrong = [str(number) for number in near.tolist() if number >= min(answer, 0)]
-        wrong = wrong[: OPTIONS - 1]
+        wrong = near_misses(rng, answer)
     answer = str(answer)
     if not choice:
         return Query(picture, question, answer, list(wrong))
+    return Query(picture, *with_options(rng, question, answer, wrong))
+
+
+def near_misses(rng: np.random.Generator, answer: int) -> list[str]:
+    """Draw wrong numbers close to the answer."""
+    near = answer + rng.permutation([-10, -3, -2, -1, 1, 2, 5, 10])
+    # A negative option beside a count would give itself away.
+    wrong = [str(number) for number in near.tolist() if number >= min(answer, 0)]
+    return wrong[: OPTIONS - 1]
+
+
+def with_options(
+    rng: np.random.Generator, question: str, answer: str, wrong: Sequence[str]
+) -> tuple[str, str, list[str]]:
+    """Return the question with its options, the right letter and the wrong letters."""
     letters = "ABCDEFGH"[:OPTIONS]
-    offered = _sample(rng, [answer, *wrong], OPTIONS)
+    offered = sample(rng, [answer, *wrong], OPTIONS)
     options = [f"{letter}. {text}" for letter, text in zip(letters, offered, strict=True)]
     question += "\n" + "\n".join(options) + "\n" + "Answer with the letter of the right option."
     right = letters[offered.index(answer)]
-    return Query(picture, question, right, [letter for letter in letters if letter != right])
+    return question, right, [letter for letter in letters if letter != right]
 
 
 _OPERATIONS: tuple[tuple[str, str, Callable[[int, int], int]], ...] = (
@@ -639,7 +651,7 @@ _OPERATIONS: tuple[tuple[str, str, Callable[[int, int], int]], ...] = (
 )
 
 
-def _chained(rng: np.random.Generator, value: int, steps: int) -> tuple[str, int]:
+def chained(rng: np.random.Generator, value: int, steps: int) -> tuple[str, int]:
     """Ask for ``steps`` arithmetic steps on ``value``; as prose, a list or a formula."""
     if not steps:
         return "", value

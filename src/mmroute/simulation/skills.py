@@ -2,7 +2,8 @@
 
 A sample has facets. Some show in its text alone (``steps``, ``recall``), one in
 its image alone (``fade``), and one in both together: a busy image
-(``clutter``) is hard only for a question about much of it (``span``).
+(``clutter``) is hard only for a question about much of it (``span``). Where there
+is no image, only what shows in the text is left.
 
 Facets make three demands; model m solves sample i with probability
 
@@ -24,14 +25,15 @@ from scipy.optimize import brentq
 from scipy.special import expit, ndtri
 from scipy.stats import norm, qmc
 
-from mmroute.simulation.datasets import DATASETS, DataSet
+from mmroute.simulation.datasets import DATASETS, TEXT_DATASETS, DataSet
 from mmroute.simulation.pool import POOL, SKILLS
 from mmroute.simulation.questions import OPTIONS, STEPS, TASKS
+from mmroute.simulation.text_questions import TEXT_TASKS
 
 UNIFORMS = 7
 """Uniform variates that decide a sample's facets."""
 
-SLOPES = 8.0 * (1.2 - SKILLS)
+SLOPES = 20.0 * (1 - SKILLS)
 """(K, 3): what a full demand of each kind costs each model, in logits."""
 
 LEVELS = 5
@@ -49,7 +51,8 @@ class Facets:
     task
         Index into the data set's tasks.
     steps
-        Arithmetic steps asked for beyond reading the image, over ``STEPS``.
+        Arithmetic steps asked for beyond reading the image or the first lines, over
+        ``STEPS``.
     recall
         Rarity of the fact the question relies on.
     fade
@@ -77,7 +80,7 @@ class Facets:
         """(N, 3): the demands on reading, knowledge and reasoning."""
         busy = self.span * self.clutter
         return np.column_stack(
-            [0.45 * self.fade + 0.75 * busy, self.recall, 0.9 * self.steps + 0.2 * busy]
+            [0.8 * (self.fade + busy), 1.1 * self.recall, self.steps + 0.2 * busy]
         )
 
     def difficulty(self) -> np.ndarray:
@@ -92,7 +95,8 @@ class Facets:
 def facets(dataset: DataSet, uniforms: np.ndarray) -> Facets:
     """Turn (N, ``UNIFORMS``) uniform variates into the facets of N samples."""
     which, steps, recall, fade, clutter, choice, picture_only = uniforms.T
-    tasks = [TASKS[name] for name in dataset.tasks]
+    known = TASKS if dataset.pictured else TEXT_TASKS
+    tasks = [known[name] for name in dataset.tasks]
     borders = np.cumsum(list(dataset.tasks.values()))[:-1]
     task = np.searchsorted(borders, which, side="right")
     reasons = np.array([task.reasons for task in tasks])[task]
@@ -101,8 +105,8 @@ def facets(dataset: DataSet, uniforms: np.ndarray) -> Facets:
         task=task,
         steps=np.where(reasons, np.floor(steps * (STEPS + 1)) / STEPS, 0.0),
         recall=np.where(recalls, recall, 0.0),
-        fade=fade**2,
-        clutter=clutter,
+        fade=fade**2 * dataset.pictured,
+        clutter=clutter * dataset.pictured,
         span=np.array([task.span for task in tasks])[task],
         choice=choice < dataset.choice_share,
         picture_only=picture_only < dataset.picture_only_share,
@@ -160,7 +164,7 @@ def _probabilities(facets: Facets, intercepts: np.ndarray) -> np.ndarray:
 @cache
 def calibrated() -> Mapping[str, SkillModel]:
     """Calibrate each data set's model on its population, whatever samples are drawn later."""
-    return {dataset.prefix: _calibrate(dataset) for dataset in DATASETS}
+    return {dataset.prefix: _calibrate(dataset) for dataset in (*DATASETS, *TEXT_DATASETS)}
 
 
 def _calibrate(dataset: DataSet) -> SkillModel:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 from annotated_types import Ge
 from tqdm import tqdm
@@ -17,9 +16,9 @@ from tqdm import tqdm
 from mmroute.outcomes import OutcomeTable
 from mmroute.simulation import pictures
 from mmroute.simulation.datasets import DATASETS, DataSet
-from mmroute.simulation.pool import POOL, completion_tokens, cost, prompt_tokens
+from mmroute.simulation.pool import prompt_tokens
 from mmroute.simulation.questions import STEPS, TASKS, ask
-from mmroute.simulation.skills import UNIFORMS, calibrated, facets
+from mmroute.simulation.samples import draw
 from mmroute.sources import Source
 from mmroute.sources.mmr_release import MmrRelease
 from mmroute.storage import write_text
@@ -100,18 +99,10 @@ class Demo(Source):
 
 def _simulate(dataset: DataSet, size: int, seed: int, folder: Path) -> Iterator[dict[str, Any]]:
     """Write the images of one data set and yield its rows of the CSV."""
-    generators = [
-        np.random.default_rng((seed, DATASETS.index(dataset), index)) for index in range(size)
-    ]
-    drawn = facets(dataset, np.stack([rng.random(UNIFORMS) for rng in generators]))
-    residuals = np.stack([rng.standard_normal(1 + len(POOL)) for rng in generators])
-    verbosity = np.stack([rng.standard_normal(len(POOL)) for rng in generators])
-    model = calibrated()[dataset.prefix]
-    solved = model.solves(drawn, residuals[:, 0], residuals[:, 1:])
-    completion = completion_tokens(drawn.effort(), verbosity)
-    levels = model.levels(drawn)
+    samples = draw(dataset, size, seed)
+    drawn = samples.facets
     tasks = [TASKS[name] for name in dataset.tasks]
-    for index, rng in enumerate(generators):
+    for index, rng in enumerate(samples.generators):
         query = ask(
             rng,
             tasks[drawn.task[index]],
@@ -126,22 +117,12 @@ def _simulate(dataset: DataSet, size: int, seed: int, folder: Path) -> Iterator[
             picture, question = pictures.with_question(picture, question), ""
         picture = pictures.marked(picture)
         picture.save(folder / f"{index}.jpg", quality=85, comment=_COMMENT)
-        row = {
+        yield {
             "dataset_idx": f"{dataset.prefix}_{index}",
             "question": question,
             "answer": query.answer,
-            "level": levels[index],
+            "level": samples.levels[index],
             "simulated": True,
-        }
-        prompt = prompt_tokens(len(question), *picture.size)
-        prices = cost(prompt, completion[index])
-        for column, candidate in enumerate(POOL):
-            right = solved[index, column]
-            row |= {
-                f"{candidate.name}_prediction": query.answer if right else rng.choice(query.wrong),
-                f"{candidate.name}_correct": int(right),
-                f"{candidate.name}_prompt_token": prompt[column],
-                f"{candidate.name}_token": completion[index, column],
-                f"{candidate.name}_cost": prices[column],
-            }
-        yield row
+        } | samples.outcomes(
+            index, prompt_tokens(len(question), *picture.size), query.answer, query.wrong
+        )

@@ -1,0 +1,98 @@
+"""Is adaptive fusion better than the mean of both embeddings (definitions, section 7).
+
+MMR-Bench 6 (1), Table 3: each router trained on either, all else alike.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from tqdm import tqdm
+
+from mmroute.benchmark import Benchmark
+from mmroute.bootstrap import resample_weights
+from mmroute.curve import Policy
+from mmroute.experiments.modality import METRICS, measure
+from mmroute.findings import difference
+from mmroute.metrics import single_models
+from mmroute.tables import format_interval
+from mmroute.training import train_and_predict
+
+MEAN, ADAPTIVE = "mean", "adaptive"
+KEYS = ["router", "fusion", "metric", "minus"]
+
+
+def findings(
+    benchmark: Benchmark,
+    features: Mapping[str, np.ndarray],
+    routers: Mapping[str, Any],
+    policy: Policy,
+    n_resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Measure each router with each fusion, on all evaluation samples.
+
+    Parameters
+    ----------
+    benchmark
+        Outcomes and splits.
+    features
+        ``mean`` and ``adaptive``: (N, d) features of all N samples, fitted on the
+        training split.
+    routers
+        Name to router, which is copied.
+    policy
+        Policy family of the operating curve.
+    n_resamples, seed
+        The bootstrap's.
+
+    Returns
+    -------
+    Findings with the keys ``router`` and ``fusion``. Metrics are ``nauc``,
+    ``peak_score`` and ``qnc``, means over the trials of a router that draws; those of
+    ``adaptive`` also ``minus`` the ``mean``. Two infinite ``qnc`` differ by 0.
+    """
+    test = benchmark.test
+    weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+    outcomes = test.utility, test.cost / benchmark.unit, weights
+    singles = single_models(*outcomes)
+    rows = []
+    for router, prototype in tqdm(routers.items(), desc="fusions", mininterval=5):
+        measured = {}
+        for fusion in (MEAN, ADAPTIVE):
+            predictions = train_and_predict(clone(prototype), benchmark, features[fusion])
+            measured[fusion] = measure([predictions], *outcomes, singles, policy)
+            rows += [(router, fusion, metric, "", measured[fusion][metric]) for metric in METRICS]
+        adaptive, mean = measured[ADAPTIVE], measured[MEAN]
+        rows += [
+            (router, ADAPTIVE, metric, MEAN, difference(adaptive[metric], mean[metric]))
+            for metric in METRICS
+        ]
+    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out as MMR-Bench's Table 3, with the values behind the differences.
+
+    Parameters
+    ----------
+    table
+        The summary of ``findings``.
+    """
+    table = table.fillna({"minus": ""})
+    shown = map(format_interval, table["value"], table["low"], table["high"])
+    table = table.assign(shown=list(shown))
+    rows = []
+    for router, own in table.groupby("router", sort=False):
+        cells = own.set_index(["metric", "fusion", "minus"])["shown"]
+        row = {"Router": router}
+        for metric, title in (("nauc", "nAUC"), ("peak_score", "Peak score"), ("qnc", "QNC")):
+            row |= {
+                f"{title}, mean": cells[metric, MEAN, ""],
+                f"{title}, adaptive": cells[metric, ADAPTIVE, ""],
+                f"{title}, adaptive minus mean": cells[metric, ADAPTIVE, MEAN],
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)

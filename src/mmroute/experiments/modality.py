@@ -1,0 +1,230 @@
+"""What do text, image and both together tell a router (definitions, section 7).
+
+MMR-Bench 3.2, Figure 2: the same routers on features of the text alone, of the image
+alone, and of both. The k-means router is swept over lambda and the number of clusters.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from tqdm import tqdm
+
+from mmroute.benchmark import Benchmark
+from mmroute.bootstrap import curve_metrics, resample_weights
+from mmroute.curve import Curve, Policy, frontier, trace
+from mmroute.findings import difference
+from mmroute.metrics import ROUNDING, SingleModels, single_models
+from mmroute.predictions import Predictions
+from mmroute.routers.kmeans import KMeans
+from mmroute.tables import format_interval
+from mmroute.training import train_and_predict
+
+UNIMODAL = ("text", "image")
+SINGLE_MODEL = "single_model"
+METRICS = ("nauc", "peak_score", "qnc")
+KEYS = ["router", "features", "model", "budget", "metric", "minus"]
+N_BUDGETS = 40
+"""Costs at which a frontier is shown, besides its end."""
+
+
+def findings(
+    benchmark: Benchmark,
+    features: Mapping[str, np.ndarray],
+    routers: Mapping[str, Any],
+    policy: Policy,
+    n_resamples: int,
+    seed: int,
+    n_clusters: Sequence[int],
+) -> pd.DataFrame:
+    """Measure each router on each features, on all evaluation samples.
+
+    A ``KMeans`` is trained once for each number of clusters, and its frontier is the one
+    of all these curves together. That is the published protocol: lambda and the number
+    of clusters are chosen on the samples that measure them, which flatters every
+    frontier, though all features alike. Other routers keep their one setting.
+
+    Parameters
+    ----------
+    benchmark
+        Outcomes and splits.
+    features
+        Name to (N, d) features of all N samples, fitted on the training split: ``text``,
+        ``image``, and fusions of both.
+    routers
+        Name to router, which is copied.
+    policy
+        Policy family of the operating curve.
+    n_resamples, seed
+        The bootstrap's.
+    n_clusters
+        Numbers of clusters to sweep over.
+
+    Returns
+    -------
+    Findings with the keys ``router``, ``features``, ``model`` and ``budget``.
+
+    - ``nauc``, ``peak_score`` and ``qnc`` of each router and features, those of a fusion
+      also ``minus`` the ``text`` and the ``image``. Means over the trials of a router
+      that draws.
+    - ``accuracy`` and ``cost`` (normalised) of the frontier's most accurate point at a
+      cost of at most ``budget``; infinite: its end. A budget below the frontier is left
+      out. In a resample the point stays what it was on the sample. Of the first trial.
+    - ``accuracy`` and ``cost`` of each ``model``, with the router ``single_model``.
+    """
+    test = benchmark.test
+    weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+    outcomes = test.utility, test.cost / benchmark.unit, weights
+    singles = single_models(*outcomes)
+    budgets = _budgets(benchmark.table.cost / benchmark.unit)
+    rows = [
+        (SINGLE_MODEL, "", model, np.nan, metric, "", replicates)
+        for metric, matrix in (("accuracy", singles.utility), ("cost", singles.cost))
+        for model, replicates in zip(test.model_names, matrix.T, strict=True)
+    ]
+    with tqdm(total=len(routers) * len(features), desc="modalities", mininterval=5) as progress:
+        for router, prototype in routers.items():
+            measured = {}
+            for name, inputs in features.items():
+                settings = [
+                    train_and_predict(setting, benchmark, inputs)
+                    for setting in _settings(prototype, n_clusters)
+                ]
+                measured[name] = measure(settings, *outcomes, singles, policy)
+                points = _frontier(settings, *outcomes, policy, budgets)
+                rows += [(router, name, "", *point) for point in points]
+                progress.update()
+            for name, own in measured.items():
+                key = router, name, "", np.nan
+                rows += [(*key, metric, "", own[metric]) for metric in METRICS]
+                rows += [
+                    (*key, metric, other, difference(own[metric], measured[other][metric]))
+                    for other in UNIMODAL
+                    if name not in UNIMODAL
+                    for metric in METRICS
+                ]
+    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+
+def measure(
+    settings: Sequence[Predictions],
+    utility: np.ndarray,
+    cost: np.ndarray,
+    weights: np.ndarray,
+    singles: SingleModels,
+    policy: Policy,
+) -> dict[str, np.ndarray]:
+    """Measure the joint frontier of one router's predictions under several settings.
+
+    Parameters
+    ----------
+    settings
+        Predictions of the same N samples; the decisions themselves cost the same.
+    utility, cost, weights, singles
+        As for ``mmroute.bootstrap.curve_metrics``.
+    policy
+        Policy family of the operating curves.
+
+    Returns
+    -------
+    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each: means over the trials.
+    """
+    observed = np.isfinite(utility)
+    paid = settings[0].paid(cost)
+    trials = [
+        curve_metrics(
+            [own.steps(trial, observed, policy) for own in settings],
+            utility,
+            paid,
+            weights,
+            singles,
+        )
+        for trial in range(len(settings[0].u_hat))
+    ]
+    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in METRICS}
+
+
+def _settings(prototype: Any, n_clusters: Sequence[int]) -> list[Any]:
+    if not isinstance(prototype, KMeans):
+        return [clone(prototype)]
+    return [clone(prototype).set_params(n_clusters=count) for count in n_clusters]
+
+
+def _budgets(cost: np.ndarray) -> np.ndarray:
+    """Return costs from the cheapest to the most expensive model's mean, then infinity.
+
+    Over both splits, so that they are the same under every salt.
+    """
+    means = np.nanmean(cost, axis=0)
+    low, high = means.min(), means.max()
+    if high == 0:
+        return np.array([np.inf])
+    return np.append(np.geomspace(low if low > 0 else high * 1e-4, high, N_BUDGETS), np.inf)
+
+
+def _frontier(
+    settings: Sequence[Predictions],
+    utility: np.ndarray,
+    cost: np.ndarray,
+    weights: np.ndarray,
+    policy: Policy,
+    budgets: np.ndarray,
+) -> list[tuple[float, str, str, np.ndarray]]:
+    """Return budget, metric, no ``minus``, and replicates of the joint frontier's points."""
+    observed, paid = np.isfinite(utility), settings[0].paid(cost)
+    steps = [own.steps(0, observed, policy) for own in settings]
+    curves = [trace(one, utility, paid, policy) for one in steps]
+    setting = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
+    costs, utilities, thresholds = (
+        np.concatenate([getattr(curve, name) for curve in curves])
+        for name in ("cost", "utility", "threshold")
+    )
+    best = frontier(Curve(costs, utilities, np.arange(len(costs))))
+    shown = np.searchsorted(best.cost, budgets + ROUNDING, side="right") - 1
+    budgets, shown = budgets[shown >= 0], shown[shown >= 0]
+    points, position = np.unique(best.threshold[shown], return_inverse=True)
+    choices = np.stack(
+        [steps[setting[point]].choices(thresholds[point]) for point in points], axis=1
+    )
+    weights = weights.astype(float)
+    rows = []
+    for metric, matrix in (("accuracy", utility), ("cost", paid)):
+        means = weights @ np.take_along_axis(matrix, choices, axis=1)
+        means /= weights.sum(axis=1, keepdims=True)
+        rows += [
+            (budget, metric, "", means[:, point])
+            for budget, point in zip(budgets, position, strict=True)
+        ]
+    return rows
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, for people, each router's metrics by features and what both modalities add.
+
+    Parameters
+    ----------
+    table
+        The summary of ``findings``.
+    """
+    table = table[table["metric"].isin(METRICS)].fillna({"minus": ""})
+    shown = map(format_interval, table["value"], table["low"], table["high"])
+    table = table.assign(shown=list(shown))
+    rows = []
+    for (router, features), own in table.groupby(["router", "features"], sort=False):
+        cells = own.set_index(["metric", "minus"])["shown"]
+        rows.append(
+            {
+                "Router": router,
+                "Features": features,
+                "nAUC": cells["nauc", ""],
+                "nAUC, minus text": cells.get(("nauc", "text"), "–"),
+                "nAUC, minus image": cells.get(("nauc", "image"), "–"),
+                "Peak score": cells["peak_score", ""],
+                "Peak score, minus text": cells.get(("peak_score", "text"), "–"),
+                "Peak score, minus image": cells.get(("peak_score", "image"), "–"),
+                "QNC": cells["qnc", ""],
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,371 @@
+"""Do routers adapt when a model is added or removed: an open question of the article (section 7).
+
+Three studies. ``leave_one_out``: each model is removed in turn. ``newcomer``: each model
+in turn is new and has been tried on few training samples. ``growth``: the pool grows
+from the cheapest model to all. The router is trained anew each time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from tqdm import tqdm
+
+from mmroute.benchmark import Benchmark
+from mmroute.bootstrap import curve_metrics, resample_weights
+from mmroute.curve import Policy
+from mmroute.errors import InputError
+from mmroute.findings import best_single, difference
+from mmroute.metrics import SingleModels, single_models
+from mmroute.predictions import Predictions
+from mmroute.storage import digest_bytes
+from mmroute.tables import format_interval
+from mmroute.training import Inputs, train_and_predict
+
+LEAVE_ONE_OUT, NEWCOMER, GROWTH = "leave_one_out", "newcomer", "growth"
+FULL_POOL, OLD_POOL, BEST_SINGLE = "full_pool", "old_pool", "best_single"
+METRICS = ("nauc", "peak_score", "qnc")
+LABELS = (16, 64, 256)
+ALL = np.inf
+"""Labels of a model whose outcomes are all known."""
+KEYS = ["study", "router", "model", "models", "labels", "metric", "minus"]
+
+Measured = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A pool that is not the whole one, or not known as well.
+
+    Attributes
+    ----------
+    study, model
+        As in the findings.
+    columns
+        Models of the pool, by index.
+    labels
+        On how many training samples the outcome of ``model`` is known.
+    """
+
+    study: str
+    model: str
+    columns: tuple[int, ...]
+    labels: float = ALL
+
+    def apply(self, benchmark: Benchmark) -> Benchmark:
+        """Return the benchmark of this pool, without samples on which none of it was observed."""
+        table = benchmark.table
+        if self.labels < ALL:
+            model = table.model_names.index(self.model)
+            hidden = _known(benchmark, model)[int(self.labels) :], model
+            matrices = {
+                name: getattr(table, name).copy()
+                for name in ("utility", "cost", "prompt_tokens", "completion_tokens")
+            }
+            for matrix in matrices.values():
+                matrix[hidden] = np.nan
+            table = replace(table, **matrices)
+        table = table.take(columns=self.columns)
+        observed = np.isfinite(table.utility).any(axis=1)
+        return Benchmark(
+            table, benchmark.unit, benchmark.in_train & observed, benchmark.in_test & observed
+        )
+
+
+def variations(benchmark: Benchmark, newcomers: Sequence[str]) -> list[Variation]:
+    """List every pool to train on; the last of ``growth`` is the whole one."""
+    names = benchmark.table.model_names
+    everyone = tuple(range(len(names)))
+    by_cost = _by_cost(benchmark)
+    varied = []
+    if len(names) > 1:
+        varied += [
+            Variation(LEAVE_ONE_OUT, name, (*everyone[:model], *everyone[model + 1 :]))
+            for model, name in enumerate(names)
+        ]
+        varied += [
+            Variation(NEWCOMER, name, everyone, count)
+            for name in newcomers
+            for count in LABELS
+            if count < len(_known(benchmark, names.index(name)))
+        ]
+    grown = [tuple(sorted(by_cost[: size + 1])) for size in everyone]
+    return varied + [
+        Variation(GROWTH, names[model], columns)
+        for model, columns in zip(by_cost, grown, strict=True)
+    ]
+
+
+def _known(benchmark: Benchmark, model: int) -> np.ndarray:
+    """Return the training samples on which a model was observed, by the hash of their ids."""
+    rows = np.flatnonzero(benchmark.in_train & np.isfinite(benchmark.table.utility[:, model]))
+    ids = benchmark.table.samples["sample_id"].iloc[rows]
+    return rows[np.argsort([digest_bytes(sample_id.encode()) for sample_id in ids])]
+
+
+def findings(
+    benchmark: Benchmark,
+    features: Mapping[str, Inputs],
+    routers: Mapping[str, Any],
+    policy: Policy,
+    n_resamples: int,
+    seed: int,
+    newcomers: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Measure each router on changing pools, on all evaluation samples.
+
+    One yardstick serves all pools: see ``yardstick``. A sample on which no model of a
+    pool was observed is left out of that pool's measurement.
+
+    Parameters
+    ----------
+    benchmark
+        The whole pool's, K models.
+    features
+        What each router reads of all N samples, by the router's name.
+    routers
+        Name to router, which is copied.
+    policy
+        Policy family of the operating curve.
+    n_resamples, seed
+        The bootstrap's.
+    newcomers
+        Models of the study of that name; None: the cheapest, the middle one and the
+        dearest by mean cost.
+
+    Returns
+    -------
+    Findings with the keys ``study``, ``router``, ``model``, ``models``: the size of the
+    pool, and ``labels``, infinite where all are known. Metrics are ``nauc``,
+    ``peak_score`` and ``qnc``, means over the trials of a router that draws.
+
+    - ``leave_one_out``: without ``model``; also ``minus`` the ``full_pool``.
+    - ``newcomer``: ``model`` is new, and its outcome is known on ``labels`` training
+      samples, the first by the hash of their ids; the other models' are all known. With
+      0 no router can know it: the pool without it. Counts that are not below the number
+      of its training outcomes are left out, as they are all of them. Also ``minus`` the
+      ``old_pool``, the one without it. ``model`` empty: ``nauc`` and ``peak_score``, means
+      over the newcomers, at the counts that all of them have.
+    - ``growth``: the cheapest models by mean cost, up to ``model``; ``nauc`` and
+      ``peak_score`` also ``minus`` those of the pool's ``best_single``, which stands among
+      the routers.
+
+    Raises
+    ------
+    InputError
+        If a newcomer is not in the pool.
+    """
+    names = benchmark.table.model_names
+    newcomers = spread_by_cost(benchmark) if newcomers is None else newcomers
+    for name in newcomers:
+        if name not in names:
+            raise InputError(
+                f"newcomers: no model {name!r} in the pool; it has: {', '.join(names)}"
+            )
+    test = benchmark.test
+    weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+    singles = single_models(test.utility, test.cost / benchmark.unit, weights)
+    varied = variations(benchmark, newcomers)
+    rows = [
+        (GROWTH, BEST_SINGLE, one.model, len(one.columns), ALL, metric, "", replicates)
+        for one in varied
+        if one.study == GROWTH
+        for metric, replicates in _best_single(singles, one.columns).items()
+    ]
+    with tqdm(total=len(routers) * len(varied), desc="pools", mininterval=5) as progress:
+        for router, prototype in routers.items():
+            measured = {}
+            for one in varied:
+                own = one.apply(benchmark)
+                predictions = train_and_predict(clone(prototype, safe=False), own, features[router])
+                measured[one] = _measure(
+                    predictions,
+                    own,
+                    weights[:, own.in_test[benchmark.in_test]],
+                    *yardstick(singles, one.columns),
+                    policy,
+                )
+                progress.update()
+            rows += [
+                (study, router, *row) for study, *row in _compared(measured, singles, newcomers)
+            ]
+    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+
+def spread_by_cost(benchmark: Benchmark) -> list[str]:
+    """Return the cheapest model, the middle one and the dearest, fewer in a smaller pool."""
+    order = _by_cost(benchmark)
+    chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
+    return [benchmark.table.model_names[model] for model in chosen]
+
+
+def _by_cost(benchmark: Benchmark) -> list[int]:
+    """Order the models by mean cost over both splits, so that salts have the same pools."""
+    return np.argsort(np.nanmean(benchmark.table.cost, axis=0), kind="stable").tolist()
+
+
+def yardstick(singles: SingleModels, columns: Sequence[int]) -> tuple[SingleModels, np.ndarray]:
+    """Return what every pool is measured with, so that their numbers compare.
+
+    ``nauc`` is the mean of p(c) over the costs of the whole pool's models, whichever of
+    them are left. Right of the smaller pool's last point p is constant, as ever; at
+    costs below its cheapest model, which is what the curve is joined to, nothing can be
+    answered, so p = 0. ``qnc`` refers to the best single model of the whole pool (of the
+    others, in the odd case that the best was no dearer than any that is left).
+
+    Parameters
+    ----------
+    singles
+        Of the whole pool.
+    columns
+        The models that are left.
+
+    Returns
+    -------
+    The single models to measure with, and the (B,) share of the cost range that lies
+    right of the cheapest one: to multiply ``nauc`` with.
+    """
+    left = np.isin(np.arange(singles.cost.shape[1]), columns)
+    cheapest = np.nanmin(np.where(left, singles.cost, np.nan), axis=1, keepdims=True)
+    out_of_reach = ~left & (singles.cost <= cheapest)
+    own = SingleModels(
+        np.where(out_of_reach, np.nan, singles.cost),
+        np.where(out_of_reach, np.nan, singles.utility),
+    )
+    low, high = np.nanmin(singles.cost, axis=1), np.nanmax(singles.cost, axis=1)
+    with np.errstate(invalid="ignore"):
+        share = (high - cheapest[:, 0]) / (high - low)
+    return own, np.where(high > low, share, 1.0)
+
+
+def _best_single(singles: SingleModels, columns: Sequence[int]) -> Measured:
+    """Return ``nauc`` and ``peak_score`` of always taking the best single model of a pool."""
+    own, share = yardstick(singles, columns)
+    left = np.isin(np.arange(singles.cost.shape[1]), columns)
+    measured = best_single(SingleModels(own.cost, np.where(left, own.utility, np.nan)))
+    return {"nauc": measured["nauc"] * share, "peak_score": measured["peak_score"]}
+
+
+def _measure(
+    predictions: Predictions,
+    benchmark: Benchmark,
+    weights: np.ndarray,
+    singles: SingleModels,
+    share: np.ndarray,
+    policy: Policy,
+) -> Measured:
+    """Return the (1 + B,) metrics of predictions on a pool, as ``yardstick`` has it."""
+    utility = benchmark.test.utility
+    paid = predictions.paid(benchmark.test.cost / benchmark.unit)
+    trials = [
+        curve_metrics(
+            [predictions.steps(trial, np.isfinite(utility), policy)],
+            utility,
+            paid,
+            weights,
+            singles,
+        )
+        for trial in range(len(predictions.u_hat))
+    ]
+    measured = {metric: np.mean([own[metric] for own in trials], axis=0) for metric in METRICS}
+    return measured | {"nauc": measured["nauc"] * share}
+
+
+def _compared(
+    measured: Mapping[Variation, Measured], singles: SingleModels, newcomers: Sequence[str]
+) -> list[tuple]:
+    """Return one router's rows: each pool's values, and the difference that its study is for."""
+    *_, whole = measured
+    size = len(whole.columns)
+    without, rows = {}, []
+    curves = {name: {} for name in newcomers if size > 1}
+    for one, own in measured.items():
+        key = one.study, one.model, len(one.columns), one.labels
+        if one.study == LEAVE_ONE_OUT:
+            without[one.model] = own
+            rows += _rows(key, own, FULL_POOL, measured[whole])
+        elif one.study == NEWCOMER:
+            curves[one.model][one.labels] = own
+        else:
+            rows += _rows(key, own, BEST_SINGLE, _best_single(singles, one.columns))
+    for name, own in curves.items():
+        curves[name] = {0: without[name], **own, ALL: measured[whole]}
+        for labels, one in curves[name].items():
+            key = NEWCOMER, name, size - (labels == 0), labels
+            rows += _rows(key, one, OLD_POOL, without[name] if labels else {})
+    common = set.intersection(*map(set, curves.values())) if curves else set()
+    for labels in sorted(common):
+        mean, old = (
+            {
+                metric: np.mean([curves[name][at][metric] for name in curves], axis=0)
+                for metric in ("nauc", "peak_score")
+            }
+            for at in (labels, 0)
+        )
+        key = NEWCOMER, "", size - (labels == 0), labels
+        rows += _rows(key, mean, OLD_POOL, old if labels else {})
+    return rows
+
+
+def _rows(
+    key: tuple[str, str, int, float], own: Measured, minus: str, other: Measured
+) -> list[tuple]:
+    """Return the values, and the differences in what the other has too."""
+    values = [(*key, metric, "", replicates) for metric, replicates in own.items()]
+    return values + [
+        (*key, metric, minus, difference(own[metric], replicates))
+        for metric, replicates in other.items()
+    ]
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, for people, each pool's metrics and what the change of the pool did to them.
+
+    Of the newcomers the mean over the models.
+
+    Parameters
+    ----------
+    table
+        The summary of ``findings``.
+    """
+    table = table.fillna({"model": "", "minus": ""})
+    shown = map(format_interval, table["value"], table["low"], table["high"])
+    table = table.assign(shown=list(shown))
+    told = table[
+        (table["router"] != BEST_SINGLE) & ((table["study"] != NEWCOMER) | (table["model"] == ""))
+    ]
+    rows = []
+    for (study, router, model, size, labels), own in told.groupby(
+        ["study", "router", "model", "models", "labels"], sort=False
+    ):
+        values = own[own["minus"] == ""].set_index("metric")["shown"]
+        changes = own[own["minus"] != ""].set_index("metric")["shown"]
+        pool, other = _words(study, model, int(size), labels)
+        rows.append(
+            {
+                "Router": router,
+                "Pool": pool,
+                "nAUC": values["nauc"],
+                "Peak score": values["peak_score"],
+                "QNC": values.get("qnc", "–"),
+                "Compared with": other,
+                "nAUC, change": changes.get("nauc", "–"),
+                "Peak score, change": changes.get("peak_score", "–"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _words(study: str, model: str, size: int, labels: float) -> tuple[str, str]:
+    """Return a pool, and what it is compared with, in words."""
+    if study == LEAVE_ONE_OUT:
+        return f"without {model}", "all models"
+    if study == GROWTH:
+        return f"{size} cheapest, up to {model}", "its best single model"
+    if labels == 0:
+        return "one model unknown (mean over the models)", "–"
+    known = "all labels" if np.isinf(labels) else f"{labels:.0f} labels"
+    return f"one model new, with {known} (mean over the models)", "without the new model"

@@ -1,0 +1,231 @@
+"""Does a router serve another data set of its scenario (definitions, section 7).
+
+MMR-Bench 6 (2), Table 4: trained on data set A, tested on B of the same scenario, beside
+the best single model on B and a router that was trained on B itself.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from tqdm import tqdm
+
+from mmroute.benchmark import Benchmark
+from mmroute.bootstrap import resample_weights
+from mmroute.curve import Policy
+from mmroute.experiments.modality import measure
+from mmroute.findings import best_single, difference
+from mmroute.metrics import single_models
+from mmroute.tables import format_interval
+from mmroute.training import Inputs, take, train_and_predict
+
+BEST_SINGLE, IN_DOMAIN = "best_single", "in_domain"
+METRICS = ("peak_score", "nauc")
+KEYS = ["scenario", "train", "test", "router", "metric", "minus"]
+NO_PAIRS = (
+    "No scenario has two data sets with training and test samples of the same models, so there "
+    "is no other data set to shift to."
+)
+
+logger = logging.getLogger(__name__)
+
+Measured = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The data sets of one scenario, over the models that all of them know.
+
+    Attributes
+    ----------
+    name
+        As in the outcome table.
+    benchmark
+        The samples on which such a model was observed.
+    rows
+        (N,) mask of these samples among all.
+    datasets
+        Two or more, in order of first appearance.
+    """
+
+    name: str
+    benchmark: Benchmark
+    rows: np.ndarray
+    datasets: list[str]
+
+
+def scenarios(benchmark: Benchmark) -> Iterator[Scenario]:
+    """Yield the scenarios with two data sets or more that have training and test samples.
+
+    A model that one of the data sets has not observed in training takes no part, as the
+    router from there cannot know it: not in the shifted router's pool, nor in the pools
+    of what it is compared with.
+    """
+    table = benchmark.table
+    observed = np.isfinite(table.utility)
+    dataset = table.samples["dataset"]
+    for name, inside in table.samples.groupby("scenario", sort=False).indices.items():
+        rows = np.isin(np.arange(len(dataset)), inside)
+        trained = rows & benchmark.in_train
+        known = pd.DataFrame(observed[trained]).groupby(dataset[trained].to_numpy()).any()
+        shared = known.to_numpy().all(axis=0)
+        rows &= observed[:, shared].any(axis=1)
+        met = set(dataset[rows & benchmark.in_test])
+        datasets = [one for one in dataset[rows].unique() if one in known.index and one in met]
+        if len(datasets) < 2:
+            logger.info("shift: scenario %s has no two data sets to compare", name)
+            continue
+        rows &= dataset.isin(datasets).to_numpy()
+        own = table.take(rows, np.flatnonzero(shared))
+        masks = benchmark.in_train[rows], benchmark.in_test[rows]
+        yield Scenario(name, Benchmark(own, benchmark.unit, *masks), rows, datasets)
+
+
+def findings(
+    benchmark: Benchmark,
+    features: Mapping[str, Inputs],
+    routers: Mapping[str, Any],
+    policy: Policy,
+    n_resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Train on the training split of one data set, test on the test split of another.
+
+    As published, a peak score is the best point on the samples that measure it, of the
+    router as of the single models.
+
+    Parameters
+    ----------
+    benchmark
+        Outcomes and splits. Costs stay in its unit.
+    features
+        What each router reads of all N samples. A fusion's statistics are those of the
+        whole training split; only the labels are of one data set.
+    routers
+        Name to router, which is copied.
+    policy
+        Policy family of the operating curve.
+    n_resamples, seed
+        The bootstrap's.
+
+    Returns
+    -------
+    Findings with the keys ``scenario``, ``train``, ``test`` and ``router``; see
+    ``scenarios`` for those that take part, empty if none does. Metrics are
+    ``peak_score`` and ``nauc``, means over the trials of a router that draws.
+
+    - Each router by the data sets ``train`` and ``test``, which differ; also ``minus`` the
+      ``best_single`` model on ``test``, and ``minus`` the same router ``in_domain``.
+    - ``train`` is ``in_domain``: trained on ``test`` itself.
+    - ``router`` is ``best_single``: ``train`` is empty.
+    - ``test`` is empty, and ``train`` unless it is ``in_domain``: means over the pairs of
+      the scenario, resample by resample.
+    """
+    rows = []
+    for scenario in scenarios(benchmark):
+        own, test = scenario.benchmark, scenario.benchmark.test
+        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        targets = test.samples.groupby("dataset", sort=False).indices
+        outcomes = {
+            name: (test.utility[at], test.cost[at] / own.unit, weights[:, at])
+            for name, at in targets.items()
+        }
+        singles = {name: single_models(*cells) for name, cells in outcomes.items()}
+        references = {name: best_single(one) for name, one in singles.items()}
+        cells = {("", name): one for name, one in references.items()}
+        cells["", ""] = _mean(references.values())
+        rows += _rows(scenario.name, BEST_SINGLE, "", cells)
+        for router, prototype in tqdm(routers.items(), desc=scenario.name, mininterval=5):
+            inputs = take(features[router], scenario.rows)
+            measured = {}
+            for source in scenario.datasets:
+                of_source = (own.table.samples["dataset"] == source).to_numpy()
+                trained = replace(own, in_train=own.in_train & of_source)
+                predictions = train_and_predict(clone(prototype), trained, inputs)
+                for name, at in targets.items():
+                    measured[source, name] = measure(
+                        [predictions.take(at)], *outcomes[name], singles[name], policy
+                    )
+            rows += _compared(scenario, router, measured, references)
+    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+
+def _compared(
+    scenario: Scenario,
+    router: str,
+    measured: Mapping[tuple[str, str], Measured],
+    references: Mapping[str, Measured],
+) -> list[tuple]:
+    """Return one router's rows: shifted, less each of its two references, and in domain."""
+    shifted = {pair: own for pair, own in measured.items() if pair[0] != pair[1]}
+    in_domain = {name: measured[name, name] for name in scenario.datasets}
+    rows = []
+    for minus, others in (("", None), (BEST_SINGLE, references), (IN_DOMAIN, in_domain)):
+        cells = {
+            pair: own if others is None else _less(own, others[pair[1]])
+            for pair, own in shifted.items()
+        }
+        rows += _rows(scenario.name, router, minus, {("", ""): _mean(cells.values()), **cells})
+    cells = {(IN_DOMAIN, name): own for name, own in in_domain.items()}
+    cells[IN_DOMAIN, ""] = _mean(in_domain.values())
+    return rows + _rows(scenario.name, router, "", cells)
+
+
+def _less(own: Measured, other: Measured) -> Measured:
+    return {metric: difference(own[metric], other[metric]) for metric in METRICS}
+
+
+def _mean(measured: Iterable[Measured]) -> Measured:
+    measured = list(measured)
+    return {metric: np.mean([own[metric] for own in measured], axis=0) for metric in METRICS}
+
+
+def _rows(
+    scenario: str, router: str, minus: str, cells: Mapping[tuple[str, str], Measured]
+) -> list[tuple]:
+    return [
+        (scenario, *pair, router, metric, minus, own[metric])
+        for pair, own in cells.items()
+        for metric in METRICS
+    ]
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, for people, Table 4's rows: each scenario's mean over pairs, then each pair.
+
+    Parameters
+    ----------
+    table
+        The summary of ``findings``; of an empty one a note.
+    """
+    if table.empty:
+        return pd.DataFrame({"Note": [NO_PAIRS]})
+    table = table.fillna({"train": "", "test": "", "minus": ""})
+    shown = map(format_interval, table["value"], table["low"], table["high"])
+    keys = ["scenario", "router", "train", "test", "metric", "minus"]
+    cells = dict(zip(table[keys].itertuples(index=False, name=None), shown, strict=True))
+    routed = table[(table["router"] != BEST_SINGLE) & (table["train"] != IN_DOMAIN)]
+    pairs = routed[["scenario", "router", "train", "test"]].drop_duplicates()
+    rows = []
+    for scenario, router, train, test in pairs.itertuples(index=False, name=None):
+        row = {
+            "Scenario": scenario,
+            "Router": router,
+            "Trained on": train or "mean over pairs",
+            "Tested on": test or "mean over pairs",
+        }
+        for metric, title in (("peak_score", "Peak score"), ("nauc", "nAUC")):
+            own = scenario, router, train, test, metric
+            row |= {
+                f"{title}, best single model": cells[scenario, BEST_SINGLE, "", test, metric, ""],
+                f"{title}, in domain": cells[scenario, router, IN_DOMAIN, test, metric, ""],
+                f"{title}, shifted": cells[*own, ""],
+                f"{title}, shifted minus best single model": cells[*own, BEST_SINGLE],
+                f"{title}, shifted minus in domain": cells[*own, IN_DOMAIN],
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)

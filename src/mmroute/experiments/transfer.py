@@ -1,0 +1,169 @@
+"""Does a router trained on multimodal queries serve text-only ones (definitions, section 7).
+
+MMR-Bench 6 (3), Table 5: the router is trained on the multimodal training split and
+meets a text-only benchmark of the same models, whose missing image is masked.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from mmroute.benchmark import Benchmark
+from mmroute.bootstrap import curve_metrics, resample_weights
+from mmroute.curve import Policy
+from mmroute.errors import InputError
+from mmroute.evaluation import slices
+from mmroute.findings import best_single, difference
+from mmroute.metrics import single_models
+from mmroute.outcomes import OutcomeTable, join
+from mmroute.tables import format_interval
+from mmroute.training import Inputs, take, train_and_predict
+
+BEST_SINGLE = "best_single"
+METRICS = ("peak_score", "nauc", "qnc")
+
+
+def findings(
+    benchmark: Benchmark,
+    text_only: OutcomeTable,
+    routers: Mapping[str, tuple[Any, Inputs, Inputs]],
+    policy: Policy,
+    n_resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Train on the multimodal training split, measure on all text-only samples.
+
+    Parameters
+    ----------
+    benchmark
+        The N multimodal samples.
+    text_only
+        The M text-only samples. Models are matched by name; one that is not on both
+        sides is left out (see ``notices``).
+    routers
+        Name to router, which is copied, and what it reads of the N and of the M samples:
+        features of one fitted fusion, frames of samples, or nothing.
+    policy
+        Policy family of the operating curve.
+    n_resamples, seed
+        The bootstrap's.
+
+    Returns
+    -------
+    Findings with the keys ``dataset``, each text-only one and ``full``, and ``router``,
+    ``best_single`` among them; each router also ``minus`` that. Metrics are means over
+    the trials of a router that draws. Costs are in the unit of ``benchmark``, predicted
+    and true ones alike; no metric depends on the unit.
+
+    Raises
+    ------
+    InputError
+        If no model is on both sides.
+    """
+    joint, trained, met = transferred(benchmark, text_only)
+    table, cost = joint.test, joint.test.cost / joint.unit
+    observed = np.isfinite(table.utility)
+    predictions = {
+        name: train_and_predict(
+            clone(router, safe=False), joint, _stacked(take(own, trained), take(other, met))
+        )
+        for name, (router, own, other) in routers.items()
+    }
+    steps = {
+        name: [own.steps(trial, observed, policy) for trial in range(len(own.u_hat))]
+        for name, own in predictions.items()
+    }
+    weights = resample_weights(table.samples["dataset"], n_resamples, seed)
+    rows = []
+    for part in slices(table.samples):
+        outcomes = table.utility[part.rows], cost[part.rows], weights[:, part.rows]
+        singles = single_models(*outcomes)
+        reference = best_single(singles)
+        rows += [(part.name, BEST_SINGLE, metric, "", reference[metric]) for metric in METRICS]
+        for name, own in predictions.items():
+            paid = own.paid(cost)[part.rows]
+            trials = [
+                curve_metrics([one.take(part.rows)], outcomes[0], paid, outcomes[2], singles)
+                for one in steps[name]
+            ]
+            for metric in METRICS:
+                value = np.mean([trial[metric] for trial in trials], axis=0)
+                gain = difference(value, reference[metric])
+                rows.append((part.name, name, metric, "", value))
+                rows.append((part.name, name, metric, BEST_SINGLE, gain))
+    return pd.DataFrame(rows, columns=["dataset", "router", "metric", "minus", "replicates"])
+
+
+def transferred(
+    benchmark: Benchmark, text_only: OutcomeTable
+) -> tuple[Benchmark, np.ndarray, np.ndarray]:
+    """Return a benchmark of the shared models that trains on one side and tests on the other.
+
+    Beside it the masks of the (N,) samples that it trains on and of the (M,) text-only
+    ones: those on which a shared model was observed. Raises InputError if no model is
+    shared.
+    """
+    ours, theirs = benchmark.table.model_names, text_only.model_names
+    shared = [name for name in ours if name in theirs]
+    if not shared:
+        raise InputError(
+            f"transfer: no model of the benchmark ({', '.join(ours)}) is in the text-only source "
+            f"({', '.join(theirs)}); name the models alike in both"
+        )
+    own = benchmark.table.take(columns=[ours.index(name) for name in shared])
+    other = text_only.take(columns=[theirs.index(name) for name in shared])
+    trained = benchmark.in_train & np.isfinite(own.utility).any(axis=1)
+    met = np.isfinite(other.utility).any(axis=1)
+    table = join([own.take(trained), other.take(met)])
+    in_train = np.arange(len(table.samples)) < trained.sum()
+    return Benchmark(table, benchmark.unit, in_train, ~in_train), trained, met
+
+
+def _stacked(own: np.ndarray | pd.DataFrame, other: np.ndarray | pd.DataFrame) -> Inputs:
+    if isinstance(own, pd.DataFrame):
+        return pd.concat([own, other], ignore_index=True)
+    return np.concatenate([own, other])
+
+
+def notices(models: Sequence[str], text_only: Sequence[str]) -> list[str]:
+    """Return what a reader has to know: which models the experiment leaves out.
+
+    Parameters
+    ----------
+    models, text_only
+        Models of the benchmark and of the text-only source.
+    """
+    return [
+        f"transfer: {name} is left out, as the {lacking} does not have it"
+        for own, other, lacking in (
+            (models, text_only, "text-only source"),
+            (text_only, models, "benchmark"),
+        )
+        for name in own
+        if name not in other
+    ]
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out as MMR-Bench's Table 5: a row a router, the peak score by text-only data set.
+
+    Parameters
+    ----------
+    table
+        The summary of ``findings``.
+    """
+    peak = table[table["metric"] == "peak_score"].fillna({"minus": ""})
+    shown = map(format_interval, peak["value"], peak["low"], peak["high"])
+    peak = peak.assign(shown=list(shown))
+    rows = []
+    for router, own in peak.groupby("router", sort=False):
+        row = {"Router": "best single model" if router == BEST_SINGLE else router}
+        for dataset, cells in own.groupby("dataset", sort=False):
+            by_minus = cells.set_index("minus")["shown"]
+            row[f"Peak score, {dataset}"] = by_minus[""]
+            row[f"minus the best single model, {dataset}"] = by_minus.get(BEST_SINGLE, "–")
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,108 @@
+"""The cross-modal attention router (MMR-Bench D.3.4)."""
+
+from typing import Annotated, ClassVar, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from mmroute.routers import Router, observed_means
+from mmroute.routers.gradients import Schedule, apply, device, train
+from mmroute.routers.tokens import TokenTransformer
+
+
+class CMR(Router):
+    """Attention over the tokens text and image, and two heads for each model.
+
+    The correctness head is trained by binary cross-entropy with logits, ``balance`` weighing
+    a model's right answers by its wrong ones over its right ones; utilities between 0 and 1
+    are soft targets. The cost head is trained by squared error, with ``log_cost`` on
+    log(1 + c). Width, layers and heads are the published ones; the paper gives no schedule.
+    With ``balance`` the predictions are of balanced classes: they rank samples, but say no
+    longer how often a model is right.
+
+    Departures: both heads share one transformer, and the heads are one linear layer with an
+    output per model; early stopping as in ``mlp``.
+    """
+
+    name: ClassVar[str] = "cmr"
+    fusion: ClassVar[str] = "pair"
+
+    def __init__(
+        self,
+        width: Annotated[int, Ge(8)] = 512,
+        layers: Annotated[int, Ge(1)] = 2,
+        heads: Annotated[int, Ge(1)] = 8,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
+        balance: bool = False,
+        log_cost: bool = True,
+        epochs: Annotated[int, Ge(1)] = 30,
+        learning_rate: Annotated[float, Gt(0)] = 3e-4,
+        batch_size: Annotated[int, Ge(1)] = 128,
+        patience: Annotated[int, Ge(1)] = 4,
+        random_state: int = 0,
+    ) -> None:
+        self.width = width
+        self.layers = layers
+        self.heads = heads
+        self.dropout = dropout
+        self.balance = balance
+        self.log_cost = log_cost
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.patience = patience
+        self.random_state = random_state
+
+    def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
+        """Train the network."""
+        right = observed_means(U)
+        self.n_models_ = U.shape[1]
+        observed = torch.as_tensor(np.isfinite(U), device=device())
+        inputs, utility, cost, weight = (
+            torch.as_tensor(values, dtype=torch.float32, device=device())
+            for values in (
+                Z,
+                np.nan_to_num(U),
+                np.nan_to_num(np.log1p(C) if self.log_cost else C),
+                (1 - right) / np.maximum(right, 1 / len(U))
+                if self.balance
+                else np.ones_like(right),
+            )
+        )
+
+        def loss(network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+            output, known = network(inputs[rows]), observed[rows]
+            correctness = binary_cross_entropy_with_logits(
+                output[:, : self.n_models_],
+                utility[rows],
+                pos_weight=weight,
+                reduction="none",
+            )
+            error = (output[:, self.n_models_ :] - cost[rows]).square()
+            return correctness[known].mean() + error[known].mean()
+
+        schedule = Schedule(
+            self.epochs,
+            self.learning_rate,
+            self.batch_size,
+            self.random_state,
+            patience=self.patience,
+        )
+        self.network_ = train(lambda: self._network(Z.shape[1]), loss, len(Z), schedule)
+        return self
+
+    def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return each model's probability of being right, and its cost."""
+        output = apply(self.network_, Z)
+        u_hat = 1 / (1 + np.exp(-output[:, : self.n_models_]))
+        c_hat = output[:, self.n_models_ :]
+        return u_hat, np.expm1(c_hat) if self.log_cost else c_hat
+
+    def _network(self, n_features: int) -> nn.Module:
+        return nn.Sequential(
+            TokenTransformer(n_features, self.width, self.layers, self.heads, self.dropout),
+            nn.Linear(self.width, 2 * self.n_models_),
+        )

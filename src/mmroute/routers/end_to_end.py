@@ -1,0 +1,155 @@
+"""What the end-to-end routers of VL-RouterBench share: a network on both embeddings."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+from torch import nn
+
+from mmroute.routers.gradients import Schedule, device, train
+from mmroute.routers.soft_labels import SoftLabelRouter
+from mmroute.routers.towers import Towers
+
+Objective = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Head, (b, d) features and their (b,) rows in the training split to the mean loss."""
+
+Samples = np.ndarray | pd.DataFrame
+"""What a network reads: (N, d) features or a frame of N samples."""
+
+
+class EndToEndRouter(SoftLabelRouter):
+    """A head on [t ; v] with a score per lambda and model.
+
+    The paper fine-tunes a multimodal backbone. Here ``mode`` says what is trained:
+
+    - ``frozen``: the head, on stored embeddings.
+    - ``finetune``: also the towers of the OpenCLIP model ``clip_model`` with the
+      weights ``pretrained``; meant for a GPU. ``Z`` is then the frame of samples. The
+      head is trained first, on what the towers give, and then all together for
+      ``finetune_epochs`` at ``finetune_learning_rate``: what a random head sends back
+      would spoil the towers.
+
+    Early stopping holds out a tenth of the training split, and the best epoch is that
+    of all lambdas together. The paper's schedule is not known to us; the defaults are
+    ours.
+
+    A subclass takes these parameters, builds its head in ``_head``, and may replace
+    the loss in ``_objective``.
+    """
+
+    mode: Literal["frozen", "finetune"]
+    clip_model: str
+    pretrained: str
+    finetune_epochs: int
+    finetune_learning_rate: float
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    patience: int
+    random_state: int
+
+    @abstractmethod
+    def _head(self, n_features: int, n_lambdas: int, n_models: int) -> nn.Module:
+        """Build a network from (b, n_features) to (b, n_lambdas, n_models) logits."""
+
+    def _objective(self, features: np.ndarray, labels: torch.Tensor) -> Objective:
+        """Return the loss: cross-entropy to the labels, over the observed models.
+
+        Parameters
+        ----------
+        features
+            (n, d) of the training split, by towers that are not trained yet.
+        labels
+            (n, G, K) on the network's device, NaN where an outcome is missing.
+        """
+
+        def loss(head: nn.Module, features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            missing = labels[rows].isnan()
+            likelihood = head(features).masked_fill(missing, -torch.inf).log_softmax(dim=2)
+            agreement = labels[rows].nan_to_num() * likelihood.masked_fill(missing, 0)
+            return -agreement.sum(dim=2).mean()
+
+        return loss
+
+    def _learn(self, Z: Samples, labels: np.ndarray) -> None:
+        n_lambdas, _, n_models = labels.shape
+        towers = (
+            Towers(self.clip_model, self.pretrained) if self.mode == "finetune" else nn.Identity()
+        )
+        features = self._apply(towers, Z)
+        targets = torch.as_tensor(labels.swapaxes(0, 1), dtype=torch.float32, device=device())
+        objective = self._objective(features, targets)
+        schedule = Schedule(
+            self.epochs,
+            self.learning_rate,
+            self.batch_size,
+            self.random_state,
+            patience=self.patience,
+        )
+        self.network_ = self._train(
+            lambda: nn.Sequential(
+                nn.Identity(), self._head(features.shape[1], n_lambdas, n_models)
+            ),
+            features,
+            objective,
+            schedule,
+        )
+        if self.mode == "finetune":
+            _, head = self.network_
+            self.network_ = self._train(
+                lambda: nn.Sequential(towers, head),
+                Z,
+                objective,
+                replace(
+                    schedule,
+                    epochs=self.finetune_epochs,
+                    learning_rate=self.finetune_learning_rate,
+                ),
+            )
+
+    def _train(
+        self,
+        build: Callable[[], nn.Sequential],
+        Z: Samples,
+        objective: Objective,
+        schedule: Schedule,
+    ) -> nn.Module:
+        read = _reader(Z)
+
+        def loss(network: nn.Sequential, rows: torch.Tensor) -> torch.Tensor:
+            towers, head = network
+            # The held-out rows come all at once, and may be too many for one pass.
+            parts = rows.split(self.batch_size)
+            losses = [len(part) * objective(head, towers(read(part)), part) for part in parts]
+            return torch.stack(losses).sum() / len(rows)
+
+        return train(build, loss, len(Z), schedule)
+
+    def predict_scores(self, Z: Samples) -> np.ndarray:
+        """Return the softmax over models of each lambda's logits."""
+        logits = self._apply(self.network_, Z).astype(np.float64)
+        return softmax(logits, axis=2).swapaxes(0, 1)
+
+    def _apply(self, network: nn.Module, Z: Samples) -> np.ndarray:
+        """Return what a network makes of all samples, on the GPU if there is one."""
+        network.to(device()).eval()
+        read = _reader(Z)
+        with torch.inference_mode():
+            outputs = [
+                network(read(rows)).cpu() for rows in torch.arange(len(Z)).split(self.batch_size)
+            ]
+        network.cpu()
+        return torch.cat(outputs).numpy()
+
+
+def _reader(Z: Samples) -> Callable[[torch.Tensor], pd.DataFrame | torch.Tensor]:
+    """Return a function from row indices to these rows, as a network reads them."""
+    if isinstance(Z, pd.DataFrame):
+        return lambda rows: Z.iloc[rows.cpu().numpy()]
+    inputs = torch.as_tensor(Z, dtype=torch.float32, device=device())
+    return lambda rows: inputs[rows.to(inputs.device)]

@@ -1,0 +1,67 @@
+"""OpenCLIP's towers as a trainable part of a router's network."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from mmroute.encoders.images import decode, quiet_decoding
+from mmroute.encoders.open_clip import OpenClip
+
+
+class Towers(nn.Module):
+    """Samples in, both normalised embeddings side by side out, as the fusion ``pair`` has them.
+
+    An empty question, no image, or one that cannot be decoded is a missing modality,
+    whose half is zero. Images are prepared as for encoding, without augmentation.
+
+    Parameters
+    ----------
+    clip_model, pretrained
+        ``model`` and ``pretrained`` of the encoder ``open_clip``.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded.
+    """
+
+    def __init__(self, clip_model: str, pretrained: str) -> None:
+        super().__init__()
+        loaded = OpenClip(clip_model, pretrained)._network
+        self.clip = loaded.model
+        self.preprocess, self.tokenizer = loaded.preprocess, loaded.tokenizer
+        self.width = loaded.width
+
+    def forward(self, samples: pd.DataFrame) -> torch.Tensor:
+        """Return the (b, 2 width) features of b samples with ``question`` and ``image``."""
+        asked = np.flatnonzero(samples["question"].str.strip() != "")
+        texts = self.tokenizer(samples["question"].iloc[asked].tolist()) if len(asked) else ()
+        shown = np.flatnonzero(samples["image"].notna())
+        with quiet_decoding(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            pixels = zip(shown, pool.map(self._pixels, samples["image"].iloc[shown]), strict=True)
+            images = {row: image for row, image in pixels if image is not None}
+        halves = (
+            self._embed(self.clip.encode_text, dict(zip(asked, texts, strict=True)), len(samples)),
+            self._embed(self.clip.encode_image, images, len(samples)),
+        )
+        return torch.cat(halves, dim=1)
+
+    def _pixels(self, path: str) -> torch.Tensor | None:
+        picture = decode(Path(path))
+        return self.preprocess(picture.image) if picture else None
+
+    def _embed(
+        self, encode: Callable[..., torch.Tensor], inputs: dict[int, torch.Tensor], n_samples: int
+    ) -> torch.Tensor:
+        """Return (n_samples, width) embeddings, zero for the rows without an input."""
+        device = next(self.parameters()).device
+        rows = torch.zeros(n_samples, self.width, device=device)
+        if inputs:
+            batch = torch.stack(list(inputs.values())).to(device)
+            rows[list(inputs)] = encode(batch, normalize=True)
+        return rows

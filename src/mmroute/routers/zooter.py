@@ -1,0 +1,128 @@
+"""Distillation of the models' rewards (ZOOTER)."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt
+from scipy.special import softmax
+from torch import nn
+
+from mmroute.routers import observed_means
+from mmroute.routers.end_to_end import EndToEndRouter, Samples
+
+
+class RewardHead(nn.Module):
+    """A perceptron with one hidden layer per lambda; the lambdas share no weight.
+
+    Parameters
+    ----------
+    n_features, n_lambdas, n_models
+        d, G and K.
+    hidden
+        Width of the hidden layers.
+    """
+
+    def __init__(self, n_features: int, n_lambdas: int, n_models: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Linear(n_features, n_lambdas * hidden),
+            nn.Unflatten(1, (n_lambdas, hidden)),
+            nn.ReLU(),
+        )
+        self.weight = nn.Parameter(torch.randn(n_lambdas, n_models, hidden) * hidden**-0.5)
+        self.bias = nn.Parameter(torch.zeros(n_lambdas, n_models))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (b, G, K) logits of (b, d) features."""
+        return torch.einsum("bgh,gkh->bgk", self.hidden(features), self.weight) + self.bias
+
+
+class Zooter(EndToEndRouter):
+    """Softmax over models, distilled from their rewards (Lu et al., NAACL 2024; VL-RouterBench).
+
+    The Kullback-Leibler divergence from ``rewards``, over the observed models; it is
+    the cross-entropy up to a constant. A model's reward is its utility minus
+    lambda times its cost, where the paper has a reward model's score and no cost. So
+    a large lambda asks for the cheapest model, right or not, unlike soft labels.
+
+    Other departures: rewards are divided by ``temperature``, as a utility is at most 1
+    where a reward model's score is not; nothing is averaged over the samples of a tag,
+    as there is no tagger; and a perceptron with one hidden layer on normalised
+    embeddings stands in for the text encoder that is trained there. Its width,
+    ``hidden``, and the temperature are ours.
+    """
+
+    name: ClassVar[str] = "zooter"
+    fusion: ClassVar[str] = "pair"
+
+    def __init__(
+        self,
+        mode: Literal["frozen", "finetune"] = "frozen",
+        clip_model: str = "ViT-B-32",
+        pretrained: str = "openai",
+        finetune_epochs: Annotated[int, Ge(1)] = 10,
+        finetune_learning_rate: Annotated[float, Gt(0)] = 1e-5,
+        lambdas: list[Annotated[float, Ge(0)]] | None = None,
+        scale: Annotated[float, Gt(0)] = 1.0,
+        hidden: Annotated[int, Ge(1)] = 64,
+        temperature: Annotated[float, Gt(0)] = 0.1,
+        epochs: Annotated[int, Ge(1)] = 100,
+        learning_rate: Annotated[float, Gt(0)] = 1e-3,
+        batch_size: Annotated[int, Ge(1)] = 64,
+        patience: Annotated[int, Ge(1)] = 10,
+        random_state: int = 0,
+    ) -> None:
+        self.mode = mode
+        self.clip_model = clip_model
+        self.pretrained = pretrained
+        self.finetune_epochs = finetune_epochs
+        self.finetune_learning_rate = finetune_learning_rate
+        self.lambdas = lambdas
+        self.scale = scale
+        self.hidden = hidden
+        self.temperature = temperature
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.patience = patience
+        self.random_state = random_state
+
+    def fit(self, Z: Samples, U: np.ndarray, C: np.ndarray) -> Self:
+        """Distil the rewards of every lambda, in place of soft labels."""
+        self.mean_utility_, self.mean_cost_ = observed_means(U), observed_means(C)
+        labelled = np.isfinite(U).any(axis=1)
+        labels = rewards(U[labelled], C[labelled], self.grid, self.scale, self.temperature)
+        self.mean_label_ = np.nanmean(labels[0], axis=0)
+        self._learn(Z[labelled], labels)
+        return self
+
+    def _head(self, n_features: int, n_lambdas: int, n_models: int) -> nn.Module:
+        return RewardHead(n_features, n_lambdas, n_models, self.hidden)
+
+
+def rewards(
+    U: np.ndarray, C: np.ndarray, grid: Sequence[float], scale: float, temperature: float
+) -> np.ndarray:
+    """Return softmax((U - lambda s C) / temperature) over the observed models.
+
+    Parameters
+    ----------
+    U, C
+        (n, K) utility and normalised cost, NaN where missing; each sample has an outcome.
+    grid
+        (G,) lambdas.
+    scale
+        s, which turns a normalised cost into the unit of lambda.
+    temperature
+        Difference of two rewards at which the larger weighs e times as much.
+
+    Returns
+    -------
+    np.ndarray
+        (G, n, K), NaN where an outcome is missing.
+    """
+    reward = (U - np.multiply.outer(grid, scale * C)) / temperature
+    missing = np.isnan(reward)
+    return np.where(missing, np.nan, softmax(np.where(missing, -np.inf, reward), axis=2))

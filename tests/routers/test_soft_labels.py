@@ -1,0 +1,94 @@
+"""Soft labels over models."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from mmroute.routers.soft_labels import GRID, soft_labels
+
+costs = st.floats(0, 1e3)
+lambdas = st.lists(st.floats(0, 1e12), min_size=1, max_size=4)
+
+
+@st.composite
+def outcomes(draw, utilities=(0.0, 1.0)):
+    shape = draw(array_shapes(min_dims=2, max_dims=2, max_side=6))
+    utility = draw(arrays(float, shape, elements=st.sampled_from(utilities)))
+    cost = draw(arrays(float, shape, elements=costs))
+    missing = draw(arrays(bool, shape))
+    return np.where(missing, np.nan, utility), np.where(missing, np.nan, cost)
+
+
+@given(outcomes(), lambdas, st.floats(1e-3, 1e3))
+def test_labels_are_a_distribution_over_the_observed_models(table, grid, scale):
+    utility, cost = table
+    labels = soft_labels(utility, cost, grid, scale)
+    assert labels.shape == (len(grid), *utility.shape)
+    assert (labels >= 0).all()
+    assert (labels[:, np.isnan(utility)] == 0).all()
+    seen = np.isfinite(utility).any(axis=1)
+    np.testing.assert_allclose(labels.sum(axis=2), np.tile(seen, (len(grid), 1)))
+
+
+@given(outcomes())
+def test_lambda_zero_is_uniform_over_the_correct_models(table):
+    utility, cost = table
+    solved = (utility == 1).any(axis=1)
+    (labels,) = soft_labels(utility, cost, [0.0], 1.0)
+    correct = utility[solved] == 1
+    np.testing.assert_allclose(labels[solved], correct / correct.sum(axis=1, keepdims=True))
+
+
+@given(outcomes())
+def test_a_large_lambda_is_the_cheapest_correct_model(table):
+    utility, cost = table
+    apart = np.diff(np.sort(cost, axis=1), axis=1)
+    assume((apart[np.isfinite(apart)] > 1e-3).all())
+    solved = (utility == 1).any(axis=1)
+    (labels,) = soft_labels(utility, cost, [1e300], 1e3)
+    cheapest = np.where(utility == 1, cost, np.inf)[solved].argmin(axis=1)
+    np.testing.assert_array_equal(labels[solved].argmax(axis=1), cheapest)
+    np.testing.assert_allclose(labels[solved].max(axis=1), 1)
+
+
+@given(outcomes(utilities=(0.0,)), lambdas)
+def test_where_no_model_is_right_all_mass_is_on_the_cheapest_observed(table, grid):
+    utility, cost = table
+    labels = soft_labels(utility, cost, grid, 1.0)
+    seen = np.isfinite(cost).any(axis=1)
+    lowest = np.nanmin(cost[seen], axis=1, keepdims=True)
+    on_cheapest = np.where(cost[seen] == lowest, labels[:, seen], 0).sum(axis=2)
+    np.testing.assert_allclose(on_cheapest, 1)
+
+
+@given(outcomes(), st.floats(0, 10), st.floats(0.1, 10))
+def test_the_scale_multiplies_lambda(table, value, scale):
+    np.testing.assert_allclose(
+        soft_labels(*table, [value], scale), soft_labels(*table, [value * scale], 1.0)
+    )
+
+
+def test_the_labels_of_one_sample():
+    utility, cost = np.array([[1.0, 0.0, 1.0, np.nan]]), np.array([[0.5, 0.1, 0.2, np.nan]])
+    (labels,) = soft_labels(utility, cost, [2.0], 1.0)
+    cheap, dear = np.exp(-0.4), np.exp(-1.0)
+    expected = [dear / (cheap + dear), 0, cheap / (cheap + dear), 0]
+    np.testing.assert_allclose(labels[0], expected)
+
+
+def test_a_utility_above_a_half_is_right():
+    utility, cost = np.array([[0.5, 0.6, 0.9]]), np.array([[0.1, 0.2, 0.3]])
+    assert soft_labels(utility, cost, [0.0], 1.0).tolist() == [[[0, 0.5, 0.5]]]
+
+
+def test_the_default_grid_ascends_from_zero():
+    assert GRID[0] == 0
+    assert list(GRID) == sorted(set(GRID))
+
+
+@pytest.mark.parametrize("cheap", [0.0, 1e-300])
+def test_a_free_model_takes_all_mass_at_the_largest_lambda(cheap):
+    utility, cost = np.ones((1, 2)), np.array([[1.0, cheap]])
+    assert soft_labels(utility, cost, [1e308], 1e3).tolist() == [[[0, 1]]]

@@ -1,0 +1,129 @@
+# A second source, of text-only data sets with the same models, for the experiment transfer.
+
+
+use rule fetch as fetch_text_only with:
+    output:
+        f"{RESULTS}/text_only/source.json",
+    log:
+        f"{RESULTS}/logs/text_only/fetch.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/text_only/fetch.tsv"
+    params:
+        source=CONFIG.text_only.name,
+        parameters=dict(CONFIG.text_only.parameters),
+        files=TEXT_ONLY_FINGERPRINT,
+        code=script_digest("fetch.py", find("sources", CONFIG.text_only.name).file),
+
+
+rule ingest_text_only:
+    input:
+        f"{RESULTS}/text_only/source.json",
+    output:
+        directory(f"{RESULTS}/text_only/data"),
+    log:
+        f"{RESULTS}/logs/text_only/ingest.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/text_only/ingest.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        source=CONFIG.text_only.name,
+        parameters=dict(CONFIG.text_only.parameters),
+        code=script_digest("ingest.py", find("sources", CONFIG.text_only.name).file),
+    message:
+        "Reading text-only outcomes and questions from {params.source}"
+    script:
+        "../scripts/ingest.py"
+
+
+rule outcomes_text_only:
+    input:
+        data=f"{RESULTS}/text_only/data",
+        prices=CONFIG.text_only.prices or [],
+    output:
+        directory(f"{RESULTS}/text_only/outcomes"),
+    log:
+        f"{RESULTS}/logs/text_only/outcomes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/text_only/outcomes.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        # Models are matched with the pool by the experiment itself.
+        pool=None,
+        min_coverage=0.0,
+        code=script_digest("outcomes.py"),
+    message:
+        "Building the text-only outcome table"
+    script:
+        "../scripts/outcomes.py"
+
+
+rule embed_text_only:
+    input:
+        data=ancient(f"{RESULTS}/text_only/data"),
+        source=ancient(f"{RESULTS}/text_only/source.json"),
+    output:
+        text=f"{RESULTS}/text_only/embeddings/{ENCODERS['text'].key}.parquet",
+        side=f"{RESULTS}/text_only/embeddings/side.parquet",
+    log:
+        f"{RESULTS}/logs/text_only/embed.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/text_only/embed.tsv"
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        encoder=CONFIG.encoders.text.name,
+        parameters=dict(CONFIG.encoders.text.parameters),
+        checkpoint=ENCODER_FINGERPRINTS["text"],
+        content=TEXT_ONLY_FINGERPRINT,
+        code=script_digest("embed_text_only.py", find("encoders", CONFIG.encoders.text.name).file),
+    message:
+        "Embedding the text-only questions with {params.encoder}"
+    script:
+        "../scripts/embed_text_only.py"
+
+
+rule transfer:
+    input:
+        unpack(embedding_files),
+        side=lambda wildcards: [
+            f"{RESULTS}/embeddings/side/{dataset}.parquet" for dataset in ingested()
+        ],
+        outcomes=f"{RESULTS}/outcomes",
+        splits=f"{RESULTS}/splits.parquet",
+        text_only=rules.outcomes_text_only.output[0],
+        text_only_text=rules.embed_text_only.output.text,
+        text_only_side=rules.embed_text_only.output.side,
+    output:
+        f"{RESULTS}/experiments/transfer/{{salt}}.parquet",
+    log:
+        f"{RESULTS}/logs/experiments/transfer/{{salt}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/experiments/transfer/{{salt}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        how=MEASURED_BY,
+        routers=prototypes(EXAMINED),
+        fusions={
+            row: (ROUTERS[row].fusion.name, dict(ROUTERS[row].fusion.parameters))
+            for row in EXAMINED
+        },
+        code=script_digest("transfer.py", *router_files(EXAMINED)),
+    message:
+        "Training on images and text, testing on text alone (salt {wildcards.salt})"
+    script:
+        "../scripts/transfer.py"

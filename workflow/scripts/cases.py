@@ -1,0 +1,33 @@
+"""Pick the queries on which the best router saves or rescues most."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mmroute.evaluation import Setting
+from mmroute.experiments.cases import findings
+from mmroute.job import job
+from mmroute.predictions import Predictions
+from mmroute.storage import write_frame
+from mmroute.tables import write_csv
+
+with job(snakemake.log[0]):
+    setting = Setting.read(
+        Path(snakemake.input.outcomes),
+        Path(snakemake.input.splits),
+        snakemake.params.salt,
+        **snakemake.params.how,
+    )
+    table = pd.read_csv(snakemake.input.table).query(
+        "dataset == 'full' and metric == 'nauc_honest'"
+    )
+    ranking = table.set_index("router")["value"].reindex(snakemake.params.rows)
+    best = int(ranking.fillna(-1).argmax())
+    cases = findings(
+        setting,
+        Predictions.read(Path(snakemake.input.predictions[best])),
+        Predictions.read(Path(snakemake.input.crossfit[best])),
+    )
+    cases = cases.assign(router=snakemake.params.rows[best])
+    write_frame(Path(snakemake.output.cases), cases)
+    write_csv(Path(snakemake.output.csv), cases)

@@ -1,0 +1,25 @@
+"""Decide which router and threshold to use under each budget and for each quality."""
+
+from pathlib import Path
+
+from mmroute.decision import decide
+from mmroute.evaluation import Setting
+from mmroute.job import job
+from mmroute.predictions import read_by_row
+from mmroute.tables import write_csv
+
+with job(snakemake.log[0]):
+    setting = Setting.read(
+        Path(snakemake.input.outcomes),
+        Path(snakemake.input.splits),
+        snakemake.params.salt,
+        **snakemake.params.how,
+    )
+    predictions, crossfit = (
+        read_by_row(snakemake.params.rows, paths)
+        for paths in (snakemake.input.predictions, snakemake.input.crossfit)
+    )
+    write_csv(
+        Path(snakemake.output[0]),
+        decide(setting, predictions, crossfit, **snakemake.params.asked),
+    )

@@ -1,0 +1,27 @@
+"""Run an experiment that trains routers anew."""
+
+from importlib import import_module
+from pathlib import Path
+
+from mmroute.benchmark import Benchmark
+from mmroute.catalogue import build
+from mmroute.job import job
+from mmroute.storage import read_vectors, write_frame
+
+with job(snakemake.log[0]):
+    features = {name: read_vectors(Path(path)) for name, path in snakemake.params.features.items()}
+    routers = {
+        row: build("routers", name, parameters)
+        for row, (name, parameters) in snakemake.params.routers.items()
+    }
+    experiment = import_module(f"mmroute.experiments.{snakemake.wildcards.experiment}")
+    found = experiment.findings(
+        Benchmark.read(
+            Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
+        ),
+        features,
+        routers,
+        **snakemake.params.how,
+        **snakemake.params.options,
+    )
+    write_frame(Path(snakemake.output[0]), found)
