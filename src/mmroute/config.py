@@ -32,6 +32,8 @@ from mmroute.errors import InputError
 FILE_SAFE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCES = ("best_single",)
 """Rows that results have beside the routers'."""
+SHRUNK = "+shrink"
+"""What a shrunk row's name has after its router's."""
 DEFAULT_ROUTERS = (
     "random",
     "cheapest",

@@ -18,7 +18,7 @@ shell.prefix(
 )
 
 from mmroute.catalogue import build, find
-from mmroute.config import known_routers, load, published_fusion
+from mmroute.config import SHRUNK, known_routers, load, published_fusion
 from mmroute.digest import code_digest
 from mmroute.errors import InputError
 from mmroute.experiments import EXPERIMENTS
@@ -65,13 +65,12 @@ SIMULATED = find("sources", CONFIG.source.name).attributes.get("simulated", Fals
 # On simulated data the papers' values would stand beside what was made up to be like them.
 PUBLISHED = "" if SIMULATED else str(SOURCE_TREE / "config/published")
 RESULTS = f"results/{CONFIG.name}"
-TITLE = CONFIG.name + (" (simulated data)" if SIMULATED else "")
+TITLE = f"{CONFIG.name} (simulated data)" if SIMULATED else CONFIG.name
 SALTS = [str(salt) for salt in CONFIG.split.salts]
 # Every router can be trained; the config's rows are those that the main table has.
 ROUTERS = known_routers(CONFIG.routers)
-SHRUNK = "+shrink"
 ROWS = [
-    row + suffix
+    f"{row}{suffix}"
     for row, router in CONFIG.routers.items()
     for suffix in (["", SHRUNK] if CONFIG.shrink and router.predicts else [""])
 ]
@@ -169,3 +168,33 @@ def prototypes(rows):
 def router_files(rows):
     """Return the files of the code of some routers."""
     return [find("routers", ROUTERS[row].name).file for row in rows]
+
+
+def features_of_experiment(wildcards):
+    """Return features by name: the fusions that are compared, or the studied routers' own."""
+    fusions = {
+        "modality": {name: fusion for name, fusion in COMPARED.items() if name != "mean"},
+        "fusion": {name: COMPARED[name] for name in ("mean", "adaptive")},
+    }.get(wildcards.experiment, {row: ROUTERS[row].fusion for row in CONFIG.studied})
+    return {name: features_file(fusion.key, wildcards.salt) for name, fusion in fusions.items()}
+
+
+def options_of_experiment(wildcards):
+    """Return what an experiment takes beyond what all take."""
+    return {
+        "modality": {"n_clusters": CONFIG.n_clusters},
+        "label_efficiency": {"salt": wildcards.salt},
+        "uncertainty": CONFIG.uncertainty.model_dump(),
+    }.get(wildcards.experiment, {})
+
+
+def predictions_of(rows, part, salt):
+    return [f"{RESULTS}/routers/{row}/{salt}/{part}.parquet" for row in rows]
+
+
+def table_files(name):
+    return expand(f"{RESULTS}/tables/{name}.{{suffix}}", suffix=["csv", "md", "tex"])
+
+
+def figure_files(name):
+    return expand(f"{RESULTS}/figures/{name}.{{suffix}}", suffix=["svg", "png"])

@@ -16,28 +16,6 @@ EXPERIMENT_OF = {
 DRAWN = [table for table, name in EXPERIMENT_OF.items() if EXPERIMENTS[name].figure]
 
 
-def predictions_of(rows, part, salt):
-    return [f"{RESULTS}/routers/{row}/{salt}/{part}.parquet" for row in rows]
-
-
-def features_of_experiment(wildcards):
-    """Return features by name: the fusions that are compared, or the studied routers' own."""
-    fusions = {
-        "modality": {name: fusion for name, fusion in COMPARED.items() if name != "mean"},
-        "fusion": {name: COMPARED[name] for name in ("mean", "adaptive")},
-    }.get(wildcards.experiment, {row: ROUTERS[row].fusion for row in CONFIG.studied})
-    return {name: features_file(fusion.key, wildcards.salt) for name, fusion in fusions.items()}
-
-
-def options_of_experiment(wildcards):
-    """Return what an experiment takes beyond what all take."""
-    return {
-        "modality": {"n_clusters": CONFIG.n_clusters},
-        "label_efficiency": {"salt": wildcards.salt},
-        "uncertainty": CONFIG.uncertainty.model_dump(),
-    }.get(wildcards.experiment, {})
-
-
 rule experiment_anew:
     input:
         outcomes=f"{RESULTS}/outcomes",

@@ -1,14 +1,6 @@
 FIGURES = ["fig4", "figS1", "calibration", "models"]
 
 
-def table_files(name):
-    return expand(f"{RESULTS}/tables/{name}.{{suffix}}", suffix=["csv", "md", "tex"])
-
-
-def figure_files(name):
-    return expand(f"{RESULTS}/figures/{name}.{{suffix}}", suffix=["svg", "png"])
-
-
 # What a user can ask for by name.
 TARGETS = (
     {name: table_files(name) for name in ("table2", "tableS4")}

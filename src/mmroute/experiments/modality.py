@@ -44,7 +44,10 @@ def findings(
     A ``KMeans`` is trained once for each number of clusters, and its frontier is the one
     of all these curves together. That is the published protocol: lambda and the number
     of clusters are chosen on the samples that measure them, which flatters every
-    frontier, though all features alike. Other routers keep their one setting.
+    frontier, though all features alike. Other routers keep their one setting. More curves
+    never lower a joint frontier's ``peak_score`` nor raise its ``qnc``, but they can lower
+    its ``nauc``: p(c) joins all frontier points, and a new one may lie below the line
+    between its neighbours (definitions, section 4).
 
     Parameters
     ----------

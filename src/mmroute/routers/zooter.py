@@ -112,7 +112,7 @@ def rewards(
     U, C
         (n, K) utility and normalised cost, NaN where missing; each sample has an outcome.
     grid
-        (G,) lambdas.
+        (G,) finite lambdas, however large.
     scale
         s, which turns a normalised cost into the unit of lambda.
     temperature
@@ -123,6 +123,9 @@ def rewards(
     np.ndarray
         (G, n, K), NaN where an outcome is missing.
     """
-    reward = (U - np.multiply.outer(grid, scale * C)) / temperature
+    # What all models cost cancels out, so at least one reward is finite whatever lambda is.
+    excess = C - np.nanmin(C, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        reward = (U - np.multiply.outer(grid, scale * excess)) / temperature
     missing = np.isnan(reward)
     return np.where(missing, np.nan, softmax(np.where(missing, -np.inf, reward), axis=2))

@@ -1,0 +1,154 @@
+"""How many labels a router needs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmroute.benchmark import Benchmark
+from mmroute.errors import InputError
+from mmroute.experiments.label_efficiency import (
+    BEST_SINGLE,
+    FRACTIONS,
+    METRICS,
+    STRONGEST,
+    findings,
+    present,
+)
+from mmroute.findings import summarise
+from mmroute.outcomes import split
+from mmroute.routers.baselines import Strongest
+from mmroute.routers.linear import Linear
+
+B = 20
+SALT = "7"
+
+
+def benchmark_of(make_table, n_samples=1000, share=0.2):
+    """Features of five dimensions say which of two models is right, as noisily as can be."""
+    generator = np.random.default_rng(3)
+    table = make_table(n_samples=n_samples, n_models=2)
+    features = generator.normal(size=(n_samples, 5))
+    told = features.sum(axis=1) + generator.normal(size=n_samples)
+    utility = np.column_stack([told < 0, told > 0]).astype(float)
+    cost = np.array([1.0, 4.0]) * generator.lognormal(0, 0.1, (n_samples, 2))
+    in_train = split(table.samples["sample_id"], share, SALT)
+    own = Benchmark(replace(table, utility=utility, cost=cost), 4.0, in_train, ~in_train)
+    return own, features
+
+
+def run(benchmark, router=None, fractions=FRACTIONS):
+    own, features = benchmark
+    routers = {"own": router or Linear()}
+    return findings(own, {"own": features}, routers, "lambda", B, 0, SALT, fractions)
+
+
+def value(found, fraction, metric="peak_score", minus="", router="own"):
+    rows = found.query("router == @router and metric == @metric")
+    rows = rows[(rows["minus"] == minus) & (rows["fraction"].fillna(-1) == fraction)]
+    return rows["replicates"].item()
+
+
+def test_more_labels_help_where_there_is_something_to_learn(make_table):
+    found = run(benchmark_of(make_table))
+    few, more, most = (value(found, share, "nauc") for share in (0.01, 0.1, 0.8))
+    assert (few + 0.02 < more).all()
+    assert few[0] < more[0] <= most[0]
+    assert (value(found, 0.8, "nauc", STRONGEST) > 0.05).all()
+
+
+def test_the_test_samples_are_the_last_fifth_whatever_the_share_and_the_split(make_table):
+    own, features = benchmark_of(make_table)
+    last = ~split(own.table.samples["sample_id"], 0.8, SALT)
+    found = run((own, features))
+    reference = value(found, -1, router=BEST_SINGLE)
+    assert reference[0] == pytest.approx(own.table.utility[last].mean(axis=0).max())
+    other = run(benchmark_of(make_table, share=0.6))
+    pd.testing.assert_frame_equal(found, other)
+
+
+def test_no_label_of_the_last_fifth_is_learned(make_table):
+    own, features = benchmark_of(make_table)
+    last = ~split(own.table.samples["sample_id"], 0.8, SALT)
+    learned = []
+
+    class Spy(Linear):
+        def fit(self, Z, U, C):
+            learned.append(Z)
+            return super().fit(Z, U, C)
+
+    run((own, features), Spy(), (0.2, 0.8))
+    assert [len(Z) for Z in learned] == [own.in_train.sum(), (~last).sum()]
+    assert not {*learned[1][:, 0]} & {*features[last, 0]}
+    assert {*learned[0][:, 0]} <= {*learned[1][:, 0]}
+
+
+def test_differences_are_paired(make_table):
+    found = run(benchmark_of(make_table))
+    for metric in METRICS:
+        own = value(found, 0.1, metric)
+        for minus, other in (
+            (BEST_SINGLE, value(found, -1, metric, router=BEST_SINGLE)),
+            (STRONGEST, value(found, 0.1, metric, router=STRONGEST)),
+        ):
+            np.testing.assert_allclose(value(found, 0.1, metric, minus), own - other)
+
+
+def test_the_strongest_model_less_itself_is_nothing(make_table):
+    found = run(benchmark_of(make_table), Strongest())
+    for fraction in FRACTIONS:
+        np.testing.assert_array_equal(value(found, fraction, minus=STRONGEST), 0)
+    assert found.query("router == @STRONGEST and minus == @STRONGEST").empty
+
+
+def test_a_share_of_too_few_labels_is_noted_and_left_out(make_table):
+    own, features = benchmark_of(make_table, n_samples=100)
+    found = run((own, features), fractions=(0.01, 0.8))
+    count = split(own.table.samples["sample_id"], 0.01, SALT).sum()
+    assert count < 5
+    assert value(found, 0.01, "labels", router="")[0] == count
+    assert found.query("fraction == 0.01")["metric"].tolist() == ["labels"]
+    shown = present(summarise([found]))
+    assert shown["Router"].tolist() == ["(too few labels)", STRONGEST, "own"]
+    assert shown["nAUC"][0] == "–"
+
+
+def test_a_share_without_any_outcome_of_a_model_is_left_out(make_table):
+    own, features = benchmark_of(make_table)
+    early = split(own.table.samples["sample_id"], 0.1, SALT)
+    utility, cost = own.table.utility.copy(), own.table.cost.copy()
+    utility[early, 0] = cost[early, 0] = np.nan
+    sparse = replace(own, table=replace(own.table, utility=utility, cost=cost))
+    found = run((sparse, features))
+    assert found.query("router == 'own'")["fraction"].unique().tolist() == [0.2, 0.5, 0.8]
+    assert np.isfinite(np.stack(found["replicates"])).all()
+
+
+def test_samples_in_neither_split_stay_out(make_table):
+    own, features = benchmark_of(make_table)
+    smaller = replace(own, in_train=np.zeros(1000, bool))
+    found = run((smaller, features), fractions=(0.8,))
+    expected = own.in_test & split(own.table.samples["sample_id"], 0.8, SALT)
+    assert value(found, 0.8, "labels", router="")[0] == expected.sum()
+
+
+def test_without_a_sample_in_the_last_fifth_there_is_no_test(make_table):
+    own, features = benchmark_of(make_table)
+    first = split(own.table.samples["sample_id"], 0.8, SALT)
+    with pytest.raises(InputError, match="last fifth"):
+        run((replace(own, in_test=own.in_test & first, in_train=own.in_train & first), features))
+
+
+def test_the_table_has_a_row_per_share_and_router(make_table, tmp_path):
+    found = run(benchmark_of(make_table))
+    table = summarise([found])
+    shown = present(table)
+    assert shown["Labels"].tolist()[::2] == ["1%", "2%", "5%", "10%", "20%", "50%", "80%"]
+    last = shown.iloc[-1]
+    assert last["Router"] == "own"
+    assert last["Peak score, minus strongest"].startswith(
+        f"{value(found, 0.8, minus=STRONGEST)[0]:.3f} ["
+    )
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    pd.testing.assert_frame_equal(present(pd.read_csv(tmp_path / "labels.csv")), shown)

@@ -1,0 +1,80 @@
+"""The one training loop."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmroute.routers.gradients import Schedule, apply, masked_squared_error, seeded, train
+
+
+def line(n_samples, noise=0.0, seed=0):
+    generator = np.random.default_rng(seed)
+    Z = generator.normal(size=(n_samples, 3)).astype(np.float32)
+    return Z, (Z @ [[1.0], [2.0], [0.0]]) + noise * generator.normal(size=(n_samples, 1))
+
+
+def schedule(**changes):
+    return Schedule(
+        **{"epochs": 200, "learning_rate": 0.05, "batch_size": 32, "random_state": 0} | changes
+    )
+
+
+def fit(Z, Y, **changes):
+    return train(lambda: nn.Linear(3, 1), masked_squared_error(Z, Y), len(Z), schedule(**changes))
+
+
+def test_finds_a_line():
+    Z, Y = line(100)
+    np.testing.assert_allclose(apply(fit(Z, Y), Z), Y, atol=0.05)
+
+
+def test_missing_targets_are_left_out():
+    Z, Y = line(100)
+    masked = Y.copy()
+    masked[::2] = np.nan
+    np.testing.assert_allclose(apply(fit(Z, masked), Z), Y, atol=0.05)
+
+
+def test_a_batch_without_any_target_changes_nothing():
+    Z, Y = line(20)
+    nothing = fit(Z, np.full_like(Y, np.nan), epochs=2)
+    with seeded(0):
+        fresh = nn.Linear(3, 1)
+    torch.testing.assert_close(nothing.weight, fresh.weight)
+
+
+def test_ends_early_when_the_held_out_rows_stop_improving():
+    Z, Y = line(60, noise=5.0)
+    seen = []
+    loss = masked_squared_error(Z, Y)
+
+    def counted(network, rows):
+        seen.append(network.training)
+        return loss(network, rows)
+
+    train(lambda: nn.Linear(3, 1), counted, len(Z), schedule(patience=3))
+    assert 3 < seen.count(False) < 200
+
+
+def test_keeps_the_best_epoch():
+    Z, Y = line(60, noise=5.0)
+    held = np.random.default_rng(0).permutation(60)[:6]
+
+    def error(network):
+        return float(np.square(apply(network, Z[held]) - Y[held]).mean())
+
+    patient, hasty = (fit(Z, Y, patience=patience) for patience in (50, 1))
+    assert error(patient) <= error(hasty)
+
+
+@pytest.mark.parametrize("n_samples", [10, 100])
+def test_the_seed_decides_everything_and_leaves_the_rest_alone(n_samples):
+    Z, Y = line(n_samples, noise=1.0)
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    networks = [fit(Z, Y, epochs=3, random_state=seed) for seed in (0, 0, 1)]
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(networks[0].weight, networks[1].weight)
+    assert not torch.equal(networks[0].weight, networks[2].weight)
