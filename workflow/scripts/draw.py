@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from mmroute.experiments import EXPERIMENTS
 from mmroute.figures import save
 from mmroute.job import job
 
 with job(snakemake.log[0]):
-    figure = import_module(f"mmroute.figures.{snakemake.params.experiment}").draw(
-        pd.read_csv(snakemake.input.table), snakemake.params.title
+    name = snakemake.params.experiment
+    figure = import_module(f"mmroute.figures.{name}").draw(
+        pd.read_csv(snakemake.input.table),
+        f"{snakemake.params.title}: {EXPERIMENTS[name].title}",
     )
     save(figure, [Path(snakemake.output.svg), Path(snakemake.output.png)])

@@ -1,0 +1,265 @@
+"""A decision, not only a table: what to use under a budget, and for a quality.
+
+Everything is chosen on the training split, on cross-fitted predictions, and only measured
+on the test split: what stands here is what to expect in use.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from mmroute.bootstrap import interval
+from mmroute.errors import InputError
+from mmroute.evaluation import Setting
+from mmroute.metrics import ROUNDING, single_models
+from mmroute.predictions import Predictions, training_frontier
+
+TODAY, WHAT_IF = "today", "what if"
+BUDGET, ACCURACY = "budget", "accuracy"
+PER_1000 = 1000
+SHARE = "share "
+MOST_NAMED, LEAST_NAMED = 3, 0.05
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something to use: a router, or always one model.
+
+    Attributes
+    ----------
+    name
+        The row of the main table, or the model.
+    model
+        Index of the model; None for a router.
+    cost, utility, threshold
+        (P,) points on the training split: mean cost in USD, mean utility, and the
+        policy's parameter, which a single model does not have.
+    """
+
+    name: str
+    model: int | None
+    cost: np.ndarray
+    utility: np.ndarray
+    threshold: np.ndarray
+
+
+def decide(
+    setting: Setting,
+    predictions: Mapping[str, Predictions],
+    crossfit: Mapping[str, Predictions],
+    budgets: Sequence[float | str],
+    quality_targets: Sequence[float | str],
+    what_if_prices: Mapping[str, float],
+) -> pd.DataFrame:
+    """Choose a router and its threshold for each budget and quality, and measure the choice.
+
+    Parameters
+    ----------
+    setting
+        What to measure with.
+    predictions, crossfit
+        By row of the main table, of the evaluation samples and, cross-fitted, of the
+        training samples; of a router that draws, the first trial.
+    budgets
+        Mean costs not to exceed: USD per 1,000 queries, or a share such as ``50%`` of the
+        best single model's.
+    quality_targets
+        Accuracies to reach, or shares of the best single model's.
+    what_if_prices
+        Model to a multiple of its price. If there is any, all is decided once more with
+        the costs of these models, true and predicted ones, multiplied.
+
+    Returns
+    -------
+    A row for each thing asked: ``prices`` (``today`` or ``what if``), ``asked`` (``budget``
+    or ``accuracy``), ``amount`` as given, ``limit`` in USD per 1,000 queries or as
+    accuracy; ``router``: a row, or a model that is always taken; ``threshold``, empty for
+    a model; ``feasible``: whether anything kept the limit in training, without which
+    the cheapest or the most accurate choice stands. On the test split, each with its
+    bounds ``_low`` and ``_high``: ``accuracy``, ``cost_usd_per_1000``, and against the
+    best single model of the training split the ``saving`` of its cost, and the ``gain``
+    in accuracy. ``kept``: the share of resamples that keep the limit; ``share <model>``:
+    the traffic.
+
+    Raises
+    ------
+    InputError
+        If a model of ``what_if_prices`` is not in the pool.
+    """
+    names = setting.table.model_names
+    for model in what_if_prices:
+        if model not in names:
+            raise InputError(
+                f"config key decision.what_if_prices: no model {model!r} in the pool; it has: "
+                + ", ".join(names)
+            )
+    asked = [(BUDGET, amount) for amount in budgets]
+    asked += [(ACCURACY, amount) for amount in quality_targets]
+    rows = _decide(setting, predictions, crossfit, asked)
+    if what_if_prices:
+        factor = np.array([what_if_prices.get(name, 1.0) for name in names])
+        repriced = replace(
+            setting,
+            table=replace(setting.table, cost=setting.table.cost * factor),
+            training=replace(setting.training, cost=setting.training.cost * factor),
+        )
+        given = (
+            {row: replace(own, c_hat=own.c_hat * factor) for row, own in parts.items()}
+            for parts in (predictions, crossfit)
+        )
+        rows += [row | {"prices": WHAT_IF} for row in _decide(repriced, *given, asked)]
+    return pd.DataFrame(rows)
+
+
+def _decide(
+    setting: Setting,
+    predictions: Mapping[str, Predictions],
+    crossfit: Mapping[str, Predictions],
+    asked: Sequence[tuple[str, float | str]],
+) -> list[dict[str, object]]:
+    training = setting.training
+    alone = single_models(training.utility, training.cost)
+    best = int(alone.best[0])
+    reference = {BUDGET: PER_1000 * alone.cost[0, best], ACCURACY: alone.utility[0, best]}
+    candidates = _candidates(setting, crossfit)
+    weights = setting.weights().astype(np.float64)
+    test = single_models(setting.table.utility, setting.table.cost, weights)
+    rows = []
+    for what, amount in asked:
+        limit = (
+            float(amount[:-1]) / 100 * reference[what] if isinstance(amount, str) else float(amount)
+        )
+        candidate, point, feasible = _choose(candidates, what, limit)
+        parameter = float(candidate.threshold[point])
+        if candidate.model is None:
+            own = predictions[candidate.name]
+            steps = own.steps(0, np.isfinite(setting.table.utility), setting.policy)
+            choice = steps.choices(parameter)
+            cost, accuracy = _means(setting, own, choice, weights)
+            shares = np.bincount(choice, minlength=len(alone.cost[0])) / len(choice)
+        else:
+            cost, accuracy = test.cost[:, candidate.model], test.utility[:, candidate.model]
+            shares = np.eye(len(alone.cost[0]))[candidate.model]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            saving = 1 - cost / test.cost[:, best]
+        measured = {
+            "accuracy": accuracy,
+            "cost_usd_per_1000": PER_1000 * cost,
+            "saving": saving,
+            "gain": accuracy - test.utility[:, best],
+        }
+        keeps = PER_1000 * cost <= limit if what == BUDGET else accuracy >= limit - ROUNDING
+        row = {"prices": TODAY, "asked": what, "amount": str(amount), "limit": limit}
+        row |= {"router": candidate.name, "threshold": parameter, "feasible": feasible}
+        for name, values in measured.items():
+            low, high = interval(values)
+            row |= {name: values[0], f"{name}_low": low, f"{name}_high": high}
+        row["kept"] = keeps[1:].mean()
+        names = setting.table.model_names
+        rows.append(row | {f"{SHARE}{name}": own for name, own in zip(names, shares, strict=True)})
+    return rows
+
+
+def _candidates(setting: Setting, crossfit: Mapping[str, Predictions]) -> list[Candidate]:
+    """Return always one model, for each, and the routers: of equals the first is chosen."""
+    training = setting.training
+    alone = single_models(training.utility, training.cost)
+    candidates = [
+        Candidate(name, model, alone.cost[:, model], alone.utility[:, model], np.array([np.nan]))
+        for model, name in enumerate(training.model_names)
+    ]
+    for row, own in crossfit.items():
+        curve = training_frontier(
+            own, training.utility, training.cost / setting.unit, setting.policy
+        )
+        cost = curve.cost * setting.unit
+        candidates.append(Candidate(row, None, cost, curve.utility, curve.threshold))
+    return candidates
+
+
+def _choose(
+    candidates: Sequence[Candidate], asked: str, limit: float
+) -> tuple[Candidate, int, bool]:
+    """Return the candidate, its point, and whether it keeps the limit in training."""
+    owner = np.repeat(np.arange(len(candidates)), [len(own.cost) for own in candidates])
+    point = np.concatenate([np.arange(len(own.cost)) for own in candidates])
+    cost = np.concatenate([own.cost for own in candidates])
+    utility = np.concatenate([own.utility for own in candidates])
+    keeps = PER_1000 * cost <= limit + ROUNDING if asked == BUDGET else utility >= limit - ROUNDING
+    by_utility, by_cost = np.lexsort((owner, cost, -utility)), np.lexsort((owner, -utility, cost))
+    order = by_utility if asked == BUDGET else by_cost
+    if not keeps.any():
+        # What comes nearest: the cheapest, or the most accurate.
+        order = by_cost if asked == BUDGET else by_utility
+    first = order[keeps[order].argmax()] if keeps.any() else order[0]
+    return candidates[owner[first]], int(point[first]), bool(keeps.any())
+
+
+def _means(
+    setting: Setting, predictions: Predictions, choice: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (1 + B,) mean cost in USD, the decision's own included, and utility."""
+    rows = np.arange(len(choice))
+    paid = predictions.paid(setting.table.cost / setting.unit) * setting.unit
+    total = weights.sum(axis=1)
+    return tuple(weights @ own[rows, choice] / total for own in (paid, setting.table.utility))
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay the decisions out for people; with other prices they follow in rows of their own."""
+    shown = pd.DataFrame(
+        {
+            "Asked": [_asked(row) for _, row in table.iterrows()],
+            "Use": table["router"],
+            "Threshold": [
+                "–" if np.isnan(threshold) else f"{threshold:.3g}"
+                for threshold in table["threshold"]
+            ],
+            "Accuracy": _percent(table, "accuracy"),
+            "USD per 1,000 queries": [
+                f"{row['cost_usd_per_1000']:.3g} [{row['cost_usd_per_1000_low']:.3g}, "
+                f"{row['cost_usd_per_1000_high']:.3g}]"
+                for _, row in table.iterrows()
+            ],
+            "Kept in": [f"{kept:.0%} of resamples" for kept in table["kept"]],
+            "Saving against the best single model": _percent(table, "saving"),
+            "Accuracy gained on it": _percent(table, "gain"),
+            "Mostly sends to": [_traffic(row) for _, row in table.iterrows()],
+        }
+    )
+    if (table["prices"] == WHAT_IF).any():
+        shown.insert(0, "Prices", table["prices"])
+    return shown
+
+
+def _asked(row: pd.Series) -> str:
+    """Say what was asked, and that nothing could keep it in training."""
+    if row["asked"] == BUDGET:
+        text = f"at most ${row['limit']:.3g} per 1,000 queries"
+        of = "cost"
+    else:
+        text, of = f"an accuracy of {row['limit']:.1%}", "accuracy"
+    amount = str(row["amount"])
+    if amount.endswith("%"):
+        text += f" ({amount} of the best single model's {of})"
+    return text if row["feasible"] else f"{text}: out of reach, this comes nearest"
+
+
+def _percent(table: pd.DataFrame, name: str) -> list[str]:
+    return [
+        f"{row[name]:.1%} [{row[f'{name}_low']:.1%}, {row[f'{name}_high']:.1%}]"
+        for _, row in table.iterrows()
+    ]
+
+
+def _traffic(row: pd.Series) -> str:
+    """Name the models that get most queries."""
+    shares = row[[name for name in row.index if name.startswith(SHARE)]].astype(float)
+    largest = shares.sort_values(ascending=False, kind="stable")[:MOST_NAMED]
+    return ", ".join(
+        f"{name.removeprefix(SHARE)} {share:.0%}"
+        for name, share in largest.items()
+        if share >= LEAST_NAMED
+    )
