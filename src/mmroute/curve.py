@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mmroute.errors import InputError
+from mmroute.predictions import Predictions
 
 Policy = Literal["lambda", "budget"]
 
@@ -239,6 +240,40 @@ def _budget_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
     change = at % n_models > 0
     at = at[change]
     yield c_hat.take(cell.take(at)), at // n_models, before[change], after[change]
+
+
+def steps_of(predictions: Predictions, trial: int, observed: np.ndarray, policy: Policy) -> Steps:
+    """Return how a router's choices change over its operating points, among observed models.
+
+    Parameters
+    ----------
+    predictions
+        Of N samples.
+    trial
+        Which of the T.
+    observed
+        (N, K) whether an outcome is there.
+    policy
+        Policy family; a router with a grid has its own.
+    """
+    if predictions.scores is not None:
+        return grid_steps(predictions.scores, predictions.grid, observed)
+    return policy_steps(predictions.u_hat[trial], predictions.c_hat[trial], observed, policy)
+
+
+def training_frontier(
+    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
+) -> Curve:
+    """Return the frontier that cross-fitted predictions reach on (n, K) training outcomes.
+
+    Samples without any prediction for an observed model are left out.
+    """
+    predicted = crossfit.u_hat[0] if crossfit.scores is None else crossfit.scores[0]
+    usable = np.isfinite(utility) & np.isfinite(predicted)
+    kept = np.flatnonzero(usable.any(axis=1))
+    own = crossfit.take(kept).without_gaps()
+    steps = steps_of(own, 0, usable[kept], policy)
+    return frontier(trace(steps, utility[kept], own.paid(cost[kept]), policy))
 
 
 def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> Steps:

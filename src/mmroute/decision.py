@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from mmroute.bootstrap import interval
+from mmroute.curve import steps_of, training_frontier
 from mmroute.errors import InputError
 from mmroute.evaluation import Setting
 from mmroute.metrics import ROUNDING, single_models
-from mmroute.predictions import Predictions, training_frontier
+from mmroute.predictions import Predictions
 
 TODAY, WHAT_IF = "today", "what if"
 BUDGET, ACCURACY = "budget", "accuracy"
@@ -135,7 +136,7 @@ def _decide(
         parameter = float(candidate.threshold[point])
         if candidate.model is None:
             own = predictions[candidate.name]
-            steps = own.steps(0, np.isfinite(setting.table.utility), setting.policy)
+            steps = steps_of(own, 0, np.isfinite(setting.table.utility), setting.policy)
             choice = steps.choices(parameter)
             cost, accuracy = _means(setting, own, choice, weights)
             shares = np.bincount(choice, minlength=len(alone.cost[0])) / len(choice)

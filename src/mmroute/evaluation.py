@@ -10,12 +10,12 @@ import pandas as pd
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_replicates, interval, resample_weights
-from mmroute.curve import Curve, Policy, Steps, frontier, trace
+from mmroute.curve import Curve, Policy, Steps, frontier, steps_of, trace, training_frontier
 from mmroute.errors import InputError
 from mmroute.metrics import ROUNDING, SingleModels, reaches, single_models
 from mmroute.outcomes import OutcomeTable
 from mmroute.policy_metrics import auroc, calibration_bins, measure_policy, traffic
-from mmroute.predictions import Predictions, training_frontier
+from mmroute.predictions import Predictions
 
 POINTS = ("peak", "parity", "half_cost")
 """Named operating points (definitions, section 5)."""
@@ -137,7 +137,7 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
     cost, training_cost = table.cost / setting.unit, training.cost / setting.unit
     observed = np.isfinite(table.utility)
     trials = [
-        (trial, u_hat, predictions.steps(trial, observed, setting.policy))
+        (trial, u_hat, steps_of(predictions, trial, observed, setting.policy))
         for trial, u_hat in enumerate(predictions.u_hat)
     ]
     paid = predictions.paid(cost)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mmroute.curve import Curve, Policy, Steps, frontier, grid_steps, policy_steps, trace
 from mmroute.storage import read_table, vector_array, vector_matrix, write_table
 
 _SCORES = "scores at "
@@ -39,22 +38,6 @@ class Predictions:
     grid: np.ndarray | None = None
     scores: np.ndarray | None = None
     overhead: np.ndarray | None = None
-
-    def steps(self, trial: int, observed: np.ndarray, policy: Policy) -> Steps:
-        """Return how the choices change over the operating points, among observed models.
-
-        Parameters
-        ----------
-        trial
-            Which of the T.
-        observed
-            (N, K) whether an outcome is there.
-        policy
-            Policy family; a router with a grid has its own.
-        """
-        if self.scores is not None:
-            return grid_steps(self.scores, self.grid, observed)
-        return policy_steps(self.u_hat[trial], self.c_hat[trial], observed, policy)
 
     def paid(self, cost: np.ndarray) -> np.ndarray:
         """Return (N, K) costs with the decision's own added."""
@@ -116,18 +99,3 @@ class Predictions:
 def read_by_row(rows: Sequence[str], paths: Sequence[str]) -> dict[str, Predictions]:
     """Read one file for each row of the main table."""
     return {row: Predictions.read(Path(path)) for row, path in zip(rows, paths, strict=True)}
-
-
-def training_frontier(
-    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
-) -> Curve:
-    """Return the frontier that cross-fitted predictions reach on training outcomes.
-
-    Samples without any prediction for an observed model are left out.
-    """
-    predicted = crossfit.u_hat[0] if crossfit.scores is None else crossfit.scores[0]
-    usable = np.isfinite(utility) & np.isfinite(predicted)
-    kept = np.flatnonzero(usable.any(axis=1))
-    own = crossfit.take(kept).without_gaps()
-    steps = own.steps(0, usable[kept], policy)
-    return frontier(trace(steps, utility[kept], own.paid(cost[kept]), policy))

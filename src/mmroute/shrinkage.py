@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from mmroute.curve import Policy
+from mmroute.curve import Policy, training_frontier
 from mmroute.metrics import frontier_of, nauc, single_models
-from mmroute.predictions import Predictions, training_frontier
+from mmroute.predictions import Predictions
 from mmroute.training import fold_of
 
 RHOS = np.linspace(0, 1, 21)

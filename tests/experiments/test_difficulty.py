@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmroute.curve import steps_of
 from mmroute.evaluation import Setting
 from mmroute.experiments.difficulty import (
     TIERS,
@@ -145,7 +146,7 @@ def test_strata_weighted_by_their_size_are_the_whole(setting):
     own = predictions_for(setting.table)
     point = training_points(setting, predictions_for(setting.training))["peak"]
     observed = np.isfinite(setting.table.utility)
-    choice = own.steps(0, observed, "lambda").choices(point)
+    choice = steps_of(own, 0, observed, "lambda").choices(point)
     sizes = values_of(found, "samples", "", "")
     weights = setting.weights()
     for metric, matrix in (("accuracy", setting.table.utility), ("cost_usd", setting.table.cost)):

@@ -8,6 +8,7 @@ import pytest
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_metrics, resample_weights
+from mmroute.curve import steps_of
 from mmroute.experiments.fusion import ADAPTIVE, MEAN, findings, present
 from mmroute.findings import summarise
 from mmroute.metrics import single_models
@@ -66,7 +67,9 @@ def test_each_value_is_what_the_router_measures_alone(benchmark):
     found = run(own, noise, telling, linear=Linear(), knn=KNN(5))
     test, cost = own.test, own.test.cost / own.unit
     weights = resample_weights(test.samples["dataset"], B, 0)
-    steps = train_and_predict(KNN(5), own, telling).steps(0, np.isfinite(test.utility), "lambda")
+    steps = steps_of(
+        train_and_predict(KNN(5), own, telling), 0, np.isfinite(test.utility), "lambda"
+    )
     singles = single_models(test.utility, cost, weights)
     for metric, expected in curve_metrics([steps], test.utility, cost, weights, singles).items():
         np.testing.assert_allclose(value(found, ADAPTIVE, metric, router="knn"), expected)

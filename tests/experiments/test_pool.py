@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import policy_steps
+from mmroute.curve import policy_steps, steps_of
 from mmroute.errors import InputError
 from mmroute.experiments.pool import (
     ALL,
@@ -67,7 +67,7 @@ def plain(benchmark, router):
     test, cost = own.test, own.test.cost / own.unit
     weights = resample_weights(test.samples["dataset"], B, 0)
     predictions = train_and_predict(clone(router, safe=False), own, features)
-    steps = predictions.steps(0, np.isfinite(test.utility), "lambda")
+    steps = steps_of(predictions, 0, np.isfinite(test.utility), "lambda")
     singles = single_models(test.utility, cost, weights)
     return curve_metrics([steps], test.utility, cost, weights, singles)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmroute.curve import steps_of
 from mmroute.evaluation import Setting
 from mmroute.experiments.difficulty import training_points
 from mmroute.experiments.uncertainty import (
@@ -63,7 +64,7 @@ def router_alone(setting):
     """Return the choices, and the resamples of their mean utility and normalised cost."""
     points = training_points(setting, predictions_for(setting.training))
     own = predictions_for(setting.table)
-    steps = own.steps(0, np.isfinite(setting.table.utility), "lambda")
+    steps = steps_of(own, 0, np.isfinite(setting.table.utility), "lambda")
     choice = steps.choices(points.get("half_cost", points["peak"]))
     return choice, *(of_choice(setting, matrix, choice) for matrix in outcomes(setting))
 

@@ -9,6 +9,7 @@ their outcomes to show what happens, not how often.
 import numpy as np
 import pandas as pd
 
+from mmroute.curve import steps_of
 from mmroute.evaluation import Setting
 from mmroute.experiments.difficulty import training_points
 from mmroute.metrics import single_models
@@ -45,7 +46,7 @@ def findings(
     table, training = setting.table, setting.training
     rows = np.arange(len(table.samples))
     points = training_points(setting, crossfit)
-    steps = predictions.steps(0, np.isfinite(table.utility), setting.policy)
+    steps = steps_of(predictions, 0, np.isfinite(table.utility), setting.policy)
     choice = steps.choices(points.get("half_cost", points["peak"]))
     reference = int(single_models(training.utility, training.cost).best[0])
     names = np.array(table.model_names, object)

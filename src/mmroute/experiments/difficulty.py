@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation import Setting, operating_points, training_frontier
+from mmroute.curve import steps_of, training_frontier
+from mmroute.evaluation import Setting, operating_points
 from mmroute.findings import difference
 from mmroute.metrics import single_models
 from mmroute.outcomes import OutcomeTable
@@ -72,7 +73,7 @@ def findings(
     crossfit = {**crossfit, "oracle": _oracle(setting.training, setting.unit)}
     for router, own in predictions.items():
         chosen = training_points(setting, crossfit[router])
-        steps = [own.steps(trial, observed, setting.policy) for trial in range(len(own.u_hat))]
+        steps = [steps_of(own, trial, observed, setting.policy) for trial in range(len(own.u_hat))]
         outcomes = table.utility, own.paid(table.cost / setting.unit)
         for point in filter(chosen.__contains__, POINTS):
             trials = [_measured(one.choices(chosen[point]), tiers, *outcomes) for one in steps]

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import Curve, Policy, frontier, trace
+from mmroute.curve import Curve, Policy, frontier, steps_of, trace
 from mmroute.findings import difference
 from mmroute.metrics import ROUNDING, SingleModels, single_models
 from mmroute.predictions import Predictions
@@ -138,7 +138,7 @@ def measure(
     paid = settings[0].paid(cost)
     trials = [
         curve_metrics(
-            [own.steps(trial, observed, policy) for own in settings],
+            [steps_of(own, trial, observed, policy) for own in settings],
             utility,
             paid,
             weights,
@@ -177,7 +177,7 @@ def _frontier(
 ) -> list[tuple[float, str, str, np.ndarray]]:
     """Return budget, metric, no ``minus``, and replicates of the joint frontier's points."""
     observed, paid = np.isfinite(utility), settings[0].paid(cost)
-    steps = [own.steps(0, observed, policy) for own in settings]
+    steps = [steps_of(own, 0, observed, policy) for own in settings]
     curves = [trace(one, utility, paid, policy) for one in steps]
     setting = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
     costs, utilities, thresholds = (

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import Policy
+from mmroute.curve import Policy, steps_of
 from mmroute.errors import InputError
 from mmroute.findings import best_single, difference
 from mmroute.metrics import SingleModels, single_models
@@ -262,7 +262,7 @@ def _measure(
     paid = predictions.paid(benchmark.test.cost / benchmark.unit)
     trials = [
         curve_metrics(
-            [predictions.steps(trial, np.isfinite(utility), policy)],
+            [steps_of(predictions, trial, np.isfinite(utility), policy)],
             utility,
             paid,
             weights,

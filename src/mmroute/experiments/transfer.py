@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import Policy
+from mmroute.curve import Policy, steps_of
 from mmroute.errors import InputError
 from mmroute.evaluation import slices
 from mmroute.findings import best_single, difference
@@ -73,7 +73,7 @@ def findings(
         for name, (router, own, other) in routers.items()
     }
     steps = {
-        name: [own.steps(trial, observed, policy) for trial in range(len(own.u_hat))]
+        name: [steps_of(own, trial, observed, policy) for trial in range(len(own.u_hat))]
         for name, own in predictions.items()
     }
     weights = resample_weights(table.samples["dataset"], n_resamples, seed)

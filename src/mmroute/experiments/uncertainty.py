@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from mmroute.curve import Policy
+from mmroute.curve import Policy, steps_of
 from mmroute.evaluation import Setting
 from mmroute.experiments.difficulty import training_points
 from mmroute.findings import difference
@@ -82,7 +82,7 @@ def findings(
     for router, own in predictions.items():
         points = training_points(setting, crossfit[router])
         point = "half_cost" if "half_cost" in points else "peak"
-        choice = own.steps(0, observed, setting.policy).choices(points[point])
+        choice = steps_of(own, 0, observed, setting.policy).choices(points[point])
         alone = _outcomes(table.utility, cost, choice)
         strategies = {STRONGEST: _outcomes(table.utility, cost, _strongest(setting))}
         if answers is not None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mmroute.curve import Policy, frontier, trace
-from mmroute.evaluation import Setting, training_frontier
+from mmroute.curve import Policy, frontier, steps_of, trace, training_frontier
+from mmroute.evaluation import Setting
 from mmroute.metrics import SingleModels, single_models
 from mmroute.policy_metrics import cost_range, rank_score
 from mmroute.predictions import Predictions
@@ -99,7 +99,7 @@ def _measure(
     utility, paid = setting.table.utility, predictions.paid(setting.table.cost / setting.unit)
     trials = []
     for trial in range(len(predictions.u_hat)):
-        steps = predictions.steps(trial, np.isfinite(utility), POLICY)
+        steps = steps_of(predictions, trial, np.isfinite(utility), POLICY)
         curve = frontier(trace(steps, utility, paid, POLICY))
         best = curve.threshold[_best(curve.utility, curve.cost, singles)]
         lambdas = np.array([*grid, chosen, best])

@@ -8,18 +8,17 @@ apart into
     u_hat_ij = mu_j + common_i + specific_ij
 
 with mu_j the model's mean on the training split. Both parts are non-negative
-combinations of two kinds of base learners, extremely randomised trees and ridge
-regressions on principal components; less weight in all is more shrinkage. The
+combinations of two base learners, extremely randomised trees and a ridge
+regression on principal components; less weight in all is more shrinkage. The
 weights of ``common_i`` fit the samples' mean deviations, for calibration's sake. Those of
 ``specific_ij`` fit the observed differences between the models that compete for
-the sample at some exchange rate of cost for utility: a difference between two models
+the sample at some exchange rate of utility for cost: a difference between two models
 that nobody would choose says little of how far to trust one between the best two.
-Where nothing can be told from the features the weights are near 0, and the
+Where nothing can be told from the features the weights come near 0, and the
 policy is left with mu_j and the predicted costs.
 
 All weights are found on predictions for training samples by learners that have
-not seen them. Neighbours add nothing beside trees and ridge regressions, nor do
-token counts beside the costs themselves.
+not seen them.
 """
 
 from typing import Annotated, ClassVar, Self
@@ -38,7 +37,12 @@ N_FOLDS = 10
 MAX_FEATURES = 0.1
 """Share of the features that a split is sought among: more take longer and tell no more."""
 N_COMPONENTS = 128
-ALPHAS = (1.0, 10.0, 100.0)
+ALPHA = 5.0
+"""Of the ridge regressions, on components that vary by 1 in all."""
+PRIOR = np.array([0.5, 0.3])
+PRIOR_PRECISION = 4.0
+"""Weights of forest and ridge regression expected beforehand, each +- 1/2: they decide as long
+as the training samples are too few to tell."""
 EXCHANGE_RATES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Utility per normalised cost at which models compete; the dearest costs 1 on average."""
 TEMPERATURE = 0.03
@@ -48,7 +52,7 @@ CHEAPEST_CALL = 1e-3
 
 
 class Ensemble(Router):
-    """Trees and ridge regressions, stacked apart for difficulty and for models' differences.
+    """Trees and a ridge regression, stacked apart for difficulty and for models' differences.
 
     Costs are stacked model by model on the scale of their logarithms, and scaled so
     that the mean prediction on the training split is the mean cost (Duan's smearing).
@@ -105,7 +109,7 @@ class Ensemble(Router):
         return _CrossFitted(self.n_trees, self.min_samples_leaf, self.random_state)
 
     def _utilities(self, predicted: np.ndarray) -> np.ndarray:
-        """Combine (L, N, K) predicted deviations from the models' means."""
+        """Combine (2, N, K) predicted deviations from the models' means."""
         common = predicted.mean(axis=2, keepdims=True)
         difficulty = np.tensordot(self.common_weights_, common, 1)
         return (
@@ -124,8 +128,8 @@ class Ensemble(Router):
         seen = np.isfinite(C)
         self.cost_weights_ = np.column_stack(
             [
-                _weigh(predicted[:, seen[:, model], model], deviation[seen[:, model], model])
-                for model in range(C.shape[1])
+                _weigh(predicted[..., model], np.nan_to_num(deviation[:, model]), own)
+                for model, own in enumerate(seen.astype(float).T)
             ]
         )
         self.smearing_ = np.ones(C.shape[1])
@@ -133,16 +137,16 @@ class Ensemble(Router):
         return self._costs(predicted)
 
     def _costs(self, predicted: np.ndarray) -> np.ndarray:
-        """Combine (L, N, K) predicted deviations from the models' mean logarithms."""
+        """Combine (2, N, K) predicted deviations from the models' mean logarithms."""
         logs = self.log_means_ + (self.cost_weights_[:, None] * predicted).sum(axis=0)
         return np.exp(np.clip(logs, *self.log_bounds_)) * self.smearing_
 
 
 class _CrossFitted:
-    """L base learners of m outcomes, each trained as often as there are folds, without one.
+    """A forest and a ridge regression of m outcomes, trained as often as there are folds.
 
-    A new sample's prediction is the mean over the folds' learners; a training sample's
-    is that of the learners that have not seen it.
+    Each time a fold is left out. A new sample's prediction is the mean over all
+    learners; a training sample's is that of the learners that have not seen it.
     """
 
     def __init__(self, n_trees: int, min_samples_leaf: int, random_state: int) -> None:
@@ -151,20 +155,22 @@ class _CrossFitted:
         self.random_state = random_state
 
     def cross_fit(self, Z: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        """Train on (n, d) features and (n, m) outcomes, NaN where missing; predict (L, n, m)."""
+        """Train on (n, d) features and (n, m) outcomes, NaN where missing; predict (2, n, m)."""
         self.projection_ = PCA(min(N_COMPONENTS, *Z.shape), random_state=self.random_state)
         # The share of variance that it also reports is 0 / 0 where all features are the same.
         with np.errstate(invalid="ignore"):
-            low = self.projection_.fit_transform(Z)
+            self.projection_.fit(Z)
+        self.spread_ = np.sqrt(Z.var(axis=0).sum()) or 1.0
+        low = self._components(Z)
         fold = np.random.default_rng(self.random_state).permutation(len(Z)) % N_FOLDS
-        unseen = np.zeros((1 + len(ALPHAS), *Y.shape))
+        unseen = np.zeros((2, *Y.shape))
         self.forests_, self.coefficients_ = [], []
         for index in range(N_FOLDS):
             held, rest = fold == index, fold != index
             if not rest.any():
                 continue
             forest = self._forest(Z[rest], Y[rest], index)
-            coefficients = _ridge_regressions(low[rest], Y[rest])
+            coefficients = _ridge_regression(low[rest], Y[rest])
             if held.any():
                 unseen[:, held] = _predict(forest, coefficients, Z[held], low[held])
             self.forests_.append(forest)
@@ -172,10 +178,13 @@ class _CrossFitted:
         return unseen
 
     def predict(self, Z: np.ndarray) -> np.ndarray:
-        """Predict (L, N, m) outcomes."""
-        low = self.projection_.transform(Z)
+        """Predict (2, N, m) outcomes: by the forest, by the ridge regression."""
+        low = self._components(Z)
         folds = zip(self.forests_, self.coefficients_, strict=True)
         return sum(_predict(*learners, Z, low) for learners in folds) / len(self.forests_)
+
+    def _components(self, Z: np.ndarray) -> np.ndarray:
+        return self.projection_.transform(Z) / self.spread_
 
     def _forest(self, Z: np.ndarray, Y: np.ndarray, index: int) -> ExtraTreesRegressor:
         seen = np.isfinite(Y)
@@ -206,56 +215,50 @@ def _average_observed(
     values[:] = total / np.maximum(count, 1)
 
 
-def _ridge_regressions(low: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return (A, r + 1, m) coefficients and intercepts, one set for each of ``ALPHAS``."""
-    coefficients = np.zeros((len(ALPHAS), low.shape[1] + 1, Y.shape[1]))
+def _ridge_regression(low: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Return (r + 1, m) coefficients and intercepts; 0 for a model without outcomes."""
+    coefficients = np.zeros((low.shape[1] + 1, Y.shape[1]))
     for columns in same_mask_columns(Y):
         rows = np.isfinite(Y[:, columns[0]])
-        for own, alpha in zip(coefficients, ALPHAS, strict=True):
-            if rows.any():
-                ridge = Ridge(alpha=alpha).fit(low[rows], Y[np.ix_(rows, columns)])
-                own[:-1, columns] = np.atleast_2d(ridge.coef_).T
-                own[-1, columns] = ridge.intercept_
+        if rows.any():
+            ridge = Ridge(alpha=ALPHA).fit(low[rows], Y[np.ix_(rows, columns)])
+            coefficients[:-1, columns] = np.atleast_2d(ridge.coef_).T
+            coefficients[-1, columns] = ridge.intercept_
     return coefficients
 
 
 def _predict(
     forest: ExtraTreesRegressor, coefficients: np.ndarray, Z: np.ndarray, low: np.ndarray
 ) -> np.ndarray:
-    by_forest = forest.predict(Z).reshape(1, len(Z), -1)
-    return np.concatenate([by_forest, low @ coefficients[:, :-1] + coefficients[:, -1:]])
+    by_regression = low @ coefficients[:-1] + coefficients[-1]
+    return np.stack([forest.predict(Z).reshape(by_regression.shape), by_regression])
 
 
-def _weigh(
-    predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray | float = 1
-) -> np.ndarray:
-    """Return the (L,) non-negative weights of predictions that fit what was observed best.
+def _weigh(predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the (2,) non-negative weights of predictions that fit what was observed best.
 
-    The posterior mode for a standard normal prior of each, so that few or noisy
-    observations give small weights.
+    They are the mode of their distribution given the observations and a normal prior,
+    taking all that was observed for noise: what the learners can explain of an outcome
+    is little beside it.
 
     Parameters
     ----------
     predicted
-        (L, n) predictions.
-    observed
-        (n,) observations.
-    weight
-        Of each observation: (n,), or the same for all.
+        (2, n) predictions.
+    observed, weight
+        (n,) observations, and how much each of them counts.
     """
-    weight = np.broadcast_to(np.asarray(weight, float), observed.shape)
     noise = (weight * observed**2).sum() / max(weight.sum(), 1)
-    quadratic = (weight * predicted) @ predicted.T + noise * np.eye(len(predicted))
-    linear = (weight * predicted) @ observed
-    # With nothing predicted and nothing to predict any weight fits.
-    root = np.linalg.cholesky(quadratic + 1e-12 * np.eye(len(predicted)))
+    precision = (noise * PRIOR_PRECISION + np.finfo(float).eps) * np.eye(len(PRIOR))
+    root = np.linalg.cholesky((weight * predicted) @ predicted.T + precision)
+    linear = (weight * predicted) @ observed + precision @ PRIOR
     return nnls(root.T, np.linalg.solve(root, linear))[0]
 
 
 def _weigh_differences(
     predicted: np.ndarray, observed: np.ndarray, contest: np.ndarray
 ) -> np.ndarray:
-    """Weigh (L, n, K) predictions by the differences between models, however it goes for all.
+    """Weigh (2, n, K) predictions by the differences between models, however it goes for all.
 
     Parameters
     ----------
