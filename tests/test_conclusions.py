@@ -120,13 +120,32 @@ def test_no_scenario_with_two_data_sets_is_no_test():
     assert judged(tables, "another data set")["verdict"] == UNTESTED
 
 
-@pytest.mark.parametrize(("kmeans", "verdict"), [(70.0, HOLDS), (59.0, OPEN), (10.0, FAILS)])
-def test_vl_is_judged_by_the_rank_score_chosen_in_training(kmeans, verdict):
-    scores = {"ovr": 60.0, "kmeans_vl": kmeans, "oracle": 90.0, "strongest": 80.0}
+def rank_scores(**scores):
+    """Return VL's table with rank scores of intervals 4 wide."""
     table = pd.DataFrame({"router": scores.keys(), "value": scores.values(), "point": "training"})
     table = table.assign(
         minus="", metric="rank_score", low=table["value"] - 2, high=table["value"] + 2
     )
-    tables = main_table(knn=0.5, best_single=0.5) | {"vl_main": table}
+    return main_table(knn=0.5, best_single=0.5) | {"vl_main": table}
+
+
+@pytest.mark.parametrize(
+    ("kmeans", "prknn", "verdict"),
+    [(70.0, 69.0, HOLDS), (59.0, 58.0, OPEN), (70.0, 10.0, OPEN), (10.0, 9.0, FAILS)],
+)
+def test_vl_is_judged_by_the_rank_score_chosen_in_training(kmeans, prknn, verdict):
+    tables = rank_scores(ovr=60.0, kmeans_vl=kmeans, prknn=prknn, oracle=90.0, strongest=80.0)
     assert judged(tables, "PRkNN")["verdict"] == verdict
     assert judged(tables, "oracle")["verdict"] == HOLDS
+
+
+def test_what_was_not_measured_is_not_tested():
+    without_either = rank_scores(ovr=60.0, oracle=90.0)
+    assert judged(without_either, "PRkNN")["verdict"] == UNTESTED
+    assert judged(without_either, "oracle")["verdict"] == HOLDS
+
+
+@pytest.mark.parametrize("references", [{"best_single": 0.5}, {"best_single": 0.5, "oracle": 0.9}])
+def test_without_any_router_nothing_is_tested(references):
+    tables = main_table(**references) | {"vl_main": rank_scores(**references)["vl_main"]}
+    assert {found["verdict"] for found in conclude(tables)} == {UNTESTED}

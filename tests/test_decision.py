@@ -10,6 +10,7 @@ from mmroute.decision import SHARE, decide, present
 from mmroute.errors import InputError
 from mmroute.evaluation import Setting
 from mmroute.predictions import Predictions
+from mmroute.tables import write_csv
 
 COST = np.array([0.001, 0.004, 0.010])
 
@@ -91,6 +92,27 @@ def test_saving_and_gain_are_against_the_best_single_model(setting):
     cheap = decided(setting, blind, budgets=[1.0]).iloc[0]
     assert cheap["saving"] == pytest.approx(0.9)
     assert cheap["gain_low"] < cheap["gain"] < cheap["gain_high"] < 0
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.3, 3.1])
+def test_a_cost_that_is_the_budget_keeps_it_in_every_resample(setting, factor):
+    prices = {"model-2": factor}
+    table = decided(setting, blind, budgets=["100%"], prices=prices)
+    assert table["router"].tolist() == ["model-2", "model-2"]
+    assert table["kept"].tolist() == [1, 1]
+
+
+def test_there_is_no_saving_on_a_free_model(setting):
+    table = decided(setting, blind, targets=["95%"], prices={"model-2": 0.0})
+    assert table["saving"].isna().tolist() == [False, True]
+    assert present(table)["Saving against the best single model"][1] == "–"
+
+
+def test_nothing_asked_is_an_empty_table_of_the_same_columns(setting, tmp_path):
+    table = decided(setting)
+    assert list(table) == list(decided(setting, budgets=[1.0]))
+    write_csv(tmp_path / "decision.csv", table)
+    assert present(pd.read_csv(tmp_path / "decision.csv")).empty
 
 
 def test_a_price_times_one_changes_nothing(setting):

@@ -14,13 +14,15 @@ from mmroute.bootstrap import interval
 from mmroute.curve import steps_of, training_frontier
 from mmroute.errors import InputError
 from mmroute.evaluation import Setting
-from mmroute.metrics import ROUNDING, single_models
+from mmroute.metrics import ROUNDING, reaches, single_models
 from mmroute.predictions import Predictions
 
 TODAY, WHAT_IF = "today", "what if"
 BUDGET, ACCURACY = "budget", "accuracy"
 PER_1000 = 1000
 SHARE = "share "
+MEASURED = ("accuracy", "cost_usd_per_1000", "saving", "gain")
+"""What has an interval."""
 MOST_NAMED, LEAST_NAMED = 3, 0.05
 
 
@@ -80,9 +82,10 @@ def decide(
     a model; ``feasible``: whether anything kept the limit in training, without which
     the cheapest or the most accurate choice stands. On the test split, each with its
     bounds ``_low`` and ``_high``: ``accuracy``, ``cost_usd_per_1000``, and against the
-    best single model of the training split the ``saving`` of its cost, and the ``gain``
-    in accuracy. ``kept``: the share of resamples that keep the limit; ``share <model>``:
-    the traffic.
+    best single model of the training split the ``saving`` of its cost, undefined where that
+    model is free, and the ``gain`` in accuracy. ``kept``: the share of resamples that keep
+    the limit; ``share <model>``: the traffic. A router that was trained once for each
+    lambda keeps its choices when predicted costs are multiplied.
 
     Raises
     ------
@@ -111,7 +114,15 @@ def decide(
             for parts in (predictions, crossfit)
         )
         rows += [row | {"prices": WHAT_IF} for row in _decide(repriced, *given, asked)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_columns(names))
+
+
+def _columns(models: Sequence[str]) -> list[str]:
+    """Return the columns, which are there even if nothing was asked."""
+    bounds = [f"{name}{bound}" for name in MEASURED for bound in ("", "_low", "_high")]
+    shares = [f"{SHARE}{name}" for name in models]
+    first = ["prices", "asked", "amount", "limit", "router", "threshold", "feasible"]
+    return [*first, *bounds, "kept", *shares]
 
 
 def _decide(
@@ -143,20 +154,14 @@ def _decide(
         else:
             cost, accuracy = test.cost[:, candidate.model], test.utility[:, candidate.model]
             shares = np.eye(len(alone.cost[0]))[candidate.model]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            saving = 1 - cost / test.cost[:, best]
-        measured = {
-            "accuracy": accuracy,
-            "cost_usd_per_1000": PER_1000 * cost,
-            "saving": saving,
-            "gain": accuracy - test.utility[:, best],
-        }
-        keeps = PER_1000 * cost <= limit if what == BUDGET else accuracy >= limit - ROUNDING
+        spent = np.where(test.cost[:, best] > 0, test.cost[:, best], np.nan)
+        values = (accuracy, PER_1000 * cost, 1 - cost / spent, accuracy - test.utility[:, best])
+        keeps = _keeps(what, limit, cost, accuracy)
         row = {"prices": TODAY, "asked": what, "amount": str(amount), "limit": limit}
         row |= {"router": candidate.name, "threshold": parameter, "feasible": feasible}
-        for name, values in measured.items():
-            low, high = interval(values)
-            row |= {name: values[0], f"{name}_low": low, f"{name}_high": high}
+        for name, own in zip(MEASURED, values, strict=True):
+            low, high = interval(own)
+            row |= {name: own[0], f"{name}_low": low, f"{name}_high": high}
         row["kept"] = keeps[1:].mean()
         names = setting.table.model_names
         rows.append(row | {f"{SHARE}{name}": own for name, own in zip(names, shares, strict=True)})
@@ -188,7 +193,7 @@ def _choose(
     point = np.concatenate([np.arange(len(own.cost)) for own in candidates])
     cost = np.concatenate([own.cost for own in candidates])
     utility = np.concatenate([own.utility for own in candidates])
-    keeps = PER_1000 * cost <= limit + ROUNDING if asked == BUDGET else utility >= limit - ROUNDING
+    keeps = _keeps(asked, limit, cost, utility)
     by_utility, by_cost = np.lexsort((owner, cost, -utility)), np.lexsort((owner, -utility, cost))
     order = by_utility if asked == BUDGET else by_cost
     if not keeps.any():
@@ -196,6 +201,13 @@ def _choose(
         order = by_cost if asked == BUDGET else by_utility
     first = order[keeps[order].argmax()] if keeps.any() else order[0]
     return candidates[owner[first]], int(point[first]), bool(keeps.any())
+
+
+def _keeps(asked: str, limit: float, cost: np.ndarray, utility: np.ndarray) -> np.ndarray:
+    """Return where a mean cost in USD, or a mean utility, keeps the limit, up to rounding."""
+    if asked == BUDGET:
+        return cost <= limit / PER_1000 + ROUNDING
+    return reaches(utility, limit)
 
 
 def _means(
@@ -250,7 +262,9 @@ def _asked(row: pd.Series) -> str:
 
 def _percent(table: pd.DataFrame, name: str) -> list[str]:
     return [
-        f"{row[name]:.1%} [{row[f'{name}_low']:.1%}, {row[f'{name}_high']:.1%}]"
+        "–"
+        if np.isnan(row[name])
+        else f"{row[name]:.1%} [{row[f'{name}_low']:.1%}, {row[f'{name}_high']:.1%}]"
         for _, row in table.iterrows()
     ]
 

@@ -46,7 +46,7 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
         axes.axhline(single[metric], color="black", ls=":", lw=2, label="best single model")
         axes.set_xscale("log")
         ticks = [f"{count:.0f}\n{fraction:.0%}" for fraction, count in labels.items() if count]
-        axes.set_xticks(labels[labels > 0], ticks)
+        axes.set_xticks(labels[labels > 0], ticks, size=7)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title(heading)
