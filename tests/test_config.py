@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mmroute.catalogue import catalogue
-from mmroute.config import load, schema
+from mmroute.config import DEFAULT_ROUTERS, known_routers, load, schema
 from mmroute.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +22,8 @@ LEAST = {"name": "x", "source": {"kind": "demo"}}
 
 def test_all_but_name_and_source_have_defaults():
     config = load(LEAST, "my.yaml")
-    assert set(config.routers) == set(catalogue("routers"))
+    assert set(config.routers) == set(DEFAULT_ROUTERS) <= set(catalogue("routers"))
+    assert config.shrink
     assert config.split.train == 0.2
     assert config.encoders.text.name == "builtin"
     assert config.experiments == ["main"]
@@ -125,3 +126,64 @@ def test_fusions_with_different_parameters_have_different_keys():
         "weighted-0.5",
         "mean",
     ]
+
+
+def test_a_row_of_another_name_gives_its_router_as_class():
+    rows = load(
+        LEAST | {"routers": {"knn_5": {"class": "knn", "n_neighbors": 5, "fusion": "text"}}}, "x"
+    ).routers
+    assert rows["knn_5"].name == "knn"
+    assert rows["knn_5"].parameters == {"n_neighbors": 5}
+    assert rows["knn_5"].fusion.name == "text"
+
+
+def test_a_router_from_outside_the_package_is_read_but_not_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "outside_router.py").write_text(
+        "raise SystemExit\n\nclass Mine:\n    fusion = 'mean'\n"
+        "    def __init__(self, strength: float = 2.0) -> None: ...\n"
+    )
+    mine = {"class": "outside_router:Mine", "strength": 3}
+    row = load(LEAST | {"routers": {"mine": mine}}, "x").routers["mine"]
+    assert (row.parameters, row.fusion.name, row.predicts) == ({"strength": 3.0}, "mean", True)
+    for wrong, message in (
+        ({"class": "outside_router:Mine", "strenght": 3}, "did you mean strength"),
+        ({"class": "outside_router:Yours"}, "no class 'Yours' in it; it has: Mine"),
+        ({"class": "nowhere_at_all:Mine"}, "no module 'nowhere_at_all'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load(LEAST | {"routers": {"mine": wrong}}, "x")
+
+
+def test_every_router_that_needs_nothing_can_be_asked_for_by_name():
+    known = known_routers(load(LEAST | {"routers": {"knn": {"n_neighbors": 7}}}, "x").routers)
+    assert known["knn"].parameters == {"n_neighbors": 7}
+    assert known["vlc"].fusion.name == "pair"
+    assert "llm" not in known
+
+
+def test_a_router_that_is_fine_tuned_reads_questions_and_images_instead_of_features():
+    rows = load(LEAST | {"routers": {"vlc": {"mode": "finetune"}}}, "x").routers
+    assert (rows["vlc"].fusion, rows["vlc"].reads_samples, rows["vlc"].predicts) == (
+        None,
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"routers": {"a/b": {"class": "knn"}}}, "a/b: a row's name has letters"),
+        ({"routers": {"best_single": {"class": "knn"}}}, "best_single: a row's name"),
+        ({"studied": ["random"]}, "studied: 'random' is no router with features"),
+        ({"experiments": ["vl"]}, "main is missing"),
+        ({"experiments": ["main", "transfer"]}, "text_only: the experiment transfer needs"),
+        ({"text_only": {"kind": "nothing"}}, "text_only: unknown source 'nothing'"),
+        ({"decision": {"budgets": ["half"]}}, "decision.budgets"),
+        ({"decision": {"what_if_prices": {"gpt": -1}}}, "decision.what_if_prices.gpt"),
+    ],
+)
+def test_rows_experiments_and_decisions_are_checked(change, message):
+    with pytest.raises(InputError, match=f"x: config key .*{message}"):
+        load(LEAST | change, "x")

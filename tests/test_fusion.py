@@ -6,7 +6,19 @@ from scipy.special import expit
 
 from mmroute.catalogue import build, catalogue
 from mmroute.embeddings import Embeddings
-from mmroute.fusion import Adaptive, Concat, Image, Mean, Text, Weighted, features
+from mmroute.fusion import (
+    Adaptive,
+    Concat,
+    Image,
+    Mean,
+    Pair,
+    Tabular,
+    Text,
+    Weighted,
+    features,
+    standardised,
+    text_only_features,
+)
 
 
 def embeddings(rows, norms=None, present=None):
@@ -29,6 +41,12 @@ def random_pair(n_samples=12, widths=(6, 6), seed=0, present=(None, None)):
         )
         for width, mask in zip(widths, present, strict=True)
     )
+
+
+def side(text, width=3):
+    """Return side features, of which the last one is constant."""
+    drawn = np.random.default_rng(5).normal(10, 4, size=(len(text.vectors), width))
+    return np.column_stack([drawn, np.ones(len(drawn))]).astype(np.float32)
 
 
 def fused(fusion, text, image):
@@ -108,8 +126,8 @@ def test_a_test_sample_does_not_depend_on_the_other_test_samples():
     changed[15] = np.roll(changed[15], 1)
     other = Embeddings(changed, image.norms, image.present)
     for name in catalogue("fusion"):
-        before = features(build("fusion", name, {}), text, image, train)
-        after = features(build("fusion", name, {}), text, other, train)
+        before = features(build("fusion", name, {}), text, image, side(text), train)
+        after = features(build("fusion", name, {}), text, other, side(text), train)
         untouched = np.arange(20) != 15
         np.testing.assert_array_equal(before[untouched], after[untouched], err_msg=name)
 
@@ -120,8 +138,8 @@ def test_batch_statistics_reproduce_the_published_dependence():
     norms = image.norms.copy()
     norms[15] *= 9
     longer = Embeddings(image.vectors, norms, image.present)
-    before = features(Adaptive("batch"), text, image, train)
-    after = features(Adaptive("batch"), text, longer, train)
+    before = features(Adaptive("batch"), text, image, side(text), train)
+    after = features(Adaptive("batch"), text, longer, side(text), train)
     assert not np.array_equal(before[16], after[16])
     np.testing.assert_array_equal(before[train], after[train])
 
@@ -132,7 +150,7 @@ def test_unequal_widths_meet_in_the_narrower_one_by_an_orthonormal_map(widths, n
     text, image = random_pair(n_samples=20, widths=widths)
     train = np.arange(20) < n_train
     fusion = Mean()
-    result = features(fusion, text, image, train)
+    result = features(fusion, text, image, side(text), train)
     assert result.shape == (20, 5)
     projection = fusion.text_projection_ if widths[0] > 5 else fusion.image_projection_
     np.testing.assert_allclose(projection.T @ projection, np.eye(5), atol=1e-6)
@@ -154,9 +172,9 @@ def test_the_order_of_the_samples_does_not_matter(name):
     text, image = random_pair(n_samples=20, widths=(15, 12))
     train = np.arange(20) < 8
     order = np.random.default_rng(1).permutation(20)
-    forward = features(build("fusion", name, {}), text, image, train)
+    forward = features(build("fusion", name, {}), text, image, side(text), train)
     shuffled = features(
-        build("fusion", name, {}), text.take(order), image.take(order), train[order]
+        build("fusion", name, {}), text.take(order), image.take(order), side(text), train[order]
     )
     np.testing.assert_allclose(shuffled, forward[order], atol=1e-5)
 
@@ -166,3 +184,43 @@ def test_no_fusion_gives_anything_but_finite_numbers_when_both_modalities_are_mi
     text, image = random_pair(present=(present, present))
     for name in catalogue("fusion"):
         assert np.isfinite(fused(build("fusion", name, {}), text, image)).all(), name
+
+
+def test_side_features_stand_beside_the_embeddings_on_the_training_splits_scale():
+    text, image = random_pair(n_samples=40)
+    train = np.arange(40) < 20
+    own = features(Tabular(), text, image, side(text), train)
+    np.testing.assert_array_equal(own[:, :12], features(Concat(), text, image, side(text), train))
+    beside = own[train, 12:] * np.sqrt(4)
+    np.testing.assert_allclose(beside[:, :3].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(beside[:, :3].std(axis=0), 1, atol=1e-5)
+    assert not own[:, -1].any()
+
+
+def test_unknown_side_features_are_zero_and_extreme_ones_are_cut():
+    reference = np.array([[0.0, 1.0], [2.0, np.nan], [4.0, 3.0]])
+    given = np.array([[np.nan, 2.0], [1e9, np.inf], [2.0, -1e9]])
+    scaled = standardised(given, reference) * np.sqrt(2)
+    np.testing.assert_allclose(scaled, [[0, 0], [5, 5], [0, -5]], atol=1e-6)
+
+
+def test_a_pair_has_both_modalities_in_one_width_and_a_missing_one_is_zero():
+    present = [False] + [True] * 11
+    text, image = random_pair(widths=(8, 5), present=(None, present))
+    pair = fused(Pair(), text, image)
+    assert pair.shape == (12, 10)
+    assert not pair[0, 5:].any()
+    np.testing.assert_array_equal(pair[1:, 5:], image.vectors[1:])
+
+
+@pytest.mark.parametrize("name", sorted(catalogue("fusion")))
+def test_text_only_samples_get_what_a_sample_without_image_gets(name):
+    absent = [True] * 10 + [False] * 2
+    text, image = random_pair(present=(None, absent))
+    train = np.arange(12) < 8
+    fusion = build("fusion", name, {})
+    together = features(fusion, text, image, side(text), train)
+    alone = text_only_features(
+        fusion, side(text), train, text.take(np.array([10, 11])), side(text)[10:], 6
+    )
+    np.testing.assert_allclose(alone, together[10:], atol=1e-6)

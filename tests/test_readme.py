@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,20 +26,20 @@ def test_its_configs_are_valid(text):
 
 def test_its_router_passes_the_conformance_test(tmp_path):
     (code,) = blocks("python")
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignore)
-    shutil.copytree(ROOT / "tests/routers", tmp_path / "tests/routers", ignore=ignore)
-    (tmp_path / "src/mmroute/routers/kernel.py").write_text(code)
+    (tmp_path / "my_routers.py").write_text(code)
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/routers/test_conformance.py", "-k", "kernel"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "src")},
+        [
+            *(sys.executable, "-m", "pytest", ROOT / "tests/routers/test_conformance.py"),
+            *("--router", "my_routers:Kernel", "-k", "Kernel"),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{tmp_path}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stdout[-3000:]
-    assert re.search(r"\b(1[0-9]|[89]) passed", result.stdout), result.stdout
+    assert re.search(r"\b1[0-9] passed", result.stdout), result.stdout
 
 
 def test_its_make_targets_exist():

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from mmroute.report import Estimate, Report, summarise
+from mmroute.report import Estimate, Frame, Report, Section, summarise
 
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}{% raw %}$x$&\"'"
 
@@ -120,6 +120,20 @@ def report(tmp_path):
             ],
             columns=["metric", "router", "other", "difference", "low", "high", "p_value"],
         ),
+        decision=Frame(["Asked", "Use"], [["at most $1", HOSTILE]]),
+        conclusions=[
+            {"source": "A paper", "claim": "It routes.", "verdict": "holds", "measured": HOSTILE}
+        ],
+        sections=[
+            Section("Short", "How short?", Frame(["a"], [[HOSTILE]]), None),
+            Section("Long", "How long?", Frame(["a"], [[str(row)] for row in range(30)]), None),
+        ],
+        cases=[
+            {"router": "knn", "kind": "saving", "dataset": "A", "sample_id": HOSTILE}
+            | {"question": HOSTILE, "answer": HOSTILE, "image": None}
+            | {"chosen": HOSTILE, "chosen_answer": None, "chosen_cost_usd": 0.001}
+            | {"reference": "strong", "reference_answer": HOSTILE, "reference_cost_usd": 0.1}
+        ],
         datasets=pd.DataFrame(
             [
                 {"dataset": "A", "scenario": "x", "coverage": 1.0, "duplicates": 0}
@@ -507,3 +521,28 @@ def test_references_alone_have_no_summary_and_still_a_report(report, references)
     assert "No router was run: the config lists references only." in page.text
     assert "does best" not in page.text
     assert page.rows_of("nAUC (").keys() == set(references)
+
+
+def test_the_decision_the_conclusions_and_the_cases_are_shown(report):
+    page = Page(report.render())
+    assert [text for _, text in page.tables["What to do"][1]] == ["at most $1", HOSTILE]
+    assert "holds : It routes. (A paper)" in page.text
+    for shown in ("saving", "answer unknown", "no image", "pays most", "$1.00 per 1,000 queries"):
+        assert shown in page.text
+
+
+def test_an_experiment_has_its_question_and_a_long_table_is_folded(report):
+    html = report.render()
+    page = Page(html)
+    assert "How long?" in page.text
+    assert len(page.tables["Long"]) == 31
+    assert "<summary>30 rows</summary>" in html
+    assert "<summary>1 rows</summary>" not in html
+
+
+def test_what_did_not_run_has_no_heading(report):
+    bare = replace(report, decision=Frame([], []), conclusions=[], sections=[], cases=[])
+    headings = set(Page(bare.render()).tables)
+    assert not headings & {"What to do", "Short", "Long"}
+    assert "conclusions hold" not in bare.render()
+    assert "Cases" not in bare.render()

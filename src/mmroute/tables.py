@@ -229,7 +229,9 @@ def format_value(value: float) -> str:
     """Format a metric: three decimals, the infinity sign, a dash where undefined."""
     if np.isnan(value):
         return "–"
-    return "∞" if np.isinf(value) else f"{value:.3f}"
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.3f}"
 
 
 def format_interval(value: float, low: float, high: float) -> str:
@@ -339,6 +341,11 @@ def neutral_cell(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return "'" + value
     return value
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that ``write_csv`` has written; a name such as NA stays a name."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

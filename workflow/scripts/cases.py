@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from mmroute.evaluation import Setting
 from mmroute.experiments.cases import findings
 from mmroute.job import job
 from mmroute.predictions import Predictions
 from mmroute.storage import write_frame
-from mmroute.tables import write_csv
+from mmroute.tables import read_csv, write_csv
 
 with job(snakemake.log[0]):
     setting = Setting.read(
@@ -18,7 +16,7 @@ with job(snakemake.log[0]):
         snakemake.params.salt,
         **snakemake.params.how,
     )
-    table = pd.read_csv(snakemake.input.table).query(
+    table = read_csv(Path(snakemake.input.table)).query(
         "dataset == 'full' and metric == 'nauc_honest'"
     )
     ranking = table.set_index("router")["value"].reindex(snakemake.params.rows)

@@ -3,16 +3,15 @@
 from importlib import import_module
 from pathlib import Path
 
-import pandas as pd
-
 from mmroute.experiments import EXPERIMENTS
 from mmroute.figures import save
 from mmroute.job import job
+from mmroute.tables import read_csv
 
 with job(snakemake.log[0]):
     name = snakemake.params.experiment
     figure = import_module(f"mmroute.figures.{name}").draw(
-        pd.read_csv(snakemake.input.table),
+        read_csv(Path(snakemake.input.table)),
         f"{snakemake.params.title}: {EXPERIMENTS[name].title}",
     )
     save(figure, [Path(snakemake.output.svg), Path(snakemake.output.png)])

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from mmroute.figures import save
 from mmroute.figures.frontiers import draw, read_by_router
 from mmroute.job import job
 from mmroute.storage import read_table
-from mmroute.tables import FIGURE_ROWS, prominent
+from mmroute.tables import FIGURE_ROWS, prominent, read_csv
 
 with job(snakemake.log[0]):
     routers = snakemake.params.routers
-    shown = prominent(pd.read_csv(snakemake.input.table))
+    shown = prominent(read_csv(Path(snakemake.input.table)))
     frontiers, bands, calibration = (
         frame[frame["router"].isin(shown)]
         for frame in (

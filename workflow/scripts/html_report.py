@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from mmroute.conclusions import conclude
 from mmroute.decision import present as present_decision
 from mmroute.experiments import EXPERIMENTS
@@ -11,6 +9,7 @@ from mmroute.figures.cases import present as present_cases
 from mmroute.job import job
 from mmroute.report import Frame, Report, Section
 from mmroute.storage import read_json, read_table, write_text
+from mmroute.tables import read_csv
 
 CAPTIONS = (
     "Frontier of each router on all test samples, with its 95 % confidence band; points are the "
@@ -23,8 +22,8 @@ CAPTIONS = (
 with job(snakemake.log[0]):
     given = snakemake.input
     tables = {
-        name: pd.read_csv(given[name], keep_default_na=False, na_values=[""])
-        for name in ("table2", "points", "differences", "datasets", "models")
+        name: read_csv(Path(given[name]))
+        for name in ("table2", "points", "differences", "datasets", "models", "decision")
     }
     experiments = {experiment.output: experiment for experiment in EXPERIMENTS.values()}
     drawn = {Path(path).stem: Path(path) for path in given.drawn}
@@ -46,12 +45,12 @@ with job(snakemake.log[0]):
         models=tables["models"],
         notices=read_json(Path(given.notices)),
         singles=read_table(Path(given.singles)).to_pandas(),
-        decision=Frame.of(present_decision(pd.read_csv(given.decision))),
+        decision=Frame.of(present_decision(tables["decision"])),
         conclusions=conclude(
             {
                 "table2": tables["table2"],
                 "differences": tables["differences"],
-                **{name: pd.read_csv(path) for name, path in results.items()},
+                **{name: read_csv(Path(path)) for name, path in results.items()},
             }
         ),
         sections=[

@@ -3,14 +3,12 @@
 from importlib import import_module
 from pathlib import Path
 
-import pandas as pd
-
 from mmroute.experiments import EXPERIMENTS
 from mmroute.findings import summarise
 from mmroute.job import job
 from mmroute.published import applies, beside
 from mmroute.storage import read_table, write_json, write_text
-from mmroute.tables import frame_to_latex, frame_to_markdown, write_csv
+from mmroute.tables import frame_to_latex, frame_to_markdown, read_csv, write_csv
 
 with job(snakemake.log[0]):
     name = snakemake.params.experiment
@@ -21,7 +19,9 @@ with job(snakemake.log[0]):
         if applies(Path(published), models):
             table = beside(table, Path(published), [snakemake.wildcards.table])
     write_csv(Path(snakemake.output.csv), table)
-    shown = import_module(f"mmroute.experiments.{name}").present(pd.read_csv(snakemake.output.csv))
+    shown = import_module(f"mmroute.experiments.{name}").present(
+        read_csv(Path(snakemake.output.csv))
+    )
     title = f"{snakemake.params.title}: {EXPERIMENTS[name].title}"
     write_text(Path(snakemake.output.markdown), frame_to_markdown(shown, title))
     write_text(Path(snakemake.output.latex), frame_to_latex(shown, title))
