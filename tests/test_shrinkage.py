@@ -1,5 +1,7 @@
 """Shrinkage: noise is given up, signal is kept, and no fold sees its own outcomes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,14 +33,14 @@ def test_pure_noise_is_given_up_and_the_truth_is_kept():
 def test_rho_moves_predictions_from_the_means_to_themselves(rho):
     predictions, utility, _ = problem()
     means = utility.mean(axis=0)
-    shrunk = Shrinkage(rho, means, None).apply(predictions)
+    shrunk = Shrinkage(rho, means).apply(predictions)
     np.testing.assert_allclose(shrunk.u_hat, (1 - rho) * means + rho * predictions.u_hat)
     np.testing.assert_array_equal(shrunk.c_hat, predictions.c_hat)
 
 
 def test_with_nothing_left_every_sample_gets_the_best_model():
     predictions, utility, _ = problem()
-    shrunk = Shrinkage(0.0, utility.mean(axis=0), None).apply(predictions)
+    shrunk = Shrinkage(0.0, utility.mean(axis=0)).apply(predictions)
     assert (shrunk.u_hat[0].argmax(axis=1) == utility.mean(axis=0).argmax()).all()
 
 
@@ -49,16 +51,15 @@ def test_of_equal_ones_the_smallest_rho_is_chosen():
     assert choose(known_by_mean, utility, cost, "lambda").rho == RHOS[0]
 
 
-def test_scores_of_a_grid_are_shrunk_to_their_own_means():
+def test_a_policy_takes_the_place_of_a_grid():
     predictions, utility, cost = problem()
     scores = np.stack([predictions.u_hat[0], 1 - predictions.c_hat[0]])
-    on_grid = Predictions(
-        predictions.sample_ids, predictions.u_hat, predictions.c_hat, np.array([0.0, 1.0]), scores
+    on_grid = replace(predictions, grid=np.array([0.0, 1.0]), scores=scores)
+    assert choose(on_grid, utility, cost, "lambda").rho == (
+        choose(predictions, utility, cost, "lambda").rho
     )
-    chosen = choose(on_grid, utility, cost, "lambda")
-    np.testing.assert_allclose(chosen.score_means, scores.mean(axis=1))
-    half = Shrinkage(0.5, chosen.means, chosen.score_means).apply(on_grid)
-    np.testing.assert_allclose(half.scores, (scores + scores.mean(axis=1)[:, None]) / 2)
+    shrunk = shrink_crossfit(on_grid, utility, cost, "lambda")
+    assert (shrunk.grid, shrunk.scores) == (None, None)
 
 
 @pytest.mark.parametrize("policy", ["lambda", "budget"])

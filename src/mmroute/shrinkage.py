@@ -7,8 +7,9 @@ mostly noise, and the policy's argmax picks the noise. Shrunk, they are
 
 with mu_j the model's mean on the training split. At rho = 0 every sample gets the
 model that is best there for its predicted cost, at rho = 1 nothing changes. The
-predicted costs stay. The scores of a router with a grid of lambdas are shrunk
-towards their own means over the training split, lambda by lambda.
+predicted costs stay. Of a router with a grid of lambdas the predicted utilities are
+shrunk, and the policy family takes the place of the grid: its scores have no scale on
+which a model's mean utility would be their mean.
 """
 
 from dataclasses import dataclass, replace
@@ -34,34 +35,19 @@ class Shrinkage:
         In [0, 1].
     means
         (K,) mean utilities on the training split.
-    score_means
-        (G, K) mean cross-fitted scores there; None without a grid.
     """
 
     rho: float
     means: np.ndarray
-    score_means: np.ndarray | None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        return {
-            name: values.tolist() if isinstance(values, np.ndarray) else values
-            for name, values in vars(self).items()
-        }
+        return {"rho": self.rho, "means": self.means.tolist()}
 
     def apply(self, predictions: Predictions) -> Predictions:
-        """Return shrunk predictions."""
-        return replace(
-            predictions,
-            u_hat=_towards(self.means, predictions.u_hat, self.rho),
-            scores=None
-            if predictions.scores is None
-            else _towards(self.score_means[:, None], predictions.scores, self.rho),
-        )
-
-
-def _towards(mean: np.ndarray, value: np.ndarray, rho: float) -> np.ndarray:
-    return mean + rho * (value - mean)
+        """Return shrunk predictions, for a policy family."""
+        shrunk = self.means + self.rho * (predictions.u_hat - self.means)
+        return replace(predictions, u_hat=shrunk, grid=None, scores=None)
 
 
 def choose(
@@ -81,8 +67,7 @@ def choose(
         Policy family.
     """
     means = np.nanmean(utility, axis=0)
-    scores = None if crossfit.scores is None else np.nanmean(crossfit.scores, axis=1)
-    candidates = [Shrinkage(float(rho), means, scores) for rho in RHOS]
+    candidates = [Shrinkage(float(rho), means) for rho in RHOS]
     areas = [
         nauc(
             frontier_of(training_frontier(candidate.apply(crossfit), utility, cost, policy)),
@@ -102,15 +87,11 @@ def shrink_crossfit(
     model, the fold is shrunk by what was chosen on all.
     """
     folds = fold_of(crossfit.sample_ids)
-    everything = choose(crossfit, utility, cost, policy)
-    u_hat = everything.apply(crossfit).u_hat
-    scores = everything.apply(crossfit).scores
+    shrunk = choose(crossfit, utility, cost, policy).apply(crossfit)
+    u_hat = shrunk.u_hat
     for fold in np.unique(folds):
         held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if np.isfinite(utility[rest]).any(axis=0).all():
             own = choose(crossfit.take(rest), utility[rest], cost[rest], policy)
-            shrunk = own.apply(crossfit.take(held))
-            u_hat[:, held] = shrunk.u_hat
-            if scores is not None:
-                scores[:, held] = shrunk.scores
-    return replace(crossfit, u_hat=u_hat, scores=scores)
+            u_hat[:, held] = own.apply(crossfit.take(held)).u_hat
+    return replace(shrunk, u_hat=u_hat)

@@ -11,13 +11,16 @@ import pandas as pd
 from measure import Case
 
 from mmroute.bootstrap import curve_replicates, resample_weights
+from mmroute.catalogue import build, catalogue
 from mmroute.curve import Policy, frontier, operating_curve, policy_steps, trace
 from mmroute.evaluation import Setting, evaluate, operating_points, slices
 from mmroute.metrics import frontier_of, nauc, peak_score, qnc, single_models
 from mmroute.outcomes import MATRICES, PRICE_COLUMNS, OutcomeTable
 from mmroute.policy_metrics import auroc, measure_policy
 from mmroute.predictions import Predictions
+from mmroute.routers import Pool, fit
 from mmroute.shards import ShardSums, shard_sums, threshold_grid
+from mmroute.training import predict
 
 POLICIES: tuple[Policy, ...] = ("lambda", "budget")
 
@@ -189,6 +192,51 @@ def swept(given: tuple[Setting, Predictions, Predictions]) -> object:
     ]
 
 
+LABELLED, ASKED, WIDTH, N_MODELS = 2_074, 8_296, 512, 10
+"""A fifth of MMR-Bench for training, the rest to predict."""
+
+Task = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def draw_task(part: int) -> Task:
+    """Return features to train on, their utilities and costs, and features to predict."""
+    generator = np.random.default_rng(part)
+    n_samples = LABELLED + ASKED
+    features = generator.normal(size=(n_samples, WIDTH)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    skill = generator.normal(size=(WIDTH, N_MODELS))
+    noise = generator.normal(size=(LABELLED, N_MODELS))
+    utility = (features[:LABELLED] @ skill + noise > 0).astype(float)
+    cost = generator.lognormal(size=utility.shape) * np.geomspace(0.01, 1, N_MODELS)
+    return features[:LABELLED], utility, cost, features[LABELLED:]
+
+
+def trained_and_asked(router: str, task: Task) -> object:
+    """Train a router and predict with it all that an evaluation uses."""
+    features, utility, cost, asked = task
+    unknown = np.full(utility.shape, np.nan)
+    models = pd.DataFrame({"model": [f"model {index}" for index in range(N_MODELS)]})
+    pool = Pool(models.assign(**dict.fromkeys(PRICE_COLUMNS, np.nan)), 1.0, unknown, unknown)
+    fitted = fit(build("routers", router, {}), features, utility, cost, pool)
+    return predict(fitted, pd.Series(np.arange(len(asked)).astype(str)), asked)
+
+
+SLOW_ROUTERS = ("cmr", "vlc", "ensemble")
+
+
+def router_case(router: str) -> Case:
+    """Describe the training and asking of one router beside k nearest neighbours."""
+    return Case(
+        name=f"router `{router}`: train and predict",
+        size=f"{LABELLED:,} and {ASKED:,} × {WIDTH} features, {N_MODELS} models",
+        make_input=draw_task,
+        run=partial(trained_and_asked, router),
+        baseline=partial(trained_and_asked, "knn"),
+        max_seconds=90 if router in SLOW_ROUTERS else 20,
+        beside="router `knn`",
+    )
+
+
 def curve_case(size: str, n_samples: int, n_models: int, policy: Policy, **targets: float) -> Case:
     """Describe one exact curve beside the sweep."""
     return Case(
@@ -242,5 +290,10 @@ CASES = [
         max_seconds=60,
         parts=14,
         beside="sweep over 100 thresholds, no intervals",
+    ),
+    *(
+        router_case(name)
+        for name, entry in catalogue("routers").items()
+        if entry.attributes.get("fusion")
     ),
 ]

@@ -15,6 +15,7 @@ SMALL = {
     "name": "small",
     "source": {"kind": "demo", "samples": 30},
     "routers": {"random": {"trials": 5}, "knn": {}, "linear": {}, "oracle": {}},
+    "studied": ["knn", "linear"],
     "resamples": 200,
 }
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 
-AFTER_EVALUATION = {
-    "Writing table 2",
+AFTER_TRAINING = {
+    "Deciding under the config's budgets and quality targets",
+    "Writing the main tables",
     "Drawing fig4",
     "Drawing figS1",
     "Drawing calibration",
@@ -16,6 +17,16 @@ AFTER_EVALUATION = {
     "Running the notebook frontier",
     "Rendering the report",
 }
+
+
+def jobs_of(router):
+    """Return the messages of what a new or changed router causes."""
+    return AFTER_TRAINING | {
+        f"Training {router} (salt 0)",
+        f"Shrinking the predictions of {router} (salt 0)",
+        f"Tracing the operating curves of {router} (salt 0)",
+        f"Tracing the operating curves of {router}+shrink (salt 0)",
+    }
 
 
 @contextmanager
@@ -41,14 +52,11 @@ def test_a_second_run_does_nothing(finished, small):
 
 
 def test_a_router_retrains_alone(finished, small):
-    assert after_edit(finished, small, "src/mmroute/routers/knn.py") == AFTER_EVALUATION | {
-        "Training knn (salt 0)",
-        "Tracing the operating curves of knn (salt 0)",
-    }
+    assert after_edit(finished, small, "src/mmroute/routers/knn.py") == jobs_of("knn")
 
 
 def test_figures_only_render_again(finished, small):
-    assert after_edit(finished, small, "src/mmroute/figures.py") == {
+    assert after_edit(finished, small, "src/mmroute/figures/__init__.py") == {
         "Drawing fig4",
         "Drawing figS1",
         "Drawing calibration",
@@ -65,8 +73,9 @@ def test_the_reports_template_only_renders_the_report(finished, small):
 
 def test_a_metric_trains_nothing(finished, small):
     planned = after_edit(finished, small, "src/mmroute/metrics.py")
+    rows = [*small["routers"], "knn+shrink", "linear+shrink"]
     assert {job for job in planned if "Tracing" in job} == {
-        f"Tracing the operating curves of {router} (salt 0)" for router in small["routers"]
+        f"Tracing the operating curves of {row} (salt 0)" for row in rows
     }
     assert not {job for job in planned if job.startswith(("Training", "Fusing", "Embedding"))}
 
@@ -86,10 +95,7 @@ def test_what_nothing_reaches_rebuilds_nothing(finished, small, path):
 
 def test_a_new_router_leaves_the_others_alone(finished, small):
     more = small | {"routers": small["routers"] | {"kmeans": {}}}
-    assert finished.planned(more) == AFTER_EVALUATION | {
-        "Training kmeans (salt 0)",
-        "Tracing the operating curves of kmeans (salt 0)",
-    }
+    assert finished.planned(more) == jobs_of("kmeans")
 
 
 def test_a_hyper_parameter_retrains_its_router(finished, small):
@@ -97,6 +103,18 @@ def test_a_hyper_parameter_retrains_its_router(finished, small):
     assert {job for job in finished.planned(other) if job.startswith("Training")} == {
         "Training knn (salt 0)"
     }
+
+
+@pytest.mark.parametrize("path", ["curve.py", "evaluation.py", "experiments/pool.py"])
+def test_what_measures_trains_nothing(finished, small, path):
+    planned = after_edit(finished, small, f"src/mmroute/{path}")
+    assert not {job for job in planned if job.startswith(("Training", "Fusing", "Embedding"))}
+
+
+def test_an_experiment_adds_its_own_jobs_only(finished, small):
+    planned = finished.planned(small | {"experiments": ["main", "uncertainty"]})
+    assert not {job for job in planned if "Tracing" in job or job.startswith("Embedding")}
+    assert "Examining the trained routers: uncertainty (salt 0)" in planned
 
 
 def test_a_new_router_module_is_one_file_and_one_line_of_config(finished, small):

@@ -45,7 +45,8 @@ def test_the_main_table_is_long_and_complete(results, small):
     table = pd.read_csv(results / "tables/table2.csv")
     assert {"dataset", "router", "metric", "value"} <= set(table)
     assert not table.duplicated(["dataset", "router", "metric"]).any()
-    assert set(table["router"]) == {*small["routers"], "best_single"}
+    shrunk = {"knn+shrink", "linear+shrink"}
+    assert set(table["router"]) == {*small["routers"], *shrunk, "best_single"}
     assert {"nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc"} <= set(table["metric"])
     assert table[["value", "low", "high"]].notna().all(axis=None)
     assert (table["undefined"] == 0).all()
@@ -60,7 +61,7 @@ def test_operating_points_and_differences_stand_beside_it(results, small):
     np.testing.assert_allclose(shares, 1)
     differences = pd.read_csv(results / "tables/differences.csv")
     pairs = differences[differences["metric"] == "nauc"]
-    compared = len(small["routers"])  # the oracle out, the best single model in
+    compared = len(small["routers"]) + 2  # shrunk rows and best single model in, the oracle out
     assert len(pairs) == compared * (compared - 1) / 2
 
 
@@ -155,6 +156,7 @@ def test_several_salts_and_the_budget_policy_run(make_checkout, small):
     )
     table = pd.read_csv(checkout.folder / "results/small/tables/table2.csv")
     assert (table["salts"] == 2).all()
+    assert "knn+shrink" in set(table["router"])
     full = table[(table["dataset"] == "full") & (table["metric"] == "nauc")]
     assert full.set_index("router").loc["knn", "salt_sd"] > 0
 
