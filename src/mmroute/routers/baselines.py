@@ -9,7 +9,7 @@ from annotated_types import Ge
 from mmroute.routers import Router, UpperBound, observed_means
 
 
-def _ranking(orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranking(orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Predict the same choice under any policy and parameter: (N, K) models, best first.
 
     A smaller cost goes with each larger utility, so no trade-off is left. The
@@ -60,7 +60,7 @@ class Cheapest(Router):
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the same ranking for every sample."""
-        return _ranking(np.tile(self.order_, (len(Z), 1)))
+        return ranking(np.tile(self.order_, (len(Z), 1)))
 
 
 class Strongest(Router):
@@ -76,7 +76,7 @@ class Strongest(Router):
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the same ranking for every sample."""
-        return _ranking(np.tile(self.order_, (len(Z), 1)))
+        return ranking(np.tile(self.order_, (len(Z), 1)))
 
 
 class StrongestPerDataset(Router):
@@ -106,7 +106,7 @@ class StrongestPerDataset(Router):
 
     def predict(self, Z: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return the ranking of each sample's data set."""
-        return _ranking(
+        return ranking(
             np.array([self.orders_.get(dataset, self.order_) for dataset in Z["dataset"]])
         )
 
