@@ -31,7 +31,7 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests, self.keys = [], []
         self.reply = lambda request: 1
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self):
@@ -113,8 +113,34 @@ def test_cards_hold_names_prices_and_words_and_nothing_of_the_training_split(mak
     chosen(make(cards={"dear": "Reads small print."}), samples("a"))
     system, _ = texts(endpoint.requests[0])
     assert "2: dear, USD 1 / 2 per 1M prompt / completion tokens. Reads small print." in system
-    with pytest.raises(InputError, match="no model 'other' in the pool; it has: cheap"):
-        make(cards={"other": "?"})
+
+
+def test_a_card_of_a_model_that_the_fold_lacks_is_passed_over(make, endpoint):
+    assert chosen(make(cards={"other": "Not in this pool."}), samples("a")) == [1]
+    assert "Not in this pool." not in texts(endpoint.requests[0])[0]
+
+
+def test_of_several_objects_the_last_is_the_answer(make, endpoint):
+    endpoint.reply = lambda request: '<think>{x} or {"model": 2}</think>{"model": 1}'
+    assert chosen(make(), samples("a")) == [1]
+
+
+def test_a_password_of_the_host_does_not_replace_the_key(make, endpoint, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login name password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    chosen(make(), samples("a"))
+    monkeypatch.delenv("OPENAI_API_KEY")
+    chosen(make(), samples("b"))
+    assert endpoint.keys == [f"Bearer {KEY}", None]
+
+
+@pytest.mark.parametrize("character", ["\n", "€"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(make, monkeypatch, character):
+    router = make()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY + character)
+    with pytest.raises(InputError, match="OPENAI_API_KEY") as refused:
+        router.predict(samples("a"))
+    assert KEY not in str(refused.value)
 
 
 def test_an_image_is_sent_as_data_and_a_broken_one_is_not(make, endpoint, tmp_path):
@@ -149,6 +175,9 @@ def test_its_own_tokens_are_charged_kept_answers_too(make):
     [
         ((500, "{}"), "status 500"),
         ((200, "<html>"), "no JSON"),
+        ((200, "[" * 200_000), "no JSON"),
+        ('{"model":' + "[" * 100_000 + "}", "bad answer"),
+        ((200, completion(1, {"prompt_tokens": 10**400, "completion_tokens": 1})), "bad answer"),
         ((200, "{}"), "bad answer"),
         ("the first one", "bad answer"),
         ('{"model": "cheap"}', "bad answer"),
@@ -165,7 +194,10 @@ def test_what_is_no_choice_falls_back_to_the_strongest_and_is_counted(
     router = make()
     assert chosen(router, samples("a", "b")) == [0, 0]
     assert router.fallbacks_ == {kind: 2}
-    assert f"of 2 queries fell back to the strongest model: {kind}: 2" in caplog.text
+    assert (
+        f"of 2 queries fell back to the strongest model, by distinct request: {kind}: 2"
+        in caplog.text
+    )
     assert router.overhead(samples("a", "b")).tolist() == [0, 0]
     assert len(endpoint.requests) == 2
 
@@ -212,7 +244,7 @@ def test_a_question_cannot_leave_its_marks(make, endpoint):
     assert hostile not in system
 
 
-@pytest.mark.parametrize("content", ["{", '{"model": 9}', "[]"])
+@pytest.mark.parametrize("content", ["{", '{"model": 9}', "[]", "[" * 200_000])
 def test_a_damaged_kept_answer_is_asked_for_again(make, endpoint, tmp_path, content):
     chosen(make(), samples("a"))
     (kept,) = (tmp_path / "cache").iterdir()

@@ -58,13 +58,14 @@ class LLM(Router):
     cache
         Folder of the answers.
     cards
-        Model of the pool to what is known of it, in words.
+        Model to what is known of it, in words. A model that is not in the pool is passed
+        over, as a fold or a smaller pool may lack it.
     api_key_variable
         Name of the environment variable that holds the key; unset, none is sent.
     usd_per_1m_prompt_tokens, usd_per_1m_completion_tokens
         The chat model's own prices.
     timeout
-        Seconds to wait for an answer.
+        Seconds to wait for a connection, and for each further piece of an answer.
     retries
         Further attempts after a failure of the endpoint.
     """
@@ -97,17 +98,7 @@ class LLM(Router):
         self.retries = retries
 
     def fit(self, Z: pd.DataFrame, U: np.ndarray, C: np.ndarray, pool: Pool) -> Self:
-        """Note the pool's cards and its strongest model.
-
-        Raises InputError if ``cards`` names a model that is not in the pool.
-        """
-        names = pool.models["model"].tolist()
-        for name in self.cards or {}:
-            if name not in names:
-                raise InputError(
-                    f"config key llm.cards: no model {name!r} in the pool; it has: "
-                    + ", ".join(names)
-                )
+        """Note the pool's cards and its strongest model."""
         self.prompt_ = "\n".join(
             f"{number}: {self._card(row)}"
             for number, row in enumerate(pool.models.to_dict("records"))
@@ -167,7 +158,9 @@ class LLM(Router):
         if failed := self.fallbacks_ - before:
             counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(failed.items()))
             logger.warning(
-                "llm: of %d queries fell back to the strongest model: %s", len(Z), counts
+                "llm: of %d queries fell back to the strongest model, by distinct request: %s",
+                len(Z),
+                counts,
             )
         return answers
 
@@ -200,14 +193,20 @@ class LLM(Router):
         if kept.exists():
             try:
                 return self._checked(read_json(kept))
-            except (InputError, _Failure):
-                kept.unlink()
+            except (InputError, RecursionError, _Failure):
+                kept.unlink(missing_ok=True)
         answer = self._checked(self._send(request))
         write_json(kept, answer)
         return answer
 
     def _send(self, request: dict[str, Any]) -> Any:
-        key = os.environ.get(self.api_key_variable)
+        key = os.environ.get(self.api_key_variable, "")
+        if not (key.isascii() and key.isprintable()):
+            # Left to the client, the message would show the key.
+            raise InputError(
+                f"environment variable {self.api_key_variable}: holds a line break or another "
+                "character that no HTTP header can carry; set it to the bare key"
+            )
         failure = _Failure("no attempt")
         for _ in range(1 + self.retries):
             try:
@@ -216,6 +215,8 @@ class LLM(Router):
                     json=request,
                     headers={"Authorization": f"Bearer {key}"} if key else {},
                     timeout=self.timeout,
+                    # Otherwise a password for this host in .netrc takes the key's place.
+                    auth=lambda prepared: prepared,
                 )
                 response.raise_for_status()
                 return _parsed(response.json())
@@ -223,7 +224,7 @@ class LLM(Router):
                 failure = _Failure("time-out")
             except requests.HTTPError:
                 failure = _Failure(f"status {response.status_code}")
-            except requests.JSONDecodeError:
+            except (requests.JSONDecodeError, RecursionError):
                 failure = _Failure("no JSON")
             except requests.RequestException:
                 failure = _Failure("no connection")
@@ -233,7 +234,7 @@ class LLM(Router):
         """Return the answer if it is one: whole numbers, and a model of the pool."""
         names = ("model", *_TOKENS)
         whole = isinstance(answer, dict) and all(type(answer.get(name)) is int for name in names)
-        if not whole or min(answer[name] for name in names) < 0:
+        if not whole or not all(0 <= answer[name] < 2**53 for name in names):
             raise _Failure("bad answer")
         if answer["model"] >= len(self.order_):
             raise _Failure("no such model")
@@ -252,8 +253,9 @@ def _parsed(completion: Any) -> dict[str, Any]:
     """Take the choice and the tokens out of a chat completion."""
     try:
         text = completion["choices"][0]["message"]["content"]
-        chosen = json.loads(text[text.index("{") : text.rindex("}") + 1])["model"]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        # What a model thinks aloud comes first and may hold braces too.
+        chosen = json.loads(text[text.rindex("{") : text.rindex("}") + 1])["model"]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError):
         raise _Failure("bad answer") from None
     usage = completion.get("usage")
     if not isinstance(usage, dict):
