@@ -125,8 +125,13 @@ def report(tmp_path):
             {"source": "A paper", "claim": "It routes.", "verdict": "holds", "measured": HOSTILE}
         ],
         sections=[
-            Section("Short", "How short?", Frame(["a"], [[HOSTILE]]), None),
-            Section("Long", "How long?", Frame(["a"], [[str(row)] for row in range(30)]), None),
+            Section("Short", "How short?", {"frame": Frame(["a"], [[HOSTILE]])}, None),
+            Section(
+                "Long",
+                "How long?",
+                {"frame": Frame(["a"], [[str(row)] for row in range(30)])},
+                None,
+            ),
         ],
         cases=[
             {"router": "knn", "kind": "saving", "dataset": "A", "sample_id": HOSTILE}
@@ -546,3 +551,14 @@ def test_what_did_not_run_has_no_heading(report):
     assert not headings & {"What to do", "Short", "Long"}
     assert "conclusions hold" not in bare.render()
     assert "Cases" not in bare.render()
+
+
+def test_published_values_stand_beside_the_reproduced_ones(report):
+    assert "published" not in Page(report.render()).text
+    table = report.table.assign(published=float("nan"))
+    table.loc[table["router"] == "knn", "published"] = 0.4321
+    both = {"frame": Frame(["a"], [["1"]]), "published": Frame(["here", "published"], [["1", "2"]])}
+    section = Section("Short", "How short?", both, None)
+    page = Page(replace(report, table=table, sections=[section]).render())
+    assert "published 0.432" in page.text
+    assert [text for _, text in page.tables["Published values beside"][1]] == ["1", "2"]

@@ -14,7 +14,12 @@ from mmroute.tables import (
     differences,
     format_interval,
     format_value,
+    frame_to_latex,
+    frame_to_markdown,
     neutral_cell,
+    prominent,
+    published_rows,
+    read_csv,
     read_replicates,
     summarise,
     to_latex,
@@ -669,3 +674,34 @@ def test_wide_keeps_the_order_of_routers_and_data_sets():
     assert list(grid.columns) == ["B", "A", "full"]
     assert grid.loc["a-router", "A"] == pytest.approx(0.7)
     assert wide(table, "nauc", "low").loc["a-router", "A"] == pytest.approx(0.7 - BOUND)
+
+
+def test_a_figure_shows_the_better_of_two_twins_and_the_oracle():
+    values = {"a": 0.5, "a+shrink": 0.6, "b": 0.4, "c": 0.7, "oracle": 0.9, "best_single": 0.8}
+    table = pd.DataFrame({"router": values.keys(), "value": values.values()})
+    table = table.assign(dataset="full", metric="nauc_honest")
+    assert prominent(table, 2) == ["a+shrink", "c", "oracle"]
+    assert prominent(table, 9) == ["a+shrink", "b", "c", "oracle"]
+
+
+def test_published_rows_say_what_was_found_here():
+    table = pd.DataFrame(
+        {"router": ["knn", "own"], "minus": [np.nan, np.nan], "value": [0.5, 0.6]}
+        | {"low": 0.4, "high": 0.7, "published": [np.inf, np.nan]}
+    )
+    shown = published_rows(table)
+    assert shown.to_dict("records") == [
+        {"router": "knn", "here": "0.500 [0.400, 0.700]", "published": "∞"}
+    ]
+
+
+def test_a_frame_of_text_becomes_markdown_and_latex():
+    frame = pd.DataFrame({"a|b": ["x_1 [0, ∞]"], "c": ["50 %"]})
+    assert "| a\\|b | c |" in frame_to_markdown(frame, "T|")
+    assert r"x\_1 [0, $\infty$] & 50 \% \\" in frame_to_latex(frame, "T")
+
+
+def test_names_and_infinity_survive_csv(tmp_path):
+    table = pd.DataFrame({"router": ["NA", "null"], "value": [np.inf, np.nan]})
+    write_csv(tmp_path / "t.csv", table)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), table, check_dtype=False)

@@ -1,5 +1,7 @@
 """Training sees the training split alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,13 +9,16 @@ import pytest
 from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build, catalogue
 from mmroute.errors import InputError
-from mmroute.routers.baselines import Oracle, Strongest
+from mmroute.routers.baselines import Oracle, Strongest, StrongestPerDataset
 from mmroute.routers.linear import Linear
+from mmroute.routers.vl_classifiers import KNNVL
 from mmroute.storage import write_frame, write_json
-from mmroute.training import cross_fit, train_and_predict
+from mmroute.training import cross_fit, train_and_predict, with_paths
 
 LEARNED = [
-    name for name in catalogue("routers") if not hasattr(build("routers", name, {}), "reveal")
+    name
+    for name, entry in catalogue("routers").items()
+    if entry.attributes.get("fusion") or name in ("random", "cheapest", "strongest")
 ]
 
 
@@ -120,3 +125,47 @@ def test_a_model_that_the_other_folds_never_saw_has_no_cross_fitted_prediction(b
     crossfit = cross_fit(Strongest(), shown, None)
     assert np.isnan(crossfit.u_hat[0, 0, 1])
     assert np.isfinite(crossfit.u_hat[0, :, 0]).all()
+
+
+def test_cross_fitting_keeps_what_a_grid_scores_and_what_deciding_costs(benchmark):
+    class Charging(KNNVL):
+        def overhead(self, Z):
+            return np.full(len(Z), 0.25)
+
+    features = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    crossfit = cross_fit(Charging(), benchmark, features)
+    test = train_and_predict(Charging(), benchmark, features)
+    for own, n_samples in ((crossfit, 19), (test, 20)):
+        assert own.scores.shape == (len(own.grid), n_samples, 3)
+        assert np.isfinite(own.scores).all()
+        assert (own.overhead == 0.25).all()
+
+
+def test_a_router_may_read_samples_of_its_own_split_only(benchmark):
+    seen = []
+
+    class Reading(StrongestPerDataset):
+        def fit(self, Z, U, C):
+            seen.append(set(Z["sample_id"]))
+            return super().fit(Z, U, C)
+
+    samples = with_paths(benchmark.table.samples, Path("root"))
+    train_and_predict(Reading(), benchmark, samples)
+    assert seen == [set(benchmark.train.samples["sample_id"])]
+
+
+def test_a_router_that_uses_the_pool_gets_that_of_its_training_samples(benchmark):
+    given = []
+
+    class Counting(Strongest):
+        uses_pool = True
+
+        def fit(self, Z, U, C, pool):
+            given.append(pool)
+            return super().fit(Z, U, C)
+
+    train_and_predict(Counting(), benchmark, None)
+    np.testing.assert_array_equal(given[0].prompt_tokens, benchmark.train.prompt_tokens)
+    assert given[0].unit == 2.0
+    cross_fit(Counting(), benchmark, None)
+    assert all(pool.prompt_tokens.shape[0] < 19 for pool in given[1:])

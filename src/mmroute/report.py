@@ -21,7 +21,7 @@ from mmroute.tables import (
     wide,
 )
 
-CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined")
+CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined", "published")
 SHOWN_METRICS = ("nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc")
 COMPARED_METRIC = "nauc_honest"
 LONG_TABLE = 24
@@ -57,15 +57,15 @@ class Section:
     ----------
     title, question
         What it is about.
-    frame
-        Its table.
+    frames
+        Its table, ``frame``, and where a paper has values of it too, ``published``.
     figure
         Its SVG file, if it has one.
     """
 
     title: str
     question: str
-    frame: Frame
+    frames: Mapping[str, Frame]
     figure: Path | None
 
     @property
@@ -306,7 +306,7 @@ def _estimate(row: pd.Series, name: str = "") -> Estimate:
 
 def _ranked(table: pd.DataFrame, metric: str) -> dict[str, Any]:
     """Return a metric's columns and rows; each cell knows how it compares with the best."""
-    columns = {name: wide(table, metric, name) for name in CELL_COLUMNS}
+    columns = {name: wide(table, metric, name) for name in CELL_COLUMNS if name in table}
     value = columns["value"]
     return {
         "columns": list(value.columns),

@@ -215,14 +215,30 @@ def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFram
 
 
 def prominent(table: pd.DataFrame, limit: int = FIGURE_ROWS) -> list[str]:
-    """Return the routers to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
+    """Return the rows to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
 
-    In the main table's order.
+    Of a router and its shrunk twin the better one. In the main table's order.
     """
     full = table[(table["dataset"] == "full") & (table["metric"] == "nauc_honest")]
-    best = full[~full["router"].isin(REFERENCES)].nlargest(limit, "value")["router"]
-    kept = {*best, "oracle"}
+    ranked = full[~full["router"].isin(REFERENCES)].sort_values(
+        "value", ascending=False, kind="stable"
+    )
+    twins = ranked["router"].astype(str).str.split("+").str[0]
+    kept = {*ranked["router"][~twins.duplicated()][:limit], "oracle"}
     return [router for router in table["router"].unique() if router in kept]
+
+
+def published_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay the rows that a paper has too out for people: what it is, here, and published."""
+    shown = table.dropna(subset="published")
+    keys = table.columns[: table.columns.get_loc("value")]
+    cells = shown[keys].fillna("").astype(str)
+    cells["here"] = [
+        format_interval(*numbers)
+        for numbers in shown[["value", "low", "high"]].itertuples(index=False)
+    ]
+    cells["published"] = shown["published"].map(format_value)
+    return cells.loc[:, (cells != "").any()]
 
 
 def format_value(value: float) -> str:

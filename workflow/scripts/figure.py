@@ -18,13 +18,15 @@ with job(snakemake.log[0]):
             for name in ("frontiers", "bands", "calibration")
         )
     )
-    of_all = f" (best {FIGURE_ROWS} of {len(routers)} rows)" if set(routers) - set(shown) else ""
+    title = snakemake.params.title
+    if set(routers) - set(shown) and snakemake.wildcards.figure != "models":
+        title += f" ({FIGURE_ROWS} best of {len(routers)} rows)"
     figure = draw(
         snakemake.wildcards.figure,
         frontiers,
         bands,
         calibration[calibration["router"].isin(snakemake.params.predicting)],
         read_table(Path(snakemake.input.models)).to_pandas(),
-        snakemake.params.title + of_all,
+        title,
     )
     save(figure, [Path(snakemake.output.svg), Path(snakemake.output.png)])

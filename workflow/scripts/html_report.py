@@ -57,7 +57,7 @@ with job(snakemake.log[0]):
             Section(
                 experiments[name].title,
                 experiments[name].question,
-                Frame(**read_json(Path(path))),
+                {part: Frame(**frame) for part, frame in read_json(Path(path)).items()},
                 drawn.get(name),
             )
             for name, path in zip(snakemake.params.sections, given.sections, strict=True)

@@ -8,7 +8,7 @@ from mmroute.findings import summarise
 from mmroute.job import job
 from mmroute.published import applies, beside
 from mmroute.storage import read_table, write_json, write_text
-from mmroute.tables import frame_to_latex, frame_to_markdown, read_csv, write_csv
+from mmroute.tables import frame_to_latex, frame_to_markdown, published_rows, read_csv, write_csv
 
 with job(snakemake.log[0]):
     name = snakemake.params.experiment
@@ -25,7 +25,13 @@ with job(snakemake.log[0]):
     title = f"{snakemake.params.title}: {EXPERIMENTS[name].title}"
     write_text(Path(snakemake.output.markdown), frame_to_markdown(shown, title))
     write_text(Path(snakemake.output.latex), frame_to_latex(shown, title))
+    frames = {"frame": shown}
+    if "published" in table:
+        frames["published"] = published_rows(table)
     write_json(
         Path(snakemake.output.section),
-        {"columns": list(shown.columns), "rows": shown.astype(str).to_numpy().tolist()},
+        {
+            name: {"columns": list(frame.columns), "rows": frame.astype(str).to_numpy().tolist()}
+            for name, frame in frames.items()
+        },
     )
