@@ -151,3 +151,30 @@ def test_it_is_presented_alike_from_csv(setting, tmp_path):
     assert shown["Asked"][0].startswith("at most $2 per 1,000 queries (20% of the best")
     assert next(iter(shown)) == "Prices"
     assert "Prices" not in present(decided(setting, budgets=[3.0]))
+
+
+def test_luck_in_training_is_not_taken_for_quality(setting):
+    """Of a hundred routers that know nothing some beat the best single model by chance."""
+    rows = [f"blind {seed}" for seed in range(100)]
+
+    def guess(table, seed):
+        noise = np.random.default_rng(seed).normal(0, 0.3, table.utility.shape)
+        u_hat = np.array([0.4, 0.6, 0.8]) + noise
+        return Predictions(table.samples["sample_id"], u_hat[None], (table.cost / 0.01)[None])
+
+    given = (
+        {row: guess(table, seed) for seed, row in enumerate(rows)}
+        for table in (setting.table, setting.training)
+    )
+    table = decide(setting, *given, [], ["100%"], {})
+    assert table["router"].item() == "model-2"
+
+
+def test_a_budget_is_kept_in_most_resamples_though_costs_spread(setting):
+    generator = np.random.default_rng(3)
+    spread = {
+        name: replace(part, cost=part.cost * generator.lognormal(0, 1, part.cost.shape))
+        for name, part in (("table", setting.table), ("training", setting.training))
+    }
+    table = decided(replace(setting, **spread), budgets=[3.0, 6.0, 9.0])
+    assert (table["kept"] > 0.5).all()

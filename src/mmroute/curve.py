@@ -126,13 +126,21 @@ def operating_curve(
 
 def trace(steps: Steps, utility: np.ndarray, cost: np.ndarray, policy: Policy) -> Curve:
     """Return the operating curve of choices that are known; arguments as for the others."""
-    start = -np.inf if policy == "budget" else 0.0
-    threshold = np.concatenate([[start], steps.threshold])
-    last_of_ties = np.append(threshold[1:] != threshold[:-1], True)
+    threshold = thresholds(steps, policy)
+    points = last_of_ties(threshold)
     return Curve(
-        *(_running_mean(steps, matrix)[last_of_ties] for matrix in (cost, utility)),
-        threshold[last_of_ties],
+        *(running_mean(steps, matrix)[points] for matrix in (cost, utility)), threshold[points]
     )
+
+
+def thresholds(steps: Steps, policy: Policy) -> np.ndarray:
+    """Return the (S + 1,) parameter values from which each running sum holds."""
+    return np.concatenate([[-np.inf if policy == "budget" else 0.0], steps.threshold])
+
+
+def last_of_ties(threshold: np.ndarray) -> np.ndarray:
+    """Return which running sums are points: where several samples change, only the last is."""
+    return np.append(threshold[1:] != threshold[:-1], True)
 
 
 def policy_steps(
@@ -261,19 +269,29 @@ def steps_of(predictions: Predictions, trial: int, observed: np.ndarray, policy:
     return policy_steps(predictions.u_hat[trial], predictions.c_hat[trial], observed, policy)
 
 
-def training_frontier(
-    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
-) -> Curve:
-    """Return the frontier that cross-fitted predictions reach on (n, K) training outcomes.
+def training_steps(
+    crossfit: Predictions, utility: np.ndarray, policy: Policy
+) -> tuple[np.ndarray, Steps]:
+    """Return the choices that cross-fitted predictions make on (n, K) training outcomes.
 
-    Samples without any prediction for an observed model are left out.
+    Returns
+    -------
+    Indices of the samples with a prediction for some observed model, and the steps of
+    these samples.
     """
     predicted = crossfit.u_hat[0] if crossfit.scores is None else crossfit.scores[0]
     usable = np.isfinite(utility) & np.isfinite(predicted)
     kept = np.flatnonzero(usable.any(axis=1))
-    own = crossfit.take(kept).without_gaps()
-    steps = steps_of(own, 0, usable[kept], policy)
-    return frontier(trace(steps, utility[kept], own.paid(cost[kept]), policy))
+    return kept, steps_of(crossfit.take(kept).without_gaps(), 0, usable[kept], policy)
+
+
+def training_frontier(
+    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
+) -> Curve:
+    """Return the frontier that cross-fitted predictions reach on (n, K) training outcomes."""
+    kept, steps = training_steps(crossfit, utility, policy)
+    paid = crossfit.take(kept).paid(cost[kept])
+    return frontier(trace(steps, utility[kept], paid, policy))
 
 
 def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> Steps:
@@ -299,7 +317,7 @@ def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> St
     )
 
 
-def _running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
+def running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
     """Return the (S + 1,) mean of the chosen models' outcomes after each step."""
     n_samples, n_models = outcome.shape
     row = steps.sample.astype(np.int64) * n_models

@@ -1,7 +1,8 @@
 """A decision, not only a table: what to use under a budget, and for a quality.
 
 Everything is chosen on the training split, on cross-fitted predictions, and only measured
-on the test split: what stands here is what to expect in use.
+on the test split: what stands here is what to expect in use. Of many candidates some keep
+a limit in training by luck, so each must keep it by ``MARGIN`` standard errors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.bootstrap import interval
-from mmroute.curve import steps_of, training_frontier
+from mmroute.curve import last_of_ties, running_mean, steps_of, thresholds, training_steps
 from mmroute.errors import InputError
 from mmroute.evaluation import Setting
 from mmroute.metrics import ROUNDING, reaches, single_models
@@ -23,6 +24,9 @@ PER_1000 = 1000
 SHARE = "share "
 MEASURED = ("accuracy", "cost_usd_per_1000", "saving", "gain")
 """What has an interval."""
+MARGIN = 1.645
+"""Standard errors: what keeps a limit by them does so with 95 % confidence, were it alone."""
+DIGITS = 12
 MOST_NAMED, LEAST_NAMED = 3, 0.05
 
 
@@ -36,16 +40,41 @@ class Candidate:
         The row of the main table, or the model.
     model
         Index of the model; None for a router.
-    cost, utility, threshold
-        (P,) points on the training split: mean cost in USD, mean utility, and the
-        policy's parameter, which a single model does not have.
+    threshold
+        (P,) the policy's parameter at each point, which a single model does not have.
+    cost, utility
+        (P,) means on the n training samples: USD, and utility.
+    cost_error
+        (P,) standard errors of the mean costs.
+    second, joint
+        (P,) means of the squared utility, and of its product with the best single model's.
+    n_samples
+        n.
     """
 
     name: str
     model: int | None
+    threshold: np.ndarray
     cost: np.ndarray
     utility: np.ndarray
-    threshold: np.ndarray
+    cost_error: np.ndarray
+    second: np.ndarray
+    joint: np.ndarray
+    n_samples: int
+
+    def keeps_budget(self, limit: float) -> np.ndarray:
+        """Return which points keep a mean cost in USD."""
+        return self.cost + MARGIN * self.cost_error <= limit + ROUNDING
+
+    def keeps_quality(self, share: float, constant: float, best: np.ndarray) -> np.ndarray:
+        """Return which points reach ``share`` of the best single model's utility, and ``constant``.
+
+        The errors of both are paired: the samples are the same.
+        """
+        lead = self.utility - share * best.mean() - constant
+        square = self.second - 2 * share * self.joint + share**2 * np.square(best).mean()
+        error = _standard_error(lead + constant, square, self.n_samples)
+        return lead >= MARGIN * error - ROUNDING
 
 
 def decide(
@@ -79,13 +108,14 @@ def decide(
     A row for each thing asked: ``prices`` (``today`` or ``what if``), ``asked`` (``budget``
     or ``accuracy``), ``amount`` as given, ``limit`` in USD per 1,000 queries or as
     accuracy; ``router``: a row, or a model that is always taken; ``threshold``, empty for
-    a model; ``feasible``: whether anything kept the limit in training, without which
+    a model; ``feasible``: whether anything surely kept the limit in training, without which
     the cheapest or the most accurate choice stands. On the test split, each with its
     bounds ``_low`` and ``_high``: ``accuracy``, ``cost_usd_per_1000``, and against the
     best single model of the training split the ``saving`` of its cost, undefined where that
     model is free, and the ``gain`` in accuracy. ``kept``: the share of resamples that keep
-    the limit; ``share <model>``: the traffic. A router that was trained once for each
-    lambda keeps its choices when predicted costs are multiplied.
+    the limit, where a percentage is of what the best single model has in the resample;
+    ``share <model>``: the traffic. A router that was trained once for each lambda keeps
+    its choices when predicted costs are multiplied.
 
     Raises
     ------
@@ -135,15 +165,21 @@ def _decide(
     alone = single_models(training.utility, training.cost)
     best = int(alone.best[0])
     reference = {BUDGET: PER_1000 * alone.cost[0, best], ACCURACY: alone.utility[0, best]}
-    candidates = _candidates(setting, crossfit)
+    utility_of_best = training.utility[:, best]
+    filled = np.where(np.isnan(utility_of_best), alone.utility[0, best], utility_of_best)
+    candidates = _candidates(setting, crossfit, filled)
     weights = setting.weights().astype(np.float64)
     test = single_models(setting.table.utility, setting.table.cost, weights)
     rows = []
     for what, amount in asked:
-        limit = (
-            float(amount[:-1]) / 100 * reference[what] if isinstance(amount, str) else float(amount)
-        )
-        candidate, point, feasible = _choose(candidates, what, limit)
+        share = float(amount[:-1]) / 100 if isinstance(amount, str) else 0.0
+        limit = share * reference[what] if isinstance(amount, str) else float(amount)
+        if what == BUDGET:
+            keeps = [own.keeps_budget(limit / PER_1000) for own in candidates]
+        else:
+            constant = 0.0 if share else limit
+            keeps = [own.keeps_quality(share, constant, filled) for own in candidates]
+        candidate, point, feasible = _choose(candidates, what, np.concatenate(keeps))
         parameter = float(candidate.threshold[point])
         if candidate.model is None:
             own = predictions[candidate.name]
@@ -156,44 +192,69 @@ def _decide(
             shares = np.eye(len(alone.cost[0]))[candidate.model]
         spent = np.where(test.cost[:, best] > 0, test.cost[:, best], np.nan)
         values = (accuracy, PER_1000 * cost, 1 - cost / spent, accuracy - test.utility[:, best])
-        keeps = _keeps(what, limit, cost, accuracy)
+        of_best = share * (PER_1000 * test.cost if what == BUDGET else test.utility)[:, best]
+        kept = _keeps(what, of_best if share else limit, cost, accuracy)
         row = {"prices": TODAY, "asked": what, "amount": str(amount), "limit": limit}
         row |= {"router": candidate.name, "threshold": parameter, "feasible": feasible}
         for name, own in zip(MEASURED, values, strict=True):
             low, high = interval(own)
             row |= {name: own[0], f"{name}_low": low, f"{name}_high": high}
-        row["kept"] = keeps[1:].mean()
+        row["kept"] = kept[1:].mean()
         names = setting.table.model_names
         rows.append(row | {f"{SHARE}{name}": own for name, own in zip(names, shares, strict=True)})
     return rows
 
 
-def _candidates(setting: Setting, crossfit: Mapping[str, Predictions]) -> list[Candidate]:
+def _candidates(
+    setting: Setting, crossfit: Mapping[str, Predictions], best: np.ndarray
+) -> list[Candidate]:
     """Return always one model, for each, and the routers: of equals the first is chosen."""
     training = setting.training
-    alone = single_models(training.utility, training.cost)
-    candidates = [
-        Candidate(name, model, alone.cost[:, model], alone.utility[:, model], np.array([np.nan]))
-        for model, name in enumerate(training.model_names)
-    ]
+    candidates = []
+    for model, name in enumerate(training.model_names):
+        seen = np.isfinite(training.utility[:, model])
+        moments = _moments(training.cost[seen, model], training.utility[seen, model], best[seen])
+        means = [np.array([own.mean()]) for own in moments]
+        candidates.append(_candidate(name, model, np.array([np.nan]), means, int(seen.sum())))
     for row, own in crossfit.items():
-        curve = training_frontier(
-            own, training.utility, training.cost / setting.unit, setting.policy
-        )
-        cost = curve.cost * setting.unit
-        candidates.append(Candidate(row, None, cost, curve.utility, curve.threshold))
+        kept, steps = training_steps(own, training.utility, setting.policy)
+        paid = own.take(kept).paid(training.cost[kept] / setting.unit) * setting.unit
+        threshold = thresholds(steps, setting.policy)
+        points = last_of_ties(threshold)
+        moments = _moments(paid, training.utility[kept], best[kept, None])
+        means = [running_mean(steps, matrix)[points] for matrix in moments]
+        candidates.append(_candidate(row, None, threshold[points], means, len(kept)))
     return candidates
 
 
+def _moments(cost: np.ndarray, utility: np.ndarray, best: np.ndarray) -> list[np.ndarray]:
+    return [cost, np.square(cost), utility, np.square(utility), utility * best]
+
+
+def _candidate(
+    name: str, model: int | None, threshold: np.ndarray, means: list[np.ndarray], n_samples: int
+) -> Candidate:
+    cost, cost_square, utility, second, joint = means
+    error = _standard_error(cost, cost_square, n_samples)
+    return Candidate(name, model, threshold, cost, utility, error, second, joint, n_samples)
+
+
+def _standard_error(mean: np.ndarray, square: np.ndarray, n_samples: int) -> np.ndarray:
+    """Return the standard error of means from the means of squares; rounding is no spread."""
+    variance = square - mean**2
+    return np.sqrt(np.where(variance > ROUNDING * square, variance, 0) / n_samples)
+
+
 def _choose(
-    candidates: Sequence[Candidate], asked: str, limit: float
+    candidates: Sequence[Candidate], asked: str, keeps: np.ndarray
 ) -> tuple[Candidate, int, bool]:
     """Return the candidate, its point, and whether it keeps the limit in training."""
     owner = np.repeat(np.arange(len(candidates)), [len(own.cost) for own in candidates])
     point = np.concatenate([np.arange(len(own.cost)) for own in candidates])
     cost = np.concatenate([own.cost for own in candidates])
-    utility = np.concatenate([own.utility for own in candidates])
-    keeps = _keeps(asked, limit, cost, utility)
+    # Means that differ by rounding only are equal: the simpler candidate comes first.
+    cost = np.round(cost / (cost.max() or 1.0), DIGITS)
+    utility = np.round(np.concatenate([own.utility for own in candidates]), DIGITS)
     by_utility, by_cost = np.lexsort((owner, cost, -utility)), np.lexsort((owner, -utility, cost))
     order = by_utility if asked == BUDGET else by_cost
     if not keeps.any():
@@ -203,7 +264,9 @@ def _choose(
     return candidates[owner[first]], int(point[first]), bool(keeps.any())
 
 
-def _keeps(asked: str, limit: float, cost: np.ndarray, utility: np.ndarray) -> np.ndarray:
+def _keeps(
+    asked: str, limit: float | np.ndarray, cost: np.ndarray, utility: np.ndarray
+) -> np.ndarray:
     """Return where a mean cost in USD, or a mean utility, keeps the limit, up to rounding."""
     if asked == BUDGET:
         return cost <= limit / PER_1000 + ROUNDING
