@@ -160,6 +160,15 @@ def router_parameters(row):
     return dict(router.parameters) | ({"random_state": CONFIG.seed} if draws else {})
 
 
+def towers_fingerprint(row):
+    """Return what tells the checkpoint of a router that is fine-tuned from another one."""
+    parameters = ROUTERS[row].parameters
+    if parameters.get("mode") != "finetune":
+        return None
+    towers = {"model": parameters["clip_model"], "pretrained": parameters["pretrained"]}
+    return build("encoders", "open_clip", towers).fingerprint()
+
+
 def prototypes(rows):
     """Return the class and the constructor arguments of some routers."""
     return {row: (ROUTERS[row].name, router_parameters(row)) for row in rows}

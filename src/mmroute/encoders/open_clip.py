@@ -84,7 +84,7 @@ class OpenClip(Encoder):
         """
         import torch
 
-        network = self._network
+        network = self.network
 
         def embed(batch: Sequence[str]) -> np.ndarray:
             return _forward(network, "encode_text", network.tokenizer(list(batch)))
@@ -99,7 +99,7 @@ class OpenClip(Encoder):
         """
         import torch
 
-        network = self._network
+        network = self.network
 
         def embed(batch: Sequence[Path]) -> np.ndarray:
             pictures = [decode(path) for path in batch]
@@ -118,7 +118,7 @@ class OpenClip(Encoder):
     ) -> np.ndarray:
         import torch
 
-        network = self._network
+        network = self.network
         starts = range(0, len(items), self.batch_size)
         batches = [items[start : start + self.batch_size] for start in starts]
         # With a GPU one thread waits for it while the others decode.
@@ -155,7 +155,8 @@ class OpenClip(Encoder):
         return self._config.stem if self._config else self.model
 
     @cached_property
-    def _network(self) -> _Network:
+    def network(self) -> _Network:
+        """The loaded model with its preprocessing, read on first use."""
         import open_clip
         import torch
 

@@ -11,7 +11,7 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from mmroute.routers.gradients import Schedule, device, train
+from mmroute.routers.gradients import Schedule, device, soft_cross_entropy, train
 from mmroute.routers.soft_labels import SoftLabelRouter
 from mmroute.routers.towers import Towers
 
@@ -69,10 +69,7 @@ class EndToEndRouter(SoftLabelRouter):
         """
 
         def loss(head: nn.Module, features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-            missing = labels[rows].isnan()
-            likelihood = head(features).masked_fill(missing, -torch.inf).log_softmax(dim=2)
-            agreement = labels[rows].nan_to_num() * likelihood.masked_fill(missing, 0)
-            return -agreement.sum(dim=2).mean()
+            return soft_cross_entropy(head(features), labels[rows])
 
         return loss
 

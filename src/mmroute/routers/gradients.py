@@ -140,3 +140,14 @@ def masked_squared_error(
         return (network(inputs[rows]) - target[rows])[observed[rows]].square().mean()
 
     return loss
+
+
+def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy of (b, G, K) logits to labels, NaN where a model is missing.
+
+    A missing model takes no part in its sample's softmax.
+    """
+    missing = labels.isnan()
+    likelihood = logits.masked_fill(missing, -torch.inf).log_softmax(dim=2)
+    agreement = labels.nan_to_num() * likelihood.masked_fill(missing, 0)
+    return -agreement.sum(dim=2).mean()

@@ -78,11 +78,16 @@ class SoftLabelRouter(GridRouter):
         """Make the labels of every lambda and learn them all."""
         self.mean_utility_, self.mean_cost_ = observed_means(U), observed_means(C)
         labelled = np.isfinite(U).any(axis=1)
-        labels = soft_labels(U[labelled], C[labelled], self.grid, self.scale)
-        labels[:, np.isnan(U[labelled])] = np.nan
+        labels = self._labels(U[labelled], C[labelled])
         self.mean_label_ = np.nanmean(labels[0], axis=0)
         self._learn(Z[labelled], labels)
         return self
+
+    def _labels(self, U: np.ndarray, C: np.ndarray) -> np.ndarray:
+        """Return the (G, n, K) labels, NaN where an outcome is missing."""
+        labels = soft_labels(U, C, self.grid, self.scale)
+        labels[:, np.isnan(U)] = np.nan
+        return labels
 
     @abstractmethod
     def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:

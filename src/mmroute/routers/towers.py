@@ -32,7 +32,7 @@ class Towers(nn.Module):
 
     def __init__(self, clip_model: str, pretrained: str) -> None:
         super().__init__()
-        loaded = OpenClip(clip_model, pretrained)._network
+        loaded = OpenClip(clip_model, pretrained).network
         self.clip = loaded.model
         self.preprocess, self.tokenizer = loaded.preprocess, loaded.tokenizer
         self.width = loaded.width

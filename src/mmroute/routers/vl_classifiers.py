@@ -10,9 +10,10 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from mmroute.routers.gradients import Schedule, device, train
+from mmroute.routers.gradients import Schedule, device, soft_cross_entropy, train
 from mmroute.routers.kmeans import KMeans
 from mmroute.routers.knn import KNN
+from mmroute.routers.mlp import perceptron
 from mmroute.routers.soft_labels import SoftLabelRouter
 
 
@@ -95,24 +96,14 @@ class SoftmaxRouter(SoftLabelRouter):
     def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
         n_lambdas, n_samples, n_models = labels.shape
         inputs = torch.as_tensor(Z, dtype=torch.float32, device=device())
-        missing = torch.as_tensor(np.isnan(labels[0]), device=device())[:, None]
-        targets = torch.as_tensor(
-            np.nan_to_num(labels).transpose(1, 0, 2), dtype=torch.float32, device=device()
-        )
+        targets = torch.as_tensor(labels.transpose(1, 0, 2), dtype=torch.float32, device=device())
 
         def build() -> nn.Module:
-            layers: list[nn.Module] = []
-            width = Z.shape[1]
-            for hidden in self.hidden:
-                layers += [nn.Linear(width, hidden), nn.ReLU()]
-                width = hidden
-            last = nn.Linear(width, n_lambdas * n_models)
-            return nn.Sequential(*layers, last, nn.Unflatten(1, (n_lambdas, n_models)))
+            logits = perceptron(Z.shape[1], *self.hidden, n_lambdas * n_models)
+            return nn.Sequential(logits, nn.Unflatten(1, (n_lambdas, n_models)))
 
         def loss(network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-            logits = network(inputs[rows]).masked_fill(missing[rows], -torch.inf)
-            likelihood = logits.log_softmax(dim=2).masked_fill(missing[rows], 0)
-            return -(targets[rows] * likelihood).sum(dim=2).mean()
+            return soft_cross_entropy(network(inputs[rows]), targets[rows])
 
         schedule = Schedule(self.epochs, self.learning_rate, self.batch_size, self.random_state)
         self.network_ = train(build, loss, n_samples, schedule)

@@ -1,7 +1,7 @@
 """Distillation of the models' rewards (ZOOTER)."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -9,8 +9,7 @@ from annotated_types import Ge, Gt
 from scipy.special import softmax
 from torch import nn
 
-from mmroute.routers import observed_means
-from mmroute.routers.end_to_end import EndToEndRouter, Samples
+from mmroute.routers.end_to_end import EndToEndRouter
 
 
 class RewardHead(nn.Module):
@@ -89,14 +88,8 @@ class Zooter(EndToEndRouter):
         self.patience = patience
         self.random_state = random_state
 
-    def fit(self, Z: Samples, U: np.ndarray, C: np.ndarray) -> Self:
-        """Distil the rewards of every lambda, in place of soft labels."""
-        self.mean_utility_, self.mean_cost_ = observed_means(U), observed_means(C)
-        labelled = np.isfinite(U).any(axis=1)
-        labels = rewards(U[labelled], C[labelled], self.grid, self.scale, self.temperature)
-        self.mean_label_ = np.nanmean(labels[0], axis=0)
-        self._learn(Z[labelled], labels)
-        return self
+    def _labels(self, U: np.ndarray, C: np.ndarray) -> np.ndarray:
+        return rewards(U, C, self.grid, self.scale, self.temperature)
 
     def _head(self, n_features: int, n_lambdas: int, n_models: int) -> nn.Module:
         return RewardHead(n_features, n_lambdas, n_models, self.hidden)
