@@ -10,9 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mmroute.bootstrap import interval, p_value
+from mmroute.bootstrap import curve_metrics, interval, p_value
+from mmroute.curve import Policy, steps_of
 from mmroute.metrics import Frontiers, SingleModels, nauc, peak_score, qnc
+from mmroute.predictions import Predictions
 
+METRICS = ("nauc", "peak_score", "qnc")
 MEASURES = ("value", "low", "high", "p_value", "infinite", "undefined")
 
 
@@ -69,3 +72,41 @@ def best_single(singles: SingleModels) -> dict[str, np.ndarray]:
         "peak_score": peak_score(own),
         "qnc": qnc(own, singles),
     }
+
+
+def measure(
+    settings: Sequence[Predictions],
+    utility: np.ndarray,
+    cost: np.ndarray,
+    weights: np.ndarray,
+    singles: SingleModels,
+    policy: Policy,
+) -> dict[str, np.ndarray]:
+    """Measure the joint frontier of one router's predictions under several settings.
+
+    Parameters
+    ----------
+    settings
+        Predictions of the same N samples; the decisions themselves cost the same.
+    utility, cost, weights, singles
+        As for ``mmroute.bootstrap.curve_metrics``.
+    policy
+        Policy family of the operating curves.
+
+    Returns
+    -------
+    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each: means over the trials.
+    """
+    observed = np.isfinite(utility)
+    paid = settings[0].paid(cost)
+    trials = [
+        curve_metrics(
+            [steps_of(own, trial, observed, policy) for own in settings],
+            utility,
+            paid,
+            weights,
+            singles,
+        )
+        for trial in range(len(settings[0].u_hat))
+    ]
+    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in METRICS}

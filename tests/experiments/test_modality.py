@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import resample_weights
-from mmroute.experiments.modality import METRICS, SINGLE_MODEL, findings, measure, present
-from mmroute.findings import summarise
+from mmroute.experiments.modality import SINGLE_MODEL, findings, present
+from mmroute.findings import METRICS, measure, summarise
 from mmroute.metrics import single_models
 from mmroute.predictions import Predictions
 from mmroute.routers.kmeans import KMeans

@@ -14,8 +14,7 @@ from tqdm import tqdm
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import resample_weights
 from mmroute.curve import Policy
-from mmroute.experiments.modality import METRICS, measure
-from mmroute.findings import difference
+from mmroute.findings import METRICS, difference, measure
 from mmroute.metrics import single_models
 from mmroute.tables import format_interval
 from mmroute.training import train_and_predict

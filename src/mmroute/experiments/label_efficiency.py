@@ -17,8 +17,7 @@ from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import resample_weights
 from mmroute.curve import Policy
 from mmroute.errors import InputError
-from mmroute.experiments.modality import measure
-from mmroute.findings import best_single, difference
+from mmroute.findings import best_single, difference, measure
 from mmroute.metrics import single_models
 from mmroute.outcomes import split
 from mmroute.routers.baselines import Strongest

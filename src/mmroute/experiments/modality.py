@@ -13,10 +13,10 @@ from sklearn.base import clone
 from tqdm import tqdm
 
 from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import curve_metrics, resample_weights
+from mmroute.bootstrap import resample_weights
 from mmroute.curve import Curve, Policy, frontier, steps_of, trace
-from mmroute.findings import difference
-from mmroute.metrics import ROUNDING, SingleModels, single_models
+from mmroute.findings import METRICS, difference, measure
+from mmroute.metrics import ROUNDING, single_models
 from mmroute.predictions import Predictions
 from mmroute.routers.kmeans import KMeans
 from mmroute.tables import format_interval
@@ -24,7 +24,6 @@ from mmroute.training import train_and_predict
 
 UNIMODAL = ("text", "image")
 SINGLE_MODEL = "single_model"
-METRICS = ("nauc", "peak_score", "qnc")
 KEYS = ["router", "features", "model", "budget", "metric", "minus"]
 N_BUDGETS = 40
 """Costs at which a frontier is shown, besides its end."""
@@ -109,44 +108,6 @@ def findings(
                     for metric in METRICS
                 ]
     return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
-
-
-def measure(
-    settings: Sequence[Predictions],
-    utility: np.ndarray,
-    cost: np.ndarray,
-    weights: np.ndarray,
-    singles: SingleModels,
-    policy: Policy,
-) -> dict[str, np.ndarray]:
-    """Measure the joint frontier of one router's predictions under several settings.
-
-    Parameters
-    ----------
-    settings
-        Predictions of the same N samples; the decisions themselves cost the same.
-    utility, cost, weights, singles
-        As for ``mmroute.bootstrap.curve_metrics``.
-    policy
-        Policy family of the operating curves.
-
-    Returns
-    -------
-    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each: means over the trials.
-    """
-    observed = np.isfinite(utility)
-    paid = settings[0].paid(cost)
-    trials = [
-        curve_metrics(
-            [steps_of(own, trial, observed, policy) for own in settings],
-            utility,
-            paid,
-            weights,
-            singles,
-        )
-        for trial in range(len(settings[0].u_hat))
-    ]
-    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in METRICS}
 
 
 def _settings(prototype: Any, n_clusters: Sequence[int]) -> list[Any]:

@@ -17,8 +17,7 @@ from tqdm import tqdm
 from mmroute.benchmark import Benchmark
 from mmroute.bootstrap import resample_weights
 from mmroute.curve import Policy
-from mmroute.experiments.modality import measure
-from mmroute.findings import best_single, difference
+from mmroute.findings import best_single, difference, measure
 from mmroute.metrics import single_models
 from mmroute.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict

@@ -12,18 +12,17 @@ import pandas as pd
 from sklearn.base import clone
 
 from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import Policy, steps_of
+from mmroute.bootstrap import resample_weights
+from mmroute.curve import Policy
 from mmroute.errors import InputError
 from mmroute.evaluation import slices
-from mmroute.findings import best_single, difference
+from mmroute.findings import best_single, difference, measure
 from mmroute.metrics import single_models
 from mmroute.outcomes import OutcomeTable, join
 from mmroute.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict
 
 BEST_SINGLE = "best_single"
-METRICS = ("peak_score", "nauc", "qnc")
 
 
 def findings(
@@ -65,16 +64,11 @@ def findings(
     """
     joint, trained, met = transferred(benchmark, text_only)
     table, cost = joint.test, joint.test.cost / joint.unit
-    observed = np.isfinite(table.utility)
     predictions = {
         name: train_and_predict(
             clone(router, safe=False), joint, _stacked(take(own, trained), take(other, met))
         )
         for name, (router, own, other) in routers.items()
-    }
-    steps = {
-        name: [steps_of(own, trial, observed, policy) for trial in range(len(own.u_hat))]
-        for name, own in predictions.items()
     }
     weights = resample_weights(table.samples["dataset"], n_resamples, seed)
     rows = []
@@ -82,15 +76,10 @@ def findings(
         outcomes = table.utility[part.rows], cost[part.rows], weights[:, part.rows]
         singles = single_models(*outcomes)
         reference = best_single(singles)
-        rows += [(part.name, BEST_SINGLE, metric, "", reference[metric]) for metric in METRICS]
+        rows += [(part.name, BEST_SINGLE, metric, "", own) for metric, own in reference.items()]
         for name, own in predictions.items():
-            paid = own.paid(cost)[part.rows]
-            trials = [
-                curve_metrics([one.take(part.rows)], outcomes[0], paid, outcomes[2], singles)
-                for one in steps[name]
-            ]
-            for metric in METRICS:
-                value = np.mean([trial[metric] for trial in trials], axis=0)
+            measured = measure([own.take(part.rows)], *outcomes, singles, policy)
+            for metric, value in measured.items():
                 gain = difference(value, reference[metric])
                 rows.append((part.name, name, metric, "", value))
                 rows.append((part.name, name, metric, BEST_SINGLE, gain))
