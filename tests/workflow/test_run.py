@@ -49,7 +49,9 @@ def test_the_main_table_is_long_and_complete(results, small):
     assert set(table["router"]) == {*small["routers"], *shrunk, "best_single"}
     assert {"nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc"} <= set(table["metric"])
     assert table[["value", "low", "high"]].notna().all(axis=None)
-    assert (table["undefined"] == 0).all()
+    # In some resamples of two dozen samples a model is always right: no AUROC.
+    assert set(table["metric"][table["undefined"] > 0]) <= {"auroc"}
+    assert table["undefined"].max() < 0.05
     assert (table["low"] <= table["high"]).all()
 
 
