@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -47,10 +48,12 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.reply(request)
         status, body = answer if isinstance(answer, tuple) else (200, completion(answer))
         body = body.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        # One who asked and would not wait has hung up.
+        with suppress(ConnectionError):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *arguments):
         pass
@@ -178,6 +181,7 @@ def test_its_own_tokens_are_charged_kept_answers_too(make):
         ((200, "[" * 200_000), "no JSON"),
         ('{"model":' + "[" * 100_000 + "}", "bad answer"),
         ((200, completion(1, {"prompt_tokens": 10**400, "completion_tokens": 1})), "bad answer"),
+        ((200, '{"choices": [], "usage": {"prompt_tokens": ' + "9" * 5000 + "}}"), "no JSON"),
         ((200, "{}"), "bad answer"),
         ("the first one", "bad answer"),
         ('{"model": "cheap"}', "bad answer"),

@@ -23,8 +23,9 @@ class CMR(Router):
     With ``balance`` the predictions are of balanced classes: they rank samples, but say no
     longer how often a model is right.
 
-    Departures: both heads share one transformer, and the heads are one linear layer with an
-    output per model; early stopping as in ``mlp``.
+    Departures: the raw pair, where table S3 names the mean of both embeddings, of which one
+    token would be left; both heads share one transformer, and the heads are one linear layer
+    with an output per model; early stopping as in ``mlp``.
     """
 
     name: ClassVar[str] = "cmr"

@@ -228,6 +228,9 @@ class LLM(Router):
                 failure = _Failure("no JSON")
             except requests.RequestException:
                 failure = _Failure("no connection")
+            except ValueError:
+                # Not a JSONDecodeError: an integer of more digits than Python converts.
+                failure = _Failure("no JSON")
         raise failure
 
     def _checked(self, answer: Any) -> dict[str, int]:
