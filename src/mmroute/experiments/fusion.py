@@ -97,6 +97,7 @@ def present(table: pd.DataFrame) -> pd.DataFrame:
                 "Peak score, adaptive minus mean": cells["peak_score", ADAPTIVE, MEAN],
                 "QNC, mean": cells["qnc", MEAN, ""],
                 "QNC, adaptive": cells["qnc", ADAPTIVE, ""],
+                "QNC, adaptive minus mean": cells["qnc", ADAPTIVE, MEAN],
             }
         )
     return pd.DataFrame(rows)
