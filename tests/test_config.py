@@ -64,6 +64,20 @@ def test_the_schema_file_is_the_models_own():
     assert written == schema(), "run make schema"
 
 
+def test_several_sources_share_one_price_table_and_have_different_labels():
+    table = {"kind": "table", "path": "my.csv"}
+    hub = {"kind": "mmr_release", "repo": "a/b", "revision": "v1"}
+    given = {"join": [table, hub, table], "prices": "p.csv"}
+    source = load({"name": "x", "source": given}, "my.yaml").source
+    assert source.prices == "p.csv"
+    assert list(source.labelled) == [
+        "table my.csv",
+        "mmr_release a/b at v1",
+        "table my.csv (source 3)",
+    ]
+    assert source.parts[0].parameters["shape"] == "long"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -77,6 +91,14 @@ def test_the_schema_file_is_the_models_own():
         ),
         ({"source": {"kind": "demo", "samples": -3}}, "demo.samples.* not -3"),
         ({"source": {"kind": "table"}}, "table.path: missing"),
+        ({"source": {"join": []}}, "source: join: give a list of sources"),
+        ({"source": {"join": [{"kind": "demo"}], "path": "x"}}, "source: path: unknown key"),
+        ({"source": {"join": [{"kind": "demo"}, {}]}}, "join.1: give a mapping with the key kind"),
+        ({"source": {"join": [{"kind": "demo", "sample": 3}]}}, "join.0: demo.sample: unknown key"),
+        (
+            {"source": {"join": [{"kind": "demo", "prices": "p.csv"}]}},
+            "join.0: prices: all models are priced by one table",
+        ),
         ({"source": "demo"}, "source: give a mapping with the key kind"),
         ({"source": {"kind": "demo", "prices": 3}}, "prices: give the path of a CSV file, not 3"),
         ({"routers": {"kn": {}}}, "routers: unknown router 'kn'; choose from: .*knn"),

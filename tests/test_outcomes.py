@@ -24,6 +24,7 @@ from mmroute.outcomes import (
     split,
     split_by_dataset,
     validate,
+    validate_samples,
     write_datasets,
 )
 from mmroute.storage import read_json
@@ -76,8 +77,6 @@ def test_a_whole_table_is_accepted(make_table):
         (lambda t: t.take(columns=[]), "no model columns"),
         (lambda t: t.take(np.array([], int)), "no samples"),
         (lambda t: with_sample(t, "sample_id", "A_0"), "sample id 'A_0' occurs more than once"),
-        (lambda t: with_sample(t, "dataset", "full"), "'full' is the name of an aggregate"),
-        (lambda t: with_sample(t, "question", " "), "'B_1' has neither a question nor an image"),
         (lambda t: with_cell(t, "utility", 1.5), "utility of model 'model-2' .* 'B_1' is 1.5"),
         (lambda t: with_cell(t, "utility", -0.1), "utility of model 'model-2' .* is -0.1"),
         (lambda t: with_cell(t, "cost", -2), "cost of model 'model-2' .* is -2"),
@@ -92,6 +91,20 @@ def test_a_whole_table_is_accepted(make_table):
 def test_bad_tables_are_refused_with_file_place_and_value(make_table, spoil, message):
     with pytest.raises(InputError, match=message) as caught:
         validate(spoil(make_table()), "file.csv")
+    assert str(caught.value).startswith("file.csv: ")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("dataset", "full", "'full' is the name of an aggregate"),
+        ("question", " ", "'B_1' has neither a question nor an image"),
+    ],
+)
+def test_bad_samples_are_refused_with_file_and_value(make_table, column, value, message):
+    samples = with_sample(make_table(), column, value).samples
+    with pytest.raises(InputError, match=message) as caught:
+        validate_samples(samples, "file.csv")
     assert str(caught.value).startswith("file.csv: ")
 
 

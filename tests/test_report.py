@@ -146,6 +146,9 @@ def report(tmp_path):
                 | counts
             ]
         ),
+        origins=pd.DataFrame(
+            {"source": ["one", "two"], "dataset": "A", "model": ["cheap", "dear"], "pairs": [7, 123]}
+        ),
         models=pd.DataFrame(
             [
                 {"model": model, "accuracy": 0.111, "cost_usd": 0.111, "cost": 0.111}
@@ -228,6 +231,7 @@ def test_text_from_data_is_shown_and_never_run(report, tmp_path):
         points=pd.concat([report.points, points_of(HOSTILE, "peak")]),
         differences=report.differences.assign(other=HOSTILE),
         datasets=report.datasets.assign(dataset=HOSTILE, scenario=HOSTILE),
+        origins=report.origins.assign(dataset=HOSTILE, model=HOSTILE),
         models=report.models.iloc[:1].assign(model=HOSTILE, cost_from=HOSTILE),
         notices=[HOSTILE],
         singles=report.singles.assign(model=HOSTILE),
@@ -260,6 +264,14 @@ def test_the_page_needs_no_network(report):
     assert "default-src 'none'" in html
     assert "url(" not in html
     assert "@import" not in html
+
+
+def test_several_sources_and_what_came_from_each_are_shown(report):
+    text = Page(report.render()).text
+    assert "Where the outcomes come from" in text
+    assert "123" in text
+    alone = replace(report, origins=report.origins[:1])
+    assert "Where the outcomes come from" not in Page(alone.render()).text
 
 
 def test_only_simulated_data_are_called_simulated(report):

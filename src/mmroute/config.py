@@ -81,10 +81,42 @@ class Named:
 
 
 @dataclass(frozen=True)
-class SourceConfig(Named):
-    """The source, and the price table to reprice its tokens with."""
+class SourcePart(Named):
+    """One place that outcomes come from."""
 
+    @property
+    def label(self) -> str:
+        """Return what tells this place from others to a reader: its kind and where it is."""
+        place = self.parameters.get("path") or self.parameters.get("repo")
+        revision = self.parameters.get("revision")
+        return " ".join(
+            [self.name, *([str(place)] if place else []), *([f"at {revision}"] if revision else [])]
+        )
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where a benchmark's outcomes come from.
+
+    Attributes
+    ----------
+    parts
+        One place, or several that are joined on sample ids.
+    prices
+        The price table to reprice tokens with, if there is one.
+    """
+
+    parts: tuple[SourcePart, ...]
     prices: str | None
+
+    @property
+    def labelled(self) -> dict[str, SourcePart]:
+        """Return the places by their labels, made to differ."""
+        labels: dict[str, SourcePart] = {}
+        for number, part in enumerate(self.parts, start=1):
+            label = f"{part.label} (source {number})" if part.label in labels else part.label
+            labels[label] = part
+        return labels
 
 
 @dataclass(frozen=True)
@@ -177,20 +209,58 @@ _PRICES_SCHEMA = {
 
 
 def _parse_source(value: Any) -> SourceConfig:
-    if not isinstance(value, Mapping) or "kind" not in value:
+    kinds = ", ".join(sorted(catalogue("sources")))
+    if not isinstance(value, Mapping) or ("kind" in value) == ("join" in value):
         raise InputError(
-            f"give a mapping with the key kind, one of: {', '.join(sorted(catalogue('sources')))}"
+            f"give a mapping with the key kind, one of: {kinds}; or with the key join and a "
+            "list of such mappings"
         )
     given = dict(value)
-    kind, prices = given.pop("kind"), given.pop("prices", None)
+    prices = given.pop("prices", None)
     if prices is not None and not isinstance(prices, str):
         raise InputError(f"prices: give the path of a CSV file, not {prices!r}")
-    return SourceConfig(kind, _parameters("sources", kind, given), prices)
+    if "kind" in given:
+        return SourceConfig((_parse_part(given),), prices)
+    joined = given.pop("join")
+    if given:
+        raise InputError(f"{next(iter(given))}: unknown key beside join; known keys: join, prices")
+    if not isinstance(joined, list) or not joined:
+        raise InputError(f"join: give a list of sources, not {joined!r}")
+    return SourceConfig(
+        tuple(_within(f"join.{index}", _parse_part, part) for index, part in enumerate(joined)),
+        prices,
+    )
 
 
+def _parse_part(value: Any) -> SourcePart:
+    if not isinstance(value, Mapping) or "kind" not in value:
+        raise InputError(f"give a mapping with the key kind, not {value!r}")
+    given = dict(value)
+    if "prices" in given:
+        raise InputError("prices: all models are priced by one table; set it beside join")
+    kind = given.pop("kind")
+    return SourcePart(kind, _parameters("sources", kind, given))
+
+
+_PART_SCHEMAS, _KIND_SCHEMAS = (
+    [
+        _parameters_schema("sources", kind, kind={"const": kind}, **prices)
+        for kind in catalogue("sources")
+    ]
+    for prices in ({}, {"prices": _PRICES_SCHEMA})
+)
 _SOURCE_SCHEMAS = [
-    _parameters_schema("sources", kind, kind={"const": kind}, prices=_PRICES_SCHEMA)
-    for kind in catalogue("sources")
+    *_KIND_SCHEMAS,
+    {
+        "type": "object",
+        "description": "Several sources, joined on sample ids; of a pair in two the first counts.",
+        "properties": {
+            "join": {"type": "array", "minItems": 1, "items": {"anyOf": _PART_SCHEMAS}},
+            "prices": _PRICES_SCHEMA,
+        },
+        "required": ["join"],
+        "additionalProperties": False,
+    },
 ]
 
 

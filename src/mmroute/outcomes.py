@@ -139,7 +139,7 @@ def _sample_table(samples: pd.DataFrame) -> pa.Table:
 
 
 def validate(table: OutcomeTable, origin: str) -> None:
-    """Raise InputError for an outcome table that cannot be measured.
+    """Raise InputError for outcomes that cannot be measured.
 
     Parameters
     ----------
@@ -159,12 +159,6 @@ def validate(table: OutcomeTable, origin: str) -> None:
             f"{origin}: sample id {repeated.iloc[0]!r} occurs more than once "
             f"({repeated.nunique()} such ids); make the ids unique"
         )
-    reserved = samples["dataset"].isin(RESERVED_DATASETS)
-    if reserved.any():
-        raise InputError(
-            f"{origin}: column dataset: {samples['dataset'][reserved].iloc[0]!r} is the name of an "
-            "aggregate; rename the data set"
-        )
     _refuse(
         table,
         "utility",
@@ -181,6 +175,19 @@ def validate(table: OutcomeTable, origin: str) -> None:
         raise InputError(
             f"{origin}: model {names[int(unobserved.argmax())]!r} has no outcome at all; "
             "leave it out or fill its column"
+        )
+
+
+def validate_samples(samples: pd.DataFrame, origin: str) -> None:
+    """Raise InputError for a sample without input, or a data set with an aggregate's name.
+
+    Apart from ``validate``, as another source may tell what the first one does not.
+    """
+    reserved = samples["dataset"].isin(RESERVED_DATASETS)
+    if reserved.any():
+        raise InputError(
+            f"{origin}: column dataset: {samples['dataset'][reserved].iloc[0]!r} is the name of an "
+            "aggregate; rename the data set"
         )
     empty = (samples["question"].str.strip() == "") & samples["image"].isna()
     if empty.any():

@@ -86,7 +86,7 @@ class Report:
         Whether its outcomes were made up.
     table
         The long main table.
-    datasets, models
+    datasets, origins, models
         The data report's tables.
     notices
         What a reader has to know.
@@ -114,6 +114,7 @@ class Report:
     simulated: bool
     table: pd.DataFrame
     datasets: pd.DataFrame
+    origins: pd.DataFrame
     models: pd.DataFrame
     notices: Sequence[str]
     singles: pd.DataFrame
@@ -164,11 +165,24 @@ class Report:
             cases=self.cases,
             long=LONG_TABLE,
             datasets=self.datasets.to_dict("records"),
+            origins=self._origins,
             models=self._models,
             notices=self.notices,
             figures={caption: _data_uri(path) for caption, path in self.figures.items()},
             config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
         )
+
+    @property
+    def _origins(self) -> list[dict[str, Any]]:
+        """Return what each source gave to each data set, unless there is only one."""
+        if self.origins["source"].nunique() == 1:
+            return []
+        grouped = self.origins.groupby(["source", "dataset"], sort=False)
+        return [
+            {"source": source, "dataset": dataset}
+            | {"models": ", ".join(own["model"]), "pairs": int(own["pairs"].sum())}
+            for (source, dataset), own in grouped
+        ]
 
     @property
     def _shown(self) -> pd.DataFrame:

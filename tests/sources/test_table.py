@@ -44,8 +44,8 @@ def test_a_long_table_is_pivoted_in_the_order_of_first_appearance(tmp_path, suff
     np.testing.assert_array_equal(table.cost, [[0.2, 0.1], [np.nan, np.nan]])
     assert np.isnan(table.prompt_tokens).all()
     assert table.samples["question"].tolist() == ["two?", "one?"]
-    assert table.samples["dataset"].tolist() == ["mine", "mine"]
-    assert table.samples["scenario"].tolist() == ["mine", "mine"]
+    assert table.samples["dataset"].tolist() == ["", ""]
+    assert table.samples["scenario"].tolist() == ["", ""]
     assert table.samples[["answer", "image", "image_digest"]].isna().all(axis=None)
     assert (table.prediction == None).all()  # noqa: E711
 
@@ -128,7 +128,7 @@ def test_a_wide_table_is_read_by_suffix(tmp_path):
     table = read(write(tmp_path, frame), shape="wide", columns={"question": "prompt"})
     assert table.models["model"].tolist() == ["b", "a"]
     assert table.samples["sample_id"].tolist() == ["X_1", "X_2"]
-    assert table.samples["dataset"].tolist() == ["mine", "mine"]
+    assert table.samples["dataset"].tolist() == ["", ""]
     assert table.samples["question"].tolist() == ["one?", "two?"]
     assert table.samples["tag_level"].tolist() == ["a", "b"]
     np.testing.assert_array_equal(table.utility, [[1, 1], [0, np.nan]])

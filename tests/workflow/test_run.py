@@ -135,7 +135,7 @@ def test_another_workflow_can_use_this_one_as_a_module(finished, small, tmp_path
         "--dry-run", "--snakefile", str(tmp_path / "Snakefile"), "--directory", str(tmp_path)
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    assert "Fetching the source demo" in result.stdout + result.stderr
+    assert "Fetching the data" in result.stdout + result.stderr
 
 
 def test_snakemakes_own_report_is_made(finished, small):
@@ -146,21 +146,32 @@ def test_snakemakes_own_report_is_made(finished, small):
     assert all(category in html for category in ("Tables", "Figures", "Notebooks", "Data"))
 
 
-def test_several_salts_and_the_budget_policy_run(make_checkout, small):
+def test_several_salts_sources_and_the_budget_policy_run(make_checkout, small):
     checkout = make_checkout()
+    own_runs = [f"OCRBench_{index},mine,1,0.001" for index in range(30)]
+    (checkout.folder / "mine.csv").write_text(
+        "\n".join(["sample_id,model,utility,cost", *own_runs])
+    )
     checkout.run(
         small
         | {
+            "source": {"join": [small["source"], {"kind": "table", "path": "mine.csv"}]},
+            "min_coverage": 0.1,
             "split": {"salts": [0, 1], "train": 0.3},
             "policy": "budget",
             "routers": {"knn": {"fusion": {"weighted": {"weight": 0.7}}}, "cheapest": {}},
         }
     )
-    table = pd.read_csv(checkout.folder / "results/small/tables/table2.csv")
+    results = checkout.folder / "results/small"
+    table = pd.read_csv(results / "tables/table2.csv")
     assert (table["salts"] == 2).all()
     assert "knn+shrink" in set(table["router"])
     full = table[(table["dataset"] == "full") & (table["metric"] == "nauc")]
     assert full.set_index("router").loc["knn", "salt_sd"] > 0
+    origins = pd.read_csv(results / "tables/origins.csv")
+    mine = origins[origins["source"] == "table mine.csv"]
+    assert mine[["dataset", "model", "pairs"]].to_numpy().tolist() == [["OCRBench", "mine", 30]]
+    assert "Where the outcomes come from" in (results / "report.html").read_text()
 
 
 def test_an_open_clip_checkpoint_runs_through_the_workflow(make_checkout):

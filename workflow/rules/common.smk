@@ -41,12 +41,11 @@ try:
     CONFIG = load(
         config, ", ".join(map(str, workflow.overwrite_configfiles or workflow.configfiles))
     )
-    SOURCE = build("sources", CONFIG.source.name, CONFIG.source.parameters)
-    SOURCE_FINGERPRINT = SOURCE.fingerprint()
-    if CONFIG.text_only:
-        TEXT_ONLY_FINGERPRINT = build(
-            "sources", CONFIG.text_only.name, CONFIG.text_only.parameters
-        ).fingerprint()
+    FINGERPRINTS = {
+        key: [build("sources", part.name, part.parameters).fingerprint() for part in sources.parts]
+        for key, sources in (("source", CONFIG.source), ("text_only", CONFIG.text_only))
+        if sources
+    }
     ENCODERS = {
         modality: build("encoders", named.name, named.parameters)
         for modality, named in (("text", CONFIG.encoders.text), ("image", CONFIG.encoders.image))
@@ -61,7 +60,9 @@ try:
 except InputError as error:
     stop(error)
 
-SIMULATED = find("sources", CONFIG.source.name).attributes.get("simulated", False)
+SIMULATED = any(
+    find("sources", part.name).attributes.get("simulated", False) for part in CONFIG.source.parts
+)
 # On simulated data the papers' values would stand beside what was made up to be like them.
 PUBLISHED = "" if SIMULATED else str(SOURCE_TREE / "config/published")
 RESULTS = f"results/{CONFIG.name}"
@@ -98,6 +99,16 @@ wildcard_constraints:
 def script_digest(script, *modules):
     """Digest a script, the modules it reaches, and the ones that the config chose by name."""
     return code_digest(SOURCE_TREE / "workflow/scripts" / script, *modules)
+
+
+def source_files(sources):
+    """Return the files of the code of some sources."""
+    return [find("sources", part.name).file for part in sources.parts]
+
+
+def source_arguments(sources):
+    """Return the class and the constructor arguments of some sources, by their labels."""
+    return {label: (part.name, dict(part.parameters)) for label, part in sources.labelled.items()}
 
 
 def ingested():

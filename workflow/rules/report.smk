@@ -88,6 +88,7 @@ rule main_table:
 rule data_report:
     input:
         unpack(embedding_files),
+        index=index_file,
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
     output:
@@ -99,6 +100,11 @@ rule data_report:
         models=report(
             f"{RESULTS}/tables/models.csv",
             caption="../report/models.rst",
+            category="Data",
+        ),
+        origins=report(
+            f"{RESULTS}/tables/origins.csv",
+            caption="../report/origins.rst",
             category="Data",
         ),
         notices=f"{RESULTS}/tables/notices.json",
@@ -195,6 +201,7 @@ rule html_report:
         table2=f"{RESULTS}/tables/table2.csv",
         datasets=f"{RESULTS}/tables/datasets.csv",
         models=f"{RESULTS}/tables/models.csv",
+        origins=f"{RESULTS}/tables/origins.csv",
         notices=f"{RESULTS}/tables/notices.json",
         singles=SINGLE_MODELS,
         points=f"{RESULTS}/tables/operating_points.csv",

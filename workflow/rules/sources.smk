@@ -11,12 +11,11 @@ rule fetch:
     resources:
         mem_mb=2000,
     params:
-        source=CONFIG.source.name,
-        parameters=dict(CONFIG.source.parameters),
-        files=SOURCE_FINGERPRINT,
-        code=script_digest("fetch.py", find("sources", CONFIG.source.name).module),
+        sources=source_arguments(CONFIG.source),
+        files=FINGERPRINTS["source"],
+        code=script_digest("fetch.py", *source_files(CONFIG.source)),
     message:
-        "Fetching the source {params.source}"
+        "Fetching the data"
     script:
         "../scripts/fetch.py"
 
@@ -36,11 +35,10 @@ checkpoint ingest:
     resources:
         mem_mb=2000,
     params:
-        source=CONFIG.source.name,
-        parameters=dict(CONFIG.source.parameters),
-        code=script_digest("ingest.py", find("sources", CONFIG.source.name).module),
+        sources=source_arguments(CONFIG.source),
+        code=script_digest("ingest.py", *source_files(CONFIG.source)),
     message:
-        "Reading outcomes, questions and images from {params.source}"
+        "Reading outcomes, questions and images"
     script:
         "../scripts/ingest.py"
 

@@ -9,10 +9,9 @@ use rule fetch as fetch_text_only with:
     benchmark:
         f"{RESULTS}/benchmarks/text_only/fetch.tsv"
     params:
-        source=CONFIG.text_only.name,
-        parameters=dict(CONFIG.text_only.parameters),
-        files=TEXT_ONLY_FINGERPRINT,
-        code=script_digest("fetch.py", find("sources", CONFIG.text_only.name).file),
+        sources=source_arguments(CONFIG.text_only),
+        files=FINGERPRINTS["text_only"],
+        code=script_digest("fetch.py", *source_files(CONFIG.text_only)),
 
 
 rule ingest_text_only:
@@ -30,11 +29,10 @@ rule ingest_text_only:
     resources:
         mem_mb=2000,
     params:
-        source=CONFIG.text_only.name,
-        parameters=dict(CONFIG.text_only.parameters),
-        code=script_digest("ingest.py", find("sources", CONFIG.text_only.name).file),
+        sources=source_arguments(CONFIG.text_only),
+        code=script_digest("ingest.py", *source_files(CONFIG.text_only)),
     message:
-        "Reading text-only outcomes and questions from {params.source}"
+        "Reading text-only outcomes and questions"
     script:
         "../scripts/ingest.py"
 
@@ -85,7 +83,7 @@ rule embed_text_only:
         encoder=CONFIG.encoders.text.name,
         parameters=dict(CONFIG.encoders.text.parameters),
         checkpoint=ENCODER_FINGERPRINTS["text"],
-        content=TEXT_ONLY_FINGERPRINT,
+        content=FINGERPRINTS["text_only"],
         code=script_digest("embed_text_only.py", find("encoders", CONFIG.encoders.text.name).file),
     message:
         "Embedding the text-only questions with {params.encoder}"

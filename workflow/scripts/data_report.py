@@ -24,7 +24,11 @@ with job(snakemake.log[0]):
     models = model_report(table, snakemake.params.resamples, snakemake.params.seed)
     write_csv(Path(snakemake.output.models), models)
     left_out = read_json(folder / "pool.json")["left_out"]
+    ingested = Path(snakemake.input.index).parent
+    origins = read_table(ingested / "origins.parquet").to_pandas()
+    write_csv(Path(snakemake.output.origins), origins[origins["model"].isin(table.model_names)])
     write_json(
         Path(snakemake.output.notices),
-        notices(table, datasets, left_out, snakemake.params.simulated),
+        notices(table, datasets, left_out, snakemake.params.simulated)
+        + read_json(ingested / "notices.json"),
     )

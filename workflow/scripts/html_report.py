@@ -23,7 +23,7 @@ with job(snakemake.log[0]):
     given = snakemake.input
     tables = {
         name: read_csv(Path(given[name]))
-        for name in ("table2", "points", "differences", "datasets", "models", "decision")
+        for name in ("table2", "points", "differences", "datasets", "origins", "models", "decision")
     }
     experiments = {experiment.output: experiment for experiment in EXPERIMENTS.values()}
     drawn = {Path(path).stem: Path(path) for path in given.drawn}
@@ -42,6 +42,7 @@ with job(snakemake.log[0]):
         points=tables["points"],
         differences=tables["differences"],
         datasets=tables["datasets"].fillna({"scenario": ""}),
+        origins=tables["origins"],
         models=tables["models"],
         notices=read_json(Path(given.notices)),
         singles=read_table(Path(given.singles)).to_pandas(),

@@ -1,15 +1,19 @@
-"""Read the source into one outcome table per data set, with an index of their contents."""
+"""Read the sources into one outcome table per data set, with an index of their contents."""
 
 from pathlib import Path
 
 from mmroute.catalogue import build
-from mmroute.job import job
-from mmroute.outcomes import validate, write_datasets
-from mmroute.storage import read_json
+from mmroute.ingestion import ingest
+from mmroute.job import job, logger
+from mmroute.outcomes import write_datasets
+from mmroute.storage import read_json, write_frame, write_json
 
 with job(snakemake.log[0]):
-    source = build("sources", snakemake.params.source, snakemake.params.parameters)
-    root = Path(read_json(Path(snakemake.input[0]))["root"])
-    table = source.read(root)
-    validate(table, str(source.origin(root)))
-    write_datasets(table, Path(snakemake.output[0]))
+    sources = {label: build("sources", *part) for label, part in snakemake.params.sources.items()}
+    read = ingest(sources, Path(read_json(Path(snakemake.input[0]))["root"]))
+    for notice in read.notices:
+        logger.warning(notice)
+    folder = Path(snakemake.output[0])
+    write_datasets(read.table, folder)
+    write_frame(folder / "origins.parquet", read.origins)
+    write_json(folder / "notices.json", read.notices)

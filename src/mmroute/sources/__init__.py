@@ -42,7 +42,12 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, root: Path) -> OutcomeTable:
-        """Read the fetched data; raise InputError for anything that cannot be used."""
+        """Read the fetched data; raise InputError for anything that cannot be used.
+
+        A data set without a name, ``""``, is called after the file unless a source
+        that this one is joined with names it. What a reader should know of choices that
+        were made is said by ``warnings.warn``, and stands in the report.
+        """
 
     def fingerprint(self) -> str:
         """Return a digest that changes when one of ``local_files`` does."""

@@ -36,6 +36,22 @@ MANIFEST = "manifest.json"
 PARALLEL_TRANSFERS = 8
 
 
+def check_place(path: str | None, repo: str | None, revision: str | None) -> None:
+    """Raise InputError unless there is either ``path``, or ``repo`` and ``revision``."""
+    if (path is None) == (repo is None):
+        raise InputError(
+            f"source.path and source.repo: got {path!r} and {repo!r}; give exactly one of them"
+        )
+    if repo is not None and revision is None:
+        raise InputError(
+            f"source.revision: missing for source.repo {repo!r}; name a commit or a tag"
+        )
+    if path is not None and revision is not None:
+        raise InputError(
+            f"source.revision: {revision!r} has no meaning beside source.path; leave it out"
+        )
+
+
 def download(
     repo: str, revision: str, folder: Path, choose: Callable[[Sequence[str]], Sequence[str]]
 ) -> None:

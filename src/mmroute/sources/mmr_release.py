@@ -11,7 +11,7 @@ from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.archives import unpack
 from mmroute.sources.cells import nullable, outcome_table, read_cells
-from mmroute.sources.hub import download
+from mmroute.sources.hub import check_place, download
 from mmroute.sources.image_files import (
     digests,
     index_by_tail,
@@ -62,18 +62,7 @@ class MmrRelease(Source):
     def __init__(
         self, path: str | None = None, repo: str | None = None, revision: str | None = None
     ) -> None:
-        if (path is None) == (repo is None):
-            raise InputError(
-                f"source.path and source.repo: got {path!r} and {repo!r}; give exactly one of them"
-            )
-        if repo is not None and revision is None:
-            raise InputError(
-                f"source.revision: missing for source.repo {repo!r}; name a commit or a tag"
-            )
-        if path is not None and revision is not None:
-            raise InputError(
-                f"source.revision: {revision!r} has no meaning beside source.path; leave it out"
-            )
+        check_place(path, repo, revision)
         self.path = path
         self.repo = repo
         self.revision = revision

@@ -35,7 +35,7 @@ class TableSource(Source):
     ``response``. ``wide`` has one row per sample, ``sample_id`` or
     ``dataset_idx``, and the model columns of ``mmroute.sources.wide``.
 
-    Columns of the sample are ``dataset`` (else the file's stem), ``scenario``
+    Columns of the sample are ``dataset`` (else the file's name), ``scenario``
     (else the data set), ``question``, ``answer`` and ``image``, a path below the
     table's folder. Any other column is a tag.
 
@@ -151,7 +151,7 @@ class TableSource(Source):
     def _describe(self, facts: pd.DataFrame, root: Path) -> pd.DataFrame:
         """Lay out what is known of the samples as the outcome table wants it."""
         empty = pd.Series("", index=facts.index)
-        dataset = facts.get("dataset", empty).replace("", self.path.stem)
+        dataset = facts.get("dataset", empty)
         scenario = facts.get("scenario", empty)
         named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
         there = {path: path for path in named.unique() if path and (root / path).is_file()}
