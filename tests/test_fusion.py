@@ -9,15 +9,13 @@ from mmroute.embeddings import Embeddings
 from mmroute.fusion import (
     Adaptive,
     Concat,
+    Features,
     Image,
     Mean,
     Pair,
     Tabular,
     Text,
     Weighted,
-    features,
-    standardised,
-    text_only_features,
 )
 
 
@@ -51,6 +49,11 @@ def side(text, width=3):
 
 def fused(fusion, text, image):
     return fusion.fit(text, image).transform(text, image)
+
+
+def features(fusion, text, image, side, train):
+    fitted = Features.fit(fusion, text.take(train), image.take(train), side[train])
+    return fitted.of_splits(text, image, side, train)
 
 
 def test_text_and_image_take_one_modality():
@@ -200,7 +203,9 @@ def test_side_features_stand_beside_the_embeddings_on_the_training_splits_scale(
 def test_unknown_side_features_are_zero_and_extreme_ones_are_cut():
     reference = np.array([[0.0, 1.0], [2.0, np.nan], [4.0, 3.0]])
     given = np.array([[np.nan, 2.0], [1e9, np.inf], [2.0, -1e9]])
-    scaled = standardised(given, reference) * np.sqrt(2)
+    text, image = random_pair(n_samples=3)
+    fitted = Features.fit(Tabular(), text, image, reference)
+    scaled = fitted.transform(text, image, given)[:, -2:] * np.sqrt(2)
     np.testing.assert_allclose(scaled, [[0, 0], [5, 5], [0, -5]], atol=1e-6)
 
 
@@ -218,9 +223,10 @@ def test_text_only_samples_get_what_a_sample_without_image_gets(name):
     absent = [True] * 10 + [False] * 2
     text, image = random_pair(present=(None, absent))
     train = np.arange(12) < 8
-    fusion = build("fusion", name, {})
-    together = features(fusion, text, image, side(text), train)
-    alone = text_only_features(
-        fusion, side(text), train, text.take(np.array([10, 11])), side(text)[10:], 6
+    fitted = Features.fit(
+        build("fusion", name, {}), text.take(train), image.take(train), side(text)[train]
     )
+    together = fitted.of_splits(text, image, side(text), train)
+    no_image = Embeddings.masked(2, image.vectors.shape[1])
+    alone = fitted.transform(text.take(np.array([10, 11])), no_image, side(text)[10:])
     np.testing.assert_allclose(alone, together[10:], atol=1e-6)

@@ -147,7 +147,12 @@ def report(tmp_path):
             ]
         ),
         origins=pd.DataFrame(
-            {"source": ["one", "two"], "dataset": "A", "model": ["cheap", "dear"], "pairs": [7, 123]}
+            {
+                "source": ["one", "two"],
+                "dataset": "A",
+                "model": ["cheap", "dear"],
+                "pairs": [7, 123],
+            }
         ),
         models=pd.DataFrame(
             [

@@ -30,6 +30,15 @@ class Embeddings:
     norms: np.ndarray
     present: np.ndarray
 
+    @classmethod
+    def masked(cls, n_samples: int, width: int) -> "Embeddings":
+        """Return the embeddings of a modality that no sample has."""
+        return cls(
+            np.zeros((n_samples, width), np.float32),
+            np.zeros(n_samples, np.float32),
+            np.zeros(n_samples, bool),
+        )
+
     def take(self, rows: np.ndarray) -> "Embeddings":
         """Return the embeddings of some samples."""
         return Embeddings(self.vectors[rows], self.norms[rows], self.present[rows])

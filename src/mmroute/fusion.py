@@ -251,79 +251,66 @@ def _normalised(rows: np.ndarray) -> np.ndarray:
     return rows / np.where(norms > 0, norms, 1)
 
 
-def features(
-    fusion: Fusion, text: Embeddings, image: Embeddings, side: np.ndarray, train: np.ndarray
-) -> np.ndarray:
-    """Fit a fusion on the training split and return the (N, d) features of all samples.
+@dataclass(frozen=True)
+class Features:
+    """A fusion fitted on a training split, with the scales of the side features there.
 
-    Each split is transformed on its own, which only ``statistics="batch"`` can tell.
-
-    Parameters
-    ----------
-    fusion
-        The fusion, not fitted yet.
-    text, image
-        Embeddings of all N samples.
-    side
-        (N, s) side features, NaN where they are unknown.
-    train
-        (N,) training mask.
-    """
-    fusion.fit(text.take(train), image.take(train))
-    parts = {
-        mask: fusion.transform(text.take(rows), image.take(rows))
-        for mask, rows in ((True, train), (False, ~train))
-    }
-    fused = np.empty((len(train), parts[True].shape[1]), np.float32)
-    fused[train], fused[~train] = parts[True], parts[False]
-    return _with_side(fusion, fused, side, side[train])
-
-
-def text_only_features(
-    fusion: Fusion,
-    side: np.ndarray,
-    train: np.ndarray,
-    other_text: Embeddings,
-    other_side: np.ndarray,
-    image_width: int,
-) -> np.ndarray:
-    """Return the (M, d) features of text-only samples by a fusion that ``features`` has fitted.
-
-    Parameters
+    Attributes
     ----------
     fusion
         The fitted fusion.
-    side, train
-        As ``features`` had them.
-    other_text, other_side
-        Text embeddings and (M, s) side features of the text-only samples.
-    image_width
-        Width of the image embeddings; the image itself is masked.
+    side_mean, side_spread
+        (s,) moments of the side features; empty if the fusion has none beside it.
     """
-    n_samples = len(other_side)
-    image = Embeddings(
-        np.zeros((n_samples, image_width), np.float32),
-        np.zeros(n_samples, np.float32),
-        np.zeros(n_samples, bool),
-    )
-    return _with_side(fusion, fusion.transform(other_text, image), other_side, side[train])
 
+    fusion: Fusion
+    side_mean: np.ndarray
+    side_spread: np.ndarray
 
-def _with_side(
-    fusion: Fusion, fused: np.ndarray, side: np.ndarray, reference: np.ndarray
-) -> np.ndarray:
-    return np.hstack([fused, standardised(side, reference)]) if fusion.with_side else fused
+    @classmethod
+    def fit(cls, fusion: Fusion, text: Embeddings, image: Embeddings, side: np.ndarray) -> Self:
+        """Fit a fusion to n training samples; arguments as for ``transform``."""
+        known = np.isfinite(side)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, side, 0.0).sum(axis=0) / count
+        spread = np.sqrt((np.where(known, side - mean, 0.0) ** 2).sum(axis=0) / count)
+        return cls(fusion.fit(text, image), mean, spread)
 
+    def transform(self, text: Embeddings, image: Embeddings, side: np.ndarray) -> np.ndarray:
+        """Return the (N, d) float32 features of N samples.
 
-def standardised(side: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Scale (N, s) side features by the moments of (n, s) others, to rows of norm 1 on average.
+        Parameters
+        ----------
+        text, image
+            Embeddings; those of a masked modality are ``Embeddings.masked``.
+        side
+            (N, s) side features, NaN where they are unknown; not read unless the fusion
+            has them beside it.
+        """
+        fused = self.fusion.transform(text, image)
+        return np.hstack([fused, self._standardised(side)]) if self.fusion.with_side else fused
 
-    Unknown and constant ones are 0. Values beyond five standard deviations are cut.
-    """
-    known = np.isfinite(reference)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, reference, 0.0).sum(axis=0) / count
-    spread = np.sqrt((np.where(known, reference - mean, 0.0) ** 2).sum(axis=0) / count)
-    scaled = (side - mean) / np.where(spread > 0, spread, np.inf)
-    scaled = np.clip(np.nan_to_num(scaled), -5, 5)
-    return (scaled / np.sqrt(max(side.shape[1], 1))).astype(np.float32)
+    def _standardised(self, side: np.ndarray) -> np.ndarray:
+        """Scale the side features to rows of norm 1 on average.
+
+        Unknown and constant ones are 0. Values beyond five standard deviations are cut.
+        """
+        scaled = (side - self.side_mean) / np.where(self.side_spread > 0, self.side_spread, np.inf)
+        scaled = np.clip(np.nan_to_num(scaled), -5, 5)
+        return (scaled / np.sqrt(max(side.shape[1], 1))).astype(np.float32)
+
+    def of_splits(
+        self, text: Embeddings, image: Embeddings, side: np.ndarray, train: np.ndarray
+    ) -> np.ndarray:
+        """Return the (N, d) features of all samples, each split transformed on its own.
+
+        Only ``statistics="batch"`` can tell. Arguments as for ``transform``, and the (N,)
+        training mask.
+        """
+        parts = {
+            mask: self.transform(text.take(rows), image.take(rows), side[rows])
+            for mask, rows in ((True, train), (False, ~train))
+        }
+        fused = np.empty((len(train), parts[True].shape[1]), np.float32)
+        fused[train], fused[~train] = parts[True], parts[False]
+        return fused

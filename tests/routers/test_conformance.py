@@ -1,11 +1,14 @@
 """What every router must do, a new one included."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
+from mmroute import weights
 from mmroute.catalogue import REQUIRED, build, catalogue, find
 from mmroute.outcomes import PRICE_COLUMNS
 from mmroute.routers import GridRouter, Pool, fit
@@ -66,7 +69,9 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("name", names)
 
 
+@cache
 def fitted(name, **changes):
+    """Return a router, which only predicts from here on, and what it was trained on."""
     features, utility, cost = problem(**changes)
     return trained(name, features, utility, cost), given(name, features)
 
@@ -100,6 +105,20 @@ def test_fitting_twice_gives_the_same_bytes(name):
     ]
     for first, second in zip(*predictions, strict=True):
         assert first.tobytes() == second.tobytes()
+
+
+def test_a_stored_router_predicts_the_same_bytes(name, tmp_path):
+    router, features = fitted(name)
+    weights.write(tmp_path / "router.safetensors", router)
+    own = [name.split(":")[0].split(".")[0]] if ":" in name else []
+    stored = weights.read(tmp_path / "router.safetensors", own)
+    for before, after in zip(
+        router.predict_trials(features), stored.predict_trials(features), strict=True
+    ):
+        assert before.tobytes() == after.tobytes()
+    if isinstance(router, GridRouter):
+        scores = router.predict_scores(features)
+        assert scores.tobytes() == stored.predict_scores(features).tobytes()
 
 
 def test_fitting_leaves_its_input_alone(name):

@@ -2,7 +2,6 @@
 
 import json
 
-import joblib
 import numpy as np
 import open_clip
 import pandas as pd
@@ -10,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmroute import weights
 from mmroute.catalogue import build
 from mmroute.embeddings import embed
 from mmroute.encoders.open_clip import OpenClip
@@ -73,7 +73,7 @@ def router(request, model, samples):
     return router.fit(samples[:24], UTILITY[:24], COST[:24])
 
 
-def weights(network):
+def parameters(network):
     return torch.nn.utils.parameters_to_vector(network.parameters())
 
 
@@ -107,7 +107,9 @@ def test_finetuning_trains_both_towers(router, model):
     published = Towers(**model)
     towers, _ = router.network_
     for tower in ("visual", "transformer"):
-        before, after = (weights(getattr(network.clip, tower)) for network in (published, towers))
+        before, after = (
+            parameters(getattr(network.clip, tower)) for network in (published, towers)
+        )
         assert not torch.equal(before, after)
 
 
@@ -118,8 +120,8 @@ def test_finetuning_learns(router, samples):
 
 def test_a_finetuned_router_predicts_after_it_was_stored(router, folder, tmp_path):
     hard = samples_of(folder, ["What?", "", "a" * 999], [None, "broken.png", "blue.png"])
-    joblib.dump(router, tmp_path / "router.joblib")
-    stored = joblib.load(tmp_path / "router.joblib")
+    weights.write(tmp_path / "router.safetensors", router)
+    stored = weights.read(tmp_path / "router.safetensors")
     for before, after in zip(router.predict(hard), stored.predict(hard), strict=True):
         assert before.shape == (3, 2)
         assert np.isfinite(before).all()

@@ -60,7 +60,8 @@ rule features:
         side=side_files,
         splits=f"{RESULTS}/splits.parquet",
     output:
-        f"{RESULTS}/features/{{fusion}}/{{salt}}.parquet",
+        features=f"{RESULTS}/features/{{fusion}}/{{salt}}.parquet",
+        fitted=f"{RESULTS}/features/{{fusion}}/{{salt}}.safetensors",
     log:
         f"{RESULTS}/logs/features/{{fusion}}/{{salt}}.log",
     benchmark:

@@ -4,7 +4,7 @@ rule train:
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
     output:
-        router=f"{RESULTS}/routers/{{router}}/{{salt}}/router.joblib",
+        router=f"{RESULTS}/routers/{{router}}/{{salt}}/router.safetensors",
         predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
         crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
         timing=f"{RESULTS}/benchmarks/predict/{{router}}/{{salt}}.json",

@@ -6,18 +6,24 @@ import numpy as np
 
 from mmroute.catalogue import build
 from mmroute.embeddings import read_all
-from mmroute.fusion import features
+from mmroute.fusion import Features
 from mmroute.job import job
 from mmroute.storage import read_table, read_vectors, write_vectors
+from mmroute.weights import write
 
 with job(snakemake.log[0]):
     splits = read_table(Path(snakemake.input.splits)).to_pandas()
-    side = [read_vectors(Path(path)) for path in snakemake.input.side]
-    fused = features(
+    train = splits[snakemake.wildcards.salt].to_numpy()
+    text, image = read_all(snakemake.input.text), read_all(snakemake.input.image)
+    side = np.empty((len(splits), 0), np.float32)
+    if snakemake.input.side:
+        side = np.concatenate([read_vectors(Path(path)) for path in snakemake.input.side])
+    fitted = Features.fit(
         build("fusion", snakemake.params.fusion, snakemake.params.parameters),
-        read_all(snakemake.input.text),
-        read_all(snakemake.input.image),
-        np.concatenate(side) if side else np.empty((len(splits), 0), np.float32),
-        splits[snakemake.wildcards.salt].to_numpy(),
+        text.take(train),
+        image.take(train),
+        side[train],
     )
-    write_vectors(Path(snakemake.output[0]), splits["sample_id"], fused)
+    fused = fitted.of_splits(text, image, side, train)
+    write(Path(snakemake.output.fitted), fitted)
+    write_vectors(Path(snakemake.output.features), splits["sample_id"], fused)

@@ -3,12 +3,11 @@
 from pathlib import Path
 from time import perf_counter
 
-import joblib
-
+from mmroute import weights
 from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build
 from mmroute.job import job
-from mmroute.storage import atomic, read_json, read_vectors, write_json
+from mmroute.storage import read_json, read_vectors, write_json
 from mmroute.training import cross_fit, predict_test, train, with_paths
 
 with job(snakemake.log[0]):
@@ -32,5 +31,4 @@ with job(snakemake.log[0]):
         Path(snakemake.output.timing),
         {"seconds": seconds, "samples": len(predictions.sample_ids)},
     )
-    with atomic(Path(snakemake.output.router)) as partial:
-        joblib.dump(router, partial)
+    weights.write(Path(snakemake.output.router), router)

@@ -8,7 +8,7 @@ from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build
 from mmroute.embeddings import Embeddings, read_all
 from mmroute.experiments.transfer import findings
-from mmroute.fusion import features, text_only_features
+from mmroute.fusion import Features
 from mmroute.job import job
 from mmroute.outcomes import OutcomeTable
 from mmroute.storage import read_table, read_vectors, write_frame
@@ -23,10 +23,10 @@ with job(snakemake.log[0]):
     routers = {}
     for row, (name, parameters) in snakemake.params.routers.items():
         fusion = build("fusion", *snakemake.params.fusions[row])
-        own = features(fusion, text, image, side, train)
-        other = text_only_features(
-            fusion, side, train, other_text, other_side, image.vectors.shape[1]
-        )
+        fitted = Features.fit(fusion, text.take(train), image.take(train), side[train])
+        own = fitted.of_splits(text, image, side, train)
+        no_image = Embeddings.masked(len(other_side), image.vectors.shape[1])
+        other = fitted.transform(other_text, no_image, other_side)
         routers[row] = build("routers", name, parameters), own, other
     found = findings(
         Benchmark.read(Path(given.outcomes), Path(given.splits), salt),
