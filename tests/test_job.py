@@ -23,3 +23,9 @@ def test_a_file_that_the_system_refuses_is_named(tmp_path, capsys):
 def test_a_defect_keeps_its_traceback(tmp_path):
     with pytest.raises(ZeroDivisionError), job(str(tmp_path / "job.log")):
         raise ZeroDivisionError
+
+
+def test_text_from_data_cannot_steer_the_terminal(tmp_path, capsys):
+    with pytest.raises(SystemExit), job(str(tmp_path / "job.log")):
+        raise InputError("model '\x1b[2Jgpt\u202e' has no price")
+    assert capsys.readouterr().err == "error: model '\\x1b[2Jgpt\\u202e' has no price\n"

@@ -77,6 +77,14 @@ def test_a_whole_table_is_accepted(make_table):
         (lambda t: t.take(columns=[]), "no model columns"),
         (lambda t: t.take(np.array([], int)), "no samples"),
         (lambda t: with_sample(t, "sample_id", "A_0"), "sample id 'A_0' occurs more than once"),
+        (
+            lambda t: with_sample(t, "dataset", "\x1b[31mA"),
+            r"the name of data set '\\x1b\[31mA' has an invisible character",
+        ),
+        (
+            lambda t: replace(t, models=t.models.replace("model-1", "a\u202eb")),
+            r"the name of model 'a\\u202eb' has an invisible character",
+        ),
         (lambda t: with_cell(t, "utility", 1.5), "utility of model 'model-2' .* 'B_1' is 1.5"),
         (lambda t: with_cell(t, "utility", -0.1), "utility of model 'model-2' .* is -0.1"),
         (lambda t: with_cell(t, "cost", -2), "cost of model 'model-2' .* is -2"),

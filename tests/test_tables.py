@@ -1,11 +1,14 @@
 """Tables: aggregation resample by resample, ranking, differences and the three formats."""
 
+import csv
 import math
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmroute.storage import write_frame
 from mmroute.tables import (
@@ -554,6 +557,14 @@ def test_a_line_end_in_a_name_breaks_no_markdown_line(end):
     assert all(line.startswith("|") for line in lines[4:])
 
 
+@pytest.mark.parametrize("write", [to_markdown, to_latex])
+def test_a_name_with_controls_or_line_ends_stays_on_its_line_and_steers_no_terminal(write):
+    name = "a\n\nb\x1b[31m\x00\x9bc"
+    text = write(hostile_table(name), name)
+    assert not set(text) & set("\x1b\0\x9b")
+    assert text.count("\n") == write(hostile_table("a"), "a").count("\n")
+
+
 def assert_inert_in_latex(text):
     for escaped in (r"\textbackslash{}", r"\textasciitilde{}", r"\^{}"):
         assert escaped in text
@@ -705,3 +716,49 @@ def test_names_and_infinity_survive_csv(tmp_path):
     table = pd.DataFrame({"router": ["NA", "null"], "value": [np.inf, np.nan]})
     write_csv(tmp_path / "t.csv", table)
     pd.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), table, check_dtype=False)
+
+
+TEXTS = st.text(st.sampled_from("='+-@\t\r\n\"\\,;7 aé\0"), min_size=1) | st.sampled_from(
+    ["NA", "nan", "null", "True", "007", "1e5", "-1", "inf", "-inf", "'", "''=1", "'tis", "'-1"]
+)
+
+
+@given(st.lists(TEXTS, min_size=1), TEXTS)
+def test_text_survives_csv_whatever_it_is(tmp_path_factory, texts, name):
+    path = tmp_path_factory.getbasetemp() / "texts.csv"
+    table = pd.DataFrame({name: texts, "number": np.arange(len(texts)) - 1.5})
+    write_csv(path, table)
+    again = read_csv(path)
+    assert again.columns.tolist() == table.columns.tolist()
+    assert again[name].tolist() == texts
+    assert again["number"].tolist() == table["number"].tolist()
+
+
+@given(st.lists(TEXTS, min_size=1))
+def test_no_cell_of_a_csv_begins_a_formula(tmp_path_factory, texts):
+    path = tmp_path_factory.getbasetemp() / "texts.csv"
+    write_csv(path, pd.DataFrame({"text": texts}))
+    with path.open(newline="") as stream:
+        cells = [row[0] for row in csv.reader(stream)]
+    assert len(cells) == len(texts) + 1
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(), st.integers(-(2**53), 2**53), st.booleans()), min_size=1
+    ).filter(lambda rows: not all(math.isnan(row[0]) for row in rows))
+)
+def test_numbers_survive_csv_to_the_last_digit(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "numbers.csv"
+    table = pd.DataFrame(rows, columns=["float", "int", "bool"])
+    write_csv(path, table)
+    assert "'" not in path.read_text()
+    pd.testing.assert_frame_equal(read_csv(path), table, check_exact=True)
+
+
+def test_empty_text_is_missing_after_csv(tmp_path):
+    write_csv(tmp_path / "t.csv", pd.DataFrame({"a": ["", "1"], "b": [None, None]}))
+    table = read_csv(tmp_path / "t.csv")
+    assert table["a"].fillna("").tolist() == ["", "1"]
+    assert table["b"].isna().all()

@@ -11,6 +11,15 @@ from mmroute.errors import InputError
 logger = logging.getLogger("mmroute")
 
 
+class _Plain(logging.Formatter):
+    """Writes text from data so that it cannot steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message with what is not printable spelled out."""
+        text = super().format(record)
+        return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 @contextmanager
 def job(log: str) -> Iterator[None]:
     """Send the package's messages to ``log`` and to stderr, and report bad input in one line.
@@ -20,12 +29,10 @@ def job(log: str) -> Iterator[None]:
     its traceback.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s",
-        handlers=[logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8")],
-        force=True,
-    )
+    handlers = [logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8")]
+    for handler in handlers:
+        handler.setFormatter(_Plain())
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logging.captureWarnings(True)
     logger.setLevel(logging.INFO)
     try:

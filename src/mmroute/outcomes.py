@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
+from unicodedata import category
 from urllib.parse import quote
 
 import numpy as np
@@ -50,6 +51,7 @@ SAMPLE_COLUMNS = (
 )
 PRICE_COLUMNS = ("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens")
 MATRICES = ("utility", "cost", "prompt_tokens", "completion_tokens", "prediction")
+_INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs"}
 RESERVED_DATASETS = ("full", "macro")
 """Names of aggregates, which no data set may take."""
 
@@ -153,6 +155,13 @@ def validate(table: OutcomeTable, origin: str) -> None:
         raise InputError(f"{origin}: no model columns; each model needs its outcomes")
     if samples.empty:
         raise InputError(f"{origin}: no samples; the table needs at least one row")
+    for kind, own in (("model", names), ("data set", samples["dataset"].unique())):
+        # Such a name could steer a terminal, and makes a broken SVG.
+        hidden = next((name for name in own if _INVISIBLE & set(map(category, name))), None)
+        if hidden is not None:
+            raise InputError(
+                f"{origin}: the name of {kind} {hidden!r} has an invisible character; rename it"
+            )
     repeated = samples["sample_id"][samples["sample_id"].duplicated()]
     if len(repeated):
         raise InputError(

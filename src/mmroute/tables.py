@@ -1,6 +1,9 @@
 """Tables of results: long CSV for programs, Markdown and LaTeX for people."""
 
 import csv
+import io
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -33,7 +36,9 @@ SIGNIFICANCE = 0.05
 FIGURE_ROWS = 9
 """Routers that a figure shows beside the oracle: more could not be told apart."""
 _MAJORANT = "majorant_"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""A spreadsheet runs it; after apostrophes it looks as if it had been neutralised."""
+_CSV_CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^,\n]*)[,\n]')
 _COLUMN = ["level", "dataset", "point", "metric"]
 """What the routers of one column of a table have in common."""
 
@@ -232,7 +237,7 @@ def published_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Lay the rows that a paper has too out for people: what it is, here, and published."""
     shown = table.dropna(subset="published")
     keys = table.columns[: table.columns.get_loc("value")]
-    cells = shown[keys].fillna("").astype(str)
+    cells = shown[keys].astype(object).fillna("").astype(str)
     cells["here"] = [
         format_interval(*numbers)
         for numbers in shown[["value", "low", "high"]].itertuples(index=False)
@@ -267,9 +272,9 @@ def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def to_markdown(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one Markdown table per metric."""
-    sections = [f"# {_markdown_escape(title)}\n"]
+    sections = [f"# {markdown_escape(title)}\n"]
     for metric in table["metric"].unique():
-        body = _markdown_rows(_cells(table, metric, _markdown_escape))
+        body = _markdown_rows(_cells(table, metric, markdown_escape))
         sections.append(f"## {METRIC_TITLES[metric]}\n\n{body}\n")
     return "\n".join(sections)
 
@@ -286,9 +291,7 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
 
 def frame_to_markdown(frame: pd.DataFrame, title: str) -> str:
     """Render a frame of display strings as a Markdown table."""
-    return (
-        f"# {_markdown_escape(title)}\n\n{_markdown_rows(_frame_cells(frame, _markdown_escape))}\n"
-    )
+    return f"# {markdown_escape(title)}\n\n{_markdown_rows(_frame_cells(frame, markdown_escape))}\n"
 
 
 def frame_to_latex(frame: pd.DataFrame, title: str) -> str:
@@ -339,29 +342,65 @@ def _typeset(number: str, escape: Callable[[str], str]) -> str:
     return "".join(escape(part) if part in "∞–" else part for part in number)
 
 
-def _markdown_escape(text: str) -> str:
+def markdown_escape(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
     for character in "\\`*_[]<>|$~&":
         text = text.replace(character, "\\" + character)
-    return " ".join(text.split())
+    return _one_line(text)
 
 
 def _latex_escape(text: str) -> str:
     replacements = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\^{}"}
     replacements |= {character: "\\" + character for character in "&%$#_{}"}
     replacements |= {"∞": r"$\infty$", "–": "--"}
-    return "".join(replacements.get(character, character) for character in text)
+    return "".join(replacements.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    """Return text without line ends and control characters, which a terminal would obey."""
+    return "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc")
 
 
 def neutral_cell(value: Any) -> Any:
     """Return text so that no spreadsheet takes it for a formula."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+    if isinstance(value, str) and _FORMULA.match(value):
         return "'" + value
     return value
 
 
+def _original_cell(value: Any) -> Any:
+    """Return what ``neutral_cell`` was given."""
+    if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value):
+        return value[1:]
+    return value
+
+
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table that ``write_csv`` has written; a name such as NA stays a name."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    """Read a table that ``write_csv`` has written: text is that text again, though empty is NaN.
+
+    A name such as NA or 007 stays a name.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        text = stream.read()
+    names = pd.read_csv(io.StringIO(text), nrows=0).columns
+    table = pd.read_csv(
+        io.StringIO(text),
+        keep_default_na=False,
+        na_values=[""],
+        dtype={names[column]: str for column in _text_columns(text, len(names))},
+    )
+    return table.map(_original_cell).rename(columns=_original_cell)
+
+
+def _text_columns(text: str, count: int) -> list[int]:
+    """Return which of a CSV's columns hold text: their first cell that is not empty is quoted."""
+    quoted: dict[int, bool] = {}
+    for position, cell in enumerate(_CSV_CELL.finditer(text)):
+        if position >= count and cell[1] not in ("", '""'):
+            quoted.setdefault(position % count, cell[1].startswith('"'))
+        if len(quoted) == count:
+            break
+    return [column for column, is_text in quoted.items() if is_text]
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -39,6 +39,39 @@ def png_header(width, height):
     )
 
 
+def png_of_zeros(width, height):
+    """A whole PNG, a thousandth the size of its pixels."""
+    row = b"\0" * (1 + 3 * width)
+    packer = zlib.compressobj(9)
+    data = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])
+    return png_header(width, height)[:33] + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bmp_header(width, height):
+    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, width, height, 1, 24, *[0] * 6)
+
+
+def gif_header(width, height):
+    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + b"," + bytes(10) + b";"
+
+
+def tiff_header(width, height):
+    entries = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (278, height)]
+    entries += [(279, 100)]
+    packed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
+
+
+def webp_header(width, height):
+    size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    extended = b"VP8X" + struct.pack("<I", 10) + bytes(4) + size
+    return b"RIFF" + struct.pack("<I", 4 + len(extended)) + b"WEBP" + extended
+
+
 JPEG = encoded(gradient(), "JPEG")
 HOSTILE = {
     "empty.jpg": b"",
@@ -50,6 +83,16 @@ HOSTILE = {
     "script.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
     "truncated.gif": encoded(gradient("P"), "GIF")[:40],
     "truncated.tif": encoded(gradient(), "TIFF")[:-200],
+    "truncated.png": encoded(gradient(), "PNG")[:-100],
+    "truncated.webp": encoded(gradient(), "WEBP")[:-20],
+    "bomb.bmp": bmp_header(100_000, 100_000),
+    "bomb.gif": gif_header(65_535, 65_535),
+    "bomb.tif": tiff_header(100_000, 100_000),
+    "bomb.webp": webp_header(16_000, 16_000),
+    "vector.png": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    "script.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
+    "document.png": b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n",
+    "web.png": b"<!doctype html><script>alert(1)</script>",
 }
 EXIF = Image.Exif()
 EXIF[274] = 6
@@ -135,6 +178,55 @@ def test_no_damage_raises(tmp_path_factory, content, data):
     with quiet_decoding():
         picture = decode(path)
     assert picture is None or picture.image.mode == "RGB"
+
+
+MEASURE = (
+    "import resource, sys, pathlib, time\n"
+    "import numpy as np\n"
+    "from mmroute.encoders.images import decode, quiet_decoding\n"
+    "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+    "before, start = peak(), time.process_time()\n"
+    "with quiet_decoding():\n"
+    "    pictures = [decode(path, 64) for path in pathlib.Path(sys.argv[1]).iterdir()]\n"
+    "found = sum(picture is not None for picture in pictures)\n"
+    "print(found, peak() - before, time.process_time() - start)"
+)
+
+
+def measure(folder):
+    """Return how many images a process of its own decodes, its MB and its seconds."""
+    command = [sys.executable, "-c", MEASURE, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found, megabytes, seconds = done.stdout.split()
+    return int(found), int(megabytes), float(seconds)
+
+
+def test_what_cannot_be_decoded_takes_neither_memory_nor_time(tmp_path, file):
+    for name, content in HOSTILE.items():
+        file(name, content)
+    found, megabytes, seconds = measure(tmp_path)
+    assert found == 0
+    assert megabytes < 60
+    assert seconds < 5
+
+
+def test_a_bomb_within_the_limit_of_pixels_takes_its_pixels_only(tmp_path, file):
+    content = png_of_zeros(9_000, 9_000)
+    assert len(content) < 9_000**2 * 3 / 500
+    file("bomb.png", content)
+    found, megabytes, seconds = measure(tmp_path)
+    assert found == 1
+    assert megabytes < 9_000**2 * 4 * 2.5 / 2**20
+    assert seconds < 20
+
+
+def test_of_an_animation_only_the_first_frame_is_decoded(tmp_path, file):
+    frames = [Image.new("P", (1000, 1000), number) for number in range(200)]
+    file("long.gif", encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    found, megabytes, seconds = measure(tmp_path)
+    assert found == 1
+    assert megabytes < 60
+    assert seconds < 2
 
 
 def test_nothing_is_said_about_broken_files(tmp_path, file):

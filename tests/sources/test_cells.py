@@ -1,14 +1,17 @@
 import json
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmroute.errors import InputError
+from mmroute.sources import cells as cells_module
 from mmroute.sources.cells import CORRECTNESS_WORDS, column_names, nullable, numbers, read_cells
 
 FRAME = pd.DataFrame(
@@ -26,6 +29,7 @@ WRITERS = {
     "parquet": lambda path: FRAME.to_parquet(path, index=False),
     "feather": lambda path: FRAME.to_feather(path),
     "jsonl": lambda path: FRAME.to_json(path, orient="records", lines=True),
+    "xlsx": lambda path: FRAME.to_excel(path, index=False),
 }
 
 
@@ -98,7 +102,9 @@ def test_a_cell_that_is_no_number_is_named(bad):
         ("t.jsonl", b'{"a": 1}\n[2]\n', "line 2"),
         ("t.jsonl", b'{"a": 1}\n{"a": \n', "JSONL"),
         ("t.jsonl", b'{"a": [1, 2]}\n', "'a' holds a list"),
-        ("t.xlsx", b"", "'.xlsx'"),
+        ("t.ods", b"", "'.ods'"),
+        ("t.xlsx", b"", "zip"),
+        ("t.xlsx", b"PK\x03\x04 broken", "zip"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path, name, content, said):
@@ -130,3 +136,70 @@ def test_json_lines_may_lack_keys_and_be_blank(tmp_path):
     path.write_text("\n".join(lines), encoding="utf-8")
     cells = read_cells(path)
     assert cells.to_dict("list") == {"a": ["x", ""], "b": ["", "2"]}
+
+
+def workbook(path, *rows):
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+    return path
+
+
+def test_a_spreadsheet_keeps_text_and_writes_integers_as_such(tmp_path):
+    cells = read_cells(
+        workbook(
+            tmp_path / "t.xlsx",
+            ["index", "answer", None, "hit"],
+            [1, "NA", None, True],
+            [2.0, "007", "x", 0.25],
+            ["a\nb", None, None, None],
+        )
+    )
+    assert cells.to_dict("list") == {
+        "index": ["1", "2", "a\nb"],
+        "answer": ["NA", "007", ""],
+        "Unnamed: 2": ["", "x", ""],
+        "hit": ["True", "0.25", ""],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [([], "empty"), ([["a", "b"]], "no rows"), ([["a", "a"], [1, 2]], "'a' appears twice")],
+)
+def test_a_spreadsheet_without_a_table_is_refused(tmp_path, rows, said):
+    with pytest.raises(InputError, match=rf"t\.xlsx: .*{said}"):
+        read_cells(workbook(tmp_path / "t.xlsx", *rows))
+
+
+@pytest.mark.parametrize("position", range(20, 2000, 90))
+def test_a_damaged_spreadsheet_gives_one_clear_line_or_its_text(tmp_path, position):
+    path = workbook(tmp_path / "t.xlsx", ["index", "answer"], [1, "a"])
+    content = bytearray(path.read_bytes())
+    content[position : position + 8] = b"\xff\0\x07AZ\x80\x01<"
+    path.write_bytes(content)
+    try:
+        said = f"{len(read_cells(path))} row"
+    except InputError as error:
+        said = str(error)
+    assert said == "1 row" or (str(path) in said and "\n" not in said)
+
+
+@pytest.mark.parametrize("spelling", ['r="XFD1048576"', "r = 'xfd0001048576'"])
+def test_a_sheet_that_spans_more_than_memory_is_refused_before_it_is_laid_out(tmp_path, spelling):
+    workbook(tmp_path / "small.xlsx", ["index"], [1])
+    with (
+        zipfile.ZipFile(tmp_path / "small.xlsx") as small,
+        zipfile.ZipFile(tmp_path / "t.xlsx", "w") as large,
+    ):
+        for name in small.namelist():
+            large.writestr(name, small.read(name).replace(b'r="A2"', spelling.encode()))
+    with pytest.raises(InputError, match="may span 1048576 rows and 16384 columns"):
+        read_cells(tmp_path / "t.xlsx")
+
+
+def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells_module, "MAX_SHEET_BYTES", 1000)
+    with pytest.raises(InputError, match="unpacks to more than 1000 bytes"):
+        read_cells(workbook(tmp_path / "t.xlsx", ["a"], [1]))

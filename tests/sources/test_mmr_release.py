@@ -1,9 +1,12 @@
 import tarfile
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import pytest
+from annotated_types import Ge, Gt
 
+from mmroute.catalogue import catalogue
 from mmroute.errors import InputError
 from mmroute.sources.mmr_release import SCENARIOS, MmrRelease
 from mmroute.storage import digest_bytes
@@ -138,6 +141,28 @@ def test_images_in_an_archive_are_unpacked_below_the_fetch_folder(tmp_path):
         assert images_of(table) == ["images/images/X/1.jpg", "release/Y/1.jpg"]
     assert (fetched / "images/images/X/1.jpg").read_bytes() == b"images/X/1.jpg"
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("limit", "key"),
+    [({"max_members": 1}, r"source\.max_members"), ({"max_gigabytes": 2e-8}, "max_gigabytes")],
+)
+def test_the_config_limits_what_an_archive_may_hold(tmp_path, limit, key):
+    folder = release(tmp_path / "r", [{"dataset_idx": "X_1"}], ["images/X/1.jpg", "images/2.jpg"])
+    with tarfile.open(folder / "images.tar.gz", "w:gz") as archive:
+        archive.add(folder / "images/X/1.jpg", "X/1.jpg")
+        archive.add(folder / "images/2.jpg", "X/2.jpg")
+    with pytest.raises(InputError, match=rf"images\.tar\.gz: more than .*{key}"):
+        MmrRelease(path=str(folder), **limit).fetch(tmp_path / "fetched")
+    assert not (tmp_path / "fetched/images").exists()
+    fetched = MmrRelease(path=str(folder), max_members=2, max_gigabytes=1e-7).fetch(tmp_path / "f")
+    assert (fetched / "images/X/1.jpg").read_bytes() == b"images/X/1.jpg"
+
+
+def test_the_limits_are_keys_of_the_config():
+    parameters = catalogue("sources")["mmr_release"].parameters
+    assert parameters["max_members"] == (Annotated[int, Ge(1)], 1_000_000)
+    assert parameters["max_gigabytes"] == (Annotated[float, Gt(0)], 200)
 
 
 def test_a_local_release_is_read_in_place(tmp_path):

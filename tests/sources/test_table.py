@@ -1,6 +1,12 @@
+from datetime import date, datetime
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from mmroute.errors import InputError
 from mmroute.sources.table import TableSource
@@ -23,6 +29,10 @@ def write(folder, frame=LONG, name="mine.csv"):
     match path.suffix:
         case ".parquet":
             frame.to_parquet(path)
+        case ".feather":
+            frame.to_feather(path)
+        case ".xlsx":
+            frame.to_excel(path, index=False)
         case ".jsonl":
             frame.to_json(path, orient="records", lines=True)
         case suffix:
@@ -35,7 +45,10 @@ def read(path, **arguments):
     return source.read(source.fetch(None))
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "jsonl"])
+FORMATS = pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "jsonl", "feather", "xlsx"])
+
+
+@FORMATS
 def test_a_long_table_is_pivoted_in_the_order_of_first_appearance(tmp_path, suffix):
     table = read(write(tmp_path, name=f"mine.{suffix}"))
     assert table.samples["sample_id"].tolist() == ["s2", "s1"]
@@ -134,6 +147,140 @@ def test_a_wide_table_is_read_by_suffix(tmp_path):
     np.testing.assert_array_equal(table.utility, [[1, 1], [0, np.nan]])
     np.testing.assert_array_equal(table.cost, [[0.5, np.nan], [0.25, np.nan]])
     np.testing.assert_array_equal(table.completion_tokens, [[np.nan, 5], [np.nan, 6]])
+
+
+@FORMATS
+def test_a_wide_table_is_the_same_in_every_format_and_under_other_names(tmp_path, suffix):
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics/1.jpg").write_bytes(b"pixels")
+    frame = pd.DataFrame(
+        {
+            "id": [1, 2],
+            "prompt": ["one?", "two?"],
+            "gold": ["NA", "007"],
+            "subset": ["A", "B"],
+            "group": ["G", "G"],
+            "file": ["pics/1.jpg", ""],
+            "level": [3, 4],
+            "m_correct": [True, False],
+            "m_cost": [0.5, 1e-7],
+        }
+    )
+    columns = {
+        "sample_id": "id",
+        "question": "prompt",
+        "answer": "gold",
+        "dataset": "subset",
+        "scenario": "group",
+        "image": "file",
+    }
+    path = write(tmp_path, frame, f"mine.{suffix}")
+    table = read(path, shape="wide", columns=columns)
+    samples = table.samples
+    assert samples["sample_id"].tolist() == ["1", "2"]
+    assert samples["question"].tolist() == ["one?", "two?"]
+    assert samples["answer"].tolist() == ["NA", "007"]
+    assert samples["dataset"].tolist() == ["A", "B"]
+    assert samples["scenario"].tolist() == ["G", "G"]
+    assert samples["image"].fillna("").tolist() == ["pics/1.jpg", ""]
+    assert [name for name in samples if name.startswith("tag_")] == ["tag_level"]
+    np.testing.assert_array_equal(table.utility, [[1], [0]])
+    np.testing.assert_array_equal(table.cost, [[0.5], [1e-7]])
+    files = TableSource(path, shape="wide", columns=columns).local_files()
+    assert files == [tmp_path / f"mine.{suffix}", tmp_path / "pics/1.jpg"]
+
+
+TYPED = {
+    "sample_id": pa.array([1, 2], pa.int32()),
+    "model": pa.array(["m", "m"]).dictionary_encode(),
+    "utility": pa.array([True, False]),
+    "cost": pa.array([Decimal("0.10"), None], pa.decimal128(10, 2)),
+    "question": pa.array(["one?", None], pa.large_string()),
+    "answer": pa.array([b"7", None]),
+    "day": pa.array([date(2024, 1, 2), None]),
+    "time": pa.array([datetime(2024, 1, 2, 3, 4, 5), None], pa.timestamp("s")),
+    "level": pa.array([0.1, 1.0], pa.float32()),
+    "group": pa.array([7, 8]).dictionary_encode(),
+    "gone": pa.nulls(2),
+}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_typed_columns_are_read_as_their_text(tmp_path, suffix):
+    path = tmp_path / f"mine.{suffix}"
+    {"parquet": pq.write_table, "feather": feather.write_feather}[suffix](pa.table(TYPED), path)
+    table = read(str(path))
+    np.testing.assert_array_equal(table.utility, [[1], [0]])
+    np.testing.assert_array_equal(table.cost, [[0.1], [np.nan]])
+    samples = table.samples
+    assert samples["sample_id"].tolist() == ["1", "2"]
+    assert samples["question"].tolist() == ["one?", ""]
+    assert samples["answer"].fillna("").tolist() == ["7", ""]
+    assert samples["tag_day"].tolist() == ["2024-01-02", ""]
+    assert samples["tag_time"].tolist()[0].startswith("2024-01-02 03:04:05")
+    assert samples["tag_level"].tolist() == ["0.1", "1"]
+    assert samples["tag_group"].tolist() == ["7", "8"]
+    assert samples["tag_gone"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("utility", [[0, 1], [0.0, 1.0], [False, True], ["no", "Yes"]])
+@pytest.mark.parametrize("categorical", [False, True])
+def test_utilities_of_any_type_are_numbers(tmp_path, utility, categorical):
+    frame = pd.DataFrame({"sample_id": ["a", "b"], "model": "m", "utility": utility, "cost": 1})
+    if categorical:
+        frame["utility"] = frame["utility"].astype("category")
+    table = read(write(tmp_path, frame, "mine.parquet"))
+    np.testing.assert_array_equal(table.utility, [[0], [1]])
+
+
+@pytest.mark.parametrize("value", [{"text": "one?"}, ["one?"], [[1]]])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_nested_value_is_refused_in_one_line_that_names_its_column(tmp_path, suffix, value):
+    path = write(tmp_path, LONG.assign(question=[value] * 3), f"mine.{suffix}")
+    with pytest.raises(InputError, match=rf"mine\.{suffix}: .*column 'question' holds") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_csv_may_come_from_any_system(tmp_path, end, encoding):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(LONG.to_csv(index=False, lineterminator=end).encode(encoding))
+    table = read(str(path))
+    assert table.samples["question"].tolist() == ["two?", "one?"]
+    np.testing.assert_array_equal(table.utility, [[1, 0], [np.nan, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "separator", "said"),
+    [
+        ("csv", ";", "a CSV has ',' between its columns, this file ';'; save it with ','"),
+        ("csv", "\t", r"this file '\\t'"),
+        ("csv", "|", r"this file '\|'"),
+        ("tsv", ",", r"a TSV has '\\t' between its columns, this file ','"),
+        ("tsv", ";", "this file ';'"),
+    ],
+)
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_another_separator_is_named_with_what_to_do(tmp_path, suffix, separator, said, decimal):
+    other = tmp_path / f"other.{suffix}"
+    LONG.to_csv(other, index=False, sep=separator, decimal=decimal)
+    for call in (TableSource(str(other)).local_files, lambda: read(str(other))):
+        with pytest.raises(InputError, match=rf"other\.{suffix}: .*{said}"):
+            call()
+    with pytest.raises(InputError, match=rf"other\.{suffix}: .*{said}"):
+        read(write(tmp_path), samples=str(other))
+
+
+def test_a_decimal_comma_is_named(tmp_path):
+    with pytest.raises(InputError, match="'cost' of 's2' holds '0,2'"):
+        read(write(tmp_path, LONG.assign(cost=["0,2", "0,1", ""])))
+
+
+def test_an_image_cell_that_can_be_no_path_is_no_image(tmp_path):
+    frame = LONG.assign(image=["x" * 5000, "", "a" * 250 + "/b.jpg"])
+    assert read(write(tmp_path, frame)).samples["image"].isna().all()
 
 
 def test_equal_ids_in_a_wide_table_are_left_to_the_check_of_the_finished_table(tmp_path):

@@ -7,9 +7,12 @@ string means missing. No cell is guessed at: an answer that reads ``NA`` or
 
 import json
 import math
+import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
@@ -21,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet as pq
+from python_calamine import CalamineError
 
 from mmroute.errors import InputError
 from mmroute.outcomes import PRICE_COLUMNS, SAMPLE_COLUMNS, OutcomeTable
@@ -40,9 +44,17 @@ CORRECTNESS_WORDS = {
 # Arrow wants a whole row inside one block; questions and predictions can be long.
 CSV_BLOCK_BYTES = 64 * 2**20
 
+# The reader of spreadsheets lays a sheet out as one block up to its last cell, and ends
+# the whole process where the memory is not there.
+MAX_SHEET_CELLS = 30_000_000
+MAX_SHEET_BYTES = 2 * 2**30
+_CELL = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)(\d+)["']""")
+# Beyond column Z or row 9,999; only where there is one are all references read.
+_FAR_CELL = re.compile(rb"""r\s*=\s*["'](?:[A-Za-z]{2,}\d|[A-Za-z]?\d{5})""")
+
 
 def read_cells(path: Path) -> pd.DataFrame:
-    """Read a CSV, TSV, Parquet, JSONL or Feather file as text.
+    """Read a CSV, TSV, Parquet, JSONL, Feather or Excel (first sheet) file as text.
 
     Parameters
     ----------
@@ -167,6 +179,8 @@ def _number(text: str, words: Mapping[str, float]) -> float:
 
 
 def _text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_nested(column.type):
         raise ValueError(f"column {name!r} holds {column.type}, not text or numbers")
     if pa.types.is_floating(column.type):
@@ -184,11 +198,24 @@ def _format(path: Path) -> "_Format":
         ) from None
 
 
+# The last five are what a spreadsheet's archive can end in; RuntimeError, if it is encrypted.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    pa.ArrowException,
+    CalamineError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+)
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         reason = shorten(str(error), 200, placeholder=" ...")
         raise InputError(
             f"{path}: not readable as {path.suffix[1:].upper()} ({reason}); "
@@ -218,12 +245,15 @@ def _read_csv(path: Path, separator: str) -> pa.Table:
 
 
 def _jsonl_names(path: Path) -> list[str]:
-    with path.open(encoding="utf-8") as stream:
-        return list(_record(stream.readline(), 1))
+    with path.open(encoding="utf-8-sig") as stream:
+        first = next(
+            ((number, line) for number, line in enumerate(stream, 1) if line.strip()), None
+        )
+    return [] if first is None else list(_record(first[1], first[0]))
 
 
 def _read_jsonl(path: Path) -> pa.Table:
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8-sig") as stream:
         records = [
             _record(line, number) for number, line in enumerate(stream, start=1) if line.strip()
         ]
@@ -250,6 +280,54 @@ def _json_text(record: Mapping[str, Any], name: str) -> str:
             return str(value)
 
 
+def _sheet(path: Path, n_rows: int | None = None) -> pd.DataFrame:
+    """Read a workbook's first sheet as text: the names in row 0, then the rows."""
+    _check_extent(path)
+    sheet = pd.read_excel(
+        path, engine="calamine", header=None, dtype="str", na_filter=False, nrows=n_rows
+    )
+    if sheet.empty:
+        raise ValueError("the first sheet is empty")
+    return sheet
+
+
+def _check_extent(path: Path) -> None:
+    """Raise ValueError for a workbook that says little and unpacks to very much."""
+    with zipfile.ZipFile(path) as workbook:
+        members = workbook.infolist()
+        if sum(member.file_size for member in members) > MAX_SHEET_BYTES:
+            raise ValueError(f"it unpacks to more than {MAX_SHEET_BYTES} bytes")
+        for member in members:
+            rows, columns = 9_999, 26
+            with workbook.open(member) as stream:
+                tail = b""
+                while block := stream.read(2**20):
+                    if _FAR_CELL.search(tail + block):
+                        for letters, digits in _CELL.findall(tail + block):
+                            rows = max(rows, int(digits))
+                            columns = max(columns, _column_number(letters))
+                    tail = block[-64:]
+            if rows * columns > MAX_SHEET_CELLS:
+                raise ValueError(f"a sheet may span {rows} rows and {columns} columns")
+
+
+def _column_number(letters: bytes) -> int:
+    return reduce(lambda number, letter: 26 * number + letter - 64, letters.upper(), 0)
+
+
+def _read_xlsx(path: Path) -> pa.Table:
+    sheet = _sheet(path)
+    return pa.table(
+        [pa.array(sheet[column][1:], pa.string()) for column in sheet],
+        names=_header(sheet),
+    )
+
+
+def _header(sheet: pd.DataFrame) -> list[str]:
+    """Return the names in row 0; a column without one is named as pandas does."""
+    return [name or f"Unnamed: {position}" for position, name in enumerate(sheet.iloc[0])]
+
+
 class _Format(NamedTuple):
     read_table: Callable[[Path], pa.Table]
     read_names: Callable[[Path], list[str]]
@@ -264,4 +342,5 @@ _FORMATS = {
         pa.feather.read_table,
         lambda path: pa.feather.read_table(path, memory_map=True).column_names,
     ),
+    ".xlsx": _Format(_read_xlsx, lambda path: _header(_sheet(path, n_rows=1))),
 }

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Gt
 
 from mmroute.errors import InputError
 from mmroute.outcomes import OutcomeTable
@@ -50,6 +52,8 @@ class MmrRelease(Source):
         A data set on the hub, ``owner/name``, instead of ``path``.
     revision
         The commit, tag or branch of ``repo``.
+    max_members, max_gigabytes
+        What an archive of images may hold: members, and GB once unpacked.
 
     Raises
     ------
@@ -60,12 +64,19 @@ class MmrRelease(Source):
     name = "mmr_release"
 
     def __init__(
-        self, path: str | None = None, repo: str | None = None, revision: str | None = None
+        self,
+        path: str | None = None,
+        repo: str | None = None,
+        revision: str | None = None,
+        max_members: Annotated[int, Ge(1)] = 1_000_000,
+        max_gigabytes: Annotated[float, Gt(0)] = 200,
     ) -> None:
         check_place(path, repo, revision)
         self.path = path
         self.repo = repo
         self.revision = revision
+        self.max_members = max_members
+        self.max_gigabytes = max_gigabytes
 
     def local_files(self) -> list[Path]:
         """List the CSV, the image archive if there is one, and the images; none for a hub."""
@@ -89,13 +100,13 @@ class MmrRelease(Source):
         if self.path is None:
             download(self.repo, self.revision, folder, self._choose)
             if (folder / ARCHIVE_NAME).is_file():
-                unpack(folder / ARCHIVE_NAME, folder / "images")
+                self._unpack(folder / ARCHIVE_NAME, folder)
             return folder
         root = Path(self.path)
         _find_csv(root)
         if not (root / ARCHIVE_NAME).is_file():
             return root
-        unpack(root / ARCHIVE_NAME, folder / "images")
+        self._unpack(root / ARCHIVE_NAME, folder)
         link = folder / "release"
         link.unlink(missing_ok=True)
         link.symlink_to(root.resolve(), target_is_directory=True)
@@ -139,6 +150,9 @@ class MmrRelease(Source):
             }
         )
         return outcome_table(samples, models, read_matrices(cells, models, csv))
+
+    def _unpack(self, archive: Path, folder: Path) -> None:
+        unpack(archive, folder / "images", self.max_members, self.max_gigabytes * 1e9)
 
     def _choose(self, paths: Sequence[str]) -> list[str]:
         csv = next((name for name in CSV_NAMES if name in paths), None)

@@ -1,5 +1,6 @@
 """Your own table of outcomes: long or wide, in any common table format."""
 
+import errno
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -23,11 +24,13 @@ from mmroute.sources.wide import find_models, model_columns, read_matrices
 
 CORE_COLUMNS = ("dataset", "scenario", "question", "answer", "image")
 NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+LONGEST_HEADER = 2**16
 OUTCOME_COLUMNS = ("model", "utility", *NUMBER_COLUMNS, "prediction", "response")
 
 
 class TableSource(Source):
-    """A table of outcomes in CSV, TSV, Parquet, JSONL or Feather, by suffix.
+    """A table of outcomes in CSV, TSV, Parquet, JSONL, Feather or Excel, by suffix.
 
     ``long`` has one row per sample and model: ``sample_id``, ``model``,
     ``utility``, and ``cost`` in USD or ``prompt_tokens`` and
@@ -87,6 +90,7 @@ class TableSource(Source):
         files = [self.path, *([] if self.samples is None else [self.samples])]
         for file in files:
             _require_file(file)
+            _check_separator(file)
         image = self.columns.get("image", "image")
         if not any(image in column_names(file) for file in files):
             return files
@@ -118,8 +122,8 @@ class TableSource(Source):
 
     def _read_files(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read the outcomes' rows and the samples' rows, under our names."""
-        rows = read_cells(self.path)
-        description = None if self.samples is None else read_cells(self.samples)
+        rows = _read(self.path)
+        description = None if self.samples is None else _read(self.samples)
         present = {*rows.columns, *([] if description is None else description.columns)}
         for ours, theirs in self.columns.items():
             if theirs not in present:
@@ -154,7 +158,7 @@ class TableSource(Source):
         dataset = facts.get("dataset", empty)
         scenario = facts.get("scenario", empty)
         named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
-        there = {path: path for path in named.unique() if path and (root / path).is_file()}
+        there = {path: path for path in named.unique() if path and _is_file(root / path)}
         images = named.map(there)
         tags = [name for name in facts if name not in (*CORE_COLUMNS, "sample_id")]
         return pd.DataFrame(
@@ -174,6 +178,36 @@ class TableSource(Source):
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such file; set source.path (or source.samples) to a table")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    _check_separator(path)
+    return read_cells(path)
+
+
+def _check_separator(path: Path) -> None:
+    """Raise InputError if the first line of a CSV or TSV has another separator only."""
+    own = SEPARATORS.get(path.suffix.lower())
+    if own is None:
+        return
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        header = stream.readline(LONGEST_HEADER)
+    other = next((mark for mark in ";\t|," if mark in header), None)
+    if own not in header and other is not None:
+        raise InputError(
+            f"{path}: a {path.suffix[1:].upper()} has {own!r} between its columns, this file "
+            f"{other!r}; save it with {own!r}, and with '.' in its numbers"
+        )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        # What a cell holds may be no path at all.
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _require_ids(cells: pd.DataFrame, path: Path) -> None:

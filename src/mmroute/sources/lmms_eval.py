@@ -1,0 +1,507 @@
+"""The logs of lmms-eval: one file per run and task, one JSON object per sample."""
+
+import json
+import re
+import reprlib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from textwrap import shorten
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mmroute.errors import InputError
+from mmroute.outcomes import OutcomeTable
+from mmroute.sources import Source
+from mmroute.sources.cells import nullable, outcome_table
+from mmroute.sources.image_files import digests, list_images
+from mmroute.sources.release import clean
+from mmroute.sources.token_counts import estimate
+
+LOG_NAME = re.compile(r"(?P<date>.+?)_samples_(?P<task>.+)\.jsonl")
+NO_METRICS = frozenset(
+    {
+        *("doc_id", "doc", "target", "arguments", "input", "resps", "filtered_resps"),
+        *("doc_hash", "prompt_hash", "target_hash", "token_counts", "submission"),
+    }
+)
+SCORE_NAMES = ("score", "correct")
+"""Of an object with several numbers, the one that is the score, in the order of search."""
+IDENTIFIER = re.compile(r"(.*_)?(id|idx|index)", re.IGNORECASE)
+LONGEST_ANSWER = 1000
+"""Characters of an answer that are kept: an unfiltered answer is a whole train of thought."""
+CHUNK_LINES = 256
+
+
+class LmmsEval(Source):
+    """A folder of logs that lmms-eval has written with ``--log_samples``.
+
+    The logs are ``<path>/<model>/<date>_samples_<task>.jsonl``. A model is named as its
+    folder, a data set as its task, a sample ``<task>_<doc_id>``. Of several runs of a
+    model on a task the newest of those with the most samples is read.
+
+    The question is the prompt, ``input`` or ``arguments``, else the document's
+    ``question``; it differs between models whose prompts differ, and the first is kept.
+    Token counts are estimated from the texts unless ``token_counts`` holds them. The
+    logs hold no images; ``image_path`` or ``image`` of a document counts if it is a
+    file below ``path``.
+
+    The utility is what all metrics of a sample agree on: a number or a bool, or the
+    ``score`` or only number of an object.
+
+    Parameters
+    ----------
+    path
+        What was ``--output_path``.
+    metrics
+        The metric that is the utility of a task, where its metrics differ:
+        ``metric``, or ``metric.part`` of an object with several numbers.
+    """
+
+    name = "lmms_eval"
+
+    def __init__(self, path: str, metrics: dict[str, str] | None = None) -> None:
+        self.path = Path(path)
+        self.metrics = metrics or {}
+
+    def local_files(self) -> list[Path]:
+        """List all logs, and the images below the folder."""
+        logs = [
+            log
+            for models in _find_logs(self.path).values()
+            for runs in models.values()
+            for log in runs
+        ]
+        return [*logs, *(self.path / image for image in list_images(self.path))]
+
+    def fetch(self, folder: Path) -> Path:
+        """Return the folder of the logs; nothing is copied."""
+        _find_logs(self.path)
+        return self.path
+
+    def read(self, root: Path) -> OutcomeTable:
+        """Read each model's best run of each task, line by line."""
+        logs = _find_logs(root)
+        for task in self.metrics:
+            if task not in logs:
+                raise InputError(
+                    f"source.metrics: {root} has no logs of a task {task!r}; it has "
+                    f"{', '.join(logs)}"
+                )
+        models = sorted({model for runs in logs.values() for model in runs})
+        gathered = _Gathered(root)
+        for path in sorted(root.glob("*/*.jsonl")):
+            if not LOG_NAME.fullmatch(path.name):
+                gathered.remark("files are no logs of samples and were skipped", str(path))
+        for task, runs_of_models in logs.items():
+            for model, runs in runs_of_models.items():
+                log = _best_run(runs, gathered)
+                gathered.read(log, task, models.index(model), self.metrics.get(task))
+        gathered.warn()
+        return gathered.table(models)
+
+
+class _Line(NamedTuple):
+    """What one line of a log says; ``response`` is the model's whole text."""
+
+    sample_id: str
+    question: str
+    answer: str
+    image: str
+    utility: float
+    measured_by: frozenset[str]
+    prompt_tokens: float
+    completion_tokens: float
+    response: str | None
+    prediction: str
+
+
+@dataclass
+class _Sample:
+    """A sample as the first log has it; ``measured_by`` is common to all logs."""
+
+    row: int
+    dataset: str
+    question: str
+    answer: str
+    image: str
+    measured_by: frozenset[str]
+
+
+@dataclass
+class _Gathered:
+    """The samples and outcomes of the logs read so far.
+
+    Attributes
+    ----------
+    root
+        Folder of the logs.
+    images
+        The image files below it.
+    samples
+        By sample id, in the order of first appearance.
+    outcomes
+        Per log the rows of its outcomes, the model's column, utility, prompt and
+        completion tokens, and answers.
+    remarks
+        What a reader has to know: for each kind how often and the first example.
+    metrics
+        The names of the metrics that were found to be the utility, by task.
+    """
+
+    root: Path
+    samples: dict[str, _Sample] = field(default_factory=dict)
+    outcomes: list[tuple[list[int], int, np.ndarray, list[str]]] = field(default_factory=list)
+    remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.images = frozenset(list_images(self.root))
+
+    def remark(self, kind: str, example: str) -> None:
+        count, first = self.remarks.get(kind, (0, example))
+        self.remarks[kind] = (count + 1, first)
+
+    def read(self, log: Path, task: str, column: int, metric: str | None) -> None:
+        """Read one log; its lines are held a chunk at a time."""
+        rows: dict[int, None] = {}
+        numbers: list[np.ndarray] = []
+        answers: list[str] = []
+        lines = _lines(log, task, metric, self)
+        while chunk := list(islice(lines, CHUNK_LINES)):
+            for line in chunk:
+                row = self._sample(line, log, task).row
+                if row in rows:
+                    raise InputError(
+                        f"{log}: doc_id {line.sample_id.removeprefix(f'{task}_')!r} stands twice; "
+                        "keep one line per doc_id"
+                    )
+                rows[row] = None
+                answers.append(line.prediction)
+                if metric is None:
+                    own = self.metrics.setdefault(task, {})
+                    own.update(dict.fromkeys(sorted(line.measured_by)))
+            numbers.append(self._numbers(chunk))
+        found = np.concatenate([np.empty((3, 0)), *numbers], axis=1)
+        if rows and np.isnan(found[0]).all():
+            raise InputError(_no_utility(log, task, metric))
+        self.outcomes.append((list(rows), column, found, answers))
+
+    def _sample(self, line: _Line, log: Path, task: str) -> _Sample:
+        """Return a line's sample, after a comparison with what is known of it."""
+        row = len(self.samples)
+        known = self.samples.setdefault(
+            line.sample_id,
+            _Sample(row, task, line.question, line.answer, line.image, line.measured_by),
+        )
+        if known.dataset != task:
+            raise InputError(
+                f"{log}: sample id {line.sample_id!r} is taken by task {known.dataset!r}; rename "
+                "one of the two tasks' logs"
+            )
+        if known.question != line.question:
+            self.remark(
+                "prompts differ from the one that another model got; the first is kept",
+                line.sample_id,
+            )
+        if known.answer != line.answer:
+            self.remark(
+                "targets differ from the one that another model was judged by; check that the "
+                "runs used the same version of the task",
+                line.sample_id,
+            )
+        if line.measured_by:
+            if known.measured_by and not known.measured_by & line.measured_by:
+                raise InputError(
+                    f"{log}: sample {line.sample_id!r} is measured by "
+                    f"{', '.join(sorted(line.measured_by))}, but by "
+                    f"{', '.join(sorted(known.measured_by))} for another model; write "
+                    f"'metrics: {{{task}: <metric>}}' below source"
+                )
+            known.measured_by = known.measured_by & line.measured_by or line.measured_by
+        known.image = known.image or line.image
+        return known
+
+    def image(self, doc: Mapping[str, Any]) -> str:
+        """Return the path of a document's image below ``root``, empty if there is none."""
+        below = f"{self.root.resolve().as_posix()}/"
+        paths = (doc.get(name) for name in ("image_path", "image"))
+        spelled = (str(PurePosixPath(p.removeprefix(below))) for p in paths if isinstance(p, str))
+        return next((path for path in spelled if path in self.images), "")
+
+    def _numbers(self, chunk: list[_Line]) -> np.ndarray:
+        """Return (3, n): utility, prompt and completion tokens, estimated where unknown."""
+        found = np.array(
+            [(line.utility, line.prompt_tokens, line.completion_tokens) for line in chunk]
+        ).T
+        texts = ([line.question for line in chunk], [line.response for line in chunk])
+        for counts, own in zip(found[1:], texts, strict=True):
+            unknown = np.isnan(counts)
+            counts[unknown] = estimate(pd.Series(own, dtype=object))[unknown]
+            for index in np.flatnonzero(unknown):
+                self.remark(
+                    "token counts are estimated from the texts, without images",
+                    chunk[index].sample_id,
+                )
+        return found
+
+    def table(self, models: list[str]) -> OutcomeTable:
+        """Lay the outcomes out as N samples by K models."""
+        shape = (len(self.samples), len(models))
+        matrices = {
+            name: np.full(shape, np.nan)
+            for name in ("utility", "prompt_tokens", "completion_tokens", "cost")
+        }
+        prediction = np.full(shape, None, dtype=object)
+        for rows, column, found, answers in self.outcomes:
+            for matrix, numbers in zip(list(matrices.values())[:3], found, strict=True):
+                matrix[rows, column] = numbers
+            prediction[rows, column] = [answer or None for answer in answers]
+        samples = list(self.samples.values())
+        dataset = [sample.dataset for sample in samples]
+        images = nullable(pd.Series([sample.image for sample in samples], dtype=str))
+        frame = pd.DataFrame(
+            {
+                "sample_id": list(self.samples),
+                "dataset": dataset,
+                "scenario": dataset,
+                "question": [sample.question for sample in samples],
+                "answer": nullable(pd.Series([sample.answer for sample in samples], dtype=str)),
+                "image": images,
+                "image_digest": digests(images, self.root),
+            }
+        )
+        return outcome_table(frame, models, {**matrices, "prediction": prediction})
+
+    def warn(self) -> None:
+        """Say what a reader has to know, each kind once."""
+        for sample_id, sample in self.samples.items():
+            if not sample.image:
+                self.remark(
+                    "samples are without an image, as their documents name none below this "
+                    "folder; they are routed by their text",
+                    sample_id,
+                )
+        for kind, (count, example) in self.remarks.items():
+            warnings.warn(f"{self.root}: {count:,} {kind} (such as {example})", stacklevel=3)
+        chosen = [
+            f"{task}: {next(iter(names))}" + (f" and {len(names) - 1} more" * (len(names) > 1))
+            for task, names in self.metrics.items()
+            if names
+        ]
+        if chosen:
+            warnings.warn(
+                f"{self.root}: the utility was found in these metrics, as source.metrics names "
+                f"none: {'; '.join(chosen)}",
+                stacklevel=3,
+            )
+
+
+def _find_logs(root: Path) -> dict[str, dict[str, list[Path]]]:
+    """Find the logs by task and model, each model's newest run first."""
+    logs: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(root.glob("*/*.jsonl"), key=_age, reverse=True):
+        if named := LOG_NAME.fullmatch(path.name):
+            logs.setdefault(named["task"], {}).setdefault(path.parent.name, []).append(path)
+    if not logs:
+        raise InputError(
+            f"{root}: no <model>/<date>_samples_<task>.jsonl in this folder; run lmms-eval with "
+            "--log_samples and set source.path to its --output_path"
+        )
+    return {task: dict(sorted(logs[task].items())) for task in sorted(logs)}
+
+
+def _age(log: Path) -> tuple[str, str]:
+    """Order logs by their date, in whichever way it is punctuated."""
+    date = log.name.split("_samples_")[0]
+    return re.sub(r"\D", "", date), log.name
+
+
+def _best_run(runs: list[Path], gathered: _Gathered) -> Path:
+    """Return the newest of the runs with the most samples."""
+    if len(runs) == 1:
+        return runs[0]
+    sizes = [_size(run) for run in runs]
+    best = runs[sizes.index(max(sizes))]
+    for run in runs:
+        if run != best:
+            gathered.remark(
+                "logs are not used, as there is a newer or larger one of the same model and task",
+                f"{run.relative_to(gathered.root)} beside {best.name}",
+            )
+    return best
+
+
+def _size(log: Path) -> int:
+    """Count a log's whole lines."""
+    size = 0
+    with log.open("rb") as stream:
+        for line in stream:
+            size += bool(line.strip()) and (line.endswith(b"\n") or _parsed(line) is not None)
+    return size
+
+
+def _parsed(line: bytes) -> Any:
+    """Return what a line of JSON holds, None where it is broken."""
+    try:
+        return json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(log: Path, task: str, metric: str | None, gathered: _Gathered) -> Iterator[_Line]:
+    with log.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            record = _parsed(line)
+            if record is None and not line.endswith(b"\n"):
+                gathered.remark(
+                    "logs are cut off in their last line, as of a killed run; what follows is "
+                    "missing",
+                    f"line {number} of {log.relative_to(gathered.root)}",
+                )
+                return
+            if not isinstance(record, dict):
+                raise InputError(
+                    f"{log}: line {number} is no JSON object; remove the line or run the model "
+                    "again"
+                )
+            yield _read_line(record, f"{log}: line {number}", task, metric, gathered)
+
+
+def _read_line(
+    record: Mapping[str, Any], place: str, task: str, metric: str | None, gathered: _Gathered
+) -> _Line:
+    doc_id = record.get("doc_id")
+    if isinstance(doc_id, bool) or not isinstance(doc_id, int | str):
+        raise InputError(
+            f"{place}: doc_id is {_brief(doc_id)}, no number or text; remove the line or run the "
+            "model again"
+        )
+    sample_id = clean(f"{task}_{doc_id}")
+    doc = record.get("doc")
+    doc = doc if isinstance(doc, dict) else {}
+    prompts = (record.get("input"), record.get("arguments"), doc.get("question"))
+    question = next((text for text in map(_first_text, prompts) if text), "")
+    answer = _first_text(record.get("filtered_resps"))
+    response = _first_text(record.get("resps"))
+    prediction = response if answer is None else answer
+    if len(prediction or "") > LONGEST_ANSWER:
+        gathered.remark(f"answers were cut after {LONGEST_ANSWER:,} characters", sample_id)
+    target = record.get("target")
+    utility, measured_by = _utility(record, place, task, metric)
+    if np.isnan(utility):
+        gathered.remark("outcomes have no score and are missing", f"{sample_id}, {place}")
+    counts = record.get("token_counts")
+    counts = counts[0] if isinstance(counts, list) and counts else counts
+    counts = counts if isinstance(counts, dict) else {}
+    return _Line(
+        sample_id=sample_id,
+        question=question,
+        answer="" if target is None else clean(str(target)),
+        image=gathered.image(doc),
+        utility=utility,
+        measured_by=measured_by,
+        prompt_tokens=_count(counts.get("input_tokens")),
+        completion_tokens=_count(counts.get("output_tokens")),
+        response=prediction if response is None else response,
+        prediction=(prediction or "")[:LONGEST_ANSWER],
+    )
+
+
+def _utility(
+    record: Mapping[str, Any], place: str, task: str, metric: str | None
+) -> tuple[float, frozenset[str]]:
+    """Return a sample's utility and the metrics that hold it; NaN and none where missing."""
+    scores = _scores(record)
+    if metric is not None:
+        scores = {
+            name: value
+            for name, value in scores.items()
+            if name == metric or name.startswith(f"{metric}.")
+        }
+    if len(set(scores.values())) > 1:
+        listed = ", ".join(f"{name} is {_brief(value)}" for name, value in scores.items())
+        raise InputError(
+            f"{place}: {shorten(listed, 500, placeholder=' ...')}; name the one that is the "
+            f"utility: 'metrics: {{{task}: {next(iter(scores))}}}' below source"
+        )
+    if not scores:
+        return np.nan, frozenset()
+    name, value = next(iter(scores.items()))
+    if not 0 <= value <= 1:
+        raise InputError(
+            f"{place}: the metric {name!r} is {_brief(value)}, not in [0, 1]; name another by "
+            f"'metrics: {{{task}: <metric>}}' below source, or give your own table"
+        )
+    return float(value), frozenset(scores)
+
+
+def _scores(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a sample's metrics, by ``metric`` or ``metric.part``."""
+    scores: dict[str, float] = {}
+    for name, value in record.items():
+        if name in NO_METRICS or IDENTIFIER.fullmatch(name):
+            continue
+        if isinstance(value, dict):
+            parts = {
+                part: number
+                for part, number in value.items()
+                if _is_number(number) and not IDENTIFIER.fullmatch(part)
+            }
+            score = next((part for part in SCORE_NAMES if part in parts), None)
+            kept = parts if score is None else {score: parts[score]}
+            scores |= {f"{name}.{part}": number for part, number in kept.items()}
+        elif _is_number(value):
+            scores[name] = value
+    return scores
+
+
+def _no_utility(log: Path, task: str, metric: str | None) -> str:
+    """Say why no line of a log has a utility, by its first line."""
+    with log.open("rb") as stream:
+        record = _parsed(next(line for line in stream if line.strip()))
+    if metric is not None:
+        return (
+            f"{log}: no line holds a number at the metric {metric!r}; its first line has "
+            f"{shorten(', '.join(_scores(record)) or 'none', 500, placeholder=' ...')}, "
+            f"correct source.metrics of {task!r}"
+        )
+    metrics = [name for name in record if name not in NO_METRICS]
+    return (
+        f"{log}: no metric holds one number per sample; its first line has "
+        f"{shorten(', '.join(metrics) or 'none', 500, placeholder=' ...')}, whose score is yet to "
+        "be computed: do so and give your own table"
+    )
+
+
+def _is_number(value: Any) -> bool:
+    # NaN is unequal to itself.
+    return isinstance(value, bool | int | float) and value == value
+
+
+def _count(value: Any) -> float:
+    """Return a token count, NaN where there is none."""
+    counted = _is_number(value) and 0 <= value < 2**53 and not isinstance(value, bool)
+    return float(value) if counted else np.nan
+
+
+def _first_text(value: Any) -> str | None:
+    """Return the first text in nested lists, None if there is none."""
+    pending = [value]
+    while pending:
+        match pending.pop():
+            case str(text):
+                return clean(text)
+            case list(items):
+                pending += reversed(items)
+    return None
+
+
+def _brief(value: Any) -> str:
+    return reprlib.repr(value)

@@ -1,0 +1,122 @@
+"""A release: the files of one benchmark, in a folder or in a data set on the hub."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mmroute.errors import InputError
+from mmroute.sources import Source
+from mmroute.sources.hub import check_place, download
+
+
+class Release(Source):
+    """A source of a few files, chosen by their names.
+
+    Parameters
+    ----------
+    path
+        The folder, or one file of it that alone is read.
+    repo
+        A data set on the hub, ``owner/name``, instead of ``path``.
+    revision
+        The commit, tag or branch of ``repo``.
+
+    Raises
+    ------
+    InputError
+        Unless there is either ``path``, or ``repo`` and ``revision``.
+    """
+
+    def __init__(self, path: str | None, repo: str | None, revision: str | None) -> None:
+        check_place(path, repo, revision)
+        self.path = None if path is None else Path(path)
+        self.repo = repo
+        self.revision = revision
+
+    @property
+    @abstractmethod
+    def wanted(self) -> str:
+        """What the files are called, for messages."""
+
+    @abstractmethod
+    def choose(self, paths: Sequence[str]) -> list[str]:
+        """Pick the files to read, in the order of reading; empty if there is none.
+
+        Parameters
+        ----------
+        paths
+            POSIX paths below the release's root.
+        """
+
+    def local_files(self) -> list[Path]:
+        """List the files that are read; none for a hub."""
+        return [] if self.path is None else self.files(self._root(self.path))
+
+    def fetch(self, folder: Path) -> Path:
+        """Download the files, or point at the local ones."""
+        if self.path is None:
+            download(self.repo, self.revision, folder, self._choose_remote)
+            return folder
+        root = self._root(self.path)
+        self.files(root)
+        return root
+
+    def origin(self, root: Path) -> Path:
+        """Return the file if there is one alone, else the root."""
+        files = self.files(root)
+        return files[0] if len(files) == 1 else root
+
+    def files(self, root: Path) -> list[Path]:
+        """List the files to read below ``root``; raise InputError if there is none."""
+        if self.path is not None and self.path.is_file():
+            return [root / self.path.name]
+        below = sorted(path for path in root.rglob("*") if path.is_file())
+        chosen = self.choose([path.relative_to(root).as_posix() for path in below])
+        if not chosen:
+            raise InputError(
+                f"{root}: no {self.wanted} in this folder; set source.path to a folder with the "
+                "release's layout, or to a file of it"
+            )
+        return [root / path for path in chosen]
+
+    @staticmethod
+    def _root(path: Path) -> Path:
+        return path.parent if path.is_file() else path
+
+    def _choose_remote(self, paths: Sequence[str]) -> list[str]:
+        chosen = self.choose(paths)
+        if not chosen:
+            raise InputError(
+                f"source.repo: {self.repo!r} at revision {self.revision!r} has no {self.wanted}; "
+                "name a data set with the release's layout"
+            )
+        return chosen
+
+
+def scenarios(dataset: pd.Series, separators: str) -> pd.Series:
+    """Group data sets by how their names begin.
+
+    Parameters
+    ----------
+    dataset
+        (N,) each sample's data set.
+    separators
+        Characters that end the beginning of a name, as ``-`` does in ``mmlu-law``.
+
+    Returns
+    -------
+    pandas.Series
+        (N,) the beginning if another data set's name begins alike, else the data set.
+    """
+    names = pd.Series(dataset.unique())
+    begins = names.map(lambda name: re.split(f"[{re.escape(separators)}]", name, maxsplit=1)[0])
+    shared = begins.where(begins.duplicated(keep=False), names)
+    return dataset.map(dict(zip(names, shared, strict=True)))
+
+
+def clean(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON and pickles can hold but no table can."""
+    return text.encode("utf-8", "replace").decode("utf-8")

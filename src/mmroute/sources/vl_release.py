@@ -1,0 +1,167 @@
+"""The VL-RouterBench release: VLMEvalKit's outputs and judgements, in one archive."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Gt
+
+from mmroute.errors import InputError
+from mmroute.outcomes import OutcomeTable
+from mmroute.sources import Source, image_tables
+from mmroute.sources.archives import unpack
+from mmroute.sources.hub import check_place, download
+from mmroute.sources.vlmevalkit import LINK, WorkFile, link_to, read_outcomes, scan
+
+ARCHIVE_NAME = "vlm_router_data.tar.gz"
+FOLDER_NAME = "vlm_router_data"
+EVALUATION = "VLMEvalKit_evaluation"
+INFERENCE = "VLMEvalKit_inference"
+IMAGES = "TSV_images"
+UNPACKED = "unpacked"
+
+SCENARIOS = {
+    "MMBench_DEV_EN_V11": "General",
+    "MMStar": "General",
+    "MMMU_DEV_VAL": "General",
+    "RealWorldQA": "General",
+    "InfoVQA_VAL": "General",
+    "HallusionBench": "General",
+    "MathVista_MINI": "STEM",
+    "MathVision_MINI": "STEM",
+    "MathVerse_MINI": "STEM",
+    "AI2D_TEST": "STEM",
+    "ChartQA_TEST": "Charts & OCR",
+    "DocVQA_VAL": "Charts & OCR",
+    "TextVQA_VAL": "Charts & OCR",
+    "OCRBench": "Charts & OCR",
+}
+
+
+class VlRelease(Source):
+    """The VL-RouterBench release, or any data in its layout.
+
+    ``VLMEvalKit_evaluation`` and ``VLMEvalKit_inference`` are read as VLMEvalKit work
+    directories (see ``mmroute.sources.vlmevalkit``): the judgements from the first, the
+    answers and their lengths from the second.
+
+    Parameters
+    ----------
+    path
+        A folder with ``vlm_router_data.tar.gz``, or with what it holds.
+    repo
+        A data set on the hub, ``owner/name``, instead of ``path``.
+    revision
+        The commit, tag or branch of ``repo``.
+    max_members
+        The most files and folders that the archive may hold.
+    max_gigabytes
+        The most that it may unpack to, in GiB.
+
+    Raises
+    ------
+    InputError
+        Unless there is either ``path``, or ``repo`` and ``revision``.
+    """
+
+    name = "vl_release"
+
+    def __init__(
+        self,
+        path: str | None = None,
+        repo: str | None = None,
+        revision: str | None = None,
+        max_members: Annotated[int, Ge(1)] = 1_000_000,
+        max_gigabytes: Annotated[float, Gt(0)] = 200,
+    ) -> None:
+        check_place(path, repo, revision)
+        self.path = path
+        self.repo = repo
+        self.revision = revision
+        self.max_members = max_members
+        self.max_gigabytes = max_gigabytes
+
+    def local_files(self) -> list[Path]:
+        """List the archive, or all that it would unpack to; none for a hub."""
+        if self.path is None:
+            return []
+        data = _find_data(Path(self.path))
+        if data is None:
+            return [_require_archive(Path(self.path))]
+        files = [file.path for tree in (EVALUATION, INFERENCE) for file in _scan(data / tree)]
+        return [*files, *sorted((data / IMAGES).glob("*.tsv"))]
+
+    def fetch(self, folder: Path) -> Path:
+        """Download the release, or point at the local one; unpack it, make files of its images.
+
+        ``folder/release`` then links to what was unpacked, and the images lie in
+        ``folder/images``. Only a local release that is unpacked and has no image tables
+        is its own root.
+        """
+        if self.path is None:
+            download(self.repo, self.revision, folder, self._choose)
+            archive, data = folder / ARCHIVE_NAME, None
+        else:
+            data = _find_data(Path(self.path))
+            archive = Path(self.path) / ARCHIVE_NAME
+        if data is None:
+            unpack(
+                _require_archive(archive.parent),
+                folder / UNPACKED,
+                max_members=self.max_members,
+                max_bytes=self.max_gigabytes * 1e9,
+            )
+            data = _find_data(folder / UNPACKED)
+            if data is None:
+                raise InputError(f"{archive}: no {EVALUATION} in it; use another archive")
+        tables = image_tables.find_tables(
+            [data / IMAGES], sorted({file.dataset for file in _scan(data / EVALUATION)})
+        )
+        if data.is_relative_to(folder) or tables:
+            folder.mkdir(parents=True, exist_ok=True)
+            image_tables.extract(tables, folder)
+            link_to(folder / LINK, data)
+            return folder
+        return data
+
+    def origin(self, root: Path) -> Path:
+        """Return the folder of the judged files."""
+        data = _find_data(root)
+        if data is None:
+            raise InputError(f"{root}: no {EVALUATION} in this folder; fetch the release again")
+        return data / EVALUATION
+
+    def read(self, root: Path) -> OutcomeTable:
+        """Read each model's judgements and answers."""
+        evaluation = self.origin(root)
+        judged, raw = _scan(evaluation), _scan(evaluation.parent / INFERENCE)
+        return read_outcomes(evaluation, judged, raw, SCENARIOS, root)
+
+    def _choose(self, paths: Sequence[str]) -> list[str]:
+        if ARCHIVE_NAME not in paths:
+            raise InputError(
+                f"source.repo: {self.repo!r} at revision {self.revision!r} has no {ARCHIVE_NAME}; "
+                "name a data set with the release's layout"
+            )
+        return [ARCHIVE_NAME]
+
+
+def _scan(folder: Path) -> list[WorkFile]:
+    return scan(folder, SCENARIOS)
+
+
+def _find_data(root: Path) -> Path | None:
+    """Find the folder that the evaluation lies in, at or just below ``root``."""
+    for folder in (root, root / FOLDER_NAME, root / LINK):
+        if (folder / EVALUATION).is_dir():
+            return folder
+    return None
+
+
+def _require_archive(folder: Path) -> Path:
+    if not (folder / ARCHIVE_NAME).is_file():
+        raise InputError(
+            f"{folder}: neither {ARCHIVE_NAME} nor {EVALUATION} in this folder; set source.path "
+            "to the release's folder"
+        )
+    return folder / ARCHIVE_NAME

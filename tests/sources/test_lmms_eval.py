@@ -1,0 +1,369 @@
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from mmroute.errors import InputError
+from mmroute.outcomes import validate
+from mmroute.sources.lmms_eval import LONGEST_ANSWER, LmmsEval
+from mmroute.storage import digest_bytes
+
+DATE = "20250102_030405"
+
+
+def line(doc_id, score=1.0, **fields):
+    """One sample as the logs of today have it; a field that is None is left out."""
+    record = {
+        "doc_id": doc_id,
+        "input": f"question {doc_id}?",
+        "target": "A",
+        "filtered_resps": ["A"],
+        "resps": [["The answer is A"]],
+        "doc_hash": "0f",
+        "exact_match": score,
+    } | fields
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def log(folder, lines, model="org__m", task="vqa_val", date=DATE, end="\n"):
+    path = folder / model / f"{date}_samples_{task}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(map(json.dumps, lines)) + end)
+    return path
+
+
+def read(folder, metrics=None):
+    """Return the table and what was said while reading it."""
+    source = LmmsEval(str(folder), metrics)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        table = source.read(source.fetch(folder / "unused"))
+    return table, [str(warning.message) for warning in said]
+
+
+def about(said, words):
+    return [message for message in said if words in message]
+
+
+def test_logs_become_outcomes_joined_by_doc_id(tmp_path):
+    log(tmp_path, [line(0, 1), line(1, 0.5)], "org__a")
+    log(tmp_path, [line(1, True), line(2, False, filtered_resps=["B"])], "b")
+    log(tmp_path, [line(0, target=7)], "b", "math")
+    table, said = read(tmp_path)
+    validate(table, "logs")
+    samples = table.samples
+    assert table.model_names == ["b", "org__a"]
+    assert samples["sample_id"].tolist() == ["math_0", "vqa_val_1", "vqa_val_2", "vqa_val_0"]
+    assert samples["dataset"].tolist() == ["math", "vqa_val", "vqa_val", "vqa_val"]
+    assert samples["scenario"].tolist() == samples["dataset"].tolist()
+    assert samples["question"].tolist()[0] == "question 0?"
+    assert samples["answer"].tolist() == ["7", "A", "A", "A"]
+    np.testing.assert_array_equal(table.utility.T, [[1, 1, 0, np.nan], [np.nan, 0.5, np.nan, 1]])
+    assert table.prediction.T.tolist() == [["A", "A", "B", None], [None, "A", None, "A"]]
+    assert np.isnan(table.cost).all()
+    assert about(said, "math: exact_match; vqa_val: exact_match")
+
+
+@pytest.mark.parametrize(
+    ("fields", "question"),
+    [
+        ({"input": "as sent"}, "as sent"),
+        ({"input": None, "arguments": [["as sent", {"until": ["\n"]}, "task"]]}, "as sent"),
+        ({"input": None, "arguments": ["as sent", "task"]}, "as sent"),
+        ({"input": "", "doc": {"question": "plain"}}, "plain"),
+        ({"input": None, "arguments": [{"until": 1}], "doc": {"question": "plain"}}, "plain"),
+        ({"input": "half \ud800"}, "half ?"),
+    ],
+)
+def test_the_question_is_the_prompt_or_else_the_documents(tmp_path, fields, question):
+    log(tmp_path, [line(0, **fields)])
+    assert read(tmp_path)[0].samples["question"].tolist() == [question]
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({"filtered_resps": ["A"], "resps": [["long"]]}, "A"),
+        ({"filtered_resps": [["A", "B"]], "resps": None}, "A"),
+        ({"filtered_resps": [], "resps": [["long"]]}, "long"),
+        ({"filtered_resps": [""], "resps": [["long"]]}, None),
+        ({"filtered_resps": None, "resps": None}, None),
+    ],
+)
+def test_the_prediction_is_the_filtered_answer_or_else_the_whole(tmp_path, fields, answer):
+    log(tmp_path, [line(0, **fields)])
+    assert read(tmp_path)[0].prediction.tolist() == [[answer]]
+
+
+def test_tokens_are_estimated_from_each_models_own_texts(tmp_path):
+    log(tmp_path, [line(0, input="x" * 40, resps=[["y" * 20]])], "a")
+    log(tmp_path, [line(0, input="x" * 80, resps=None, filtered_resps=["y" * 8])], "b")
+    table, said = read(tmp_path)
+    np.testing.assert_array_equal(table.prompt_tokens, [[10, 20]])
+    np.testing.assert_array_equal(table.completion_tokens, [[5, 2]])
+    assert about(said, "4 token counts are estimated from the texts, without images")
+
+
+def test_token_counts_of_the_log_count(tmp_path):
+    counts = [{"input_tokens": 900, "output_tokens": 30, "reasoning_tokens": 20}]
+    log(tmp_path, [line(0, token_counts=counts), line(1, token_counts=[None], resps=[["four"]])])
+    table, said = read(tmp_path)
+    np.testing.assert_array_equal(table.prompt_tokens.T, [[900, 3]])
+    np.testing.assert_array_equal(table.completion_tokens.T, [[30, 1]])
+    assert about(said, "2 token counts are estimated")
+    log(tmp_path, [line(0, token_counts=counts)])
+    assert not about(read(tmp_path)[1], "estimated")
+
+
+# What tasks log, from the plain to those that need a word in the config.
+PLAIN = {
+    "number": {"exact_match": 0.25},
+    "bool": {"exact_match": True},
+    "object": {"mme_perception_score": {"question_id": "a/1", "category": "OCR", "score": 0.25}},
+    "number beside an id": {"ocr": {"question_id": 3, "accuracy": 0.25}},
+    "score beside numbers": {"acc": {"score": 0.25, "pages": 3, "skipped": False}},
+    "equal metrics": {
+        "pope_accuracy": {"question_id": 4, "score": 0.25},
+        "pope_recall": {"question_id": 4, "score": 0.25},
+    },
+    "a submission": {"submission": {"x": 4}, "anls": 0.25},
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_utility_is_what_the_metrics_agree_on(tmp_path, name):
+    log(tmp_path, [line(0, exact_match=None) | PLAIN[name]])
+    expected = 1 if name == "bool" else 0.25
+    assert read(tmp_path)[0].utility.tolist() == [[expected]]
+
+
+def test_a_task_may_log_each_sample_under_another_metric(tmp_path):
+    first = line(0, exact_match=None, mme_perception_score={"score": 1.0})
+    second = line(1, exact_match=None, mme_cognition_score={"score": 0.0})
+    log(tmp_path, [first, second])
+    table, said = read(tmp_path)
+    assert table.utility.T.tolist() == [[1, 0]]
+    assert about(said, "vqa_val: mme_perception_score.score and 1 more")
+
+
+def test_metrics_that_differ_need_a_word_in_the_config(tmp_path):
+    differing = {"f1": 0.5, "detail": {"precision": 0.25, "recall": 0.75}}
+    log(tmp_path, [line(0, 1.0, f1=1.0), line(1, 1.0, **differing)])
+    with pytest.raises(InputError) as caught:
+        read(tmp_path)
+    said = str(caught.value)
+    assert f"{DATE}_samples_vqa_val.jsonl: line 2: exact_match is 1.0, f1 is 0.5" in said
+    assert "detail.precision is 0.25, detail.recall is 0.75" in said
+    assert "'metrics: {vqa_val: exact_match}'" in said
+    table, said = read(tmp_path, {"vqa_val": "f1"})
+    assert table.utility.T.tolist() == [[1, 0.5]]
+    assert not about(said, "source.metrics names none")
+    assert read(tmp_path, {"vqa_val": "detail.recall"})[0].utility[1] == [0.75]
+    with pytest.raises(InputError, match=r"line 2: detail\.precision is 0\.25"):
+        read(tmp_path, {"vqa_val": "detail"})
+
+
+def test_a_metric_whose_score_is_yet_to_be_computed_is_refused(tmp_path):
+    answer = {"id": "v_1", "subdomain": "Art", "answer": "A", "parsed_pred": ["B"]}
+    log(tmp_path, [line(0, exact_match=None, mmmu_acc=answer)])
+    with pytest.raises(InputError, match="holds one number per sample.*mmmu_acc.*computed"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("value", [7, -0.1, 1e999, 10**400])
+def test_a_utility_out_of_range_is_refused(tmp_path, value):
+    log(tmp_path, [line(0), line(1, value)])
+    with pytest.raises(InputError, match=r"line 2: the metric 'exact_match' is .*not in \[0, 1\]"):
+        read(tmp_path)
+
+
+def test_a_sample_without_a_score_is_missing_and_counted(tmp_path):
+    log(tmp_path, [line(0), line(1, None), line(2, float("nan")), line(3, "good")])
+    table, said = read(tmp_path)
+    np.testing.assert_array_equal(table.utility.T, [[1, np.nan, np.nan, np.nan]])
+    assert about(said, "3 outcomes have no score and are missing (such as vqa_val_1")
+
+
+def test_metrics_of_the_config_have_to_be_in_the_logs(tmp_path):
+    log(tmp_path, [line(0)])
+    with pytest.raises(InputError, match=r"source\.metrics: .*task 'vqa'; it has vqa_val"):
+        read(tmp_path, {"vqa": "exact_match"})
+    with pytest.raises(InputError, match=r"metric 'anls'; its first line has exact_match, correct"):
+        read(tmp_path, {"vqa_val": "anls"})
+
+
+def test_two_models_measured_by_different_metrics_are_refused(tmp_path):
+    log(tmp_path, [line(0, f1=1.0)], "a")
+    log(tmp_path, [line(0, f1=1.0), line(1)], "b")
+    log(tmp_path, [line(0, exact_match=None, anls=0.5)], "c")
+    with pytest.raises(InputError, match="'vqa_val_0' is measured by anls, but by exact_match, f1"):
+        read(tmp_path)
+
+
+def test_the_newest_run_of_the_most_samples_is_read(tmp_path):
+    log(tmp_path, [line(0, 0), line(1, 0)], date="20240101_000000")
+    log(tmp_path, [line(0, 1), line(1, 1)], date="2024-06-01T00-00-00.5")
+    log(tmp_path, [line(0, 0)], date="20250101_000000")
+    table, said = read(tmp_path)
+    assert table.utility.T.tolist() == [[1, 1]]
+    (warning,) = about(said, "2 logs are not used")
+    assert "org__m/20250101_000000_samples_vqa_val.jsonl beside 2024-06-01T00-00-00.5_" in warning
+
+
+def test_a_killed_run_counts_by_its_whole_lines(tmp_path):
+    cut = log(tmp_path, [line(0, 0), line(1, 0)], date="20250101_000000", end="")
+    cut.write_text(cut.read_text()[:-5])
+    table, said = read(tmp_path)
+    assert table.samples["sample_id"].tolist() == ["vqa_val_0"]
+    assert about(said, "1 logs are cut off in their last line")
+    assert "line 2 of org__m/20250101" in about(said, "cut off")[0]
+    log(tmp_path, [line(0, 1), line(1, 1)], date="20240101_000000")
+    table, said = read(tmp_path)
+    assert table.utility.T.tolist() == [[1, 1]]
+    assert not about(said, "cut off")
+
+
+def test_a_last_line_may_lack_its_end(tmp_path):
+    log(tmp_path, [line(0, 0), line(1, 0)], date="20240101_000000")
+    log(tmp_path, [line(0, 1), line(1, 1)], end="")
+    assert read(tmp_path)[0].utility.T.tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"doc_id": 1', "[1]", "null", "\x00", "[" * 100_000, '{"doc_id": 1e5', '"\\ud8"']
+)
+def test_a_broken_line_within_a_log_is_named(tmp_path, broken):
+    path = log(tmp_path, [line(0)])
+    path.write_text(f"{path.read_text()}{broken}\n{json.dumps(line(2))}\n")
+    with pytest.raises(InputError, match=rf"{path}: line 2 is no JSON object"):
+        read(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path):
+    path = log(tmp_path, [line(0)])
+    path.write_bytes(path.read_bytes() + b'{"doc_id": "\xff"}\n')
+    with pytest.raises(InputError, match="line 2 is no JSON object"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("doc_id", [None, True, 1.5, [1], {}])
+def test_a_line_needs_an_id(tmp_path, doc_id):
+    log(tmp_path, [line(doc_id)])
+    with pytest.raises(InputError, match="line 1: doc_id is .*, no number or text"):
+        read(tmp_path)
+
+
+def test_a_doc_id_that_stands_twice_is_refused(tmp_path):
+    log(tmp_path, [line(0), line(1), line("0")])
+    with pytest.raises(InputError, match="doc_id '0' stands twice"):
+        read(tmp_path)
+
+
+def test_other_prompts_and_targets_of_a_sample_are_counted(tmp_path):
+    log(tmp_path, [line(0, input="mine"), line(1)], "a")
+    log(tmp_path, [line(0, input="yours"), line(1, target="B")], "b")
+    table, said = read(tmp_path)
+    assert table.samples["question"].tolist() == ["mine", "question 1?"]
+    assert table.samples["answer"].tolist() == ["A", "A"]
+    assert about(said, "1 prompts differ from the one that another model got")
+    assert about(said, "1 targets differ")
+
+
+def test_an_image_is_a_file_below_the_folder_or_none(tmp_path):
+    folder = tmp_path / "logs"
+    docs = [
+        {"image_path": "pics/1.jpg"},
+        {"image": str(folder / "pics/1.jpg")},
+        {"image": "<PIL.PngImagePlugin.PngImageFile image mode=RGB>"},
+        {"image": "../secret.jpg"},
+        {"image": "/etc/passwd"},
+        {"image": {"bytes": "AA"}},
+        {"image": "x" * 5000},
+        {"image": "a\0b"},
+    ]
+    log(folder, [line(number, doc=doc) for number, doc in enumerate(docs)])
+    (folder / "pics").mkdir()
+    (folder / "pics/1.jpg").write_bytes(b"pixels")
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    table, said = read(folder)
+    assert table.samples["image"].fillna("").tolist() == ["pics/1.jpg"] * 2 + [""] * 6
+    assert table.samples["image_digest"][0] == digest_bytes(b"pixels")
+    assert table.samples["image_digest"][2:].isna().all()
+    assert about(said, "6 samples are without an image")
+
+
+def test_other_files_beside_the_logs_are_skipped_and_said(tmp_path):
+    path = log(tmp_path, [line(0)])
+    (path.parent / f"{DATE}_results.json").write_text("{")
+    (path.parent / "notes.jsonl").write_text("{")
+    said = read(tmp_path)[1]
+    assert "notes.jsonl" in about(said, "1 files are no logs of samples")[0]
+
+
+def test_a_task_may_be_called_after_samples(tmp_path):
+    log(tmp_path, [line(0)], task="few_samples_x")
+    assert read(tmp_path)[0].samples["dataset"].tolist() == ["few_samples_x"]
+
+
+def test_a_folder_without_logs_is_named(tmp_path):
+    (tmp_path / f"{DATE}_samples_x.jsonl").write_text("")
+    for call in (LmmsEval(str(tmp_path)).local_files, lambda: read(tmp_path)):
+        with pytest.raises(InputError, match=rf"{tmp_path}: no <model>.*--output_path"):
+            call()
+
+
+def test_local_files_are_all_logs_and_images(tmp_path):
+    paths = [log(tmp_path, [line(0)], date=date) for date in ("20240101", "20250101")]
+    (tmp_path / "1.jpg").write_bytes(b"")
+    assert sorted(LmmsEval(str(tmp_path)).local_files()) == sorted([*paths, tmp_path / "1.jpg"])
+
+
+def test_a_long_answer_is_cut_and_said(tmp_path):
+    log(tmp_path, [line(0, filtered_resps=["x" * 5000], resps=None)])
+    table, said = read(tmp_path)
+    assert table.prediction.tolist() == [["x" * LONGEST_ANSWER]]
+    assert table.completion_tokens.tolist() == [[1250]]
+    assert about(said, "1 answers were cut after 1,000 characters")
+
+
+def test_a_large_log_takes_little_memory(tmp_path):
+    path = log(tmp_path, [])
+    with path.open("w") as stream:
+        for number in range(10_000):
+            response = f"{number} " * 2000
+            stream.write(json.dumps(line(number, resps=[[response]], filtered_resps=[response])))
+            stream.write("\n")
+    assert path.stat().st_size > 150e6
+    program = (
+        "import resource, sys, warnings\n"
+        "from mmroute.sources.lmms_eval import LmmsEval\n"
+        "warnings.simplefilter('ignore')\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "from pathlib import Path\n"
+        "before = peak()\n"
+        "table = LmmsEval(sys.argv[1]).read(Path(sys.argv[1]))\n"
+        "print(len(table.samples), (peak() - before) // 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    samples, megabytes = map(int, done.stdout.split())
+    assert samples == 10_000
+    assert megabytes < 100
+
+
+def test_two_tasks_cannot_share_a_sample_id(tmp_path):
+    log(tmp_path, [line("1_2")], task="a")
+    log(tmp_path, [line(2)], task="a_1")
+    with pytest.raises(InputError, match="sample id 'a_1_2' is taken by task 'a'"):
+        read(tmp_path)
+
+
+def test_an_image_that_only_a_later_log_names_is_found(tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"pixels")
+    log(tmp_path, [line(0)], "a")
+    log(tmp_path, [line(0, doc={"image": "1.jpg"})], "b")
+    assert read(tmp_path)[0].samples["image"].tolist() == ["1.jpg"]
