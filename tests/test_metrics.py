@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from mmroute.curve import frontier, operating_curve
 from mmroute.metrics import (
+    Frontiers,
     SingleModels,
     aiq,
     frontier_of,
     frontiers,
     majorants,
+    mean_height,
     nauc,
     peak_score,
     qnc,
@@ -44,6 +46,13 @@ def test_best_and_cheapest_break_ties_by_the_other_quantity():
 def test_nauc_integrates_the_piecewise_linear_frontier_with_the_cheapest_model_joined():
     # p rises from (1, 0.4), the cheapest model, to (3, 0.8), then stays: area 2 x 0.6 + 2 x 0.8.
     assert nauc(own((3, 0.8)), SINGLES) == pytest.approx((1.2 + 1.6) / 4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_point_that_stands_twice_up_to_rounding_adds_nothing():
+    cost, utility = np.array([1.0, 2.0, 2.0, 3.0]), np.array([0.4, 0.6, np.nextafter(0.6, 1), 0.8])
+    line = Frontiers(np.zeros(4, int), cost, utility, 1)
+    assert mean_height(line, np.array([1.0]), np.array([3.0])) == pytest.approx(0.6)
 
 
 def test_nauc_ignores_the_curve_outside_the_range_of_the_single_models():

@@ -160,9 +160,10 @@ def mean_height(line: Frontiers, low: np.ndarray, high: np.ndarray) -> np.ndarra
     left_cost, right_cost = line.cost[:-1][same_row], line.cost[1:][same_row]
     left, right = line.utility[:-1][same_row], line.utility[1:][same_row]
     begin, end = np.maximum(left_cost, low[row]), np.minimum(right_cost, high[row])
+    # Utilities of one point that differ by rounding make a line without width: not inside.
     with np.errstate(invalid="ignore", divide="ignore"):
         rise = (right - left) / (right_cost - left_cost)
-    middle = left + rise * ((begin + end) / 2 - left_cost)
+        middle = left + rise * ((begin + end) / 2 - left_cost)
     inside = end > begin
     area = np.zeros(line.n_rows)
     np.add.at(area, row[inside], ((end - begin) * middle)[inside])

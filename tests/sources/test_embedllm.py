@@ -98,6 +98,28 @@ def test_a_single_file_may_be_given(tmp_path):
     assert EmbedLlm(repo="a/b", revision="main").local_files() == []
 
 
+def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
+    folder = release(
+        tmp_path / "r",
+        train=[row(1, 0, 1), row(1, 1, 0), row(0, 1, 0.5)],
+        val=[row(3, 1)],
+        test=[row(2, 1, "True"), row(2, 0, "")],
+        question_order=[{"prompt_id": 9, "prompt": "not read"}],
+    )
+    check_on_hub(EmbedLlm, folder, {"train.csv", "val.csv", "test.csv"})
+
+
+def test_a_file_that_the_hub_has_no_longer_is_not_read(tmp_path, hub):
+    source = EmbedLlm(repo="someone/release", revision="v1")
+    folder = release(tmp_path / "r", train=[row(1, 0)], val=[row(2, 0)])
+    for splits in (["train", "val"], ["train"]):
+        hub.serve(folder)
+        with pytest.warns(UserWarning, match="no token counts"):
+            table = source.read(source.fetch(tmp_path / "source"))
+        assert table.samples["tag_split"].tolist() == splits
+        (folder / "val.csv").unlink(missing_ok=True)
+
+
 def test_a_folder_without_the_files_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no train\.csv or .* in this folder.*source\.path"):
         EmbedLlm(path=str(tmp_path)).local_files()

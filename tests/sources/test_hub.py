@@ -2,9 +2,6 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
 
 import huggingface_hub
 import pandas as pd
@@ -15,7 +12,6 @@ from mmroute.sources.hub import download
 from mmroute.sources.mmr_release import MmrRelease
 
 REPO = "someone/release"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CSV = (
     b"dataset_idx,question,answer,m_correct,m_cost\n"
     b"X_1,why?,B,1,0.5\n"
@@ -37,102 +33,10 @@ def images_archive():
 ARCHIVE = images_archive()
 
 
-class Hub(ThreadingHTTPServer):
-    """The part of the hub's protocol that a download uses."""
-
-    daemon_threads = True
-
-    def __init__(self, files):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = dict(files)
-        self.stated = dict(files)
-        self.requests = []
-        # What goes wrong with the next requests of a path: bytes sent before the
-        # connection breaks, or an HTTP status.
-        self.faults = {}
-
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def ranges(self, path):
-        return [given for requested, given in self.requests if requested == path]
-
-    def entry(self, path):
-        content = self.stated[path]
-        oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        entry = {"type": "file", "path": path, "size": len(content), "oid": oid}
-        if path.endswith(".gz"):
-            sha256 = hashlib.sha256(content).hexdigest()
-            entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 134}
-        return entry
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        path = unquote(urlsplit(self.path).path)
-        if path.startswith("/api/datasets/gated/"):
-            self.answer(403, b"{}", {"X-Error-Code": "GatedRepo"})
-        elif not path.startswith((f"/api/datasets/{REPO}/", f"/datasets/{REPO}/")):
-            self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        elif path in (f"/api/datasets/{REPO}/revision/{name}" for name in ("v1", COMMIT)):
-            self.answer(200, json.dumps({"id": REPO, "sha": COMMIT}).encode())
-        elif path == f"/api/datasets/{REPO}/tree/{COMMIT}":
-            listing = [self.server.entry(name) for name in self.server.stated]
-            self.answer(200, json.dumps(listing).encode())
-        elif path.startswith(f"/datasets/{REPO}/resolve/{COMMIT}/"):
-            self.send_file(path.removeprefix(f"/datasets/{REPO}/resolve/{COMMIT}/"))
-        else:
-            self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-
-    def send_file(self, name):
-        given = self.headers.get("Range")
-        self.server.requests.append((name, given))
-        content = self.server.files[name]
-        start = int(given.removeprefix("bytes=").removesuffix("-")) if given else 0
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{self.server.entry(name)["oid"]}"'}
-        if "lfs" in self.server.entry(name):
-            headers["X-Linked-Etag"] = f'"{self.server.entry(name)["lfs"]["oid"]}"'
-            headers["X-Linked-Size"] = str(len(content))
-        if given:
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        faults = self.server.faults.get(name)
-        match faults.pop(0) if faults else None:
-            case ("status", status):
-                self.answer(status, b"")
-            case ("break", sent):
-                self.answer(206 if given else 200, content[start:], headers, sent)
-            case None:
-                self.answer(206 if given else 200, content[start:], headers)
-
-    def answer(self, status, body, headers=None, sent=None):
-        self.send_response(status)
-        for key, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(body[:sent])
-        self.close_connection = sent is not None
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
-    server = Hub({"README.md": b"# A release", "MMR_Bench.csv": CSV, "images.tar.gz": ARCHIVE})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hf_cache"))
-    # The client keeps whole chunks of a broken transfer, and waits before it goes on.
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 2**14)
-    monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda _: None)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def hub(hub):
+    hub.serve({"README.md": b"# A release", "MMR_Bench.csv": CSV, "images.tar.gz": ARCHIVE})
+    return hub
 
 
 def fetch(folder, repo=REPO, revision="v1"):
@@ -146,7 +50,7 @@ def test_a_release_is_fetched_verified_unpacked_and_read(hub, tmp_path):
     assert json.loads((folder / "manifest.json").read_text()) == {
         "repo": REPO,
         "revision": "v1",
-        "commit": COMMIT,
+        "commit": hub.commit,
         "files": [
             {"path": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in (("MMR_Bench.csv", CSV), ("images.tar.gz", ARCHIVE))
@@ -163,11 +67,21 @@ def test_the_endpoint_may_end_in_a_slash(hub, tmp_path, monkeypatch):
 
 
 def test_image_folders_are_fetched_where_there_is_no_archive(hub, tmp_path):
-    hub.files = hub.stated = {"MMR-Bench.csv": CSV, "X/1.jpg": b"1", "notes/a.txt": b"no"}
+    hub.serve({"MMR-Bench.csv": CSV, "X/1.jpg": b"1", "notes/a.txt": b"no"})
     samples = MmrRelease(repo=REPO, revision="v1").read(fetch(tmp_path / "fetched")).samples
     assert samples["image"].isna().tolist() == [False, True]
     assert samples["image"][0] == "X/1.jpg"
     assert not (tmp_path / "fetched/notes").exists()
+
+
+def test_nothing_is_left_of_another_revision(hub, tmp_path):
+    source = MmrRelease(repo=REPO, revision="v1")
+    source.fetch(tmp_path)
+    hub.serve({"MMR-Bench.csv": CSV.replace(b"X_1", b"Y_1"), "images/Y/1.jpg": b"image"})
+    samples = source.read(source.fetch(tmp_path)).samples
+    assert samples["dataset"].tolist() == ["Y", "SEEDBench2_Plus"]
+    assert samples["image"].fillna("").tolist() == ["images/Y/1.jpg", ""]
+    assert not (tmp_path / "MMR_Bench.csv").exists()
 
 
 def test_a_transfer_that_breaks_off_resumes_in_place(hub, tmp_path):
@@ -223,7 +137,7 @@ def test_what_is_there_is_kept_if_whole_and_fetched_again_if_damaged(hub, tmp_pa
 
 
 def test_the_clients_own_cache_is_used(hub, tmp_path):
-    cached = tmp_path / "hf_cache/datasets--someone--release/snapshots" / COMMIT
+    cached = tmp_path / "hf_cache/datasets--someone--release/snapshots" / hub.commit
     cached.mkdir(parents=True)
     (cached / "images.tar.gz").write_bytes(ARCHIVE)
     folder = fetch(tmp_path / "fetched")
@@ -265,13 +179,13 @@ def test_offline_mode_is_said(hub, tmp_path, monkeypatch):
 
 
 def test_a_data_set_without_the_csv_is_named(hub, tmp_path):
-    hub.files = hub.stated = {"README.md": b"nothing"}
+    hub.serve({"README.md": b"nothing"})
     with pytest.raises(InputError, match=r"'someone/release' at revision 'v1' has no .*\.csv"):
         fetch(tmp_path / "fetched")
 
 
 def test_a_path_that_leaves_the_folder_is_refused(hub, tmp_path):
-    hub.files = hub.stated = {"../escape.jpg": b"x"}
+    hub.serve({"../escape.jpg": b"x"})
     with pytest.raises(InputError, match=r"'\.\./escape\.jpg', which leaves"):
         download(REPO, "v1", tmp_path / "fetched", choose=list)
     assert not (tmp_path / "escape.jpg").exists()

@@ -108,6 +108,17 @@ def test_the_hub_gives_the_files_of_the_splits():
     assert source.local_files() == []
 
 
+def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
+    folder = release(
+        tmp_path / "r",
+        train=[record("dolly/1", candidate("m", 0.5), candidate("n", 1, text="字"))],
+        val=[record("dolly/1", candidate("n", 0))],
+        test=[record("7", candidate("m", None))],
+    )
+    release(folder / "human", val=[record("8", candidate("m", 1))])
+    check_on_hub(MixInstruct, folder, {TRAIN, VAL, TEST})
+
+
 def test_a_range_must_go_up():
     with pytest.raises(InputError, match=r"source\.lowest and source\.highest: 1 is not below 1"):
         MixInstruct(path="p", lowest=1, highest=1)

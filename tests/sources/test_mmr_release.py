@@ -95,6 +95,7 @@ def test_the_newer_name_of_the_csv_is_read(tmp_path):
     assert len(table.samples) == 1
 
 
+@pytest.mark.filterwarnings("error")
 def test_jpg_comes_before_png_and_a_missing_image_is_null(tmp_path):
     rows = [{"dataset_idx": "X_1"}, {"dataset_idx": "X_2"}]
     table = read(release(tmp_path, rows, ["X/1.png", "X/1.jpg", "Y/2.jpg"]))
@@ -110,7 +111,10 @@ def test_img_path_wins_and_an_empty_one_falls_back(tmp_path):
         {"dataset_idx": "X_4", "img_path": str(tmp_path / "X/1.jpg")},
     ]
     images = ["other/pic.gif", "X/1.jpg", "X/2.jpg", "X/3.jpg"]
-    table = read(release(tmp_path, rows, images))
+    said = r"MMR_Bench\.csv: column 'img_path': 1 of 3 .* such as 'other/gone\.jpg' of 'X_3'"
+    with pytest.warns(UserWarning, match=said) as warned:
+        table = read(release(tmp_path, rows, images))
+    assert len(warned) == 1
     assert images_of(table) == ["other/pic.gif", "X/2.jpg", None, "X/1.jpg"]
     assert "tag_img_path" not in table.samples
 

@@ -151,6 +151,18 @@ def test_the_hub_gives_one_pickle():
     assert source.choose(paths) == [FILE]
 
 
+def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
+    folder = release(tmp_path / "r", rows("mmlu-law", 3) + rows("arc", SMALL))
+    release(folder, rows("arc", 1), "routerbench_5shot.pkl")
+    check_on_hub(RouterBench, folder, {FILE})
+
+
+def test_another_file_of_the_hub_may_be_named(tmp_path, check_on_hub):
+    folder = release(tmp_path / "r", rows("arc", 1))
+    release(folder, rows("arc", 2), "routerbench_5shot.pkl")
+    check_on_hub(RouterBench, folder, {"routerbench_5shot.pkl"}, file="routerbench_5shot.pkl")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

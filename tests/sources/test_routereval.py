@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def test_pickles_in_an_archive_are_unpacked_by_their_bare_names(tmp_path, given)
     path = folder if given == "folder" else folder / ARCHIVE
     table = read(path, tmp_path / "fetched")
     assert table.samples["dataset"].unique().tolist() == ["arc", "mmlu"]
-    assert sorted(one.name for one in (tmp_path / "fetched").iterdir()) == [
+    assert sorted(one.name for one in (tmp_path / "fetched/unpacked").iterdir()) == [
         "arc_router_dataset.pkl",
         "mmlu_router_dataset.pkl",
     ]
@@ -130,6 +131,46 @@ def test_the_hub_gives_the_pickles_or_the_archive():
     assert source.choose(paths[:2]) == [ARCHIVE]
     assert source.choose(paths[:1]) == []
     assert source.local_files() == []
+
+
+def zipped(folder, **benchmarks):
+    """Write the archive of some benchmarks and return its folder."""
+    inside = release(folder / "inside", **benchmarks)
+    with zipfile.ZipFile(folder / ARCHIVE, "w") as archive:
+        for path in sorted(inside.iterdir()):
+            archive.write(path, f"router_dataset/{path.name}")
+    shutil.rmtree(inside)
+    return folder
+
+
+def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
+    folder = zipped(tmp_path / "r", bbh=benchmark("m"))
+    release(folder / "x", arc=benchmark("m", "n"), mmlu=benchmark("n"))
+    wanted = {f"x/{name}_router_dataset.pkl" for name in ("arc", "mmlu")}
+    check_on_hub(RouterEval, folder, wanted)
+
+
+def test_the_archive_of_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
+    folder = zipped(tmp_path / "r", arc=benchmark("m", "n"), mmlu=benchmark("n"))
+    (folder / "leaderboard_score.zip").write_bytes(b"not read")
+    check_on_hub(RouterEval, folder, {ARCHIVE}, benchmark="arc")
+    assert not list((tmp_path / "source").rglob("mmlu*"))
+
+
+@pytest.mark.parametrize("form", [release, zipped])
+def test_what_an_earlier_fetch_left_is_not_read(tmp_path, hub, form):
+    def datasets(folder, **arguments):
+        hub.serve(folder)
+        source = RouterEval(repo="someone/release", revision="v1", **arguments)
+        with pytest.warns(UserWarning, match="no token counts"):
+            table = source.read(source.fetch(tmp_path / "source"))
+        return table.samples["dataset"].unique().tolist()
+
+    both = form(tmp_path / "both", arc=benchmark("m"), mmlu=benchmark("n"))
+    one = form(tmp_path / "one", arc=benchmark("m"))
+    assert datasets(both, benchmark="mmlu") == ["mmlu"]
+    assert datasets(both) == ["arc", "mmlu"]
+    assert datasets(one) == ["arc"]
 
 
 def test_a_single_pickle_may_be_given(tmp_path):

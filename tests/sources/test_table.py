@@ -85,7 +85,10 @@ def test_sample_columns_and_tags_are_taken_from_the_rows(tmp_path):
         image=["", "pics/1.jpg", "pics/gone.jpg"],
         level=["3", "", "1"],
     )
-    samples = read(write(tmp_path, frame)).samples
+    said = r"mine\.csv: column 'image': 1 of 2 images .* such as 'pics/gone\.jpg' of 's1'"
+    with pytest.warns(UserWarning, match=said) as warned:
+        samples = read(write(tmp_path, frame)).samples
+    assert len(warned) == 1
     assert samples["dataset"].tolist() == ["B", "A"]
     assert samples["scenario"].tolist() == ["B", "group"]
     assert samples["answer"].tolist() == ["x", "NA"]
@@ -150,6 +153,7 @@ def test_a_wide_table_is_read_by_suffix(tmp_path):
 
 
 @FORMATS
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_a_wide_table_is_the_same_in_every_format_and_under_other_names(tmp_path, suffix):
     (tmp_path / "pics").mkdir()
     (tmp_path / "pics/1.jpg").write_bytes(b"pixels")
@@ -280,7 +284,8 @@ def test_a_decimal_comma_is_named(tmp_path):
 
 def test_an_image_cell_that_can_be_no_path_is_no_image(tmp_path):
     frame = LONG.assign(image=["x" * 5000, "", "a" * 250 + "/b.jpg"])
-    assert read(write(tmp_path, frame)).samples["image"].isna().all()
+    with pytest.warns(UserWarning, match=r"2 of 2 images .* such as 'x{79} of 's2'"):
+        assert read(write(tmp_path, frame)).samples["image"].isna().all()
 
 
 def test_equal_ids_in_a_wide_table_are_left_to_the_check_of_the_finished_table(tmp_path):

@@ -126,6 +126,13 @@ def test_answers_that_nobody_judged_are_told(tmp_path):
     assert any("missing: 1, for instance GPT4o on TextVQA_VAL" in notice for notice in told)
 
 
+def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
+    folder = pack(release(tmp_path / "r"), tmp_path / "packed")
+    (folder / "vlm_router_data_v0.tar.gz").write_bytes(b"older")
+    check_on_hub(VlRelease, folder, {ARCHIVE_NAME})
+    assert (tmp_path / "source/images/MMStar/1.png").read_bytes() == png("blue")
+
+
 def test_the_archives_limits_are_those_of_the_config(tmp_path):
     folder = pack(release(tmp_path / "r"), tmp_path / "packed")
     with pytest.raises(InputError, match="3 members"):

@@ -2,15 +2,13 @@
 
 import gzip
 import os
-import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import IO
 
 from mmroute.errors import InputError
+from mmroute.storage import atomic_folder
 
 # Far above any release (10,370 images, a few GB), far below what fills a disk for good.
 MAX_MEMBERS = 1_000_000
@@ -51,7 +49,7 @@ def unpack(
         symbolic link, a device or a pipe, if the archive exceeds a limit, or if it
         cannot be read to its end. A limit is checked before anything is written.
     """
-    with _replacing(folder) as partial:
+    with atomic_folder(folder) as partial:
         try:
             with gzip.open(archive) as content:
                 stream = _Bounded(content)
@@ -138,18 +136,3 @@ def _check_rest(content: IO[bytes]) -> None:
     while rest := content.read(2**16):
         if rest.strip(b"\0"):
             raise tarfile.ReadError("a damaged header, or something behind the end")
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling that takes the folder's name on success only."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -4,7 +4,6 @@ Nothing in it was measured, and it says so in every image, in the CSV's
 ``simulated`` column and in a README beside it.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,7 +20,7 @@ from mmroute.simulation.questions import STEPS, TASKS, ask
 from mmroute.simulation.samples import draw
 from mmroute.sources import Source
 from mmroute.sources.mmr_release import MmrRelease
-from mmroute.storage import write_text
+from mmroute.storage import atomic_folder, write_text
 
 _COMMENT = f"{pictures.MARK} by mmroute".encode()
 
@@ -67,15 +66,8 @@ class Demo(Source):
     def fetch(self, folder: Path) -> Path:
         """Write the simulated release below ``folder``, whole or not at all."""
         root = folder / "MMR-Bench-simulated"
-        partial = folder / f".{root.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
+        with atomic_folder(root) as partial:
             self._write(partial)
-            shutil.rmtree(root, ignore_errors=True)
-            partial.rename(root)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return root
 
     def read(self, root: Path) -> OutcomeTable:

@@ -30,7 +30,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from mmroute.errors import InputError
 from mmroute.sources.archives import leaves_folder
-from mmroute.storage import write_json
+from mmroute.storage import read_json, write_json
 
 MANIFEST = "manifest.json"
 PARALLEL_TRANSFERS = 8
@@ -60,7 +60,8 @@ def download(
     A file takes its name in ``folder`` only when its size and hash are those
     that the hub states. What a broken transfer brought stays in a hidden file
     and is continued by the next call; a file that is there already is verified
-    and kept. The manifest holds ``repo``, ``revision`` as asked for, the
+    and kept; one that an earlier call brought and this one does not is removed, as it
+    would be read with the others. The manifest holds ``repo``, ``revision`` as asked for, the
     ``commit`` it stood for, and the ``path``, ``size`` (bytes) and ``sha256`` of
     each file.
 
@@ -100,10 +101,19 @@ def download(
             f"{api.endpoint}: {_reason(error)}; or download it elsewhere and set source.path "
             "to its folder"
         ) from error
+    _remove_others(folder, {file.path for file in chosen})
     write_json(
         folder / MANIFEST,
         {"repo": repo, "revision": revision, "commit": commit, "files": records},
     )
+
+
+def _remove_others(folder: Path, kept: set[str]) -> None:
+    if not (folder / MANIFEST).is_file():
+        return
+    for record in read_json(folder / MANIFEST)["files"]:
+        if record["path"] not in kept and not leaves_folder(record["path"]):
+            (folder / record["path"]).unlink(missing_ok=True)
 
 
 def _land(

@@ -9,7 +9,6 @@ import base64
 import binascii
 import csv
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,14 @@ from tqdm import tqdm
 from mmroute.errors import InputError
 from mmroute.outcomes import folder_name
 from mmroute.sources.archives import leaves_folder
-from mmroute.storage import digest_bytes, read_json, read_table, write_frame, write_json
+from mmroute.storage import (
+    atomic_folder,
+    digest_bytes,
+    read_json,
+    read_table,
+    write_frame,
+    write_json,
+)
 
 LONGEST_POINTER = 64
 LONGEST_CELL = 2**28
@@ -28,8 +34,8 @@ LONGEST_CELL = 2**28
 LONGEST_NAME = 150
 
 IMAGES = "images"
-INDEX = f"{IMAGES}/index.parquet"
-REMARKS = f"{IMAGES}/remarks.json"
+INDEX = "index.parquet"
+REMARKS = "remarks.json"
 
 _FIRST_OF_LIST = re.compile(r"""\[\s*(["'])(.*?)\1\s*(,?)""", re.DOTALL)
 _MAGIC = {
@@ -78,22 +84,15 @@ def extract(tables: Mapping[str, Path], folder: Path) -> None:
     InputError
         If a table cannot be read to its end or has no ``index`` or no image column.
     """
-    partial = folder / f".{IMAGES}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     rows: list[tuple[str, str, str, str | None]] = []
     remarks: Remarks = {}
-    try:
-        (partial / IMAGES).mkdir(parents=True)
+    with atomic_folder(folder / IMAGES) as images:
         with tqdm(desc="images", unit=" rows", mininterval=1) as progress:
             for dataset, table in tables.items():
-                rows += _Extraction(dataset, table, partial, remarks).run(progress)
+                rows += _Extraction(dataset, table, images, remarks).run(progress)
         columns = ["dataset", "index", "id", "image"]
-        write_frame(partial / INDEX, pd.DataFrame(rows, columns=columns, dtype="str"))
-        write_json(partial / REMARKS, remarks)
-        shutil.rmtree(folder / IMAGES, ignore_errors=True)
-        (partial / IMAGES).rename(folder / IMAGES)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_frame(images / INDEX, pd.DataFrame(rows, columns=columns, dtype="str"))
+        write_json(images / REMARKS, remarks)
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, Remarks]:
@@ -107,7 +106,8 @@ def load(folder: Path) -> tuple[pd.DataFrame, Remarks]:
     remarks
         What a reader must know of the tables.
     """
-    return read_table(folder / INDEX).to_pandas(), read_json(folder / REMARKS)
+    images = folder / IMAGES
+    return read_table(images / INDEX).to_pandas(), read_json(images / REMARKS)
 
 
 class _Extraction:
@@ -118,7 +118,7 @@ class _Extraction:
         self.table = table
         self.folder = folder
         self.remarks = remarks
-        self.below = f"{IMAGES}/{folder_name(dataset)}"
+        self.below = folder_name(dataset)
 
     def run(self, progress: tqdm) -> Iterator[tuple[str, str, str, str | None]]:
         (self.folder / self.below).mkdir()
@@ -189,7 +189,7 @@ class _Extraction:
             name = digest_bytes(index.encode())
         image = f"{self.below}/{name}{suffix}"
         (self.folder / image).write_bytes(content)
-        return image
+        return f"{IMAGES}/{image}"
 
     def _remark(self, what: str, index: str) -> None:
         entry = self.remarks.setdefault(

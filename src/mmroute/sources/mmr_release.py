@@ -1,5 +1,7 @@
 """The MMR-Bench release: one wide CSV and images, on the hub or in a folder."""
 
+import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +27,7 @@ from mmroute.sources.wide import find_models, model_columns, read_matrices
 
 CSV_NAMES = ("MMR-Bench.csv", "MMR_Bench.csv")
 ARCHIVE_NAME = "images.tar.gz"
+UNPACKED = "images"
 CORE_COLUMNS = ("dataset_idx", "question", "answer", "img_path")
 # In the order in which they are tried.
 RELEASE_SUFFIXES = (".jpg", ".png", ".jpeg", ".webp")
@@ -98,6 +101,9 @@ class MmrRelease(Source):
         the release.
         """
         if self.path is None:
+            if (folder / ARCHIVE_NAME).is_file():
+                # What the archive of another revision held would be found with the others.
+                shutil.rmtree(folder / UNPACKED, ignore_errors=True)
             download(self.repo, self.revision, folder, self._choose)
             if (folder / ARCHIVE_NAME).is_file():
                 self._unpack(folder / ARCHIVE_NAME, folder)
@@ -152,7 +158,7 @@ class MmrRelease(Source):
         return outcome_table(samples, models, read_matrices(cells, models, csv))
 
     def _unpack(self, archive: Path, folder: Path) -> None:
-        unpack(archive, folder / "images", self.max_members, self.max_gigabytes * 1e9)
+        unpack(archive, folder / UNPACKED, self.max_members, self.max_gigabytes * 1e9)
 
     def _choose(self, paths: Sequence[str]) -> list[str]:
         csv = next((name for name in CSV_NAMES if name in paths), None)
@@ -180,7 +186,10 @@ def _find_csv(root: Path) -> Path:
 def _find_images(
     cells: pd.DataFrame, dataset: pd.Series, number: pd.Series, root: Path, csv: Path
 ) -> pd.Series:
-    """Find each sample's image by ``img_path``, else by its data set's folder and its id."""
+    """Find each sample's image by ``img_path``, else by its data set's folder and its id.
+
+    Warns where ``img_path`` names no file.
+    """
     index = index_by_tail(list_images(root))
     folder = dataset.map(lambda name: IMAGE_FOLDERS.get(name, name))
     images = pd.Series(None, index=cells.index, dtype=object)
@@ -189,4 +198,12 @@ def _find_images(
     if "img_path" in cells:
         named = relative_paths(cells["img_path"], csv.parent, csv)
         images = images.where(named == "", named.map(index))
+        lost = named[(named != "") & images.isna()]
+        if len(lost):
+            warnings.warn(
+                f"{csv}: column 'img_path': {len(lost):,} of {(named != '').sum():,} images named "
+                f"there are no files, such as {lost.iloc[0]!r:.80} of {lost.index[0]!r}; their "
+                "samples have no image",
+                stacklevel=2,
+            )
     return images

@@ -21,10 +21,11 @@ from mmroute.sources.cells import outcome_table
 from mmroute.sources.pickles import read_pickle
 from mmroute.sources.release import Release, clean
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
-from mmroute.storage import atomic
+from mmroute.storage import atomic_folder
 
 SUFFIX = "_router_dataset.pkl"
 ARCHIVE = "router_dataset.zip"
+UNPACKED = "unpacked"
 SPLITS = ("train", "val", "test")
 
 
@@ -101,13 +102,19 @@ class RouterEval(Release):
         return pickles or [path for path in paths if PurePosixPath(path).name == ARCHIVE][:1]
 
     def fetch(self, folder: Path) -> Path:
-        """Download the files, or point at the local ones; unpack the archive if need be."""
+        """Download the files, or point at the local ones; unpack the archive if need be.
+
+        An archive's pickles then lie in ``folder/unpacked``, which is the root.
+        """
+        # What an earlier call has unpacked would be found with the others.
+        shutil.rmtree(folder / UNPACKED, ignore_errors=True)
         root = super().fetch(folder)
         files = self.files(root)
         if files[0].name != ARCHIVE:
             return root
-        self._unpack(files[0], folder)
-        return folder
+        with atomic_folder(folder / UNPACKED) as partial:
+            self._unpack(files[0], partial)
+        return folder / UNPACKED
 
     def read(self, root: Path) -> OutcomeTable:
         """Read the pickles one by one."""
@@ -161,8 +168,7 @@ class RouterEval(Release):
                 for member in wanted:
                     with (
                         members.open(member) as packed,
-                        atomic(folder / PurePosixPath(member.filename).name) as partial,
-                        partial.open("wb") as stream,
+                        (folder / PurePosixPath(member.filename).name).open("wb") as stream,
                     ):
                         shutil.copyfileobj(packed, stream)
         except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:

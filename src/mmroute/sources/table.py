@@ -40,7 +40,7 @@ class TableSource(Source):
 
     Columns of the sample are ``dataset`` (else the file's name), ``scenario``
     (else the data set), ``question``, ``answer`` and ``image``, a path below the
-    table's folder. Any other column is a tag.
+    table's folder; how many are no file is said by a warning. Any other column is a tag.
 
     Parameters
     ----------
@@ -160,6 +160,14 @@ class TableSource(Source):
         named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
         there = {path: path for path in named.unique() if path and _is_file(root / path)}
         images = named.map(there)
+        lost = named[(named != "") & images.isna()]
+        if len(lost):
+            warnings.warn(
+                f"{self.path}: column {self.columns.get('image', 'image')!r}: {len(lost):,} of "
+                f"{(named != '').sum():,} images named there are no files, such as "
+                f"{lost.iloc[0]!r:.80} of {lost.index[0]!r}; their samples have no image",
+                stacklevel=2,
+            )
         tags = [name for name in facts if name not in (*CORE_COLUMNS, "sample_id")]
         return pd.DataFrame(
             {

@@ -56,7 +56,7 @@ class VlRelease(Source):
     max_members
         The most files and folders that the archive may hold.
     max_gigabytes
-        The most that it may unpack to, in GiB.
+        The most that it may unpack to, in GB.
 
     Raises
     ------

@@ -755,7 +755,7 @@ def _match_scores(cells: pd.Series, file: WorkFile) -> np.ndarray:
 
 def _find_images(samples: pd.DataFrame, root: Path, notices: _Notices) -> pd.Series:
     """Find each sample's image by the ``index`` of its row, else by its ``id``."""
-    if not (root / image_tables.INDEX).is_file():
+    if not (root / image_tables.IMAGES / image_tables.INDEX).is_file():
         return pd.Series(None, index=samples.index, dtype=object)
     rows, remarks = image_tables.load(root)
     for what, (count, example) in remarks.items():
