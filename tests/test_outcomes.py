@@ -179,6 +179,11 @@ def test_an_unknown_model_in_the_pool_is_refused(make_table):
         choose_pool(make_table(), ["gpt"], 0.9)
 
 
+def test_a_model_that_stands_twice_in_the_pool_is_refused(make_table):
+    with pytest.raises(InputError, match="config key pool: model 'model-1' stands there twice;"):
+        choose_pool(make_table(), ["model-1", "model-0", "model-1"], 0.9)
+
+
 PRICES = pd.DataFrame(
     {
         "model": ["model-1", "model-0", "model-2", "other"],

@@ -15,7 +15,7 @@ from mmroute.bootstrap import interval
 from mmroute.curve import last_of_ties, running_mean, steps_of, thresholds, training_steps
 from mmroute.errors import InputError
 from mmroute.evaluation import Setting
-from mmroute.metrics import ROUNDING, reaches, single_models
+from mmroute.metrics import ROUNDING, SingleModels, reaches, single_models
 from mmroute.predictions import Predictions
 
 TODAY, WHAT_IF = "today", "what if"
@@ -62,9 +62,14 @@ class Candidate:
     joint: np.ndarray
     n_samples: int
 
+    @property
+    def cost_at_most(self) -> np.ndarray:
+        """(P,) mean cost in USD that surely holds in use, with ``MARGIN``."""
+        return self.cost + MARGIN * self.cost_error
+
     def keeps_budget(self, limit: float) -> np.ndarray:
         """Return which points keep a mean cost in USD."""
-        return self.cost + MARGIN * self.cost_error <= limit + ROUNDING
+        return self.cost_at_most <= limit + ROUNDING
 
     def keeps_quality(self, share: float, constant: float, best: np.ndarray) -> np.ndarray:
         """Return which points reach ``share`` of the best single model's utility, and ``constant``.
@@ -75,6 +80,69 @@ class Candidate:
         square = self.second - 2 * share * self.joint + share**2 * np.square(best).mean()
         error = _standard_error(lead + constant, square, self.n_samples)
         return lead >= MARGIN * error - ROUNDING
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What a policy is measured by on the test split.
+
+    Attributes
+    ----------
+    setting
+        What to measure with.
+    weights
+        (1 + B, N) of the samples: 1, then the resamples.
+    alone
+        The single models, on each resample.
+    best
+        The model that was best alone in training.
+    """
+
+    setting: Setting
+    weights: np.ndarray
+    alone: SingleModels
+    best: int
+
+    @classmethod
+    def of(cls, setting: Setting) -> "Yardstick":
+        """Prepare the resamples of a setting."""
+        training = single_models(setting.training.utility, setting.training.cost)
+        weights = setting.weights().astype(np.float64)
+        alone = single_models(setting.table.utility, setting.table.cost, weights)
+        return cls(setting, weights, alone, int(training.best[0]))
+
+    def use(
+        self, predictions: Predictions | None, model: int | None, parameter: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Use a router at one value of its parameter, or always one model.
+
+        Returns
+        -------
+        (1 + B,) mean cost in USD, the decision's own included, (1 + B,) mean utility, and
+        the (K,) shares of the traffic.
+        """
+        table = self.setting.table
+        n_models = len(table.models)
+        if model is not None:
+            return self.alone.cost[:, model], self.alone.utility[:, model], np.eye(n_models)[model]
+        steps = steps_of(predictions, 0, np.isfinite(table.utility), self.setting.policy)
+        choice = steps.choices(parameter)
+        rows, total = np.arange(len(choice)), self.weights.sum(axis=1)
+        paid = predictions.paid(table.cost / self.setting.unit) * self.setting.unit
+        cost, utility = (self.weights @ own[rows, choice] / total for own in (paid, table.utility))
+        return cost, utility, np.bincount(choice, minlength=n_models) / len(choice)
+
+    def expected(self, cost: np.ndarray, utility: np.ndarray) -> dict[str, float]:
+        """Return the values of ``MEASURED`` with their bounds, of what ``use`` returns."""
+        spent = np.where(self.alone.cost[:, self.best] > 0, self.alone.cost[:, self.best], np.nan)
+        gain = utility - self.alone.utility[:, self.best]
+        expected = {}
+        for name, own in zip(
+            MEASURED, (utility, PER_1000 * cost, 1 - cost / spent, gain), strict=True
+        ):
+            low, high = interval(own)
+            expected |= {name: own[0], f"{name}_low": low, f"{name}_high": high}
+        return expected
 
 
 def decide(
@@ -161,15 +229,13 @@ def _decide(
     crossfit: Mapping[str, Predictions],
     asked: Sequence[tuple[str, float | str]],
 ) -> list[dict[str, object]]:
-    training = setting.training
-    alone = single_models(training.utility, training.cost)
-    best = int(alone.best[0])
+    training, measure = setting.training, Yardstick.of(setting)
+    alone, best = single_models(training.utility, training.cost), measure.best
     reference = {BUDGET: PER_1000 * alone.cost[0, best], ACCURACY: alone.utility[0, best]}
     utility_of_best = training.utility[:, best]
     filled = np.where(np.isnan(utility_of_best), alone.utility[0, best], utility_of_best)
     candidates = _candidates(setting, crossfit, filled)
-    weights = setting.weights().astype(np.float64)
-    test = single_models(setting.table.utility, setting.table.cost, weights)
+    of_best = {BUDGET: PER_1000 * measure.alone.cost, ACCURACY: measure.alone.utility}
     rows = []
     for what, amount in asked:
         share = float(amount[:-1]) / 100 if isinstance(amount, str) else 0.0
@@ -181,25 +247,12 @@ def _decide(
             keeps = [own.keeps_quality(share, constant, filled) for own in candidates]
         candidate, point, feasible = _choose(candidates, what, np.concatenate(keeps))
         parameter = float(candidate.threshold[point])
-        if candidate.model is None:
-            own = predictions[candidate.name]
-            steps = steps_of(own, 0, np.isfinite(setting.table.utility), setting.policy)
-            choice = steps.choices(parameter)
-            cost, accuracy = _means(setting, own, choice, weights)
-            shares = np.bincount(choice, minlength=len(alone.cost[0])) / len(choice)
-        else:
-            cost, accuracy = test.cost[:, candidate.model], test.utility[:, candidate.model]
-            shares = np.eye(len(alone.cost[0]))[candidate.model]
-        spent = np.where(test.cost[:, best] > 0, test.cost[:, best], np.nan)
-        values = (accuracy, PER_1000 * cost, 1 - cost / spent, accuracy - test.utility[:, best])
-        of_best = share * (PER_1000 * test.cost if what == BUDGET else test.utility)[:, best]
-        kept = _keeps(what, of_best if share else limit, cost, accuracy)
+        own = predictions[candidate.name] if candidate.model is None else None
+        cost, utility, shares = measure.use(own, candidate.model, parameter)
+        kept = _keeps(what, share * of_best[what][:, best] if share else limit, cost, utility)
         row = {"prices": TODAY, "asked": what, "amount": str(amount), "limit": limit}
         row |= {"router": candidate.name, "threshold": parameter, "feasible": feasible}
-        for name, own in zip(MEASURED, values, strict=True):
-            low, high = interval(own)
-            row |= {name: own[0], f"{name}_low": low, f"{name}_high": high}
-        row["kept"] = kept[1:].mean()
+        row |= measure.expected(cost, utility) | {"kept": kept[1:].mean()}
         names = setting.table.model_names
         rows.append(row | {f"{SHARE}{name}": own for name, own in zip(names, shares, strict=True)})
     return rows
@@ -216,15 +269,34 @@ def _candidates(
         moments = _moments(training.cost[seen, model], training.utility[seen, model], best[seen])
         means = [np.array([own.mean()]) for own in moments]
         candidates.append(_candidate(name, model, np.array([np.nan]), means, int(seen.sum())))
-    for row, own in crossfit.items():
-        kept, steps = training_steps(own, training.utility, setting.policy)
-        paid = own.take(kept).paid(training.cost[kept] / setting.unit) * setting.unit
-        threshold = thresholds(steps, setting.policy)
-        points = last_of_ties(threshold)
-        moments = _moments(paid, training.utility[kept], best[kept, None])
-        means = [running_mean(steps, matrix)[points] for matrix in moments]
-        candidates.append(_candidate(row, None, threshold[points], means, len(kept)))
+    candidates += [router_candidate(row, own, setting, best) for row, own in crossfit.items()]
     return candidates
+
+
+def router_candidate(
+    row: str, crossfit: Predictions, setting: Setting, best: np.ndarray
+) -> Candidate:
+    """Return what cross-fitted predictions reach at every threshold on the training split.
+
+    Parameters
+    ----------
+    row
+        The router's row of the main table.
+    crossfit
+        Of the n training samples.
+    setting
+        Holds their outcomes.
+    best
+        (n,) utility of the best single model.
+    """
+    training = setting.training
+    kept, steps = training_steps(crossfit, training.utility, setting.policy)
+    paid = crossfit.take(kept).paid(training.cost[kept] / setting.unit) * setting.unit
+    threshold = thresholds(steps, setting.policy)
+    points = last_of_ties(threshold)
+    moments = _moments(paid, training.utility[kept], best[kept, None])
+    means = [running_mean(steps, matrix)[points] for matrix in moments]
+    return _candidate(row, None, threshold[points], means, len(kept))
 
 
 def _moments(cost: np.ndarray, utility: np.ndarray, best: np.ndarray) -> list[np.ndarray]:
@@ -271,16 +343,6 @@ def _keeps(
     if asked == BUDGET:
         return cost <= limit / PER_1000 + ROUNDING
     return reaches(utility, limit)
-
-
-def _means(
-    setting: Setting, predictions: Predictions, choice: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (1 + B,) mean cost in USD, the decision's own included, and utility."""
-    rows = np.arange(len(choice))
-    paid = predictions.paid(setting.table.cost / setting.unit) * setting.unit
-    total = weights.sum(axis=1)
-    return tuple(weights @ own[rows, choice] / total for own in (paid, setting.table.utility))
 
 
 def present(table: pd.DataFrame) -> pd.DataFrame:

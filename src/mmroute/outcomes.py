@@ -353,14 +353,18 @@ def choose_pool(
     Raises
     ------
     InputError
-        If a model of the pool is not in the table, or none is left.
+        If a model of the pool is not in the table or stands there twice, or none is left.
     """
     names = table.model_names
     if pool is not None:
-        for name in pool:
+        for position, name in enumerate(pool):
             if name not in names:
                 raise InputError(
                     f"config key pool: no model {name!r} in the source; it has: {', '.join(names)}"
+                )
+            if name in pool[:position]:
+                raise InputError(
+                    f"config key pool: model {name!r} stands there twice; name it once"
                 )
         kept = [names.index(name) for name in pool]
         notices = [f"{name} is not in the pool" for name in names if name not in pool]

@@ -88,10 +88,9 @@ def side_features(samples: pd.DataFrame, root: Path) -> np.ndarray:
     rows[:, :2] = 0
     text, image = slice(2, 2 + len(_TEXT)), slice(2 + len(_TEXT), None)
     pairs = zip(samples["question"], samples["image"], strict=True)
+    bar = tqdm(pairs, "side features", len(rows), mininterval=5, disable=len(rows) < 500)
     with quiet_decoding():
-        for row, (question, path) in zip(
-            rows, tqdm(pairs, "side features", len(rows), mininterval=5), strict=True
-        ):
+        for row, (question, path) in zip(rows, bar, strict=True):
             if question and not question.isspace():
                 row[0] = 1
                 row[text] = _text_features(question)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cases import CASES
 from measure import Case, Figures, in_fresh_process
 from scaling import draw_scaling
+from taken_away import CASES as IN_USE
 
 HEADER = (
     "case",
@@ -72,7 +73,7 @@ def print_row(row: list[str] | tuple[str, ...]) -> None:
 if __name__ == "__main__":
     print_row(HEADER)
     print_row(["---"] * len(HEADER))
-    for case in CASES:
+    for case in [*CASES, *IN_USE]:
         measured = in_fresh_process(case.make_input, case.run, case.parts)
         print_row(cells(case, measured, in_fresh_process(case.make_input, case.baseline)))
     draw_scaling(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/scaling.png"))

@@ -1,8 +1,10 @@
 """The house is in order: formatters, linters, environments, and nothing of any machine."""
 
+import ast
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,64 @@ def test_every_rule_has_an_environment_that_exists():
     named = re.findall(r"envs/(\w+\.yaml)", rules)
     assert set(named) == {path.name for path in ROOT.glob("envs/*.yaml")}
     assert len(named) == len(re.findall(r"^(?:rule|checkpoint) ", rules, re.MULTILINE))
+
+
+CHOSEN_BY_NAME = {"fetch": "sources", "ingest": "sources", "embed": "encoders", "train": "routers"}
+
+
+def imported_by(script):
+    """Return the packages that a rule's script needs, and what it reaches of ours.
+
+    An import inside a function counts in what the config chooses: elsewhere it is of what
+    these have loaded.
+    """
+    package = ROOT / "src/mmroute"
+    chosen = [*(package / CHOSEN_BY_NAME.get(script.stem, "-")).glob("*.py")]
+    pending = [script, *chosen]
+    reached, outside = set(), set()
+    while pending:
+        path = pending.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree) if path in [script, *chosen] else tree.body:
+            match node:
+                case ast.Import(names=names):
+                    modules = [name.name for name in names]
+                case ast.ImportFrom(module=str(module), names=names):
+                    modules = [module, *(f"{module}.{name.name}" for name in names)]
+                case _:
+                    continue
+            for module in modules:
+                first, *rest = module.split(".")
+                if first != "mmroute":
+                    outside.add(first)
+                    continue
+                base = package.joinpath(*rest)
+                files = (base.with_suffix(".py"), base / "__init__.py")
+                pending += [file for file in files if rest and file.exists()]
+    return outside - sys.stdlib_module_names
+
+
+def rules_and_environments():
+    for path in sorted(ROOT.glob("workflow/rules/*.smk")):
+        for environment, script in re.findall(
+            r"envs/(\w+)\.yaml.*?scripts/(\w+)\.py", path.read_text(), re.DOTALL
+        ):
+            yield pytest.param(environment, script, id=f"{script} in {environment}")
+
+
+@pytest.mark.parametrize(("environment", "script"), rules_and_environments())
+def test_a_rules_environment_has_what_its_script_imports(environment, script):
+    pinned = set(re.findall(r"- ([\w.-]+)==", (ROOT / f"envs/{environment}.yaml").read_text()))
+    providers = packages_distributions()
+    missing = {
+        module
+        for module in imported_by(ROOT / f"workflow/scripts/{script}.py")
+        if not {re.sub(r"[._]+", "-", name.lower()) for name in providers[module]} & pinned
+    }
+    assert missing == set()
 
 
 def test_the_lock_has_hashes_and_no_addresses():

@@ -1,0 +1,109 @@
+"""What looks wrong in data that a run would take: outcomes, costs, images, questions."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmroute.checks.finding import Finding, counted, pool_line, some
+from mmroute.encoders.images import decode, quiet_decoding
+from mmroute.metrics import ROUNDING
+from mmroute.outcomes import OutcomeTable
+
+FEWEST_OUTCOMES = 20
+"""With fewer, it says nothing that all of them are alike."""
+TRIED_IMAGES = 200
+EVERYWHERE = "all data sets"
+
+
+def outcomes(table: OutcomeTable, files: str) -> Iterator[Finding]:
+    """Look for models that no router could learn anything about."""
+    names = table.model_names
+    cure = f"look at the outcomes in {files}"
+    utility = pd.DataFrame(table.utility, columns=names)
+    by_dataset = utility.groupby(table.samples["dataset"].to_numpy(), sort=False)
+    parts = {EVERYWHERE: utility, **dict(list(by_dataset))}
+    for word, value in (("always", 1), ("never", 0)):
+        alike = pd.DataFrame(
+            {
+                part: rows.count().where((rows.isna() | (rows == value)).all())
+                for part, rows in parts.items()
+            }
+        )
+        for model, counts in alike[alike >= FEWEST_OUTCOMES].iterrows():
+            own = counts.dropna().astype(int)
+            if EVERYWHERE in own:
+                own = own[[EVERYWHERE]]
+            if len(own):
+                told = [f"{part} ({counted(count, 'sample')})" for part, count in own.items()]
+                rest = pool_line([name for name in names if name != model])
+                message = f"{model} is {word} right in {some(told)}"
+                yield Finding("warning", message, f"{cure}\n{rest}")
+    if len(utility) >= FEWEST_OUTCOMES:
+        columns = pd.Series([column.tobytes() for column in table.utility.T], names)
+        for twins in columns.groupby(columns, sort=False).groups.values():
+            if len(twins) > 1:
+                rest = pool_line([name for name in names if name not in twins[1:]])
+                message = f"identical utilities on every sample: {', '.join(twins)}"
+                yield Finding("warning", message, f"{cure}\n{rest}")
+    missing = [
+        f"{model} in {part}"
+        for part, rows in parts.items()
+        for model in rows.columns[rows.isna().all()]
+    ]
+    if missing:
+        cure = f"in {files}: add these outcomes, or leave the models or the data sets out"
+        yield Finding("warning", f"no outcome at all: {some(missing)}", cure)
+
+
+def costs(table: OutcomeTable, files: str) -> Iterator[Finding]:
+    """Look for costs that tell a router nothing."""
+    names = np.array(table.model_names)
+    lowest, highest = np.nanmin(table.cost, axis=0), np.nanmax(table.cost, axis=0)
+    many = np.isfinite(table.cost).sum(axis=0) >= FEWEST_OUTCOMES
+    free = highest == 0
+    constant = many & ~free & (highest <= lowest * (1 + ROUNDING))
+    cure = f"in {files}: give the cost of each call, or token counts and source.prices"
+    for those, what in ((free, "is free"), (constant, "of the model costs the same")):
+        if those.any():
+            yield Finding("warning", f"every call {what}: {', '.join(names[those])}", cure)
+    means = np.nanmean(table.cost, axis=0)
+    if len(names) > 1 and means.max() <= means.min() * (1 + ROUNDING):
+        yield Finding(
+            "warning",
+            f"all models are equally dear, {means.max():.3g} USD per call: c_max/c_min is 1, so "
+            "there is nothing to save and nAUC is undefined",
+            cure,
+        )
+
+
+def questions(samples: pd.DataFrame, files: str) -> Iterator[Finding]:
+    """Look for samples that have an image only."""
+    silent = samples["sample_id"][samples["question"].str.strip() == ""]
+    if len(silent):
+        message = f"{counted(len(silent), 'sample')} with an image and no question: {some(silent)}"
+        yield Finding("warning", message, f"in {files}: give the questions, if there are any")
+
+
+def images(samples: pd.DataFrame, root: Path, seed: int) -> Iterator[Finding]:
+    """Decode some of the images."""
+    named = samples["image"].dropna().unique()
+    if not len(named):
+        return
+    count = min(TRIED_IMAGES, len(named))
+    tried = np.random.default_rng(seed).choice(named, count, replace=False)
+    with quiet_decoding(), ThreadPoolExecutor() as pool:
+        pictures = list(pool.map(lambda image: decode(root / image, 64), tried))
+    broken = [image for image, picture in zip(tried, pictures, strict=True) if picture is None]
+    how = f"{count:,} of {len(named):,} images were decoded"
+    if broken:
+        yield Finding(
+            "warning",
+            f"{how}; {len(broken):,} cannot be, and their samples would be routed by their text: "
+            + some(broken),
+            f"replace these files below {root} by whole images",
+        )
+    else:
+        yield Finding("note", f"{how}, all of them without a problem")

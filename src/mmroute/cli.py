@@ -1,0 +1,232 @@
+"""The command line: check a config, run it, and take a router away."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from mmroute.config import Config, load
+from mmroute.errors import InputError
+
+SOURCE_TREE = Path(__file__).parents[2]
+FAULT = 2
+"""Exit code where a user has something to put right."""
+QUERIES_AT_ONCE = 1000
+
+app = typer.Typer(
+    help="Which of my multimodal models should answer this query, what would routing save me, "
+    "and can I trust that number?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(help="The config, a YAML file.", metavar="CONFIG")]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End with one line where the input is at fault, as the workflow's jobs do."""
+    try:
+        yield
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}; make it readable and writable")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(FAULT)
+
+
+def _read(path: Path) -> Config:
+    # Routers from outside the package lie where the command runs.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as YAML ({reason}); give a config") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no mapping; a config has at least name and source")
+    return load(content, str(path))
+
+
+def _results(config: Config) -> Path:
+    return Path("results") / config.name
+
+
+@app.command()
+def check(config: ConfigFile) -> None:
+    """Say what a run would use and what is wrong, before hours of work.
+
+    Exit code 2 if something would stop a run, else 0.
+    """
+    with _one_line_errors():
+        from mmroute.checks import check as examine
+
+        settings = _read(config)
+        found = examine(settings, _results(settings) / "source")
+    typer.echo(found.text(), nl=False)
+    if found.errors:
+        raise typer.Exit(FAULT)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(context: typer.Context, config: ConfigFile) -> None:
+    """Run the workflow on a config, into results/<name>/.
+
+    What follows the config goes to Snakemake, targets and options alike:
+    mmroute run my.yaml table3 --cores 2 --dry-run. Without --cores, --jobs or a
+    profile, all cores are used.
+    """
+    with _one_line_errors():
+        _read(config)
+        snakefile = SOURCE_TREE / "Snakefile"
+        if not snakefile.is_file():
+            raise InputError(
+                f"{snakefile}: no such file; install mmroute from a checkout of the workflow"
+            )
+    given = list(context.args)
+    named = {argument.split("=")[0] for argument in given}
+    where = {"--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--executor", "-e"}
+    cores = [] if named & where or any(name[:2] in ("-c", "-j") for name in named) else ["all"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
+    # --configfile takes several values: it must not swallow a target.
+    command += [*(["--cores", *cores] if cores else []), "--configfile", str(config)]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command()
+def export(
+    config: ConfigFile,
+    folder: Annotated[Path, typer.Argument(help="Where to; it must not exist.", metavar="FOLDER")],
+    budget: Annotated[
+        str | None, typer.Option(help="As in the config's decision.budgets, such as 50%.")
+    ] = None,
+    accuracy: Annotated[
+        str | None, typer.Option(help="As in the config's decision.quality_targets.")
+    ] = None,
+    router: Annotated[
+        str | None, typer.Option(help="A row of the main table, or a model, instead.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="The router's: lambda, or a normalised budget.")
+    ] = None,
+) -> None:
+    """Write a trained router with all that it needs into a folder.
+
+    Either what the workflow decided on for a budget or an accuracy, or a router with a
+    threshold.
+    """
+    with _one_line_errors():
+        from mmroute.export import Choice, decided
+        from mmroute.export import export as write
+
+        if sum(given is not None for given in (budget, accuracy, router)) != 1:
+            raise InputError("give one of --budget, --accuracy and --router")
+        settings = _read(config)
+        results = _results(settings)
+        if router is not None:
+            chosen = float("nan") if threshold is None else threshold
+            choice = Choice(router, chosen, "chosen by hand")
+        elif threshold is not None:
+            raise InputError("--threshold: a decision has its own; give it with --router only")
+        else:
+            asked, amount = ("budget", budget) if budget is not None else ("accuracy", accuracy)
+            choice = decided(results, asked, amount)
+        write(settings, results, choice, folder)
+    typer.echo(f"{folder}: {choice.row}, {choice.reason}; its model card is README.md there")
+
+
+@app.command()
+def route(
+    folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
+    text: Annotated[str | None, typer.Argument(help="The question.", metavar="[TEXT]")] = None,
+    image: Annotated[Path | None, typer.Option(help="An image file.")] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(help='Queries instead: a JSON object a line, {"text": ..., "image": ...}.'),
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="The query's data set, for a router that goes by it.")
+    ] = "",
+    budget: Annotated[
+        float | None, typer.Option(help="USD per 1,000 queries, to be kept on average.")
+    ] = None,
+    trade_off: Annotated[
+        float | None, typer.Option(help="Utility per normalised cost, lambda.")
+    ] = None,
+    trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+) -> None:
+    """Say which model to ask, as JSON: one line for each query.
+
+    With the predicted utility and cost in USD of each model, and the confidence in the
+    choice.
+    """
+    with _one_line_errors():
+        from mmroute.deployed import load_router
+
+        if (jsonl is None) == (text is None and image is None):
+            raise InputError("give a query, TEXT and --image, or --jsonl with many")
+        sys.path.insert(0, str(Path.cwd()))
+        router = load_router(folder, trust or [])
+        how = {"budget": budget, "trade_off": trade_off}
+        if jsonl is None:
+            typer.echo(_as_line(router.route(text, image, dataset=dataset, **how)))
+            return
+        import pandas as pd
+
+        with jsonl.open(encoding="utf-8") as stream:
+            queries = enumerate(stream, start=1)
+            while batch := list(islice(queries, QUERIES_AT_ONCE)):
+                frame = pd.DataFrame(
+                    [_query(line, number, jsonl, dataset) for number, line in batch]
+                )
+                try:
+                    decisions = router.route_all(frame, threads=os.cpu_count() or 1, **how)
+                except InputError as error:
+                    raise InputError(f"{jsonl}, from line {batch[0][0]}: {error}") from None
+                for index in range(len(decisions)):
+                    typer.echo(_as_line(decisions[index]))
+
+
+def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:
+    try:
+        query = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}, line {number}: no JSON ({error}); correct the line") from None
+    known = {"text", "image", "dataset"}
+    if not isinstance(query, dict) or not known & set(query) or set(query) - known:
+        raise InputError(
+            f"{path}, line {number}: {line.strip()[:80]!r} is no query; give an object with text, "
+            "image or both, and dataset if the router goes by it"
+        )
+    for key, value in query.items():
+        if not isinstance(value, str | None):
+            raise InputError(f"{path}, line {number}: {key} is {value!r:.80}; give text or null")
+    return {
+        "question": query.get("text") or "",
+        "image": query.get("image"),
+        "dataset": query.get("dataset") or dataset,
+    }
+
+
+def _as_line(answer: Any) -> str:
+    return json.dumps(answer._asdict())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,109 @@
+"""A small benchmark in memory that can be spoilt, and then checked."""
+
+import random
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from mmroute.checks import Check, Finding, check
+from mmroute.config import load
+
+PRICES = "model,usd_per_1m_prompt_tokens,usd_per_1m_completion_tokens"
+WORDS = [f"{a}{b}{c}" for a in "bdfgkl" for b in "aeiou" for c in ("r", "n", "st", "mp", "lt")]
+
+
+class Found(Check):
+    """A check that can be asked for a finding."""
+
+    def one(self, part: str) -> Finding:
+        """Return the only finding whose message holds a text."""
+        (finding,) = [finding for finding in self.findings if part in finding.message]
+        return finding
+
+    def none(self, part: str) -> bool:
+        return not any(part in finding.message for finding in self.findings)
+
+
+class Bench:
+    """A long table, the config that names it, and what is found."""
+
+    def __init__(self, folder, count=400, models=("a", "b", "c"), datasets=("A", "B")):
+        rng = np.random.default_rng(0)
+        self.folder = folder
+        self.rows = pd.DataFrame(
+            [
+                {
+                    "sample_id": f"s{i}",
+                    "dataset": datasets[i % len(datasets)],
+                    "scenario": "both",
+                    "question": question,
+                    "model": model,
+                    "utility": int(rng.random() < 0.5),
+                    "cost": round((j + 1) * rng.lognormal(), 6),
+                }
+                for i, question in enumerate(self.sentences(count))
+                for j, model in enumerate(models)
+            ]
+        )
+        self.source = {"kind": "table", "path": str(folder / "outcomes.csv")}
+        self.config = {"name": "tiny"}
+
+    @staticmethod
+    def sentences(count):
+        """Return questions that have nothing to do with each other."""
+        rng = random.Random(0)
+        return [" ".join(rng.choices(WORDS, k=20)) + "?" for _ in range(count)]
+
+    @property
+    def number(self):
+        return self.rows["sample_id"].str[1:].astype(int)
+
+    def of(self, model):
+        return self.rows["model"] == model
+
+    def draw(self, numbers):
+        """Name an image for every sample, and draw those of some."""
+        self.rows["image"] = "i" + self.number.astype(str) + ".png"
+        for number in numbers:
+            colour = (number % 256, number // 256, 0)
+            Image.new("RGB", (8, 8), colour).save(self.folder / f"i{number}.png")
+
+    def tokens_for_costs(self):
+        """Give token counts instead of costs."""
+        rng = np.random.default_rng(1)
+        self.rows = self.rows.drop(columns="cost").assign(
+            prompt_tokens=rng.integers(50, 90, len(self.rows)),
+            completion_tokens=rng.integers(50, 900, len(self.rows)),
+        )
+
+    def price_file(self, *lines):
+        path = self.folder / "prices.csv"
+        path.write_text("\n".join([PRICES, *lines]) + "\n")
+        self.source["prices"] = str(path)
+        return path
+
+    def check(self, **config) -> Found:
+        self.rows.to_csv(self.folder / "outcomes.csv", index=False)
+        content = {"source": self.source, **self.config, **config}
+        self.config |= config
+        found = check(load(content, "config.yaml"), self.folder / "results/tiny/source")
+        return Found(**vars(found))
+
+    def cure(self, finding: Finding) -> Found:
+        """Change the config as the finding says, and check again."""
+        lines = [
+            line
+            for line in finding.cure.split("\n")
+            if re.match(r"(pool|min_coverage|split|experiments): ", line)
+        ]
+        assert lines, finding
+        return self.check(**yaml.safe_load("\n".join(lines)))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)

@@ -1,0 +1,98 @@
+"""What a config asks for and the data do not give."""
+
+from mmroute.outcomes import split
+
+
+def test_a_model_without_outcome_in_training(bench):
+    trained = split([f"s{i}" for i in range(400)], 0.2, 0)
+    bench.rows = bench.rows[~(bench.of("b") & trained[bench.number])]
+    error = bench.check(min_coverage=0.5).one("no outcome in the training split (salt 0): b")
+    assert bench.cure(error).errors == []
+
+
+def test_a_model_without_outcome_in_the_test_split_is_odd(bench):
+    trained = split([f"s{i}" for i in range(400)], 0.2, 0)
+    bench.rows = bench.rows[~(bench.of("b") & ~trained[bench.number])]
+    found = bench.check(min_coverage=0.1)
+    assert found.one("no outcome in the test split (salt 0): b").level == "warning"
+
+
+def test_an_unknown_model_in_what_if_prices(bench):
+    asked = {"what_if_prices": {"A": 0.5, "b": 2}}
+    error = bench.check(decision=asked).one("no model A (there is a) in the pool")
+    assert error.cure == "decision: {..., what_if_prices: {b: 2.0}}"
+
+
+def test_a_checkpoint_that_is_not_there(bench):
+    encoder = {"open_clip": {"model": "ViT-B-32", "pretrained": "no/such.pt"}}
+    error = bench.check(encoders={"text": encoder}).one("no/such.pt")
+    assert error.cure.endswith("encoders: {..., text: builtin}")
+
+
+def test_few_test_samples(bench):
+    bench.rows = bench.rows[bench.number < 120]
+    finding = bench.check(split={"train": 0.5}).one("intervals will be wide")
+    assert bench.cure(finding).none("intervals")
+    bench.rows = bench.rows[bench.number < 50]
+    assert bench.check().one("intervals will be wide").cure == "add samples"
+
+
+def in_text_only(bench, **names):
+    path = bench.folder / "text.csv"
+    rows = bench.rows.assign(
+        model=bench.rows["model"].replace(names),
+        dataset="T",
+        sample_id="t" + bench.rows["sample_id"],
+    )
+    rows.to_csv(path, index=False)
+    return {"kind": "table", "path": str(path)}
+
+
+def test_transfer_without_a_common_model(bench):
+    source = in_text_only(bench, a="x", b="y", c="z")
+    found = bench.check(text_only=source, experiments=["main", "transfer"])
+    assert bench.cure(found.one("no model of the benchmark (a, b, c)")).errors == []
+
+
+def test_transfer_leaves_models_out(bench):
+    source = in_text_only(bench, a="x")
+    found = bench.check(text_only=source, experiments=["main", "transfer"])
+    assert found.errors == []
+    assert found.one("transfer: a is left out").level == "note"
+
+
+def test_a_text_only_source_that_cannot_be_read_stops_transfer(bench):
+    path = bench.folder / "text.csv"
+    path.write_text("sample_id,model,utility,cost\nx,a,7,1\n")
+    text_only = {"kind": "table", "path": str(path)}
+    assert (
+        "text.csv"
+        in bench.check(text_only=text_only, experiments=["main", "transfer"]).errors[0].message
+    )
+    assert bench.check(text_only=text_only, experiments=["main"]).errors == []
+    path.unlink()
+    assert len(bench.check(text_only=text_only, experiments=["main"]).errors) == 1
+
+
+def test_shift_needs_a_scenario_with_two_data_sets(bench):
+    assert bench.check(experiments=["main", "shift"]).none("shift")
+    bench.rows["scenario"] = bench.rows["dataset"]
+    finding = bench.check().one("shift: No scenario has two data sets")
+    assert finding.level == "warning"
+    assert bench.cure(finding).none("shift")
+
+
+def test_modality_needs_images(bench):
+    finding = bench.check(experiments=["main", "modality"]).one("modality: no sample has an image")
+    assert finding.cure == "experiments: [main]"
+    bench.draw(range(9))
+    assert bench.check(experiments=["main", "modality"]).none("modality:")
+
+
+def test_a_pool_of_one(bench):
+    assert bench.check(pool=["a"]).one("nothing to choose").cure == "pool: null"
+
+
+def test_a_vote_needs_answers(bench):
+    note = bench.check(experiments=["main", "uncertainty"]).one("the vote is left out")
+    assert note.level == "note"

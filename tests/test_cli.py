@@ -1,0 +1,102 @@
+"""The command line where it does no work: what it refuses, and what it hands on."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from mmroute import cli
+
+TABLE = "sample_id,model,utility,cost,question\n" + "".join(
+    f"s{index},{model},{(index + shift) % 2},0.1,What is {index}?\n"
+    for index in range(40)
+    for shift, model in enumerate(("a", "b"))
+)
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text(TABLE)
+    content = {"name": "mine", "source": {"kind": "table", "path": "mine.csv"}}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(content))
+    return content
+
+
+def call(*arguments):
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def test_a_usable_config_is_described_and_ends_with_zero(config):
+    done = call("check", "my.yaml")
+    assert done.exit_code == 0
+    assert "40 samples" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pool": ["a", "c"]}, "no model 'c'"),
+        ({"source": {"kind": "table", "path": "gone.csv"}}, "gone.csv"),
+        ({"split": {"train": 0.001}}, "split"),
+    ],
+)
+def test_what_would_stop_a_run_ends_with_two(config, tmp_path, change, said):
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config | change))
+    done = call("check", "my.yaml")
+    assert done.exit_code == 2
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name: [", "my.yaml: not readable as YAML"),
+        ("- a", "my.yaml: holds no mapping"),
+        ("name: x\nsource: {kind: demo}\nnom: 1", "my.yaml: config key nom: unknown key"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "run", "export"])
+def test_a_bad_config_is_one_line(config, tmp_path, command, content, said):
+    (tmp_path / "my.yaml").write_text(content)
+    done = call(command, "my.yaml", *(["out", "--budget", "50%"] if command == "export" else []))
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], ["--cores", "all", "--configfile", "my.yaml"]),
+        (["table3", "-n"], ["table3", "-n", "--cores", "all", "--configfile", "my.yaml"]),
+        (["--cores", "2"], ["--cores", "2", "--configfile", "my.yaml"]),
+        (["-c2"], ["-c2", "--configfile", "my.yaml"]),
+        (["--profile=p"], ["--profile=p", "--configfile", "my.yaml"]),
+    ],
+)
+def test_run_hands_everything_on_and_ends_as_snakemake_does(config, monkeypatch, given, expected):
+    started = []
+
+    def run(command, check):
+        started.append(command)
+        return SimpleNamespace(returncode=7)
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+    done = call("run", "my.yaml", *given)
+    assert done.exit_code == 7
+    ((python, *command),) = started
+    assert python == sys.executable
+    assert command[:3] == ["-m", "snakemake", "--snakefile"]
+    assert command[4:] == expected
+
+
+def test_export_before_a_run_says_what_to_do(config):
+    done = call("export", "my.yaml", "out", "--budget", "50%")
+    assert done.exit_code == 2
+    assert "run the config first: mmroute run CONFIG" in done.stderr
+    done = call("export", "my.yaml", "out", "--router", "knn", "--threshold", "0.1")
+    assert done.exit_code == 2
+    assert "run the config first" in done.stderr

@@ -1,0 +1,349 @@
+"""A router taken away chooses as the pipeline did, for whoever loads it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import mmroute
+from mmroute.cli import app
+from mmroute.config import load
+from mmroute.curve import operating_curve, steps_of
+from mmroute.errors import InputError
+from mmroute.evaluation import Setting
+from mmroute.export import Choice, export
+from mmroute.predictions import Predictions
+from mmroute.storage import read_json
+from mmroute.training import with_paths
+
+CONFIG = {
+    "name": "away",
+    "source": {"kind": "demo", "samples": 30},
+    "routers": {
+        "knn": {},
+        "kmeans_text": {"class": "kmeans", "n_clusters": 5, "fusion": "text"},
+        "ensemble": {"n_trees": 50},
+        "mlp_mf": {"epochs": 5},
+        "linear_vl": {"epochs": 5},
+        "strongest": {},
+        "strongest_per_dataset": {},
+        "random": {"trials": 2},
+        "oracle": {},
+        "kernel": {"class": "my_routers:Kernel"},
+    },
+    "studied": ["knn"],
+    "resamples": 100,
+    "decision": {"budgets": ["50%", 1000.0], "quality_targets": ["90%", 1.0]},
+}
+README = (Path(__file__).parents[2] / "README.md").read_text()
+KERNEL = README.split("# my_routers.py\n")[1].split("```")[0]
+ROWS = [
+    "knn",
+    "knn+shrink",
+    "kmeans_text",
+    "ensemble",
+    "mlp_mf+shrink",
+    "linear_vl",
+    "strongest",
+    "strongest_per_dataset",
+    "kernel",
+]
+
+
+@pytest.fixture(scope="module")
+def run(make_checkout):
+    """Return a checkout in which the routers were trained and a decision was taken."""
+    checkout = make_checkout()
+    (checkout.folder / "my_routers.py").write_text(KERNEL)
+    name = checkout.write_config(CONFIG)
+    result = checkout.snakemake("decision", "--cores", "2", "--configfile", name)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return checkout
+
+
+@pytest.fixture
+def away(run, monkeypatch, tmp_path):
+    """Return a function that exports a row and returns its folder."""
+    monkeypatch.chdir(run.folder)
+    monkeypatch.syspath_prepend(str(run.folder))
+
+    def take(row, threshold=0.05, name="out"):
+        config = load(CONFIG, "my.yaml")
+        export(config, Path("results/away"), Choice(row, threshold, "for a test"), tmp_path / name)
+        return tmp_path / name
+
+    return take
+
+
+def queries_of(results):
+    """Return the test split as a user would ask it."""
+    setting = Setting.read(
+        results / "outcomes",
+        results / "splits.parquet",
+        "0",
+        policy="lambda",
+        n_resamples=100,
+        seed=0,
+    )
+    root = Path(read_json(results / "source.json")["root"])
+    return setting, with_paths(setting.table.samples, root).drop(columns="sample_id")
+
+
+def pipeline_choices(results, row, setting, threshold):
+    predictions = Predictions.read(results / f"routers/{row}/0/predictions.parquet")
+    steps = steps_of(predictions, 0, np.isfinite(setting.table.utility), "lambda")
+    return steps.choices(threshold)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_it_chooses_as_the_pipeline_did_sample_by_sample(run, away, row):
+    results = run.folder / "results/away"
+    router = mmroute.load_router(away(row), trusted=["my_routers"])
+    setting, queries = queries_of(results)
+    for threshold in (0.0, 0.05, 0.7):
+        expected = pipeline_choices(results, row, setting, threshold)
+        decisions = router.route_all(queries, trade_off=threshold)
+        np.testing.assert_array_equal(decisions.choice, expected)
+    names = setting.table.model_names
+    for index in range(0, len(queries), 40):
+        query = queries.iloc[index]
+        answer = router.route(
+            query["question"], query["image"], dataset=query["dataset"], trade_off=0.7
+        )
+        assert answer.model == names[expected[index]]
+
+
+@pytest.mark.parametrize("row", ["knn", "knn+shrink", "linear_vl"])
+def test_it_tells_what_the_pipeline_predicted(run, away, row):
+    results = run.folder / "results/away"
+    router = mmroute.load_router(away(row))
+    setting, queries = queries_of(results)
+    predictions = Predictions.read(results / f"routers/{row}/0/predictions.parquet")
+    decisions = router.route_all(queries)
+    np.testing.assert_allclose(decisions.utility, predictions.u_hat[0], atol=1e-5)
+    np.testing.assert_allclose(decisions.cost_usd, predictions.c_hat[0] * setting.unit, rtol=1e-4)
+    answer = decisions[3]
+    assert answer.confidence == pytest.approx(np.clip(answer.utility[answer.model], 0, 1))
+
+
+def test_the_model_card_measures_on_the_test_split(run, away):
+    folder = away("knn")
+    setting, _ = queries_of(run.folder / "results/away")
+    choice = pipeline_choices(run.folder / "results/away", "knn", setting, 0.05)
+    rows = np.arange(len(choice))
+    card = json.loads((folder / "router.json").read_text())
+    measured = card["measured"]
+    assert measured["accuracy"] == pytest.approx(setting.table.utility[rows, choice].mean())
+    assert measured["cost_usd_per_1000"] == pytest.approx(
+        1000 * setting.table.cost[rows, choice].mean()
+    )
+    assert measured["accuracy_low"] < measured["accuracy"] < measured["accuracy_high"]
+    text = (folder / "README.md").read_text()
+    assert "simulated" in text
+    assert f"{measured['accuracy']:.1%}" in text
+    assert f"{measured['accuracy_low']:.1%} to {measured['accuracy_high']:.1%}" in text
+
+
+def test_a_budget_is_kept_on_the_curve_it_was_chosen_on(run, away):
+    router = mmroute.load_router(away("knn"))
+    results = run.folder / "results/away"
+    setting, _ = queries_of(results)
+    crossfit = Predictions.read(results / "routers/knn/0/crossfit.parquet")
+    training = setting.training
+    curve = operating_curve(
+        crossfit.u_hat[0], crossfit.c_hat[0], training.utility, training.cost, "lambda"
+    )
+    budget = 1000 * np.median(curve.cost)
+    threshold = router.threshold(budget=budget)
+    at = np.searchsorted(curve.threshold, threshold, side="right") - 1
+    assert 1000 * curve.cost[at] < budget
+    spent = [router.threshold(budget=share * budget) for share in (2, 1, 0.7)]
+    assert spent == sorted(spent)
+    with pytest.raises(InputError, match=r"budget: 1e-09 USD .* is not surely kept .* at least"):
+        router.threshold(budget=1e-9)
+    with pytest.raises(InputError, match="budget and trade_off: got both"):
+        router.route("What?", budget=1, trade_off=1)
+
+
+def test_a_single_model_can_be_the_decision(run, away):
+    folder = away("GeminiFlash2-5", float("nan"))
+    router = mmroute.load_router(folder)
+    answer = router.route("Whatever?")
+    assert answer.model == "GeminiFlash2-5"
+    assert 0 < answer.confidence < 1
+    with pytest.raises(InputError, match="trade_off"):
+        router.route("Whatever?", trade_off=1)
+
+
+@pytest.mark.parametrize(
+    ("row", "threshold", "said"),
+    [
+        ("oracle", 0.1, "cannot be used"),
+        ("random", 0.1, "cannot be used"),
+        ("nobody", 0.1, "no row 'nobody' in the config; it has: knn"),
+        ("strongest+shrink", 0.1, "no row 'strongest.shrink'"),
+        ("knn", float("nan"), "threshold: missing"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_leaves_nothing(away, tmp_path, row, threshold, said):
+    with pytest.raises(InputError, match=said):
+        away(row, threshold)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(away, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        away("knn")
+    assert (tmp_path / "out/mine").read_text() == "mine"
+
+
+def test_files_of_two_runs_are_found_out(run, away, tmp_path):
+    stored = run.folder / "results/away/routers/knn/0/router.safetensors"
+    own = stored.read_bytes()
+    stored.write_bytes(
+        (run.folder / "results/away/routers/kmeans_text/0/router.safetensors").read_bytes()
+    )
+    try:
+        with pytest.raises((InputError, ValueError)):
+            away("knn")
+    finally:
+        stored.write_bytes(own)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_file_is_refused(away):
+    folder = away("knn")
+    path = folder / "router.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"router\.safetensors: missing, damaged or of another"):
+        mmroute.load_router(folder)
+    with pytest.raises(InputError, match=r"router\.json: not readable as JSON"):
+        mmroute.load_router(folder / "nowhere")
+
+
+def test_an_encoder_that_gives_other_vectors_is_refused(away):
+    folder = away("knn")
+    card = json.loads((folder / "router.json").read_text())
+    card["encoders"]["text"]["probe"] = card["encoders"]["text"]["probe"][::-1]
+    (folder / "router.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="encoder 'builtin' of the text gives other vectors"):
+        mmroute.load_router(folder).route("What?")
+
+
+def test_a_router_of_ones_own_is_trusted_by_name_only(away):
+    folder = away("kernel")
+    with pytest.raises(InputError, match="my_routers"):
+        mmroute.load_router(folder)
+
+
+def test_bad_queries_are_refused_in_one_line(away, tmp_path):
+    router = mmroute.load_router(away("knn"))
+    with pytest.raises(InputError, match="query 1: neither text nor image"):
+        router.route(" ")
+    with pytest.raises(InputError, match="query 1: no image 'gone.png'"):
+        router.route("What?", "gone.png")
+    with pytest.raises(InputError, match="query 1: the image .* cannot be decoded"):
+        router.route("What?", b"no image at all")
+    with pytest.raises(InputError, match="query 2: the question is 3"):
+        router.route_all(pd.DataFrame({"question": ["What?", 3]}))
+
+
+def test_images_come_as_files_or_as_their_content(run, away):
+    router = mmroute.load_router(away("knn"))
+    _, queries = queries_of(run.folder / "results/away")
+    image = Path(queries["image"].dropna().iloc[0])
+    assert router.route("What?", image) == router.route("What?", image.read_bytes())
+    assert router.route("What?", image) != router.route("What?")
+
+
+def command(*arguments, folder):
+    """Run ``mmroute`` as from a shell."""
+    own = Path(folder, "src")
+    return subprocess.run(
+        [sys.executable, "-m", "mmroute.cli", *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | ({"PYTHONPATH": str(own)} if own.is_dir() else {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_shell_exports_what_was_decided_and_routes(run, tmp_path):
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+    out = tmp_path / "out"
+    done = command("export", "my.yaml", out, "--budget", "50%", folder=run.folder)
+    assert done.returncode == 0, done.stderr
+    decision = pd.read_csv(run.folder / "results/away/decision.csv")
+    row = decision[decision["amount"] == "50%"].iloc[0]
+    card = json.loads((out / "router.json").read_text())
+    assert card["row"] == row["router"]
+    assert card["measured"]["accuracy"] == pytest.approx(row["accuracy"])
+    assert card["measured"]["cost_usd_per_1000_high"] == pytest.approx(
+        row["cost_usd_per_1000_high"]
+    )
+    router = mmroute.load_router(out)
+    done = command("route", out, "What is shown?", folder=tmp_path)
+    assert json.loads(done.stdout) == router.route("What is shown?")._asdict()
+
+    (tmp_path / "q.jsonl").write_text(
+        '{"text": "What is shown?"}\n{"text": "<b>Why?\\u001b</b>"}\n'
+    )
+    done = command("route", out, "--jsonl", "q.jsonl", folder=tmp_path)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 2
+    assert answers[0]["model"] == router.route("What is shown?").model
+
+    for given, said in (
+        (("--jsonl", "gone.jsonl"), "gone.jsonl: No such file"),
+        ((), "give a query"),
+        (("x", "--budget", "0"), "budget: 0.0 USD"),
+    ):
+        done = command("route", out, *given, folder=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+    (tmp_path / "q.jsonl").write_text('{"text": "a"}\n{"question": "a"}\n')
+    done = command("route", out, "--jsonl", "q.jsonl", folder=tmp_path)
+    assert "q.jsonl, line 2" in done.stderr
+
+    for given, said in (
+        (("--budget", "7%"), "nothing was decided for the budget '7%', only for 50%, 1000.0"),
+        (("--accuracy", "1.0"), "nothing surely keeps the accuracy '1.0'"),
+        ((), "give one of --budget, --accuracy and --router"),
+        (("--budget", "50%", "--threshold", "1"), "--threshold"),
+    ):
+        done = command("export", "my.yaml", tmp_path / "new", *given, folder=run.folder)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert not (tmp_path / "new").exists()
+
+
+def test_run_passes_everything_on_to_snakemake(run):
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+    done = command("run", "my.yaml", "decision", "--dry-run", folder=run.folder)
+    assert done.returncode == 0, done.stderr
+    assert "Training" not in done.stdout
+    done = command("run", "my.yaml", "nothing_such", "--cores", "1", folder=run.folder)
+    assert done.returncode == 1
+    (run.folder / "bad.yaml").write_text("name: x\nsource: {kind: demo, sample: 3}\n")
+    done = command("run", "bad.yaml", folder=run.folder)
+    assert done.returncode == 2
+    assert "demo.sample: unknown key" in done.stderr
+
+
+def test_help_names_every_command():
+    done = command("--help", folder=Path.cwd())
+    assert done.returncode == 0
+    assert {command.callback.__name__ for command in app.registered_commands} == {
+        line.split()[0] for line in done.stdout.split("Commands:")[1].strip().splitlines()
+    }
