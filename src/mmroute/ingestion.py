@@ -12,6 +12,7 @@ import pandas as pd
 from mmroute.errors import InputError
 from mmroute.outcomes import MATRICES, SAMPLE_COLUMNS, OutcomeTable, validate, validate_samples
 from mmroute.sources import Source
+from mmroute.storage import link_to
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,7 @@ def fetch(sources: Sequence[Source], folder: Path) -> Path:
     for index, source in enumerate(sources):
         own = source.fetch(folder / str(index) / "fetched")
         own.mkdir(parents=True, exist_ok=True)
-        link = folder / str(index) / "root"
-        link.unlink(missing_ok=True)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(own.resolve(), target_is_directory=True)
+        link_to(folder / str(index) / "root", own)
     return folder
 
 

@@ -173,16 +173,18 @@ class Report:
         )
 
     @property
-    def _origins(self) -> list[dict[str, Any]]:
-        """Return what each source gave to each data set, unless there is only one."""
-        if self.origins["source"].nunique() == 1:
-            return []
+    def _origins(self) -> Frame:
+        """Lay out what each source gave to each data set, unless there is only one."""
+        several = self.origins["source"].nunique() > 1
         grouped = self.origins.groupby(["source", "dataset"], sort=False)
-        return [
-            {"source": source, "dataset": dataset}
-            | {"models": ", ".join(own["model"]), "pairs": int(own["pairs"].sum())}
-            for (source, dataset), own in grouped
-        ]
+        return Frame(
+            ["Source", "Data set", "(Sample, model) pairs", "Models"],
+            [
+                [source, dataset, f"{own['pairs'].sum():,}", ", ".join(own["model"])]
+                for (source, dataset), own in grouped
+                if several
+            ],
+        )
 
     @property
     def _shown(self) -> pd.DataFrame:

@@ -44,6 +44,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def link_to(link: Path, folder: Path) -> None:
+    """Make ``link`` a symbolic link to ``folder``, in place of one that is there."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.resolve(), target_is_directory=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with line feeds, on every platform."""
     with atomic(path) as partial:

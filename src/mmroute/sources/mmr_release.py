@@ -24,6 +24,7 @@ from mmroute.sources.image_files import (
     relative_paths,
 )
 from mmroute.sources.wide import find_models, model_columns, read_matrices
+from mmroute.storage import link_to
 
 CSV_NAMES = ("MMR-Bench.csv", "MMR_Bench.csv")
 ARCHIVE_NAME = "images.tar.gz"
@@ -113,9 +114,7 @@ class MmrRelease(Source):
         if not (root / ARCHIVE_NAME).is_file():
             return root
         self._unpack(root / ARCHIVE_NAME, folder)
-        link = folder / "release"
-        link.unlink(missing_ok=True)
-        link.symlink_to(root.resolve(), target_is_directory=True)
+        link_to(folder / "release", root)
         return folder
 
     def origin(self, root: Path) -> Path:

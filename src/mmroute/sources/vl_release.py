@@ -11,7 +11,8 @@ from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source, image_tables
 from mmroute.sources.archives import unpack
 from mmroute.sources.hub import check_place, download
-from mmroute.sources.vlmevalkit import LINK, WorkFile, link_to, read_outcomes, scan
+from mmroute.sources.vlmevalkit import LINK, WorkFile, read_outcomes, scan
+from mmroute.storage import link_to
 
 ARCHIVE_NAME = "vlm_router_data.tar.gz"
 FOLDER_NAME = "vlm_router_data"

@@ -43,6 +43,7 @@ from mmroute.sources.cells import (
 )
 from mmroute.sources.image_files import digests
 from mmroute.sources.pickles import read_pickle
+from mmroute.storage import link_to
 
 ID_COLUMNS = ("sample_id", "id", "index")
 CORRECTNESS_COLUMNS = ("is_correct", "score", "hit", "eval_match")
@@ -254,12 +255,6 @@ def select(files: Sequence[WorkFile], datasets: Mapping[str, str], root: Path) -
             )
     ours = {theirs: name for name, theirs in datasets.items()}
     return [file._replace(dataset=ours[file.dataset]) for file in files if file.dataset in ours]
-
-
-def link_to(link: Path, folder: Path) -> None:
-    """Make ``link`` a symbolic link to ``folder``, in place of one that is there."""
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder.resolve(), target_is_directory=True)
 
 
 def read_outcomes(
