@@ -2,13 +2,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench coverage lint schema lock clean
+.PHONY: demo test test-cluster bench coverage lint schema lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
 
 test: $(VENV)/ready
 	$(BIN)/pytest
+
+# On a SLURM of one node, this machine; where it cannot be had, the tests say so and are skipped.
+test-cluster: $(VENV)/ready
+	command -v slurmctld > /dev/null || DEBIAN_FRONTEND=noninteractive timeout 300 \
+		sh -c "apt-get --quiet update; apt-get --quiet --yes install slurm-wlm munge" || \
+		echo "SLURM cannot be installed here; as root: apt-get install slurm-wlm munge" >&2
+	$(BIN)/pytest -rs tests/cluster
 
 # Speed and memory, each figure beside a baseline; coverage of the intervals (about 40 minutes).
 bench: $(VENV)/ready

@@ -22,7 +22,8 @@ rule decision:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(4000),
+        runtime=30,
     params:
         how=MEASURED_BY,
         rows=USABLE,

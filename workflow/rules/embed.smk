@@ -15,7 +15,9 @@ rule embed:
         "../../envs/embed.yaml"
     threads: lambda wildcards: 1 if wildcards.modality == "text" else 2
     resources:
-        mem_mb=3000,
+        mem_mb=memory(4000),
+        runtime=240,
+        gpu=lambda wildcards: int(getattr(CONFIG.encoders, wildcards.modality).name == "open_clip"),
     params:
         encoder=lambda wildcards: getattr(CONFIG.encoders, wildcards.modality).name,
         parameters=lambda wildcards: dict(getattr(CONFIG.encoders, wildcards.modality).parameters),
@@ -44,7 +46,8 @@ rule side_features:
         "../../envs/embed.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(1000),
+        runtime=30,
     params:
         content=lambda wildcards: [ingested()[wildcards.dataset][modality] for modality in ENCODERS],
         code=script_digest("side_features.py"),
@@ -70,7 +73,8 @@ rule features:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         fusion=lambda wildcards: FUSIONS[wildcards.fusion].name,
         parameters=lambda wildcards: dict(FUSIONS[wildcards.fusion].parameters),

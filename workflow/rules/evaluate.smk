@@ -24,7 +24,8 @@ rule evaluate:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(4000),
+        runtime=30,
     params:
         how=MEASURED_BY,
         code=script_digest("evaluate.py"),
@@ -49,7 +50,8 @@ rule evaluate_singles:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         how=MEASURED_BY,
         code=script_digest("evaluate_singles.py"),

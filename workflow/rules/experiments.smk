@@ -33,7 +33,8 @@ rule experiment_anew:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(4000),
+        runtime=240,
     params:
         how=MEASURED_BY,
         features=features_of_experiment,
@@ -72,7 +73,8 @@ rule experiment_closer:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(4000),
+        runtime=60,
     params:
         how=MEASURED_BY,
         rows=lambda wildcards: CLOSER[wildcards.experiment],
@@ -104,7 +106,8 @@ rule cases:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=15,
     params:
         how=MEASURED_BY,
         rows=EXAMINED,
@@ -135,7 +138,8 @@ rule draw_cases:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=15,
     params:
         title=TITLE,
         code=script_digest("draw_cases.py"),
@@ -170,7 +174,8 @@ rule tabulate:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=15,
     params:
         experiment=lambda wildcards: EXPERIMENT_OF[wildcards.table],
         title=TITLE,
@@ -204,7 +209,8 @@ rule draw:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=15,
     params:
         experiment=lambda wildcards: EXPERIMENT_OF[wildcards.table],
         title=TITLE,

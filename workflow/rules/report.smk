@@ -72,7 +72,8 @@ rule main_table:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         routers=ROWS,
         salts=SALTS,
@@ -116,7 +117,8 @@ rule data_report:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         simulated=SIMULATED,
         resamples=CONFIG.resamples,
@@ -152,7 +154,8 @@ rule figure:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=15,
     params:
         routers=ROWS,
         # The others encode a choice, not a prediction that could be calibrated.
@@ -186,7 +189,8 @@ rule notebook:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(1000),
+        runtime=15,
     params:
         code=script_digest("notebook.py", "mmroute.tables"),
     message:
@@ -227,7 +231,8 @@ rule html_report:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=15,
     params:
         title=CONFIG.name,
         simulated=SIMULATED,

@@ -17,7 +17,9 @@ rule train:
     # One thread, whatever there is: the order of a parallel sum would show in the last digits.
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(4000),
+        runtime=240,
+        gpu=lambda wildcards: int(ROUTERS[wildcards.router].parameters.get("mode") == "finetune"),
     params:
         router=lambda wildcards: ROUTERS[wildcards.router].name,
         parameters=lambda wildcards: router_parameters(wildcards.router),
@@ -47,7 +49,8 @@ rule shrink:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=15,
     params:
         policy=CONFIG.policy,
         code=script_digest("shrink.py"),

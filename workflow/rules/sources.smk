@@ -9,7 +9,8 @@ rule fetch:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(1000),
+        runtime=240,
     params:
         sources=source_arguments(CONFIG.source),
         files=FINGERPRINTS["source"],
@@ -33,7 +34,8 @@ checkpoint ingest:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(1000),
+        runtime=60,
     params:
         sources=source_arguments(CONFIG.source),
         code=script_digest("ingest.py", *source_files(CONFIG.source)),
@@ -57,7 +59,8 @@ rule split:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
+        runtime=15,
     params:
         train=CONFIG.split.train,
         salts=CONFIG.split.salts,
@@ -83,7 +86,8 @@ rule outcomes:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         pool=CONFIG.pool,
         min_coverage=CONFIG.min_coverage,

@@ -27,7 +27,8 @@ rule ingest_text_only:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(1000),
+        runtime=60,
     params:
         sources=source_arguments(CONFIG.text_only),
         code=script_digest("ingest.py", *source_files(CONFIG.text_only)),
@@ -51,7 +52,8 @@ rule outcomes_text_only:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         # Models are matched with the pool by the experiment itself.
         pool=None,
@@ -78,7 +80,9 @@ rule embed_text_only:
         "../../envs/embed.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(4000),
+        runtime=240,
+        gpu=int(CONFIG.encoders.text.name == "open_clip"),
     params:
         encoder=CONFIG.encoders.text.name,
         parameters=dict(CONFIG.encoders.text.parameters),
@@ -112,7 +116,8 @@ rule transfer:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(4000),
+        runtime=240,
     params:
         how=MEASURED_BY,
         routers=prototypes(EXAMINED),
