@@ -204,8 +204,35 @@ def test_a_router_that_is_fine_tuned_reads_questions_and_images_instead_of_featu
         ({"text_only": {"kind": "nothing"}}, "text_only: unknown source 'nothing'"),
         ({"decision": {"budgets": ["half"]}}, "decision.budgets"),
         ({"decision": {"what_if_prices": {"gpt": -1}}}, "decision.what_if_prices.gpt"),
+        ({"decision": {"budgets": [float("inf")]}}, "decision.budgets"),
+        ({"uncertainty": {"person_cost_usd": float("inf")}}, "uncertainty.person_cost_usd"),
     ],
 )
 def test_rows_experiments_and_decisions_are_checked(change, message):
     with pytest.raises(InputError, match=f"x: config key .*{message}"):
         load(LEAST | change, "x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": {"kind": ["demo"]}},
+        {"source": {"kind": {"a": 1}}},
+        {"routers": {"mine": {"class": ["knn"]}}},
+        {"routers": {1: {"class": "knn"}}},
+        {"encoders": {"text": {None: None}}},
+    ],
+)
+def test_a_name_that_is_no_text_is_refused(change):
+    with pytest.raises(InputError, match="x: config key"):
+        load(LEAST | change, "x")
+
+
+@pytest.mark.parametrize("key", ["pool", "name", "source", "routers", "seed", "text_only"])
+def test_aliases_that_stand_for_gigabytes_are_refused_in_a_short_line(key):
+    bomb = ["x"] * 9
+    for _ in range(9):
+        bomb = [bomb] * 9
+    with pytest.raises(InputError) as caught:
+        load(LEAST | {key: bomb}, "x")
+    assert len(str(caught.value)) < 2000

@@ -226,6 +226,16 @@ def test_a_price_file_that_is_no_table_is_named(tmp_path):
         read_prices(tmp_path / "none.csv")
 
 
+def test_a_price_that_is_a_word_or_a_column_that_stands_twice_is_refused(make_table, tmp_path):
+    path = tmp_path / "prices.csv"
+    PRICES.assign(usd_per_1m_prompt_tokens=True).to_csv(path, index=False)
+    with pytest.raises(InputError, match="the price of model 'model-0' is True"):
+        reprice(make_table(), read_prices(path), str(path))
+    path.write_text("model,model\nm,n\n")
+    with pytest.raises(InputError, match="column 'model' stands twice"):
+        read_prices(path)
+
+
 def test_an_outcome_without_a_cost_is_not_observed(make_table):
     table = make_table()
     table.cost[2, 1] = np.nan

@@ -8,6 +8,7 @@ the schema to standard output.
 import difflib
 import json
 import re
+import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ Experiment = Literal[
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,15 @@ class RouterConfig(Named):
     predicts: bool
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
+
+
+def _brief(value: Any) -> str:
+    """Return a value for a message: a few lines of aliases in YAML can stand for gigabytes."""
+    return _SHORT.repr(value)
+
+
 @cache
 def _parameters_model(package: str, name: str) -> type[BaseModel]:
     fields: dict[str, Any] = {
@@ -146,13 +158,15 @@ def _parameters_model(package: str, name: str) -> type[BaseModel]:
         for key, (kind, default) in find(package, name).parameters.items()
         if key != "random_state"
     }
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    return create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
 
 def _parameters(package: str, name: str, given: Any) -> dict[str, Any]:
+    if not isinstance(name, str):
+        raise InputError(f"{package} are chosen by name, not by {_brief(name)}; give a text")
     find(package, name)
     if given is not None and not isinstance(given, Mapping):
-        raise InputError(f"{name}: parameters are a mapping, not {given!r}")
+        raise InputError(f"{name}: parameters are a mapping, not {_brief(given)}")
     model = _parameters_model(package, name)
     try:
         return model.model_validate(dict(given or {})).model_dump()
@@ -168,7 +182,7 @@ def _named(package: str) -> Any:
             value = {value: None}
         if not isinstance(value, Mapping) or len(value) != 1:
             raise InputError(
-                f"give a name, or one name with its parameters, not {value!r}; "
+                f"give a name, or one name with its parameters, not {_brief(value)}; "
                 f"choose from: {', '.join(sorted(catalogue(package)))}"
             )
         ((name, given),) = value.items()
@@ -218,14 +232,14 @@ def _parse_source(value: Any) -> SourceConfig:
     given = dict(value)
     prices = given.pop("prices", None)
     if prices is not None and not isinstance(prices, str):
-        raise InputError(f"prices: give the path of a CSV file, not {prices!r}")
+        raise InputError(f"prices: give the path of a CSV file, not {_brief(prices)}")
     if "kind" in given:
         return SourceConfig((_parse_part(given),), prices)
     joined = given.pop("join")
     if given:
         raise InputError(f"{next(iter(given))}: unknown key beside join; known keys: join, prices")
     if not isinstance(joined, list) or not joined:
-        raise InputError(f"join: give a list of sources, not {joined!r}")
+        raise InputError(f"join: give a list of sources, not {_brief(joined)}")
     return SourceConfig(
         tuple(_within(f"join.{index}", _parse_part, part) for index, part in enumerate(joined)),
         prices,
@@ -234,7 +248,7 @@ def _parse_source(value: Any) -> SourceConfig:
 
 def _parse_part(value: Any) -> SourcePart:
     if not isinstance(value, Mapping) or "kind" not in value:
-        raise InputError(f"give a mapping with the key kind, not {value!r}")
+        raise InputError(f"give a mapping with the key kind, not {_brief(value)}")
     given = dict(value)
     if "prices" in given:
         raise InputError("prices: all models are priced by one table; set it beside join")
@@ -275,10 +289,13 @@ def _parse_routers(value: Any) -> dict[str, RouterConfig]:
 
 
 def _parse_router(row: str, given: Any) -> RouterConfig:
+    if not isinstance(row, str) or not re.fullmatch(FILE_SAFE, row) or row in REFERENCES:
+        shown = row if isinstance(row, str) and row.isprintable() else _brief(row)
+        raise InputError(f"{shown:.200}: a row's name has letters, digits, . _ - only")
     given = dict(given) if isinstance(given, Mapping) else given
     name = given.pop("class", row) if isinstance(given, dict) else row
-    if not re.match(FILE_SAFE, row) or row in REFERENCES:
-        raise InputError(f"{row}: a row's name has letters, digits, . _ - only")
+    if not isinstance(name, str):
+        raise InputError(f"{row}.class: give a router's name or module:Class, not {_brief(name)}")
     attributes = find("routers", name).attributes
     published = attributes.get("fusion")
     fusion = given.pop("fusion", published) if isinstance(given, dict) else published
@@ -500,7 +517,10 @@ def load(content: Mapping[str, Any], origin: str) -> Config:
 def _describe(error: ValidationError, prefix: str = "") -> str:
     """Put the first problem of several into one line."""
     first, *others = error.errors()
-    key = prefix + ".".join(str(part) for part in first["loc"])
+    key = prefix + ".".join(
+        str(part) if str(part).isprintable() and len(str(part)) < 200 else _brief(part)
+        for part in first["loc"]
+    )
     match first["type"]:
         case "extra_forbidden":
             known = _known_keys(error.title, first["loc"][:-1])
@@ -515,7 +535,7 @@ def _describe(error: ValidationError, prefix: str = "") -> str:
         case "value_error":
             message = f"{key}: {first['ctx']['error']}"
         case _:
-            message = f"{key}: {first['msg']}, not {first['input']!r}"
+            message = f"{key}: {first['msg']}, not {_brief(first['input'])}"
     return message + (f" (and {len(others)} more)" if others else "")
 
 

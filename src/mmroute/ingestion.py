@@ -208,8 +208,9 @@ def _join_samples(
     if moved.any():
         sample = moved.idxmax()
         raise InputError(
-            f"{label}: sample {sample!r} is of data set {after['dataset'][sample]!r}, but "
-            f"{before['dataset'][sample]!r} in an earlier source; give them one name, or other ids"
+            f"{label}: sample {sample!r:.80} is of data set {after['dataset'][sample]!r:.80}, but "
+            f"{before['dataset'][sample]!r:.80} in an earlier source; give them one name, "
+            "or other ids"
         )
     notices = []
     asked = (before["question"] != "") & (after["question"] != "")

@@ -160,12 +160,12 @@ def validate(table: OutcomeTable, origin: str) -> None:
         hidden = next((name for name in own if _INVISIBLE & set(map(category, name))), None)
         if hidden is not None:
             raise InputError(
-                f"{origin}: the name of {kind} {hidden!r} has an invisible character; rename it"
+                f"{origin}: the name of {kind} {hidden!r:.80} has an invisible character; rename it"
             )
     repeated = samples["sample_id"][samples["sample_id"].duplicated()]
     if len(repeated):
         raise InputError(
-            f"{origin}: sample id {repeated.iloc[0]!r} occurs more than once "
+            f"{origin}: sample id {repeated.iloc[0]!r:.80} occurs more than once "
             f"({repeated.nunique()} such ids); make the ids unique"
         )
     _refuse(
@@ -182,7 +182,7 @@ def validate(table: OutcomeTable, origin: str) -> None:
     unobserved = np.isnan(table.utility).all(axis=0)
     if unobserved.any():
         raise InputError(
-            f"{origin}: model {names[int(unobserved.argmax())]!r} has no outcome at all; "
+            f"{origin}: model {names[int(unobserved.argmax())]!r:.80} has no outcome at all; "
             "leave it out or fill its column"
         )
 
@@ -195,13 +195,14 @@ def validate_samples(samples: pd.DataFrame, origin: str) -> None:
     reserved = samples["dataset"].isin(RESERVED_DATASETS)
     if reserved.any():
         raise InputError(
-            f"{origin}: column dataset: {samples['dataset'][reserved].iloc[0]!r} is the name of an "
+            f"{origin}: column dataset: {samples['dataset'][reserved].iloc[0]!r:.80} "
+            "is the name of an "
             "aggregate; rename the data set"
         )
     empty = (samples["question"].str.strip() == "") & samples["image"].isna()
     if empty.any():
         raise InputError(
-            f"{origin}: sample {samples['sample_id'][empty].iloc[0]!r} has neither a question "
+            f"{origin}: sample {samples['sample_id'][empty].iloc[0]!r:.80} has neither a question "
             f"nor an image ({empty.sum()} such samples); add one or remove the row"
         )
 
@@ -212,8 +213,8 @@ def _refuse(table: OutcomeTable, name: str, wrong: np.ndarray, cure: str, origin
     if len(rows):
         row, column = rows[0], columns[0]
         raise InputError(
-            f"{origin}: {name} of model {table.model_names[column]!r} on sample "
-            f"{table.samples['sample_id'].iloc[row]!r} is {matrix[row, column]:g}; {cure}"
+            f"{origin}: {name} of model {table.model_names[column]!r:.80} on sample "
+            f"{table.samples['sample_id'].iloc[row]!r:.80} is {matrix[row, column]:g}; {cure}"
         )
 
 
@@ -300,9 +301,19 @@ def assemble(
 def read_prices(path: Path) -> pd.DataFrame:
     """Read a price table's CSV; raise InputError if it is not one."""
     try:
-        return pd.read_csv(path, dtype={"model": str})
+        # All is text at first: pandas would take a price True for 1, and name columns anew.
+        header, *rows = pd.read_csv(path, header=None, dtype=str, keep_default_na=False).to_numpy()
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as CSV ({error}); give a price table") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as CSV ({reason}); give a price table") from error
+    prices = pd.DataFrame(rows, columns=header).fillna("").astype(str)
+    twice = prices.columns[prices.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: column {twice[0]!r:.80} stands twice; keep one")
+    for column in set(PRICE_COLUMNS) & set(prices):
+        values = pd.to_numeric(prices[column], errors="coerce")
+        prices[column] = values.astype(object).where(values.notna(), prices[column])
+    return prices
 
 
 def join(tables: Sequence[OutcomeTable]) -> OutcomeTable:
@@ -409,7 +420,9 @@ def reprice(table: OutcomeTable, prices: pd.DataFrame, origin: str) -> OutcomeTa
         raise InputError(f"{origin}: no column {missing[0]!r}; a price table needs it")
     repeated = prices["model"][prices["model"].duplicated()]
     if len(repeated):
-        raise InputError(f"{origin}: column model: {repeated.iloc[0]!r} stands twice; keep one row")
+        raise InputError(
+            f"{origin}: column model: {repeated.iloc[0]!r:.80} stands twice; keep one row"
+        )
     indexed = prices.set_index("model").reindex(table.model_names)
     known = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
     rates = []
@@ -420,7 +433,8 @@ def reprice(table: OutcomeTable, prices: pd.DataFrame, origin: str) -> OutcomeTa
         ):
             if counted and not (0 <= value < np.inf):
                 raise InputError(
-                    f"{origin}: column {column}: the price of model {model!r} is {text}; "
+                    f"{origin}: column {column}: the price of model {model!r:.80} is "
+                    f"{' '.join(str(text).split()):.80}; "
                     "give USD per million tokens"
                 )
         rates.append(values.to_numpy(float))
@@ -439,8 +453,8 @@ def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
     unpriced = ~observed.any(axis=0)
     if unpriced.any():
         raise InputError(
-            f"{origin}: model {table.model_names[int(unpriced.argmax())]!r} has no outcome with a "
-            "known cost; give costs, or token counts and a price table in source.prices"
+            f"{origin}: model {table.model_names[int(unpriced.argmax())]!r:.80} has no outcome "
+            "with a known cost; give costs, or token counts and a price table in source.prices"
         )
     return replace(
         table,
@@ -496,7 +510,8 @@ def split_by_dataset(
         training = masks.iloc[rows, 1:].sum()
         if len(rows) < needed or (training == 0).any() or (training == len(rows)).any():
             raise InputError(
-                f"data set {dataset!r} has {len(rows)} samples, too few for split.train = {train}: "
+                f"data set {dataset!r:.80} has {len(rows)} samples, too few for "
+                f"split.train = {train}: "
                 f"it needs at least {needed}, some of them in each split; add samples or leave "
                 "the data set out"
             )

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from mmroute.errors import InputError
 from mmroute.sources import cells as cells_module
@@ -203,3 +206,38 @@ def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(cells_module, "MAX_SHEET_BYTES", 1000)
     with pytest.raises(InputError, match="unpacks to more than 1000 bytes"):
         read_cells(workbook(tmp_path / "t.xlsx", ["a"], [1]))
+
+
+def test_a_number_with_an_underscore_is_refused():
+    with pytest.raises(InputError, match="'1_0'"):
+        numbers(pd.Series(["1_0"], name="cost"), Path("t.csv"))
+
+
+def test_json_lines_that_name_a_column_twice_are_refused(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"utility": 0, "utility": 1}\n')
+    with pytest.raises(InputError, match="line 1 names a column twice"):
+        read_cells(path)
+
+
+def test_a_parquet_page_that_differs_from_its_checksum_is_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    table = pa.table({"a": ["a sentinel", "b"]})
+    pq.write_table(table, path, write_page_checksum=True, compression="none")
+    path.write_bytes(path.read_bytes().replace(b"a sentinel", b"a sentimel"))
+    with pytest.raises(InputError, match=r"t\.parquet: not readable as PARQUET \(.*checksum"):
+        read_cells(path)
+
+
+def test_text_that_is_no_utf_8_is_refused(tmp_path):
+    path = tmp_path / "t.feather"
+    feather.write_feather(pa.table({"a": ["a sentinel"]}), path, compression="uncompressed")
+    path.write_bytes(path.read_bytes().replace(b"a sentinel", b"a sent\xffnel"))
+    with pytest.raises(InputError, match=r"t\.feather: not readable as FEATHER \(.*UTF8"):
+        read_cells(path)
+
+
+def test_a_long_cell_is_cut_in_the_message():
+    with pytest.raises(InputError) as caught:
+        numbers(pd.Series(["x" * 70_000], name="cost"), Path("t.csv"))
+    assert len(str(caught.value)) < 400

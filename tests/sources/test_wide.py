@@ -23,7 +23,8 @@ def test_a_model_needs_correctness_and_a_cost_or_tokens():
         "_correct",
         "_cost",
     ]
-    assert find_models(columns, FILE) == ["b", "a_b"]
+    with pytest.warns(UserWarning, match="no models here: was$"):
+        assert find_models(columns, FILE) == ["b", "a_b"]
 
 
 def test_no_model_columns_is_an_error_that_says_what_they_look_like():
@@ -68,3 +69,8 @@ def test_the_columns_of_a_model_are_all_its_suffixes():
         "m_token",
         "m_prediction",
     }
+
+
+def test_models_without_costs_are_told_of():
+    with pytest.warns(UserWarning, match=r"t\.csv: 1 columns end in _correct .*: lost$"):
+        find_models(["m_correct", "m_cost", "lost_correct", "LOST_COST"], FILE)

@@ -78,7 +78,7 @@ def read_cells(path: Path) -> pd.DataFrame:
         names = table.column_names
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"column {twice!r} appears twice")
+            raise ValueError(f"column {twice!r:.80} appears twice")
         cells = pa.table([_text(table[name], name) for name in names], names=names)
     if cells.num_rows == 0:
         raise InputError(f"{path}: holds no rows; give a table with at least one")
@@ -131,8 +131,8 @@ def numbers(
     if bad.size:
         wanted = "of at least 0" if highest is None else f"from 0 to {highest:g}"
         raise InputError(
-            f"{path}: column {cells.name!r} of {cells.index[bad[0]]!r} holds "
-            f"{cells.iloc[bad[0]]!r}, which is no finite number {wanted}; "
+            f"{path}: column {cells.name!r:.80} of {cells.index[bad[0]]!r:.80} holds "
+            f"{cells.iloc[bad[0]]!r:.80}, which is no finite number {wanted}; "
             "correct or empty the cell"
         )
     return values[codes]
@@ -172,6 +172,9 @@ def _number(text: str, words: Mapping[str, float]) -> float:
         return math.nan
     if word in words:
         return words[word]
+    # Python reads 1_0 as ten; whoever wrote it may have meant anything.
+    if "_" in word:
+        return math.inf
     try:
         return float(word)
     except ValueError:
@@ -182,7 +185,7 @@ def _text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_nested(column.type):
-        raise ValueError(f"column {name!r} holds {column.type}, not text or numbers")
+        raise ValueError(f"column {name!r:.80} holds {column.type}, not text or numbers")
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     return pc.fill_null(column.cast(pa.string()), "")
@@ -262,10 +265,17 @@ def _read_jsonl(path: Path) -> pa.Table:
 
 
 def _record(line: str, number: int) -> dict[str, Any]:
-    record = json.loads(line)
-    if not isinstance(record, dict):
+    pairs = json.loads(line, object_pairs_hook=_Pairs)
+    if not isinstance(pairs, _Pairs):
         raise ValueError(f"line {number} is no JSON object")
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError(f"line {number} names a column twice")
     return record
+
+
+class _Pairs(list):
+    """The names and values of a JSON object; one of the two would be lost where a name is twice."""
 
 
 def _json_text(record: Mapping[str, Any], name: str) -> str:
@@ -274,8 +284,8 @@ def _json_text(record: Mapping[str, Any], name: str) -> str:
             return ""
         case str(text):
             return text
-        case dict() | list():
-            raise ValueError(f"column {name!r} holds a list or an object, not text or numbers")
+        case list():
+            raise ValueError(f"column {name!r:.80} holds a list or an object, not text or numbers")
         case value:
             return str(value)
 
@@ -328,6 +338,20 @@ def _header(sheet: pd.DataFrame) -> list[str]:
     return [name or f"Unnamed: {position}" for position, name in enumerate(sheet.iloc[0])]
 
 
+def _read_parquet(path: Path) -> pa.Table:
+    return _validated(pq.read_table(path, page_checksum_verification=True))
+
+
+def _read_feather(path: Path) -> pa.Table:
+    return _validated(pa.feather.read_table(path))
+
+
+def _validated(table: pa.Table) -> pa.Table:
+    """Raise ArrowInvalid where a damaged file's offsets lead out of its memory, or text is none."""
+    table.validate(full=True)
+    return table
+
+
 class _Format(NamedTuple):
     read_table: Callable[[Path], pa.Table]
     read_names: Callable[[Path], list[str]]
@@ -336,10 +360,13 @@ class _Format(NamedTuple):
 _FORMATS = {
     ".csv": _Format(partial(_read_csv, separator=","), partial(_csv_names, separator=",")),
     ".tsv": _Format(partial(_read_csv, separator="\t"), partial(_csv_names, separator="\t")),
-    ".parquet": _Format(pq.read_table, lambda path: pq.read_schema(path).names),
+    ".parquet": _Format(
+        _read_parquet,
+        lambda path: pq.read_schema(path).names,
+    ),
     ".jsonl": _Format(_read_jsonl, _jsonl_names),
     ".feather": _Format(
-        pa.feather.read_table,
+        _read_feather,
         lambda path: pa.feather.read_table(path, memory_map=True).column_names,
     ),
     ".xlsx": _Format(_read_xlsx, lambda path: _header(_sheet(path, n_rows=1))),

@@ -75,7 +75,8 @@ def relative_paths(cells: pd.Series, root: Path, path: Path) -> pd.Series:
     if outside.any():
         sample = outside.idxmax()
         raise InputError(
-            f"{path}: column {cells.name!r} of {sample!r} holds {cells[outside].iloc[0]!r}, "
+            f"{path}: column {cells.name!r} of {sample!r:.80} holds "
+            f"{cells[outside].iloc[0]!r:.80}, "
             f"which is not below {root}; move the image there and give its path from there"
         )
     return spelled.map(

@@ -136,7 +136,7 @@ class MmrRelease(Source):
         nameless = np.flatnonzero((dataset == "") | (number == ""))
         if nameless.size:
             raise InputError(
-                f"{csv}: column 'dataset_idx' holds {cells.index[nameless[0]]!r} in row "
+                f"{csv}: column 'dataset_idx' holds {cells.index[nameless[0]]!r:.80} in row "
                 f"{nameless[0] + 1}; name the sample <dataset>_<id>"
             )
         images = _find_images(cells, dataset, number, root, csv)
@@ -201,7 +201,7 @@ def _find_images(
         if len(lost):
             warnings.warn(
                 f"{csv}: column 'img_path': {len(lost):,} of {(named != '').sum():,} images named "
-                f"there are no files, such as {lost.iloc[0]!r:.80} of {lost.index[0]!r}; their "
+                f"there are no files, such as {lost.iloc[0]!r:.80} of {lost.index[0]!r:.80}; their "
                 "samples have no image",
                 stacklevel=2,
             )

@@ -142,7 +142,8 @@ class TableSource(Source):
         unknown = ~rows["sample_id"].isin(description["sample_id"])
         if unknown.any():
             raise InputError(
-                f"{self.samples}: column 'sample_id' lacks {rows['sample_id'][unknown].iloc[0]!r} "
+                f"{self.samples}: column 'sample_id' lacks "
+                f"{rows['sample_id'][unknown].iloc[0]!r:.80} "
                 f"of {self.path}; add a row for it"
             )
         return rows, description
@@ -165,7 +166,7 @@ class TableSource(Source):
             warnings.warn(
                 f"{self.path}: column {self.columns.get('image', 'image')!r}: {len(lost):,} of "
                 f"{(named != '').sum():,} images named there are no files, such as "
-                f"{lost.iloc[0]!r:.80} of {lost.index[0]!r}; their samples have no image",
+                f"{lost.iloc[0]!r:.80} of {lost.index[0]!r:.80}; their samples have no image",
                 stacklevel=2,
             )
         tags = [name for name in facts if name not in (*CORE_COLUMNS, "sample_id")]
@@ -250,8 +251,8 @@ def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndar
     twice = np.flatnonzero(pd.Series(i * len(models) + j).duplicated())
     if twice.size:
         raise InputError(
-            f"{path}: row {twice[0] + 1} repeats sample {ids[i[twice[0]]]!r} with model "
-            f"{models[j[twice[0]]]!r}; keep one row for each pair"
+            f"{path}: row {twice[0] + 1} repeats sample {ids[i[twice[0]]]!r:.80} with model "
+            f"{models[j[twice[0]]]!r:.80}; keep one row for each pair"
         )
     by_id = rows.set_index("sample_id")
     shape = (len(ids), len(models))
@@ -308,8 +309,8 @@ def _gather(
             sample = told["sample_id"][contradicted].iloc[0]
             first, second = told.loc[told["sample_id"] == sample, column].iloc[:2]
             raise InputError(
-                f"{path}: column {column!r} of sample {sample!r} holds both {first!r:.80} and "
-                f"{second!r:.80}; make them equal"
+                f"{path}: column {column!r:.80} of sample {sample!r:.80} holds both "
+                f"{first!r:.80} and {second!r:.80}; make them equal"
             )
         else:
             left_out.append(column)

@@ -708,7 +708,8 @@ def _tidy(cells: pd.DataFrame, column: str, file: WorkFile) -> pd.DataFrame:
         if high.size:
             raise InputError(
                 f"{file.path}: column {column!r} of {marks.index[high[0]]!r:.80} holds "
-                f"{marks.iloc[high[0]]!r}, which is above 1; scale it to [0, 1], or leave the data "
+                f"{marks.iloc[high[0]]!r:.80}, which is above 1; scale it to [0, 1], or "
+                "leave the data "
                 "set out in source.datasets"
             )
     empty = pd.Series("", index=cells.index, dtype="str")

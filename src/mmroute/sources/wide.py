@@ -5,6 +5,7 @@ counts: ``M_prompt_token`` and ``M_token``, the completion tokens.
 ``M_prediction`` is its answer.
 """
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ PREDICTION_SUFFIX = "_prediction"
 def find_models(columns: Iterable[str], path: Path) -> list[str]:
     """List the models in the order of their ``_correct`` columns.
 
-    Raises InputError naming ``path`` if there is none.
+    Raises InputError naming ``path`` if there is none. Warns of ``_correct`` columns alone.
     """
     present = set(columns)
     models = [
@@ -39,6 +40,17 @@ def find_models(columns: Iterable[str], path: Path) -> list[str]:
         raise InputError(
             f"{path}: no model columns; a model M needs M_correct and M_cost, "
             "or M_correct, M_prompt_token and M_token"
+        )
+    unpriced = [
+        model
+        for column in columns
+        if (model := column.removesuffix(UTILITY_SUFFIX)) not in ("", column, *models)
+    ]
+    if unpriced:
+        warnings.warn(
+            f"{path}: {len(unpriced):,} columns end in {UTILITY_SUFFIX} and have no costs or token "
+            f"counts beside them; these are no models here: {', '.join(unpriced):.500}",
+            stacklevel=2,
         )
     return models
 
