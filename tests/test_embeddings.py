@@ -53,7 +53,7 @@ def test_survives_writing_and_reading_in_order(samples, tmp_path):
     result = embed(Letters(), "text", samples, tmp_path, 1)
     result.write(tmp_path / "a.parquet", samples["sample_id"])
     result.write(tmp_path / "b.parquet", samples["sample_id"])
-    both = read_all([str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")])
+    both = read_all([str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")], list("xyzxyz"))
     np.testing.assert_array_equal(both.vectors, np.tile(result.vectors, (2, 1)))
     np.testing.assert_array_equal(both.norms, np.tile(result.norms, 2))
     np.testing.assert_array_equal(both.present, np.tile(result.present, 2))
@@ -62,7 +62,7 @@ def test_survives_writing_and_reading_in_order(samples, tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match=r"a\.parquet: not readable as Parquet"):
-        Embeddings.read(tmp_path / "a.parquet")
+        read_all([str(tmp_path / "a.parquet")], ["x"])
 
 
 def test_a_data_set_with_nothing_to_encode_stacks_with_any_width():

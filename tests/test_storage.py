@@ -48,7 +48,7 @@ def test_broken_json_is_named(tmp_path):
 def test_vectors_survive(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     write_vectors(tmp_path / "v.parquet", list("abcde"), vectors)
-    np.testing.assert_array_equal(read_vectors(tmp_path / "v.parquet"), vectors)
+    np.testing.assert_array_equal(read_vectors([tmp_path / "v.parquet"], "abcde"), vectors)
 
 
 def test_a_files_digest_is_its_contents(tmp_path):

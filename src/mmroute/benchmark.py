@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mmroute.outcomes import OutcomeTable
-from mmroute.storage import read_json, read_table
+from mmroute.storage import check_samples, read_json, read_table
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,17 @@ class Benchmark:
 
     @classmethod
     def read(cls, outcomes: Path, splits: Path, salt: str) -> "Benchmark":
-        """Read the stored outcome table and the split of one salt."""
+        """Read the stored outcome table and the split of one salt.
+
+        Raises
+        ------
+        InputError
+            If a file is damaged, or the split is of other samples.
+        """
         table = OutcomeTable.read(outcomes)
-        train = read_table(splits)[salt].to_numpy()
+        split = read_table(splits)
+        check_samples(splits, split["sample_id"].to_pylist(), table.samples["sample_id"])
+        train = split[salt].to_numpy()
         observed = np.isfinite(table.utility).any(axis=1)
         unit = read_json(outcomes / "pool.json")["unit_usd"]
         return cls(table, unit, train & observed, ~train & observed)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mmroute.encoders import Encoder, Modality
-from mmroute.storage import read_table, vector_array, vector_matrix, write_table
+from mmroute.storage import read_parts, vector_array, vector_matrix, write_by_sample
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,16 @@ class Embeddings:
 
     def write(self, path: Path, sample_ids: pd.Series) -> None:
         """Write one Parquet file: ``sample_id``, ``present``, ``norm``, ``vector``."""
-        columns = [
-            pa.array(sample_ids, pa.string()),
-            self.present,
-            self.norms,
-            vector_array(self.vectors),
-        ]
-        write_table(path, pa.table(columns, names=["sample_id", "present", "norm", "vector"]))
+        columns = {
+            "sample_id": pa.array(sample_ids, pa.string()),
+            "present": self.present,
+            "norm": self.norms,
+            "vector": vector_array(self.vectors),
+        }
+        write_by_sample(path, columns)
 
     @classmethod
-    def read(cls, path: Path) -> "Embeddings":
-        """Read a file that ``write`` has written; raise InputError if it is damaged."""
-        table = read_table(path)
+    def _of(cls, table: pa.Table) -> "Embeddings":
         return cls(
             vector_matrix(table["vector"]),
             table["norm"].to_numpy(),
@@ -121,6 +119,20 @@ def stack(parts: list[Embeddings]) -> Embeddings:
     )
 
 
-def read_all(paths: Iterable[str]) -> Embeddings:
-    """Read and stack the embeddings of several data sets."""
-    return stack([Embeddings.read(Path(path)) for path in paths])
+def read_all(paths: Iterable[str], sample_ids: pd.Series) -> Embeddings:
+    """Read and stack the embeddings of several data sets.
+
+    Parameters
+    ----------
+    paths
+        Files that ``Embeddings.write`` has written.
+    sample_ids
+        (N,) the samples of all of them, in order.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, is another one's, or holds other samples than its share of
+        ``sample_ids``, naming the first such file.
+    """
+    return stack([Embeddings._of(table) for table in read_parts(paths, sample_ids)])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmroute import weights
 from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, Config, Named, RouterConfig
@@ -190,6 +191,20 @@ class _Run:
             raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
         return path
 
+    def _trained(self, row: str) -> Path:
+        """Return the file of a row's trained router, once it is seen to hold that router."""
+        path = self._stored(ROUTER, row)
+        own = build("routers", self.router.name, self.router.parameters)
+        found = weights.read(path, self._trusted(self.router))
+        if type(found) is type(own):
+            given, asked = found.get_params(), own.get_params()
+            if all(given[name] == asked[name] for name in self.router.parameters):
+                return path
+        raise InputError(
+            f"{path}: holds a {type(found).__name__} that is not the config's {row!r}; "
+            "delete it and run again"
+        )
+
     @staticmethod
     def _trusted(router: RouterConfig) -> list[str]:
         """Return the module of a router of the user's own, which the config names."""
@@ -209,7 +224,7 @@ class _Run:
         card = self._card()
         if self.router:
             row = self.choice.row.removesuffix(SHRUNK)
-            shutil.copyfile(self._stored(ROUTER, row), folder / ROUTER)
+            shutil.copyfile(self._trained(row), folder / ROUTER)
             if features := self._features_file():
                 shutil.copyfile(features, folder / FEATURES)
         write_frame(folder / CURVE, self._curve())
@@ -281,7 +296,7 @@ class _Run:
 
     def _measured(self) -> dict[str, Any]:
         measure = Yardstick.of(self.setting)
-        predictions = Predictions.read(self._stored("predictions.parquet")) if self.router else None
+        predictions = self._predictions() if self.router else None
         cost, utility, shares = measure.use(predictions, self.model, self.choice.threshold)
         names = self.setting.table.model_names
         expected = {
@@ -294,6 +309,10 @@ class _Run:
             "traffic": dict(zip(names, shares.tolist(), strict=True)),
             "best_single_model": names[measure.best],
         }
+
+    def _predictions(self) -> Predictions:
+        ids = self.setting.table.samples["sample_id"]
+        return Predictions.read(self._stored("predictions.parquet"), ids)
 
     def _curve(self) -> pd.DataFrame:
         training = self.setting.training
@@ -309,7 +328,7 @@ class _Run:
                     "utility": [utility],
                 }
             )
-        crossfit = Predictions.read(self._stored("crossfit.parquet"))
+        crossfit = Predictions.read(self._stored("crossfit.parquet"), training.samples["sample_id"])
         nothing = np.zeros(len(training.samples))
         own = router_candidate(self.choice.row, crossfit, self.setting, nothing)
         return pd.DataFrame(
@@ -329,7 +348,7 @@ class _Run:
         deployed = load_router(folder, self._trusted(self.router))
         test = self.benchmark.in_test
         decisions = deployed.route_embedded(*self._test_embeddings(test))
-        predictions = Predictions.read(self._stored("predictions.parquet"))
+        predictions = self._predictions()
         everything = np.ones_like(self.setting.table.utility, bool)
         steps = steps_of(predictions, 0, everything, self.config.policy)
         # Just at a threshold the last digit decides.
@@ -351,16 +370,17 @@ class _Run:
             dataset["folder"] for dataset in read_json(self.results / "data/index.json")["datasets"]
         ]
         folder = self.results / "embeddings"
+        ids = self.benchmark.table.samples["sample_id"]
         text, image = (
             read_all(
-                [str(folder / modality / encoder.key / f"{name}.parquet") for name in datasets]
+                [str(folder / modality / encoder.key / f"{name}.parquet") for name in datasets], ids
             ).take(test)
             for modality, encoder in self._built_encoders()
         )
         if not find("fusion", self.router.fusion.name).attributes.get("with_side"):
             return text, image, None
-        side = [read_vectors(folder / "side" / f"{dataset}.parquet") for dataset in datasets]
-        return text, image, np.concatenate(side)[test]
+        side = [str(folder / "side" / f"{dataset}.parquet") for dataset in datasets]
+        return text, image, read_vectors(side, ids)[test]
 
     def _model_card(self, card: Mapping[str, Any]) -> str:
         measured = card["measured"]

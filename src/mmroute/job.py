@@ -20,6 +20,14 @@ class _Plain(logging.Formatter):
         return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
+def _log_to(*handlers: logging.Handler) -> None:
+    for handler in handlers:
+        handler.setFormatter(_Plain())
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    logger.setLevel(logging.INFO)
+
+
 @contextmanager
 def job(log: str) -> Iterator[None]:
     """Send the package's messages to ``log`` and to stderr, and report bad input in one line.
@@ -28,14 +36,12 @@ def job(log: str) -> Iterator[None]:
     code 1 and no traceback. Anything else is a defect of the program and keeps
     its traceback.
     """
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8")]
-    for handler in handlers:
-        handler.setFormatter(_Plain())
-    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
-    logging.captureWarnings(True)
-    logger.setLevel(logging.INFO)
+    # A log that a full disk has no room for is no reason for a traceback.
+    logging.raiseExceptions = False
+    _log_to(logging.StreamHandler())
     try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        _log_to(logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8"))
         yield
     except InputError as error:
         logger.error("error: %s", " ".join(str(error).split()))

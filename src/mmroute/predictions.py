@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mmroute.storage import read_table, vector_array, vector_matrix, write_table
+from mmroute.storage import (
+    check_samples,
+    read_by_sample,
+    vector_array,
+    vector_matrix,
+    write_by_sample,
+)
 
 _SCORES = "scores at "
 
@@ -74,20 +80,36 @@ class Predictions:
                 columns[f"{_SCORES}{float(threshold)!r}"] = vector_array(
                     np.ascontiguousarray(scores)
                 )
-        write_table(path, pa.table(columns))
+        write_by_sample(path, columns)
 
     @classmethod
-    def read(cls, path: Path) -> "Predictions":
-        """Read a file that ``write`` has written; raise InputError if it is damaged."""
-        table = read_table(path)
+    def read(cls, path: Path, sample_ids: pd.Series | None = None) -> "Predictions":
+        """Read a file that ``write`` has written.
+
+        Parameters
+        ----------
+        path
+            The file.
+        sample_ids
+            (N,) the samples that it must hold, in order; None: any.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged, is another one's, or holds other samples.
+        """
+        table = read_by_sample(path)
         trials = int(table["trial"][-1].as_py()) + 1
         n_samples = len(table) // trials
         u_hat, c_hat = (
             vector_matrix(table[name]).reshape(trials, n_samples, -1) for name in ("u_hat", "c_hat")
         )
+        ids = table["sample_id"].to_pandas()[:n_samples]
+        if sample_ids is not None:
+            check_samples(path, ids, sample_ids)
         names = [name for name in table.column_names if name.startswith(_SCORES)]
         return cls(
-            table["sample_id"].to_pandas()[:n_samples],
+            ids,
             u_hat,
             c_hat,
             np.array([float(name.removeprefix(_SCORES)) for name in names]) if names else None,
@@ -96,6 +118,10 @@ class Predictions:
         )
 
 
-def read_by_row(rows: Sequence[str], paths: Sequence[str]) -> dict[str, Predictions]:
-    """Read one file for each row of the main table."""
-    return {row: Predictions.read(Path(path)) for row, path in zip(rows, paths, strict=True)}
+def read_by_row(
+    rows: Sequence[str], paths: Sequence[str], sample_ids: pd.Series
+) -> dict[str, Predictions]:
+    """Read one file for each row of the main table; all hold the same samples."""
+    return {
+        row: Predictions.read(Path(path), sample_ids) for row, path in zip(rows, paths, strict=True)
+    }

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from mmroute.errors import InputError
 from mmroute.storage import atomic
@@ -107,7 +107,7 @@ def write(path: Path, value: Any) -> None:
     tensors = {name: np.concatenate(parts) for name, parts in encoder.parts.items()}
     with atomic(path) as partial:
         try:
-            save_file(tensors, partial, {KEY: _digest(text, tensors) + text})
+            partial.write_bytes(save(tensors, {KEY: _digest(text, tensors) + text}))
         except SafetensorError as error:
             raise InputError(
                 f"{type(value).__name__}: cannot be stored ({_one_line(error)}); "

@@ -23,8 +23,12 @@ with job(snakemake.log[0]):
     best = int(ranking.fillna(-1).argmax())
     cases = findings(
         setting,
-        Predictions.read(Path(snakemake.input.predictions[best])),
-        Predictions.read(Path(snakemake.input.crossfit[best])),
+        Predictions.read(
+            Path(snakemake.input.predictions[best]), setting.table.samples["sample_id"]
+        ),
+        Predictions.read(
+            Path(snakemake.input.crossfit[best]), setting.training.samples["sample_id"]
+        ),
     )
     cases = cases.assign(router=snakemake.params.rows[best])
     write_frame(Path(snakemake.output.cases), cases)

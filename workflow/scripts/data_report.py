@@ -16,8 +16,8 @@ with job(snakemake.log[0]):
         table,
         read_table(Path(snakemake.input.splits)).to_pandas(),
         {
-            "text": read_all(snakemake.input.text).present,
-            "image": read_all(snakemake.input.image).present,
+            "text": read_all(snakemake.input.text, table.samples["sample_id"]).present,
+            "image": read_all(snakemake.input.image, table.samples["sample_id"]).present,
         },
     )
     write_csv(Path(snakemake.output.datasets), datasets)

@@ -16,8 +16,8 @@ with job(snakemake.log[0]):
     )
     evaluation = evaluate(
         setting,
-        Predictions.read(Path(snakemake.input.predictions)),
-        Predictions.read(Path(snakemake.input.crossfit)),
+        Predictions.read(Path(snakemake.input.predictions), setting.table.samples["sample_id"]),
+        Predictions.read(Path(snakemake.input.crossfit), setting.training.samples["sample_id"]),
     )
     for name, path in snakemake.output.items():
         write_frame(Path(path), getattr(evaluation, name))

@@ -9,16 +9,20 @@ from mmroute.job import job
 from mmroute.storage import read_vectors, write_frame
 
 with job(snakemake.log[0]):
-    features = {name: read_vectors(Path(path)) for name, path in snakemake.params.features.items()}
+    benchmark = Benchmark.read(
+        Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
+    )
+    features = {
+        name: read_vectors([path], benchmark.table.samples["sample_id"])
+        for name, path in snakemake.params.features.items()
+    }
     routers = {
         row: build("routers", name, parameters)
         for row, (name, parameters) in snakemake.params.routers.items()
     }
     experiment = import_module(f"mmroute.experiments.{snakemake.wildcards.experiment}")
     found = experiment.findings(
-        Benchmark.read(
-            Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
-        ),
+        benchmark,
         features,
         routers,
         **snakemake.params.how,

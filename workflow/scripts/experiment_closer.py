@@ -16,8 +16,11 @@ with job(snakemake.log[0]):
         **snakemake.params.how,
     )
     predictions, crossfit = (
-        read_by_row(snakemake.params.rows, paths)
-        for paths in (snakemake.input.predictions, snakemake.input.crossfit)
+        read_by_row(snakemake.params.rows, paths, table.samples["sample_id"])
+        for paths, table in (
+            (snakemake.input.predictions, setting.table),
+            (snakemake.input.crossfit, setting.training),
+        )
     )
     experiment = import_module(f"mmroute.experiments.{snakemake.wildcards.experiment}")
     found = experiment.findings(setting, predictions, crossfit, **snakemake.params.options)

@@ -14,10 +14,11 @@ from mmroute.weights import write
 with job(snakemake.log[0]):
     splits = read_table(Path(snakemake.input.splits)).to_pandas()
     train = splits[snakemake.wildcards.salt].to_numpy()
-    text, image = read_all(snakemake.input.text), read_all(snakemake.input.image)
+    ids = splits["sample_id"]
+    text, image = read_all(snakemake.input.text, ids), read_all(snakemake.input.image, ids)
     side = np.empty((len(splits), 0), np.float32)
     if snakemake.input.side:
-        side = np.concatenate([read_vectors(Path(path)) for path in snakemake.input.side])
+        side = read_vectors(snakemake.input.side, ids)
     fitted = Features.fit(
         build("fusion", snakemake.params.fusion, snakemake.params.parameters),
         text.take(train),
@@ -26,4 +27,4 @@ with job(snakemake.log[0]):
     )
     fused = fitted.of_splits(text, image, side, train)
     write(Path(snakemake.output.fitted), fitted)
-    write_vectors(Path(snakemake.output.features), splits["sample_id"], fused)
+    write_vectors(Path(snakemake.output.features), ids, fused)

@@ -12,7 +12,9 @@ with job(snakemake.log[0]):
     benchmark = Benchmark.read(
         Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
     )
-    crossfit = Predictions.read(Path(snakemake.input.crossfit))
+    crossfit = Predictions.read(
+        Path(snakemake.input.crossfit), benchmark.train.samples["sample_id"]
+    )
     given = (
         crossfit,
         benchmark.train.utility,
@@ -21,6 +23,9 @@ with job(snakemake.log[0]):
     )
     shrinkage = choose(*given)
     shrink_crossfit(*given).write(Path(snakemake.output.crossfit))
-    shrunk = shrinkage.apply(Predictions.read(Path(snakemake.input.predictions)))
+    predictions = Predictions.read(
+        Path(snakemake.input.predictions), benchmark.test.samples["sample_id"]
+    )
+    shrunk = shrinkage.apply(predictions)
     shrunk.write(Path(snakemake.output.predictions))
     write_json(Path(snakemake.output.shrinkage), shrinkage.to_json())

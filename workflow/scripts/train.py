@@ -17,7 +17,7 @@ with job(snakemake.log[0]):
     router = build("routers", snakemake.params.router, snakemake.params.parameters)
     inputs = None
     if features := snakemake.input.get("features"):
-        inputs = read_vectors(Path(features))
+        inputs = read_vectors([features], benchmark.table.samples["sample_id"])
     elif snakemake.input.get("source"):
         root = Path(read_json(Path(snakemake.input.source))["root"])
         inputs = with_paths(benchmark.table.samples, root)

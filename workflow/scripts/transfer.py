@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build
 from mmroute.embeddings import Embeddings, read_all
@@ -15,11 +13,15 @@ from mmroute.storage import read_table, read_vectors, write_frame
 
 with job(snakemake.log[0]):
     given, salt = snakemake.input, snakemake.wildcards.salt
+    benchmark = Benchmark.read(Path(given.outcomes), Path(given.splits), salt)
+    ids = benchmark.table.samples["sample_id"]
     train = read_table(Path(given.splits))[salt].to_numpy()
-    text, image = read_all(given.text), read_all(given.image)
-    side = np.concatenate([read_vectors(Path(path)) for path in given.side])
-    other_text = Embeddings.read(Path(given.text_only_text))
-    other_side = read_vectors(Path(given.text_only_side))
+    text, image = read_all(given.text, ids), read_all(given.image, ids)
+    side = read_vectors(given.side, ids)
+    text_only = OutcomeTable.read(Path(given.text_only))
+    other_ids = text_only.samples["sample_id"]
+    other_text = read_all([given.text_only_text], other_ids)
+    other_side = read_vectors([given.text_only_side], other_ids)
     routers = {}
     for row, (name, parameters) in snakemake.params.routers.items():
         fusion = build("fusion", *snakemake.params.fusions[row])
@@ -29,8 +31,8 @@ with job(snakemake.log[0]):
         other = fitted.transform(other_text, no_image, other_side)
         routers[row] = build("routers", name, parameters), own, other
     found = findings(
-        Benchmark.read(Path(given.outcomes), Path(given.splits), salt),
-        OutcomeTable.read(Path(given.text_only)),
+        benchmark,
+        text_only,
         routers,
         **snakemake.params.how,
     )
