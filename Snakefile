@@ -18,6 +18,7 @@ if CONFIG.text_only:
 
 include: "workflow/rules/decision.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/provenance.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -26,10 +27,8 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/report.html",
-        f"{RESULTS}/decision.csv",
-        expand(f"{RESULTS}/notebooks/{{notebook}}.html", notebook=NOTEBOOKS),
-        *(TARGETS[name] for name in SHOWN),
+        WANTED,
+        f"{RESULTS}/provenance.json",
 
 
 # Every table and figure of the papers by its name there: snakemake --cores 2 table3

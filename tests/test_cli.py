@@ -8,6 +8,8 @@ import yaml
 from typer.testing import CliRunner
 
 from mmroute import cli
+from mmroute.provenance import digests
+from mmroute.storage import write_json
 
 TABLE = "sample_id,model,utility,cost,question\n" + "".join(
     f"s{index},{model},{(index + shift) % 2},0.1,What is {index}?\n"
@@ -100,3 +102,22 @@ def test_export_before_a_run_says_what_to_do(config):
     done = call("export", "my.yaml", "out", "--router", "knn", "--threshold", "0.1")
     assert done.exit_code == 2
     assert "run the config first" in done.stderr
+
+
+def test_verify_ends_with_two_if_a_file_is_not_as_recorded(tmp_path):
+    (tmp_path / "report.html").write_text("<html>")
+    write_json(tmp_path / "provenance.json", {"files": digests(tmp_path, threads=1)})
+    done = call("verify", str(tmp_path))
+    assert (done.exit_code, done.stdout) == (0, "1 as recorded, 0 missing, 0 changed, 0 new\n")
+    (tmp_path / "report.html").write_text("<HTML>")
+    done = call("verify", str(tmp_path))
+    assert done.exit_code == 2
+    assert done.stdout.startswith("changed: report.html\n")
+
+
+def test_verify_says_in_one_line_that_the_record_is_damaged(tmp_path):
+    (tmp_path / "provenance.json").write_text('{"files": {"a')
+    done = call("verify", str(tmp_path))
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {tmp_path}/provenance.json: not readable as JSON")
+    assert done.stderr.count("\n") == 1

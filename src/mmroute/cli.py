@@ -152,6 +152,23 @@ def export(
 
 
 @app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A run's, results/<name>.", metavar="FOLDER")],
+) -> None:
+    """Check every file of a run against its provenance.json.
+
+    Names what is missing, changed or new; exit code 2 if anything is, else 0.
+    """
+    with _one_line_errors():
+        from mmroute.provenance import verify as compare
+
+        compared = compare(folder, threads=os.cpu_count() or 1)
+    typer.echo(compared.text(), nl=False)
+    if not compared.same:
+        raise typer.Exit(FAULT)
+
+
+@app.command()
 def route(
     folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
     text: Annotated[str | None, typer.Argument(help="The question.", metavar="[TEXT]")] = None,

@@ -16,6 +16,7 @@ AFTER_TRAINING = {
     "Running the notebook overview",
     "Running the notebook frontier",
     "Rendering the report",
+    "Recording where the results come from",
 }
 
 
@@ -63,12 +64,13 @@ def test_figures_only_render_again(finished, small):
         "Drawing models",
         "Running the notebook frontier",
         "Rendering the report",
+        "Recording where the results come from",
     }
 
 
 def test_the_reports_template_only_renders_the_report(finished, small):
     planned = after_edit(finished, small, "src/mmroute/report.html.j2", "<!-- edited -->\n")
-    assert planned == {"Rendering the report"}
+    assert planned == {"Rendering the report", "Recording where the results come from"}
 
 
 def test_a_metric_trains_nothing(finished, small):

@@ -1,0 +1,306 @@
+"""Where results come from: what a run was made with, and a digest of every file that it made."""
+
+import csv
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mmroute.errors import InputError
+from mmroute.storage import digest_file, read_json
+
+RECORD = "provenance.json"
+UNRECORDED = {"logs", "benchmarks", "source", "text_only/source"}
+"""Folders that differ from run to run, or hold what was brought here and has its own manifest."""
+_SOURCE_TREE = Path(__file__).parents[2]
+_SECONDS_UNTIL_BAR = 3
+
+
+def describe(
+    results: Path,
+    config: Mapping[str, Any],
+    snakemake: str,
+    prices: Iterable[Path],
+    manifests: Iterable[Path],
+    threads: int,
+) -> dict[str, Any]:
+    """Return what stands in ``provenance.json``.
+
+    Versions are those of the environment that this runs in.
+
+    Parameters
+    ----------
+    results
+        The folder of a run, ``results/<name>``.
+    config
+        The run's, with its defaults.
+    snakemake
+        The version of Snakemake.
+    prices
+        The price tables.
+    manifests
+        Of downloads, as ``sources.hub.download`` writes them; those that do not
+        exist are left out.
+    threads
+        How many files to digest at once.
+
+    Returns
+    -------
+    dict
+        JSON: ``config``, ``versions``, ``code``, ``data``, ``seeds``, ``machine``,
+        ``stages`` and ``files``, see the functions of this module.
+
+    Raises
+    ------
+    InputError
+        If the index of the data, a manifest or a benchmark file is not whole.
+    """
+    return {
+        # JSON has no infinity, which a config may hold.
+        "config": json.loads(json.dumps(config), parse_constant=str),
+        "versions": versions(_SOURCE_TREE) | {"snakemake": snakemake},
+        "code": code(_SOURCE_TREE),
+        "data": data(results, prices, manifests),
+        "seeds": {"seed": config["seed"], "salts": config["split"]["salts"]},
+        "machine": machine(),
+        "stages": stages(results / "benchmarks"),
+        "files": digests(results, threads),
+    }
+
+
+def versions(tree: Path) -> dict[str, Any]:
+    """Return the versions of Python, of mmroute and of its direct dependencies that are here."""
+    project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages = {}
+    for requirement in project["dependencies"]:
+        name = re.split(r"[^\w.-]", requirement)[0]
+        with suppress(importlib.metadata.PackageNotFoundError):
+            packages[name] = importlib.metadata.version(name)
+    return {
+        "python": platform.python_version(),
+        "mmroute": project["version"],
+        "packages": packages,
+    }
+
+
+def code(tree: Path) -> dict[str, Any]:
+    """Return the git ``commit`` of a source tree, and whether the tree is ``clean``.
+
+    ``changed`` lists what is not in the commit, as ``git status --porcelain`` does;
+    files that git does not know count. Where git has no answer all three are None,
+    and ``reason`` says why.
+    """
+    if not (tree / ".git").exists():
+        return _unknown("the source tree is no git checkout")
+    try:
+        commit = _git(tree, "rev-parse", "HEAD").strip()
+        changed = _git(tree, "--no-optional-locks", "status", "--porcelain").splitlines()
+    except FileNotFoundError:
+        return _unknown("git is not installed")
+    except subprocess.CalledProcessError as error:
+        said = " ".join(error.stderr.split()).replace(str(tree), "the source tree")
+        return _unknown(f"git cannot read the source tree: {said}")
+    return {"commit": commit, "clean": not changed, "changed": changed, "reason": None}
+
+
+def _git(tree: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(tree), *arguments], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def _unknown(reason: str) -> dict[str, Any]:
+    return {"commit": None, "clean": None, "changed": None, "reason": reason}
+
+
+def data(results: Path, prices: Iterable[Path], manifests: Iterable[Path]) -> dict[str, Any]:
+    """Return the digests of what came in.
+
+    ``datasets`` and ``text_only`` (None without a second source) are those of the
+    sources' indices, see ``outcomes.write_datasets``; ``prices`` has the digest of
+    each price table by its path, and ``downloads`` the manifests.
+    """
+    indices = (results / "data/index.json", results / "text_only/data/index.json")
+    datasets, text_only = (
+        read_json(index)["datasets"] if index.is_file() else None for index in indices
+    )
+    return {
+        "datasets": datasets,
+        "text_only": text_only,
+        "prices": {str(path): digest_file(path) for path in prices},
+        "downloads": [read_json(path) for path in manifests if path.is_file()],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return the platform, the number of CPUs and the memory in bytes; nothing that names it."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        memory = None
+    return {"platform": platform.platform(), "cpus": os.cpu_count(), "memory_bytes": memory}
+
+
+def stages(benchmarks: Path) -> dict[str, dict[str, float | None]]:
+    """Add up what Snakemake measured of the jobs, by the first folder below ``benchmarks``.
+
+    Per stage ``jobs``, ``seconds`` and ``cpu_seconds`` are sums, ``peak_mib`` is the
+    maximum. A job that was too short to be measured counts as nothing; what was
+    measured of no job is None. Raises InputError if a file is not whole.
+    """
+    rows: dict[str, list[dict[str, float]]] = {}
+    for path in sorted(benchmarks.rglob("*.tsv")):
+        stage = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
+        rows.setdefault(stage, []).extend(_measured(path))
+    return {
+        stage: {
+            "jobs": len(jobs),
+            "seconds": _reduced(sum, jobs, "s"),
+            "cpu_seconds": _reduced(sum, jobs, "cpu_time"),
+            "peak_mib": _reduced(max, jobs, "max_rss"),
+        }
+        for stage, jobs in rows.items()
+    }
+
+
+def _measured(path: Path) -> list[dict[str, float]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    try:
+        return [{name: _number(row[name]) for name in ("s", "cpu_time", "max_rss")} for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: no benchmark of Snakemake's ({error!r:.80}); delete it and run again"
+        ) from error
+
+
+def _number(text: str) -> float:
+    return math.nan if text in ("-", "NA") else float(text)
+
+
+def _reduced(reduce: Any, jobs: list[dict[str, float]], column: str) -> float | None:
+    known = [job[column] for job in jobs if math.isfinite(job[column])]
+    return round(reduce(known), 2) if known else None
+
+
+def digests(results: Path, threads: int) -> dict[str, dict[str, Any]]:
+    """Return ``digest`` (hex blake2b-128) and ``size`` (bytes) of every file, by relative path."""
+    found = _files(results)
+    sizes = [path.stat().st_size for path in found.values()]
+    hashed = _digest_all(found.values(), threads)
+    return {
+        name: {"digest": digest, "size": size}
+        for name, digest, size in zip(found, hashed, sizes, strict=True)
+    }
+
+
+def _digest_all(paths: Iterable[Path], threads: int) -> list[str]:
+    paths = list(paths)
+    with ThreadPoolExecutor(threads) as pool:
+        hashed = pool.map(digest_file, paths)
+        return list(tqdm(hashed, "digests", len(paths), delay=_SECONDS_UNTIL_BAR, leave=False))
+
+
+def _files(results: Path) -> dict[str, Path]:
+    return dict(sorted((_name(path, results), path) for path in _walk(results)))
+
+
+def _walk(results: Path) -> Iterator[Path]:
+    """Yield the files below a run's folder but for what is unrecorded, or is written just now."""
+    for place, folders, names in os.walk(results):
+        folder = Path(place)
+        folders[:] = [
+            name
+            for name in folders
+            if (folder / name).relative_to(results).as_posix() not in UNRECORDED
+        ]
+        for name in names:
+            passing = name == ".snakemake_timestamp" or re.fullmatch(r"\..*\.partial", name)
+            if not passing and folder / name != results / RECORD:
+                yield folder / name
+
+
+def _name(path: Path, results: Path) -> str:
+    """Return the relative path, with what cannot be printed spelled out."""
+    relative = path.relative_to(results).as_posix()
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in relative)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How files compare with their record.
+
+    Attributes
+    ----------
+    matching
+        How many are as recorded.
+    missing, changed, new
+        Relative paths: recorded but not there, of other content, and not recorded.
+    """
+
+    matching: int
+    missing: list[str]
+    changed: list[str]
+    new: list[str]
+
+    @property
+    def same(self) -> bool:
+        """Whether all is as recorded."""
+        return not (self.missing or self.changed or self.new)
+
+    def text(self) -> str:
+        """Return one line for each file that differs, and one with the counts."""
+        kinds = {"missing": self.missing, "changed": self.changed, "new": self.new}
+        lines = [f"{kind}: {name}" for kind, names in kinds.items() for name in names]
+        counts = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items())
+        return "\n".join([*lines, f"{self.matching} as recorded, {counts}"]) + "\n"
+
+
+def verify(results: Path, threads: int) -> Comparison:
+    """Compare every file of a run with its ``provenance.json``.
+
+    Raises InputError if that is not there, or damaged.
+    """
+    recorded = _recorded(results / RECORD)
+    found = _files(results)
+    sized = {
+        name: path
+        for name, path in found.items()
+        if name in recorded and path.stat().st_size == recorded[name]["size"]
+    }
+    hashed = dict(zip(sized, _digest_all(sized.values(), threads), strict=True))
+    matching = {name for name, digest in hashed.items() if digest == recorded[name]["digest"]}
+    return Comparison(
+        len(matching),
+        sorted(recorded.keys() - found.keys()),
+        sorted((recorded.keys() & found.keys()) - matching),
+        sorted(found.keys() - recorded.keys()),
+    )
+
+
+def _recorded(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
+    content = read_json(path)
+    files = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(files, dict):
+        raise InputError(f"{path}: lists no files; delete it and run again")
+    for name, entry in files.items():
+        if not isinstance(entry, dict) or not {"digest", "size"} <= entry.keys():
+            raise InputError(
+                f"{path}: files has {entry!r:.80} for {name!r:.80}, not its digest and size; "
+                "delete it and run again"
+            )
+    return files
