@@ -1,10 +1,13 @@
 """OpenCLIP models through the real loader, on a tiny model whose checkpoint is saved here."""
 
+import hashlib
 import json
 import os
 import pickle
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import open_clip
@@ -184,7 +187,114 @@ def test_weights_that_cannot_be_fetched_are_named_with_the_way_out(monkeypatch, 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     message = message_of(OpenClip("ViT-B-32", "laion2b_s34b_b79k"))
     assert "laion/CLIP-ViT-B-32-laion2B-s34B-b79K" in message
+    assert "OfflineModeIsEnabled" in message
     assert "`pretrained` to the path of a local checkpoint" in message
+
+
+class ModelHub(BaseHTTPRequestHandler):
+    """The hub with one model, ``someone/tiny``, and what goes wrong with its transfers."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self.answer(self.server.files.get(self.path.rpartition("/")[2]))
+
+    def do_GET(self):
+        content = self.server.files[self.path.rpartition("/")[2]]
+        self.server.transfers += 1
+        match self.server.faults.pop(0) if self.server.faults else None:
+            case int(status):
+                self.answer(None, status)
+            case "wrong":
+                self.answer(content, body=bytes(len(content)))
+            case None:
+                self.answer(content, body=content)
+
+    def answer(self, content, status=404, body=b""):
+        self.send_response(status if content is None else 200)
+        self.send_header("Content-Length", str(len(content or b"")))
+        if content is not None:
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        else:
+            self.send_header("X-Error-Code", "EntryNotFound" if status == 404 else "")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def model_hub(folder, tmp_path, monkeypatch):
+    """Run a hub that has the tiny model's weights; open_clip knows them as tag ``release``."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ModelHub)
+    server.files = {"open_clip_pytorch_model.bin": (folder / "tiny.pt").read_bytes()}
+    server.faults, server.transfers = [], 0
+    server.cache = tmp_path / "cache"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(server.cache))
+    monkeypatch.setattr("mmroute.sources.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
+    tags = {"tiny": {"release": {"hf_hub": "someone/tiny/"}}}
+    monkeypatch.setattr(open_clip.pretrained, "_PRETRAINED", tags)
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def stored(server):
+    return [path for path in server.cache.rglob("*") if "blobs" in path.parts and path.is_file()]
+
+
+@pytest.mark.parametrize("fault", [429, 500, "wrong"])
+def test_weights_that_come_only_the_second_time_are_used(model_hub, encoder, caplog, fault):
+    model_hub.faults = [fault]
+    rows = OpenClip("tiny", "release").encode_texts(TEXTS)
+    np.testing.assert_array_equal(rows, OpenClip("tiny", encoder.pretrained).encode_texts(TEXTS))
+    assert model_hub.transfers == 2
+    assert [path.read_bytes() for path in stored(model_hub)] == list(model_hub.files.values())
+
+
+@pytest.mark.parametrize("fault", [500, "wrong"])
+def test_weights_that_never_come_are_given_up_and_not_kept(model_hub, caplog, fault):
+    model_hub.faults = [fault] * 10
+    message = message_of(OpenClip("tiny", "release"))
+    for part in ("'release'", "someone/tiny", "open_clip_pytorch_model.bin", "tried 5 times"):
+        assert part in message
+    assert ("status 500" if fault == 500 else "another hash") in message
+    assert model_hub.transfers == 5
+    assert stored(model_hub) == []
+    lines = [record.getMessage() for record in caplog.records if record.name == "mmroute"]
+    assert [line.split()[-2] for line in lines] == ["0.01", "0.02", "0.04", "0.08"]
+
+
+def test_wrong_weights_in_the_cache_are_fetched_again(model_hub):
+    OpenClip("tiny", "release").encode_texts(TEXTS)
+    (blob,) = stored(model_hub)
+    blob.write_bytes(bytes(blob.stat().st_size))
+    OpenClip("tiny", "release").encode_texts(TEXTS)
+    assert model_hub.transfers == 2
+    assert stored(model_hub) == [blob]
+
+
+def test_weights_in_the_cache_need_no_hub(model_hub, monkeypatch):
+    rows = OpenClip("tiny", "release").encode_texts(TEXTS)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    np.testing.assert_array_equal(OpenClip("tiny", "release").encode_texts(TEXTS), rows)
+    assert model_hub.transfers == 1
+
+
+def test_safetensors_are_preferred(model_hub, folder):
+    weights = {"open_clip_model.safetensors": (folder / "tiny.safetensors").read_bytes()}
+    model_hub.files = weights | model_hub.files
+    OpenClip("tiny", "release").encode_texts(TEXTS)
+    assert [path.read_bytes() for path in stored(model_hub)] == list(weights.values())
 
 
 def test_a_checkpoint_of_another_model_is_refused(folder, encoder, tmp_path):

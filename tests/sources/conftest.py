@@ -3,11 +3,12 @@
 import hashlib
 import json
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import huggingface_hub
 import numpy as np
@@ -41,9 +42,15 @@ class Hub(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.stated: dict[str, bytes] = {}
         self.requests: list[tuple[str, str | None]] = []
-        # What goes wrong with the next requests of a path: bytes sent before the
-        # connection breaks, or an HTTP status.
-        self.faults: dict[str, list[tuple[str, int]]] = {}
+        self.times: list[float] = []
+        # What goes wrong with the next requests of a file, of "info" or of "tree":
+        # ("status", code) or ("status", code, headers); ("break", n) and ("stall", n)
+        # after n bytes of the body; ("silence",) without an answer; ("wrong",) for other
+        # bytes of the same number.
+        self.faults: dict[str, list[tuple]] = {}
+        self.closing = threading.Event()
+        self.page_length = 1000
+        self.ignores_ranges = False
 
     def serve(self, files: Path | Mapping[str, bytes]) -> None:
         """Let the data set hold these files, or those of a folder, and no others."""
@@ -53,6 +60,10 @@ class Hub(ThreadingHTTPServer):
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def server_close(self) -> None:
+        self.closing.set()
+        super().server_close()
 
     def ranges(self, path: str) -> list[str | None]:
         return [given for requested, given in self.requests if requested == path]
@@ -85,17 +96,29 @@ class Handler(BaseHTTPRequestHandler):
         elif not path.startswith((f"/api/datasets/{REPO}/", f"/datasets/{REPO}/")):
             self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
         elif path in (f"/api/datasets/{REPO}/revision/{name}" for name in (REVISION, COMMIT)):
-            self.answer(200, json.dumps({"id": REPO, "sha": COMMIT}).encode())
+            self.reply("info", json.dumps({"id": REPO, "sha": COMMIT}).encode())
         elif path == f"/api/datasets/{REPO}/tree/{COMMIT}":
-            self.answer(200, json.dumps(self.server.listing()).encode())
+            self.send_page(path)
         elif path.startswith(f"/datasets/{REPO}/resolve/{COMMIT}/"):
             self.send_file(path.removeprefix(f"/datasets/{REPO}/resolve/{COMMIT}/"))
         else:
             self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
 
+    def send_page(self, path: str) -> None:
+        given = parse_qs(urlsplit(self.path).query)
+        start = int(given.get("cursor", ["0"])[0])
+        end = start + self.server.page_length
+        entries = self.server.listing() if given["recursive"] == ["true"] else []
+        headers = {}
+        if end < len(entries):
+            following = f"{self.server.endpoint}{path}?recursive=true&cursor={end}"
+            headers["Link"] = f'<{following}>; rel="next"'
+        self.reply("tree", json.dumps(entries[start:end]).encode(), headers)
+
     def send_file(self, name: str) -> None:
         given = self.headers.get("Range")
         self.server.requests.append((name, given))
+        given = None if self.server.ignores_ranges else given
         content = self.server.files[name]
         start = int(given.removeprefix("bytes=").removesuffix("-")) if given else 0
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{self.server.entry(name)["oid"]}"'}
@@ -104,14 +127,32 @@ class Handler(BaseHTTPRequestHandler):
             headers["X-Linked-Size"] = str(len(content))
         if given:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.reply(name, content[start:], headers, 206 if given else 200)
+
+    def reply(
+        self,
+        name: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        status: int = 200,
+    ) -> None:
+        """Answer, or do what is to go wrong instead."""
+        self.server.times.append(time.monotonic())
         faults = self.server.faults.get(name)
         match faults.pop(0) if faults else None:
-            case ("status", status):
-                self.answer(status, b"")
+            case ("status", code, *given):
+                self.answer(code, b"", *given)
             case ("break", sent):
-                self.answer(206 if given else 200, content[start:], headers, sent)
+                self.answer(status, body, headers, sent)
+            case ("stall", sent):
+                self.answer(status, body, headers, sent)
+                self.server.closing.wait()
+            case ("silence",):
+                self.server.closing.wait()
+            case ("wrong",):
+                self.answer(status, bytes(len(body)), headers)
             case None:
-                self.answer(206 if given else 200, content[start:], headers)
+                self.answer(status, body, headers)
 
     def answer(
         self,
@@ -144,9 +185,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hf_cache"))
-    # The client keeps whole chunks of a broken transfer, and waits before it goes on.
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 2**14)
-    monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda _: None)
+    monkeypatch.setattr("mmroute.sources.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
     yield server
     server.shutdown()
     server.server_close()

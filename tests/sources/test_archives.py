@@ -1,6 +1,5 @@
 import gzip
 import io
-import os
 import tarfile
 import tracemalloc
 
@@ -86,15 +85,6 @@ def test_a_newer_archive_replaces_the_folder(tmp_path):
     write_archive(tmp_path / "a.tar.gz", [file("new.jpg")])
     unpack(tmp_path / "a.tar.gz", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["new.jpg"]
-
-
-def test_what_a_killed_run_left_is_no_part_of_the_folder(tmp_path):
-    left = tmp_path / f".out.{os.getpid()}.partial"
-    left.mkdir()
-    (left / "half.jpg").write_bytes(b"")
-    write_archive(tmp_path / "a.tar.gz", [file("1.jpg")])
-    unpack(tmp_path / "a.tar.gz", tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["1.jpg"]
 
 
 @pytest.mark.parametrize(

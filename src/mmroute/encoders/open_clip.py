@@ -1,6 +1,7 @@
 """Any OpenCLIP model, from a tag's weights or a local checkpoint."""
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -216,9 +217,12 @@ class OpenClip(Encoder):
             ) from error
 
     def _fetched_weights(self, architecture: str) -> dict[str, Any]:
-        """Fetch the tag's weights into open_clip's cache; return what open_clip knows of them."""
+        """Have the tag's weights in the hub's cache; return what open_clip knows of them."""
         import open_clip
         from open_clip import pretrained
+        from open_clip.constants import HF_WEIGHTS_NAME
+
+        from mmroute.sources import hub
 
         weights = pretrained.get_pretrained_cfg(architecture, self.pretrained)
         if not weights:
@@ -228,13 +232,16 @@ class OpenClip(Encoder):
                 f"{architecture}; give one of: {', '.join(tags) or '(none)'}, or the path of a "
                 "checkpoint"
             )
+        # open_clip prefers these names, and finds in the client's cache what is fetched here.
+        repo, name = os.path.split(weights["hf_hub"])
+        name = name or HF_WEIGHTS_NAME
+        names = [*pretrained._get_safe_alternatives(name), name]
         try:
-            pretrained.download_pretrained(weights)
-        except (OSError, RuntimeError, ValueError) as error:
-            origin = weights.get("hf_hub") or weights.get("url")
+            hub.cache_model_file(repo, names)
+        except (hub.FetchError, OSError) as error:
             raise InputError(
                 f"encoder open_clip: could not fetch the weights {self.pretrained!r} of "
-                f"{architecture} from {origin} ({_one_line(error)}); "
+                f"{architecture} from {repo} ({_one_line(error)}); "
                 "try again, or set `pretrained` to the path of a local checkpoint"
             ) from error
         return weights
