@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmroute.bootstrap import curve_replicates, interval, p_value, resample_weights
+from mmroute.bootstrap import curve_replicates, interval, p_value, resample_weights, weight_blocks
 from mmroute.curve import frontier, operating_curve, policy_steps
 from mmroute.metrics import frontier_of, majorants, nauc, peak_score, qnc, single_models
 from mmroute.policy_metrics import cost_range, rank_score
+from mmroute.storage import digest_bytes
 
 DATASETS = pd.Series(["a"] * 30 + ["b"] * 20)
 
@@ -35,6 +36,41 @@ def test_the_seed_decides_the_draws():
     first, again, other = (resample_weights(DATASETS, 10, seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("size", [1, 30, 1000])
+def test_a_data_set_of_one_block_is_drawn_sample_by_sample(monkeypatch, size):
+    """The draws of earlier versions, whose intervals are published."""
+    monkeypatch.setattr("mmroute.bootstrap._DRAWN", 100)
+    weights = resample_weights(pd.Series(["a"] * size), 50, 7)
+    generator = np.random.default_rng([7, int(digest_bytes(b"a")[:8], 16)])
+    for own in weights[1:]:
+        drawn = generator.integers(size, size=size)
+        np.testing.assert_array_equal(own, np.bincount(drawn, minlength=size))
+
+
+@given(st.integers(1, 40), st.data())
+@settings(max_examples=50, deadline=None)
+def test_any_part_of_a_data_set_has_the_weights_that_it_has_in_the_whole(size, data):
+    start = data.draw(st.integers(0, size - 1))
+    rows = slice(start, data.draw(st.integers(start + 1, size)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmroute.bootstrap._BLOCK", 16)
+        whole = resample_weights(pd.Series(["a"] * size), 5, 0)
+        parts = list(weight_blocks("a", size, rows, 5, 0))
+    assert [part.start for part, _ in parts[1:]] == [part.stop for part, _ in parts[:-1]]
+    assert (parts[0][0].start, parts[-1][0].stop) == (rows.start, rows.stop)
+    np.testing.assert_array_equal(np.hstack([own for _, own in parts]), whole[:, rows])
+
+
+def test_a_data_set_of_many_blocks_is_drawn_like_one_of_one(monkeypatch):
+    """Counts have mean 1, variance 1 - 1/n and correlation -1/(n - 1) within and across blocks."""
+    monkeypatch.setattr("mmroute.bootstrap._BLOCK", 4)
+    counts = resample_weights(pd.Series(["a"] * 10), 40_000, 0)[1:].astype(float)
+    assert (counts.sum(axis=1) == 10).all()
+    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.03)
+    covariance = np.where(np.eye(10), 0.9, -0.1)
+    np.testing.assert_allclose(np.cov(counts.T), covariance, atol=0.03)
 
 
 def random_table(seed, n_samples=25, n_models=4, missing=0.2):

@@ -72,11 +72,14 @@ def test_a_bad_config_is_one_line(config, tmp_path, command, content, said):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ([], ["--cores", "all", "--configfile", "my.yaml"]),
-        (["table3", "-n"], ["table3", "-n", "--cores", "all", "--configfile", "my.yaml"]),
-        (["--cores", "2"], ["--cores", "2", "--configfile", "my.yaml"]),
-        (["-c2"], ["-c2", "--configfile", "my.yaml"]),
-        (["--profile=p"], ["--profile=p", "--configfile", "my.yaml"]),
+        ([], ["--rerun-incomplete", "--cores", "all", "--configfile", "my.yaml"]),
+        (
+            ["table3", "-n"],
+            ["table3", "-n", "--rerun-incomplete", "--cores", "all", "--configfile", "my.yaml"],
+        ),
+        (["--cores", "2"], ["--cores", "2", "--rerun-incomplete", "--configfile", "my.yaml"]),
+        (["-c2"], ["-c2", "--rerun-incomplete", "--configfile", "my.yaml"]),
+        (["--profile=p"], ["--profile=p", "--rerun-incomplete", "--configfile", "my.yaml"]),
     ],
 )
 def test_run_hands_everything_on_and_ends_as_snakemake_does(config, monkeypatch, given, expected):

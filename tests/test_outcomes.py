@@ -59,6 +59,17 @@ def test_survives_writing_and_reading(make_table, tmp_path):
     same(OutcomeTable.read(tmp_path), table)
 
 
+def test_some_rows_and_some_matrices_are_read_alone(make_table, tmp_path):
+    table = make_table()
+    table.write(tmp_path)
+    part = OutcomeTable.read(tmp_path, slice(3, 7), ("utility", "cost"))
+    expected = table.take(np.arange(3, 7))
+    for name in ("prompt_tokens", "completion_tokens"):
+        getattr(expected, name)[:] = np.nan
+    expected.prediction[:] = None
+    same(part, expected)
+
+
 def test_a_damaged_file_is_named(make_table, tmp_path):
     make_table().write(tmp_path)
     file = tmp_path / "utility.parquet"
@@ -252,7 +263,7 @@ def test_a_normalised_cost_of_one_is_the_most_expensive_models_mean():
 
 def test_data_sets_are_written_apart_and_assembled_again(make_table, tmp_path):
     table = make_table(datasets=("Z", "../A"))
-    write_datasets(table, tmp_path / "data")
+    write_datasets(table, tmp_path / "data", 100)
     index = read_json(tmp_path / "data/index.json")
     assert [dataset["name"] for dataset in index["datasets"]] == ["Z", "../A"]
     assemble(tmp_path / "data", None, None, 0.9, tmp_path / "outcomes")
@@ -265,7 +276,7 @@ def test_data_sets_are_written_apart_and_assembled_again(make_table, tmp_path):
 
 def test_a_data_sets_digests_tell_what_changed(make_table, tmp_path):
     def index(table, name):
-        write_datasets(table, tmp_path / name)
+        write_datasets(table, tmp_path / name, 4)
         return read_json(tmp_path / name / "index.json")["datasets"]
 
     before = index(make_table(), "before")
@@ -277,7 +288,10 @@ def test_a_data_sets_digests_tell_what_changed(make_table, tmp_path):
         {key for key in before[1] if before[1][key] != after[1][key]}
         for after in (question, image, outcome)
     ]
-    assert changed == [{"text", "all"}, {"image", "all"}, {"all"}]
+    assert changed == [{"text", "all", "shards"}, {"image", "all", "shards"}, {"all"}]
+    shards = [[shard["text"] for shard in entry[1]["shards"]] for entry in (before, question)]
+    assert [len(texts) for texts in shards] == [2, 2]
+    assert [old == new for old, new in zip(*shards, strict=True)] == [False, True]
 
 
 @given(st.text(min_size=1, max_size=20))

@@ -1,5 +1,8 @@
 """Metrics of one policy by hand-worked examples, and what must not change them."""
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +14,13 @@ from mmroute.errors import InputError
 from mmroute.metrics import single_models
 from mmroute.policy_metrics import (
     auroc,
-    calibration_bins,
+    binned_auroc,
+    calibration_sums,
     cost_range,
-    measure_policy,
+    equal_mass_cuts,
+    of_chosen,
+    policy_sums,
     rank_score,
-    traffic,
 )
 
 GONE = np.nan
@@ -29,6 +34,15 @@ ONCE = np.ones((1, 4), dtype=np.uint8)
 
 laws = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 10_000)
+
+
+def sums_of(choice, u_hat, utility, cost, weights):
+    predicted = of_chosen(u_hat, choice)
+    return policy_sums(choice, predicted, utility, cost, weights, equal_mass_cuts(predicted))
+
+
+def measure_policy(*policy):
+    return sums_of(*policy).metrics()
 
 
 def measured(metric, weights=ONCE):
@@ -119,7 +133,9 @@ def test_ece_weights_a_bin_by_its_mass_and_keeps_the_bins_of_the_samples():
 def test_calibration_bins_hold_the_means_that_ece_compares():
     u_hat, utility = np.array([[0.75], [0.5], [0.5]]), np.array([[0.5], [1], [0.25]])
     choice, weights = np.zeros(3, int), np.array([[1, 1, 1], [0, 3, 1]])
-    bins = calibration_bins(choice, u_hat, utility, weights)
+    predicted = of_chosen(u_hat, choice)
+    cuts = equal_mass_cuts(predicted)
+    bins = calibration_sums(choice, predicted, utility, weights, cuts).bins()
     assert bins["samples"].tolist() == [[2, 1], [4, 0]]
     assert bins["predicted"][0].tolist() == [0.5, 0.75]
     assert bins["observed"][0].tolist() == [1.25 / 2, 0.5]
@@ -141,7 +157,8 @@ def test_auroc_is_the_mean_over_models_of_the_share_of_pairs_in_the_right_order(
 
 def test_traffic_is_the_share_of_samples_that_each_model_gets():
     weights = np.array([[1, 1, 1, 1], [4, 0, 0, 0]])
-    assert traffic(CHOICE, 4, weights).tolist() == [[0.5, 0.25, 0.25, 0], [0, 0, 1, 0]]
+    shares = sums_of(CHOICE, U_HAT, UTILITY, COST, weights).traffic()
+    assert shares.tolist() == [[0.5, 0.25, 0.25], [0, 0, 1]]
 
 
 def test_cost_range_spans_the_single_models_that_are_not_free():
@@ -233,11 +250,11 @@ def random_counts(seed, n_resamples=5, n_samples=40):
 
 
 def every_metric(choice, u_hat, utility, cost, weights):
-    shares = traffic(choice, u_hat.shape[1], weights)
+    sums = sums_of(choice, u_hat, utility, cost, weights)
     return {
-        **measure_policy(choice, u_hat, utility, cost, weights),
+        **sums.metrics(),
         "auroc": auroc(u_hat, utility, weights),
-        **{f"traffic of {model}": share for model, share in enumerate(shares.T)},
+        **{f"traffic of {model}": share for model, share in enumerate(sums.traffic().T)},
     }
 
 
@@ -382,3 +399,58 @@ def test_counts_beyond_a_byte_add_up():
     u_hat = np.arange(600.0)[:, None]
     weights = np.full((1, 600), 200, dtype=np.uint8)
     assert auroc(u_hat, utility, weights).tolist() == [1]
+
+
+@given(seeds)
+@laws
+def test_sums_of_parts_add_up_to_those_of_the_whole(seed):
+    choice, u_hat, utility, cost = random_policy(seed)
+    weights = random_counts(seed, n_resamples=3)
+    predicted = of_chosen(u_hat, choice)
+    cuts = equal_mass_cuts(predicted)
+    parts = [slice(0, 1), slice(1, 25), slice(25, 40)]
+    policies, calibrations = (
+        [add_up(*(matrix[part] for matrix in given), weights[:, part], cuts) for part in parts]
+        for add_up, given in (
+            (policy_sums, (choice, predicted, utility, cost)),
+            (calibration_sums, (choice, predicted, utility)),
+        )
+    )
+    policy = reduce(add, policies)
+    assert_equal(policy.metrics(), measure_policy(choice, u_hat, utility, cost, weights))
+    np.testing.assert_allclose(
+        policy.traffic(), sums_of(choice, u_hat, utility, cost, weights).traffic()
+    )
+    whole = calibration_sums(choice, predicted, utility, weights, cuts).bins()
+    for name, values in reduce(add, calibrations).bins().items():
+        np.testing.assert_allclose(values, whole[name], err_msg=name)
+
+
+@given(seeds)
+@laws
+def test_equal_mass_cuts_bin_by_the_number_of_smaller_predictions(seed):
+    generator = np.random.default_rng(seed)
+    size = int(generator.integers(1, 100))
+    predicted = generator.integers(0, int(generator.integers(1, 60)), size) / 7
+    smaller = (predicted < predicted[:, None]).sum(axis=1)
+    bins = np.searchsorted(equal_mass_cuts(predicted), predicted)
+    assert bins.tolist() == (smaller * 15 // size).tolist()
+
+
+@given(seeds)
+@laws
+def test_auroc_of_bins_is_exact_where_each_holds_one_prediction(seed):
+    _, u_hat, utility, _ = random_policy(seed)
+    weights = random_counts(seed, n_resamples=3)
+    levels = np.unique(u_hat)
+    won, lost = (
+        np.array(
+            [
+                [((own == level) & kind) @ weights.T for level in levels]
+                for own, kind in zip(u_hat.T, right.T, strict=True)
+            ]
+        )
+        for right in (utility > 0.5, utility <= 0.5)
+    )
+    expected = auroc(u_hat, utility, weights)
+    assert binned_auroc(won, lost) == pytest.approx(expected, nan_ok=True)

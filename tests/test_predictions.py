@@ -40,6 +40,19 @@ def test_a_grid_its_scores_and_what_deciding_costs_survive_too(make_table, tmp_p
         np.testing.assert_array_equal(getattr(again, name), getattr(given, name))
 
 
+def test_a_part_of_a_trial_is_read_alone(make_table, tmp_path):
+    ids = make_table().samples["sample_id"]
+    generator = np.random.default_rng(0)
+    given = Predictions(ids, generator.random((3, 12, 4)), generator.random((3, 12, 4)))
+    given.write(tmp_path / "p.parquet")
+    part = Predictions.read_part(tmp_path / "p.parquet", 2, slice(24 + 5, 24 + 8), ids[5:8])
+    np.testing.assert_array_equal(part.u_hat, given.u_hat[2:, 5:8])
+    np.testing.assert_array_equal(part.c_hat, given.c_hat[2:, 5:8])
+    assert part.sample_ids.tolist() == ids[5:8].tolist()
+    with pytest.raises(InputError, match=r"row 1 of 3 is 'B_5 of trial 1' where 'B_5' "):
+        Predictions.read_part(tmp_path / "p.parquet", 2, slice(12 + 5, 12 + 8), ids[5:8])
+
+
 def test_what_deciding_costs_is_added_to_every_model(make_table):
     ids = make_table().samples["sample_id"]
     nothing = np.zeros((1, 12, 2))

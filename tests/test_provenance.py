@@ -31,7 +31,8 @@ def results(tmp_path):
 
 
 def record(results, prices=(), manifests=()):
-    content = describe(results, CONFIG, "9.9", prices, manifests, threads=2)
+    content = describe(results, CONFIG, "9.9", prices, manifests, unfinished=())
+    content |= {"files": digests(results, threads=2)}
     write_json(results / "provenance.json", content)
     return content
 
@@ -71,7 +72,7 @@ def test_it_says_what_the_run_was_made_with(results, tmp_path):
 
 def test_a_config_with_an_infinite_number_is_recorded(results):
     config = CONFIG | {"source": {"kind": "table", "limit": math.inf}}
-    content = describe(results, config, "9.9", [], [], threads=1)
+    content = describe(results, config, "9.9", [], [], unfinished=())
     write_json(results / "provenance.json", content)
     stored = json.loads((results / "provenance.json").read_text())
     assert stored["config"]["source"] == {"kind": "table", "limit": "Infinity"}
@@ -125,10 +126,17 @@ def test_times_add_up_and_peaks_do_not(tmp_path):
     for salt, seconds, peak in ((0, 1.5, 100), (1, 2.25, 300), (2, 4, 200)):
         row = f"{seconds}\t0:00:01\t{peak}\t1\t1\t1\t0\t0\t50\t0.5\n"
         write_text(tmp_path / f"train/knn/{salt}.tsv", HEADER + row)
-    assert stages(tmp_path) == {
+    assert stages(tmp_path, unfinished=()) == {
         "fetch": {"jobs": 1, "seconds": 0.5, "cpu_seconds": None, "peak_mib": None},
         "train": {"jobs": 3, "seconds": 7.75, "cpu_seconds": 1.5, "peak_mib": 300},
     }
+
+
+def test_an_unfinished_stage_is_not_even_read(tmp_path):
+    write_text(tmp_path / "fetch.tsv", HEADER + "0.5\t0:00:00\t-\t-\t-\t-\t-\t-\t-\tNA\n")
+    for begun in ("notebook/one.tsv", "html_report.tsv"):
+        write_text(tmp_path / begun, "half a li\n1\n")
+    assert list(stages(tmp_path, unfinished={"notebook", "html_report"})) == ["fetch"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ def test_times_add_up_and_peaks_do_not(tmp_path):
 def test_a_broken_benchmark_is_named(tmp_path, text):
     write_text(tmp_path / "fetch.tsv", text + "\n1\n")
     with pytest.raises(InputError, match=r"fetch\.tsv: no benchmark .*delete it and run again"):
-        stages(tmp_path)
+        stages(tmp_path, unfinished=())
 
 
 def test_an_untouched_run_is_as_recorded(results):
@@ -190,5 +198,7 @@ def test_a_run_without_a_record_says_what_to_do(results):
 )
 def test_a_damaged_record_is_one_line(results, text, said):
     write_text(results / "provenance.json", text)
-    with pytest.raises(InputError, match=rf"provenance\.json: .*{said}.*delete it and run again"):
+    with pytest.raises(
+        InputError, match=rf"provenance\.json: .*{said}.*; make it anew: mmroute run"
+    ):
         verify(results, threads=1)

@@ -94,6 +94,14 @@ def points_of(router, point, dataset="full", **given):
     return pd.DataFrame(rows, columns=columns)
 
 
+COMMIT = "c0ffee" * 6 + "abcd"
+
+
+def digests_of(name, samples):
+    parts = {part: f"{name}-{part}-".ljust(32, "0") for part in ("ids", "text", "image", "all")}
+    return {"folder": name, "name": name, "samples": samples} | parts
+
+
 @pytest.fixture
 def report(tmp_path):
     (tmp_path / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
@@ -172,6 +180,24 @@ def report(tmp_path):
         ),
         figures={"a caption": tmp_path / "figure.svg"},
         config={"name": "bench"},
+        provenance={
+            "versions": {"python": "3.99.1", "mmroute": "0.7", "snakemake": "9.8"}
+            | {"packages": {"numpy": "2.71", "pandas": "3.14"}},
+            "code": {"commit": COMMIT, "clean": True, "changed": [], "reason": None},
+            "data": {
+                "datasets": [digests_of("A", 1234), digests_of("B", 5)],
+                "text_only": None,
+                "prices": {},
+                "downloads": [],
+            },
+            "seeds": {"seed": 17, "salts": [0, "b"]},
+            "machine": {"platform": "Linux", "cpus": 6, "memory_bytes": 3 * 2**30},
+            "stages": {
+                "fetch": dict.fromkeys(["seconds", "cpu_seconds", "peak_mib"]) | {"jobs": 1},
+                "split": {"jobs": 1, "seconds": 0.26, "cpu_seconds": 0.2, "peak_mib": 80.0},
+                "train": {"jobs": 12, "seconds": 1234.56, "cpu_seconds": 9.0, "peak_mib": 2e3},
+            },
+        },
     )
 
 
@@ -242,6 +268,20 @@ def test_text_from_data_is_shown_and_never_run(report, tmp_path):
         singles=report.singles.assign(model=HOSTILE),
         figures={HOSTILE: tmp_path / "figure.svg"},
         config={HOSTILE: HOSTILE},
+        provenance=report.provenance
+        | {
+            "code": {"commit": COMMIT, "clean": False, "changed": [HOSTILE], "reason": None},
+            "data": {
+                "datasets": [digests_of(HOSTILE, 1)],
+                "text_only": [digests_of(HOSTILE, 2)],
+                "prices": {HOSTILE: HOSTILE},
+                "downloads": [
+                    dict.fromkeys(["repo", "revision", "commit"], HOSTILE) | {"files": []}
+                ],
+            },
+            "seeds": {"seed": 0, "salts": [HOSTILE]},
+            "stages": {HOSTILE: report.provenance["stages"]["split"]},
+        },
     )
     html = everywhere.render()
     page = Page(html)
@@ -411,7 +451,7 @@ def test_a_metric_that_is_undefined_at_a_point_is_a_dash(report):
     _, row = page.tables["Operating points"]
     assert row[6][1].startswith("–")
     assert row[4][1].startswith("–")
-    assert "nan" not in page.text
+    assert "nan" not in page.text.split()
 
 
 def test_differences_are_those_of_the_honest_nauc_with_their_p_values(report):
@@ -447,6 +487,91 @@ def test_the_models_are_those_of_the_test_split_the_cheapest_first(report):
         ["dear", "60.0% | (57.0% to 63.0%)", "20.00 | (18.18 to 22.22)", "2.0000", "87.5%", "bill"],
     ]
     assert "Routing among 3 models." in page.text
+
+
+# --- provenance -------------------------------------------------------------------------------
+
+
+def plain(rows):
+    return [[text for _, text in row] for row in rows]
+
+
+def with_data(report, **data):
+    return replace(
+        report, provenance=report.provenance | {"data": report.provenance["data"] | data}
+    )
+
+
+def test_it_says_of_what_code_versions_and_seeds_it_is(report):
+    page = Page(report.render())
+    assert plain(page.tables["Code, versions and seeds"]) == [
+        ["git commit", "c0ffeec0ffee"],
+        ["working tree", "clean"],
+        ["mmroute", "0.7"],
+        ["Python", "3.99.1"],
+        ["Snakemake", "9.8"],
+        ["seed", "17"],
+        ["salts of the splits", "0, b"],
+    ]
+    assert "Packages: numpy 2.71, pandas 3.14." in page.text
+
+
+def test_a_tree_that_is_not_as_in_the_commit_is_told(report):
+    code = {"commit": COMMIT, "clean": False, "changed": [" M a.py", "?? b.py"], "reason": None}
+    page = Page(replace(report, provenance=report.provenance | {"code": code}).render())
+    assert plain(page.tables["Code, versions and seeds"])[1] == ["working tree", "not clean"]
+    assert "changed or new since the commit: 2 M a.py ?? b.py" in page.text
+    assert "changed or new" not in Page(report.render()).text
+
+
+def test_an_unknown_commit_has_its_reason(report):
+    code = {"commit": None, "clean": None, "changed": None, "reason": HOSTILE}
+    html = replace(report, provenance=report.provenance | {"code": code}).render()
+    rows = plain(Page(html).tables["Code, versions and seeds"])
+    assert [row[0] for row in rows[:2]] == ["git commit", "mmroute"]
+    assert rows[0][1] == f"unknown: {HOSTILE}"
+    assert "<script" not in html
+
+
+def test_digests_are_short_with_the_full_ones_behind_them(report):
+    html = report.render()
+    page = Page(html)
+    assert plain(page.tables["Digests of the data"])[1:] == [
+        ["A", "1,234", "A-ids-000000", "A-text-00000", "A-image-0000", "A-all-000000"],
+        ["B", "5", "B-ids-000000", "B-text-00000", "B-image-0000", "B-all-000000"],
+    ]
+    assert f'title="{digests_of("B", 5)["image"]}"' in html
+    assert f'title="{COMMIT}"' in html
+    assert not {"Digests of the second source", "Price tables", "Downloads"} & set(page.tables)
+
+
+def test_what_was_brought_here_is_told(report):
+    files = [{"path": "a", "size": 2**20, "sha256": "ab"}, {"path": "b", "size": 2**19}]
+    given = with_data(
+        report,
+        text_only=[digests_of("C", 9)],
+        prices={"prices.csv": "d" * 32},
+        downloads=[{"repo": "o/bench", "revision": "v1", "commit": COMMIT, "files": files}],
+    )
+    tables = Page(given.render()).tables
+    assert plain(tables["Digests of the second source"])[1][:2] == ["C", "9"]
+    assert plain(tables["Price tables"])[1] == ["prices.csv", "d" * 12]
+    assert plain(tables["Downloads"])[1] == ["o/bench", "v1", "c0ffeec0ffee", "2", "1.5 MiB"]
+
+
+def test_stages_stand_the_longest_first_and_what_was_not_measured_is_a_dash(report):
+    page = Page(report.render())
+    assert plain(page.tables["Machine and time"]) == [
+        ["stage", "jobs", "seconds", "CPU seconds", "peak MiB"],
+        ["train", "12", "1,234.6", "9.0", "2,000.0"],
+        ["split", "1", "0.3", "0.2", "80.0"],
+        ["fetch", "1", "–", "–", "–"],
+    ]
+    assert "Linux, 6 CPUs, 3.0 GiB of memory." in page.text
+
+
+def test_how_to_check_the_files_is_told(report):
+    assert "mmroute verify results/bench checks every file" in Page(report.render()).text
 
 
 # --- the summary ------------------------------------------------------------------------------

@@ -682,6 +682,22 @@ def test_a_changed_byte_is_told(file):
         refused(file)
 
 
+def test_a_router_of_another_row_is_told(tmp_path):
+    own, other = (
+        tmp_path / f"results/run/routers/{row}/0/router.safetensors" for row in ("knn", "linear")
+    )
+    for path in (own, other):
+        weights.write(path, {"a": np.arange(3)})
+    assert own.read_bytes() != other.read_bytes()
+    own.write_bytes(other.read_bytes())
+    assert f"{own}: was written as 'routers/linear/0/router.safetensors'; make it" in refused(own)
+
+
+def test_a_router_outside_of_a_run_may_lie_anywhere(file, tmp_path):
+    weights.write(file, {"a": 1})
+    assert weights.read(file.rename(tmp_path / "other.safetensors")) == {"a": 1}
+
+
 def test_no_file_and_a_folder_are_told(tmp_path):
     refused(tmp_path / "none.safetensors")
     refused(tmp_path)

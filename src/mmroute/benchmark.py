@@ -1,12 +1,13 @@
 """A benchmark as routers meet it: outcomes, costs in one unit, and one frozen split."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcomes import MATRICES, OutcomeTable
 from mmroute.storage import check_samples, read_json, read_table
 
 
@@ -31,16 +32,30 @@ class Benchmark:
     in_test: np.ndarray
 
     @classmethod
-    def read(cls, outcomes: Path, splits: Path, salt: str) -> "Benchmark":
+    def read(
+        cls,
+        outcomes: Path,
+        splits: Path,
+        salt: str,
+        rows: slice = slice(None),
+        matrices: Collection[str] = MATRICES,
+    ) -> "Benchmark":
         """Read the stored outcome table and the split of one salt.
+
+        Parameters
+        ----------
+        outcomes, splits, salt
+            The folder of the table, the file of the splits, and its column.
+        rows, matrices
+            What to read of the table, see ``OutcomeTable.read``.
 
         Raises
         ------
         InputError
             If a file is damaged, or the split is of other samples.
         """
-        table = OutcomeTable.read(outcomes)
-        split = read_table(splits)
+        table = OutcomeTable.read(outcomes, rows, matrices)
+        split = read_table(splits, rows)
         check_samples(splits, split["sample_id"].to_pylist(), table.samples["sample_id"])
         train = split[salt].to_numpy()
         observed = np.isfinite(table.utility).any(axis=1)

@@ -5,7 +5,7 @@ each resample is a weighted running sum over them. Every router meets the same
 resamples, so that differences between routers have intervals too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,13 @@ N_BAND = 60
 """Costs at which a confidence band is computed."""
 _CHUNK = 400_000
 """Cells of a (resamples, operating points) matrix worked on at once, to stay in cache."""
+_BLOCK = 1 << 16
+"""Consecutive samples of a data set that are drawn together."""
+_DRAWN = 1 << 19
+"""Cells of a (resamples, samples) matrix drawn at once."""
+
+Points = tuple[slice, np.ndarray, np.ndarray]
+"""Some weightings, and the costs and utilities of P operating points under each, (b, P)."""
 
 
 def resample_weights(datasets: pd.Series, n_resamples: int, seed: int) -> np.ndarray:
@@ -59,12 +66,60 @@ def resample_weights(datasets: pd.Series, n_resamples: int, seed: int) -> np.nda
     weights = np.ones((1 + n_resamples, len(datasets)), np.uint8)
     for dataset, columns in datasets.groupby(datasets, sort=False).indices.items():
         size = len(columns)
-        generator = np.random.default_rng([seed, int(digest_bytes(dataset.encode())[:8], 16)])
-        drawn = generator.integers(size, size=(n_resamples, size))
-        drawn += np.arange(n_resamples)[:, None] * size
-        counts = np.bincount(drawn.ravel(), minlength=n_resamples * size)
-        weights[1:, columns] = counts.reshape(n_resamples, size)
+        for rows, drawn in weight_blocks(dataset, size, slice(0, size), n_resamples, seed):
+            weights[:, columns[rows]] = drawn
     return weights
+
+
+def weight_blocks(
+    dataset: str, size: int, rows: slice, n_resamples: int, seed: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Draw the weights of some consecutive samples of a data set, as ``resample_weights`` does.
+
+    A large data set is drawn in blocks: first how many draws of a resample fall into
+    each block, then, for each block alone, which of its samples they are.
+
+    Parameters
+    ----------
+    dataset, size
+        The data set, and its number of evaluation samples.
+    rows
+        The samples, from a start to an end within the data set; at least one.
+    n_resamples, seed
+        As for ``resample_weights``.
+
+    Yields
+    ------
+    Some of the samples, and their (1 + B, n) counts; the first row is all ones.
+    """
+    key = [seed, int(digest_bytes(dataset.encode())[:8], 16)]
+    generator = np.random.default_rng(key)
+    begins = np.arange(0, size, _BLOCK)
+    sizes = np.minimum(_BLOCK, size - begins)
+    if len(sizes) == 1:
+        falls = np.full((n_resamples, 1), size)
+    else:
+        falls = generator.multinomial(size, sizes / size, n_resamples)
+    for block in range(rows.start // _BLOCK, -(-rows.stop // _BLOCK)):
+        # Seeds that differ by a zero at the end are the same.
+        own = generator if len(sizes) == 1 else np.random.default_rng([*key, block + 1])
+        counts = _draw(falls[:, block], int(sizes[block]), own)
+        begin = int(begins[block])
+        part = slice(max(rows.start, begin), min(rows.stop, begin + int(sizes[block])))
+        yield part, counts[:, part.start - begin : part.stop - begin]
+
+
+def _draw(falls: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Return the (1 + B, size) counts of as many draws as fall to each resample, below ones."""
+    counts = np.ones((1 + len(falls), size), np.uint8)
+    step = max(1, _DRAWN // size)
+    for begin in range(0, len(falls), step):
+        own = falls[begin : begin + step]
+        drawn = generator.integers(size, size=own.sum())
+        drawn += np.repeat(np.arange(len(own)) * size, own)
+        counted = np.bincount(drawn, minlength=len(own) * size).reshape(len(own), size)
+        counts[1 + begin : 1 + begin + len(own)] = counted
+    return counts
 
 
 @dataclass(frozen=True)
@@ -128,14 +183,33 @@ def curve_replicates(
     point that was most accurate in training.
     """
     points = np.searchsorted(steps.threshold[_last_of_ties(steps)[1:]], honest, side="right")
+    curves = _weighted_curves([steps], utility, cost, weights)
+    return measure_curve(curves, singles, points, honest_start)
+
+
+def measure_curve(
+    curves: Iterable[Points], singles: SingleModels, honest: np.ndarray, honest_start: int
+) -> CurveReplicates:
+    """Measure one operating curve whose points are known under each weighting.
+
+    Parameters
+    ----------
+    curves
+        All 1 + B weightings, some at a time, in their order.
+    singles, honest_start
+        As for ``curve_replicates``.
+    honest
+        (M,) which of the P points the frontier on the training split chose, by
+        ascending cost there.
+    """
     parts, grid, heights = [], np.empty(0), []
-    for rows, costs, utilities in _weighted_curves([steps], utility, cost, weights):
+    for rows, costs, utilities in curves:
         own = frontiers(costs, utilities)
         models = SingleModels(singles.cost[rows], singles.utility[rows])
         start = models.of(np.full(len(costs), honest_start))
         line = _line(
-            np.column_stack([start[0], costs[:, points]]),
-            np.column_stack([start[1], utilities[:, points]]),
+            np.column_stack([start[0], costs[:, honest]]),
+            np.column_stack([start[1], utilities[:, honest]]),
         )
         parity = qnc(own, models)
         bounds = np.nanmin(models.cost, axis=1), np.nanmax(models.cost, axis=1)
@@ -148,7 +222,7 @@ def curve_replicates(
                 "nauc": nauc(own, models),
                 "nauc_honest": mean_height(line, *bounds),
                 "peak_score": peak_score(own),
-                "peak_score_honest": utilities[:, points[-1]],
+                "peak_score_honest": utilities[:, honest[-1]],
                 "qnc": parity,
                 "savings_at_parity": savings_at_parity(parity),
                 "rank_score": _best_rank_score(own, models),
@@ -209,14 +283,20 @@ def curve_metrics(
 
 def _weighted_curves(
     curves: Sequence[Steps], utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Yield (rows, costs, utilities) of the curves' operating points, some weightings at a time."""
-    size = max(1, _CHUNK // sum(int(_last_of_ties(steps).sum()) for steps in curves))
-    for begin in range(0, len(weights), size):
-        rows = slice(begin, begin + size)
+) -> Iterator[Points]:
+    """Yield the curves' operating points, some weightings at a time."""
+    n_points = sum(int(_last_of_ties(steps).sum()) for steps in curves)
+    for rows in weightings(len(weights), n_points):
         own = weights[rows].astype(np.float64)
         points = [_weighted_curve(steps, utility, cost, own) for steps in curves]
         yield rows, *(np.concatenate(matrices, axis=1) for matrices in zip(*points, strict=True))
+
+
+def weightings(n_weightings: int, n_points: int) -> Iterator[slice]:
+    """Yield which weightings to work on at once, for as many operating points."""
+    size = max(1, _CHUNK // n_points)
+    for begin in range(0, n_weightings, size):
+        yield slice(begin, begin + size)
 
 
 def _weighted_curve(

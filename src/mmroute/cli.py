@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,8 @@ def run(context: typer.Context, config: ConfigFile) -> None:
     where = {"--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--executor", "-e"}
     cores = [] if named & where or any(name[:2] in ("-c", "-j") for name in named) else ["all"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
+    # What an earlier run left half made is made again.
+    command += ["--rerun-incomplete"]
     # --configfile takes several values: it must not swallow a target.
     command += [*(["--cores", *cores] if cores else []), "--configfile", str(config)]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
@@ -157,13 +160,18 @@ def verify(
 ) -> None:
     """Check every file of a run against its provenance.json.
 
-    Names what is missing, changed or new; exit code 2 if anything is, else 0.
+    Names what is missing, changed or new, and says how to make it anew; exit code 2 if
+    anything is, else 0.
     """
     with _one_line_errors():
         from mmroute.provenance import verify as compare
+        from mmroute.storage import output_of
 
         compared = compare(folder, threads=os.cpu_count() or 1)
     typer.echo(compared.text(), nl=False)
+    if lost := {folder / name for name in [*compared.missing, *compared.changed]}:
+        outputs = sorted({os.path.relpath(output_of(path)) for path in lost})
+        typer.echo(f"make them anew: mmroute run CONFIG --forcerun {shlex.join(outputs)}")
     if not compared.same:
         raise typer.Exit(FAULT)
 

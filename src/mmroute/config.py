@@ -375,6 +375,16 @@ Asked = Annotated[float, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d
 """A number, or a share such as ``50%`` of what the best single model has."""
 
 
+class ShardSize(_Strict):
+    """How many samples one job takes."""
+
+    embed: Annotated[int, Field(ge=1)] = 10_000
+    """Samples of one data set that a job embeds."""
+    evaluate: Annotated[int, Field(ge=1)] = 200_000
+    """Samples that a job evaluates. A benchmark of more is evaluated in shards, its
+    operating curves at a grid of thresholds (definitions, section 4); else they are exact."""
+
+
 class Decision(_Strict):
     """What is to be decided."""
 
@@ -454,6 +464,8 @@ class Config(_Strict):
     """Seed of every router that draws, and of the bootstrap."""
     resamples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples behind every interval."""
+    shard_size: ShardSize = ShardSize()
+    """How many samples one job embeds or evaluates; more are split over several jobs."""
     experiments: list[Experiment] = ["main"]
     """What to run; main is the trunk of all others."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mmroute.encoders import Encoder, Modality
-from mmroute.storage import read_parts, vector_array, vector_matrix, write_by_sample
+from mmroute.storage import read_parts, vector_array, vector_matrix, write_table
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Embeddings:
             "norm": self.norms,
             "vector": vector_array(self.vectors),
         }
-        write_by_sample(path, columns)
+        write_table(path, pa.table(columns))
 
     @classmethod
     def _of(cls, table: pa.Table) -> "Embeddings":

@@ -1,4 +1,6 @@
-"""The one exception for everything a user can put right."""
+"""The exception for everything a user can put right, and its kind for files that rot."""
+
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -8,3 +10,27 @@ class InputError(ValueError):
     offending value and the way out. It is shown to the user without a
     traceback.
     """
+
+
+class DamagedFile(InputError):
+    """A file that the workflow stored is gone, no longer whole, or another one.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wrong
+        What is wrong with it.
+    way
+        How to get it back.
+
+    Attributes
+    ----------
+    path, wrong
+        As given.
+    """
+
+    def __init__(self, path: Path, wrong: str, way: str) -> None:
+        super().__init__(f"{path}: {wrong}; {way}")
+        self.path = path
+        self.wrong = wrong

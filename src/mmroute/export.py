@@ -1,6 +1,5 @@
 """Taking a router away: one folder that ``mmroute.load_router`` reads."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -35,6 +34,7 @@ from mmroute.predictions import Predictions
 from mmroute.routers import Router
 from mmroute.storage import (
     atomic_folder,
+    damaged,
     digest_file,
     read_json,
     read_vectors,
@@ -191,19 +191,16 @@ class _Run:
             raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
         return path
 
-    def _trained(self, row: str) -> Path:
-        """Return the file of a row's trained router, once it is seen to hold that router."""
+    def _trained(self, row: str) -> Router:
+        """Return a row's trained router, once it is seen to be that router."""
         path = self._stored(ROUTER, row)
         own = build("routers", self.router.name, self.router.parameters)
         found = weights.read(path, self._trusted(self.router))
         if type(found) is type(own):
             given, asked = found.get_params(), own.get_params()
             if all(given[name] == asked[name] for name in self.router.parameters):
-                return path
-        raise InputError(
-            f"{path}: holds a {type(found).__name__} that is not the config's {row!r}; "
-            "delete it and run again"
-        )
+                return found
+        raise damaged(path, f"holds a {type(found).__name__} that is not the config's {row!r}")
 
     @staticmethod
     def _trusted(router: RouterConfig) -> list[str]:
@@ -224,9 +221,10 @@ class _Run:
         card = self._card()
         if self.router:
             row = self.choice.row.removesuffix(SHRUNK)
-            shutil.copyfile(self._trained(row), folder / ROUTER)
+            # Written anew, not copied: taken away, they have no place in a run any more.
+            weights.write(folder / ROUTER, self._trained(row))
             if features := self._features_file():
-                shutil.copyfile(features, folder / FEATURES)
+                weights.write(folder / FEATURES, weights.read(features))
         write_frame(folder / CURVE, self._curve())
         files = [path.name for path in sorted(folder.iterdir())]
         write_json(
@@ -366,21 +364,23 @@ class _Run:
     def _test_embeddings(
         self, test: np.ndarray
     ) -> tuple[Embeddings, Embeddings, np.ndarray | None]:
-        datasets = [
-            dataset["folder"] for dataset in read_json(self.results / "data/index.json")["datasets"]
+        shards = [
+            f"{dataset['folder']}.{shard}.parquet"
+            for dataset in read_json(self.results / "data/index.json")["datasets"]
+            for shard in range(len(dataset["shards"]))
         ]
         folder = self.results / "embeddings"
         ids = self.benchmark.table.samples["sample_id"]
         text, image = (
-            read_all(
-                [str(folder / modality / encoder.key / f"{name}.parquet") for name in datasets], ids
-            ).take(test)
+            read_all([str(folder / modality / encoder.key / shard) for shard in shards], ids).take(
+                test
+            )
             for modality, encoder in self._built_encoders()
         )
         if not find("fusion", self.router.fusion.name).attributes.get("with_side"):
             return text, image, None
-        side = [str(folder / "side" / f"{dataset}.parquet") for dataset in datasets]
-        return text, image, read_vectors(side, ids)[test]
+        side = read_vectors([str(folder / "side" / shard) for shard in shards], ids)
+        return text, image, side[test]
 
     def _model_card(self, card: Mapping[str, Any]) -> str:
         measured = card["measured"]

@@ -1,12 +1,15 @@
 """How a script of the workflow ends: well, or with one line that says what to put right."""
 
 import logging
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from mmroute.errors import InputError
+from mmroute.errors import DamagedFile, InputError
+from mmroute.storage import examine, output_of
 
 logger = logging.getLogger("mmroute")
 
@@ -29,22 +32,31 @@ def _log_to(*handlers: logging.Handler) -> None:
 
 
 @contextmanager
-def job(log: str) -> Iterator[None]:
-    """Send the package's messages to ``log`` and to stderr, and report bad input in one line.
+def job(snakemake: Any) -> Iterator[None]:
+    """Send the package's messages to the job's log and stderr, and report bad input in one line.
 
     An InputError, or a file that the system refuses, ends the process with exit
-    code 1 and no traceback. Anything else is a defect of the program and keeps
-    its traceback.
+    code 1 and no traceback; a damaged file of the workflow's own is moved aside, and so
+    are the job's other inputs that are damaged, see ``set_aside``. Anything else is a
+    defect of the program and keeps its traceback.
+
+    Parameters
+    ----------
+    snakemake
+        The job, as Snakemake describes it to the script.
     """
     # A log that a full disk has no room for is no reason for a traceback.
     logging.raiseExceptions = False
     _log_to(logging.StreamHandler())
+    log = snakemake.log[0]
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         _log_to(logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8"))
         yield
     except InputError as error:
-        logger.error("error: %s", " ".join(str(error).split()))
+        rotten = isinstance(error, DamagedFile)
+        for said in set_aside_all(error, snakemake.input) if rotten else [str(error)]:
+            logger.error("error: %s", " ".join(said.split()))
         sys.exit(1)
     except OSError as error:
         if error.filename is None:
@@ -55,3 +67,71 @@ def job(log: str) -> Iterator[None]:
             error.strerror,
         )
         sys.exit(1)
+
+
+def set_aside_all(error: DamagedFile, inputs: Sequence[str]) -> Iterator[str]:
+    """Move one damaged input aside, and then each other one; yield what to tell the user.
+
+    Where one file has rotted others may have, and each would cost a run.
+    """
+    yield set_aside(error, inputs)
+    for given in map(Path, inputs):
+        for path in sorted(given.rglob("*")) if given.is_dir() else [given]:
+            try:
+                # It may have gone with its folder.
+                if path.is_file():
+                    examine(path)
+            except DamagedFile as other:
+                yield set_aside(other, inputs)
+            except (InputError, OSError) as other:
+                logger.warning("%s: not looked at for damage: %s", path, other)
+
+
+def set_aside(error: DamagedFile, inputs: Iterable[str]) -> str:
+    """Move a damaged input out of Snakemake's sight, so that the next run makes it anew.
+
+    What moves is what a job has made as a whole: the file or the folder that it is in; for
+    what a download brought into ``name/``, it is ``name.json`` that says it is there.
+    It stays beside its old place as ``.<name>.damaged``. A file that belongs to none of
+    the inputs stays where it is.
+
+    Parameters
+    ----------
+    error
+        What is wrong with which file.
+    inputs
+        The inputs of the job.
+
+    Returns
+    -------
+    str
+        What to tell the user.
+    """
+    output = _output(error.path, map(Path, inputs))
+    if output is None:
+        return str(error)
+    aside = output.with_name(f".{output.name}.damaged")
+    try:
+        if output.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+        output.replace(aside)
+    except FileNotFoundError:
+        # It was never there, or another job was faster.
+        return f"{error.path}: {error.wrong}; run again, and {output} is made anew"
+    except OSError:
+        return str(error)
+    return (
+        f"{error.path}: {error.wrong}; {output} was moved aside as {aside.name}; "
+        "run again, and it is made anew"
+    )
+
+
+def _output(path: Path, inputs: Iterable[Path]) -> Path | None:
+    """Return what has to go for some input to be made anew, None if it is no part of one."""
+    output = output_of(path)
+    for given in inputs:
+        if given == output or output in given.parents:
+            return output
+        if given in path.parents or given.with_suffix("") in path.parents:
+            return given
+    return None

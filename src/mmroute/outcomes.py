@@ -19,7 +19,7 @@ each:
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -32,6 +32,7 @@ import pyarrow as pa
 
 from mmroute.errors import InputError
 from mmroute.storage import (
+    damaged,
     digest_bytes,
     digest_file,
     read_json,
@@ -121,18 +122,33 @@ class OutcomeTable:
             write_table(folder / f"{name}.parquet", pa.table(columns, names=self.model_names))
 
     @classmethod
-    def read(cls, folder: Path) -> "OutcomeTable":
-        """Read a table that ``write`` has written; raise InputError if a file is damaged."""
-        samples = read_table(folder / "samples.parquet").to_pandas()
-        matrices = {}
+    def read(
+        cls, folder: Path, rows: slice = slice(None), matrices: Collection[str] = MATRICES
+    ) -> "OutcomeTable":
+        """Read a table that ``write`` has written; raise InputError if a file is damaged.
+
+        Parameters
+        ----------
+        folder
+            Where it lies.
+        rows
+            Consecutive samples to read.
+        matrices
+            Which of ``MATRICES`` to read; the others are missing everywhere.
+        """
+        samples = read_table(folder / "samples.parquet", rows).to_pandas()
+        models = read_table(folder / "models.parquet").to_pandas()
+        outcomes = {}
         for name in MATRICES:
-            table = read_table(folder / f"{name}.parquet")
-            kind = object if name == "prediction" else float
-            matrix = np.empty((len(samples), table.num_columns), kind)
-            for index, column in enumerate(table.columns):
-                matrix[:, index] = column.to_numpy()
-            matrices[name] = matrix
-        return cls(samples, read_table(folder / "models.parquet").to_pandas(), **matrices)
+            missing, kind = (None, object) if name == "prediction" else (np.nan, float)
+            outcomes[name] = np.full((len(samples), len(models)), missing, kind)
+            if name in matrices:
+                table = read_table(folder / f"{name}.parquet", rows)
+                if table.shape[0] != len(samples) or table.column_names != [*models["model"]]:
+                    raise damaged(folder / f"{name}.parquet", "holds other samples or models")
+                for index, column in enumerate(table.columns):
+                    outcomes[name][:, index] = column.to_numpy()
+        return cls(samples, models, **outcomes)
 
 
 def _sample_table(samples: pd.DataFrame) -> pa.Table:
@@ -218,13 +234,14 @@ def _refuse(table: OutcomeTable, name: str, wrong: np.ndarray, cure: str, origin
         )
 
 
-def write_datasets(table: OutcomeTable, folder: Path) -> None:
+def write_datasets(table: OutcomeTable, folder: Path, shard_size: int) -> None:
     """Write one outcome table per data set, and ``index.json`` with what they hold.
 
     The index lists the data sets in order of first appearance: folder, name, number
     of samples, and digests of the ids, of the texts, of the images and of
     everything, so that what depends on one of them need not run again when another
-    changes.
+    changes. ``shards`` has the digests of texts and images of every ``shard_size``
+    consecutive samples.
     """
     index = []
     for dataset, rows in table.samples.groupby("dataset", sort=False).indices.items():
@@ -239,9 +256,12 @@ def write_datasets(table: OutcomeTable, folder: Path) -> None:
                 "name": dataset,
                 "samples": len(rows),
                 "ids": _digest_columns(own.samples, ["sample_id"]),
-                "text": _digest_columns(own.samples, ["sample_id", "question"]),
-                "image": _digest_columns(own.samples, ["sample_id", "image", "image_digest"]),
+                **_content(own.samples),
                 "all": digest_bytes("".join(digests).encode()),
+                "shards": [
+                    _content(own.samples[begin : begin + shard_size])
+                    for begin in range(0, len(rows), shard_size)
+                ],
             }
         )
     write_json(folder / "index.json", {"datasets": index, "models": table.model_names})
@@ -250,6 +270,13 @@ def write_datasets(table: OutcomeTable, folder: Path) -> None:
 def folder_name(dataset: str) -> str:
     """Return a data set's name as a folder's: percent-encoded, never hidden."""
     return re.sub(r"^\.", "%2E", quote(dataset, safe=""))
+
+
+def _content(samples: pd.DataFrame) -> dict[str, str]:
+    return {
+        "text": _digest_columns(samples, ["sample_id", "question"]),
+        "image": _digest_columns(samples, ["sample_id", "image", "image_digest"]),
+    }
 
 
 def _digest_columns(samples: pd.DataFrame, columns: list[str]) -> str:

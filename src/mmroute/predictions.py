@@ -10,13 +10,16 @@ import pyarrow as pa
 
 from mmroute.storage import (
     check_samples,
-    read_by_sample,
+    count_rows,
+    read_table,
     vector_array,
     vector_matrix,
-    write_by_sample,
+    write_table,
 )
 
 _SCORES = "scores at "
+_ROWS = 1 << 16
+"""Rows that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Predictions:
                 columns[f"{_SCORES}{float(threshold)!r}"] = vector_array(
                     np.ascontiguousarray(scores)
                 )
-        write_by_sample(path, columns)
+        write_table(path, pa.table(columns))
 
     @classmethod
     def read(cls, path: Path, sample_ids: pd.Series | None = None) -> "Predictions":
@@ -98,18 +101,60 @@ class Predictions:
         InputError
             If the file is damaged, is another one's, or holds other samples.
         """
-        table = read_by_sample(path)
+        table = read_table(path)
         trials = int(table["trial"][-1].as_py()) + 1
+        read = cls._of(table, trials)
+        if sample_ids is not None:
+            check_samples(path, read.sample_ids, sample_ids)
+        return read
+
+    @classmethod
+    def read_part(cls, path: Path, trial: int, rows: slice, sample_ids: pd.Series) -> "Predictions":
+        """Read some consecutive samples of one trial.
+
+        Parameters
+        ----------
+        path
+            The file.
+        trial
+            Which one.
+        rows
+            The file's rows of these samples in this trial.
+        sample_ids
+            (n,) the samples, in order.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged, is another one's, or holds others in these rows.
+        """
+        table = read_table(path, rows)
+        found = zip(table["trial"].to_pylist(), table["sample_id"].to_pylist(), strict=True)
+        check_samples(
+            path,
+            [name if own == trial else f"{name} of trial {own}" for own, name in found],
+            sample_ids,
+        )
+        return cls._of(table, 1)
+
+    @classmethod
+    def sample(cls, path: Path, step: int) -> "Predictions":
+        """Read every ``step``-th row of a file, of whatever trial, as if of one trial."""
+        chunks = []
+        for begin in range(0, count_rows(path), _ROWS):
+            chunk = read_table(path, slice(begin, begin + _ROWS))
+            chunks.append(chunk.take(np.arange(-begin % step, len(chunk), step)))
+        return cls._of(pa.concat_tables(chunks), 1)
+
+    @classmethod
+    def _of(cls, table: pa.Table, trials: int) -> "Predictions":
         n_samples = len(table) // trials
         u_hat, c_hat = (
             vector_matrix(table[name]).reshape(trials, n_samples, -1) for name in ("u_hat", "c_hat")
         )
-        ids = table["sample_id"].to_pandas()[:n_samples]
-        if sample_ids is not None:
-            check_samples(path, ids, sample_ids)
         names = [name for name in table.column_names if name.startswith(_SCORES)]
         return cls(
-            ids,
+            table["sample_id"].to_pandas()[:n_samples],
             u_hat,
             c_hat,
             np.array([float(name.removeprefix(_SCORES)) for name in names]) if names else None,

@@ -9,7 +9,7 @@ import platform
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,11 +19,13 @@ from typing import Any
 from tqdm import tqdm
 
 from mmroute.errors import InputError
-from mmroute.storage import digest_file, read_json
+from mmroute.storage import damaged, digest_file, read_json
 
 RECORD = "provenance.json"
 UNRECORDED = {"logs", "benchmarks", "source", "text_only/source"}
 """Folders that differ from run to run, or hold what was brought here and has its own manifest."""
+_PASSING = re.compile(r"\.snakemake_timestamp|\.lock|\..*\.(partial|damaged)")
+"""Names of what is written just now, of what was moved aside, of a lock and of Snakemake's mark."""
 _SOURCE_TREE = Path(__file__).parents[2]
 _SECONDS_UNTIL_BAR = 3
 
@@ -34,9 +36,9 @@ def describe(
     snakemake: str,
     prices: Iterable[Path],
     manifests: Iterable[Path],
-    threads: int,
+    unfinished: Collection[str],
 ) -> dict[str, Any]:
-    """Return what stands in ``provenance.json``.
+    """Return what stands in ``provenance.json`` and in the report, but for the files' digests.
 
     Versions are those of the environment that this runs in.
 
@@ -53,14 +55,14 @@ def describe(
     manifests
         Of downloads, as ``sources.hub.download`` writes them; those that do not
         exist are left out.
-    threads
-        How many files to digest at once.
+    unfinished
+        Stages whose jobs may not have ended yet; they are left out.
 
     Returns
     -------
     dict
-        JSON: ``config``, ``versions``, ``code``, ``data``, ``seeds``, ``machine``,
-        ``stages`` and ``files``, see the functions of this module.
+        JSON: ``config``, ``versions``, ``code``, ``data``, ``seeds``, ``machine`` and
+        ``stages``, see the functions of this module.
 
     Raises
     ------
@@ -75,8 +77,7 @@ def describe(
         "data": data(results, prices, manifests),
         "seeds": {"seed": config["seed"], "salts": config["split"]["salts"]},
         "machine": machine(),
-        "stages": stages(results / "benchmarks"),
-        "files": digests(results, threads),
+        "stages": stages(results / "benchmarks", unfinished),
     }
 
 
@@ -153,8 +154,10 @@ def machine() -> dict[str, Any]:
     return {"platform": platform.platform(), "cpus": os.cpu_count(), "memory_bytes": memory}
 
 
-def stages(benchmarks: Path) -> dict[str, dict[str, float | None]]:
+def stages(benchmarks: Path, unfinished: Collection[str]) -> dict[str, dict[str, float | None]]:
     """Add up what Snakemake measured of the jobs, by the first folder below ``benchmarks``.
+
+    What is there of an ``unfinished`` stage is of an earlier run, or only a part.
 
     Per stage ``jobs``, ``seconds`` and ``cpu_seconds`` are sums, ``peak_mib`` is the
     maximum. A job that was too short to be measured counts as nothing; what was
@@ -163,7 +166,8 @@ def stages(benchmarks: Path) -> dict[str, dict[str, float | None]]:
     rows: dict[str, list[dict[str, float]]] = {}
     for path in sorted(benchmarks.rglob("*.tsv")):
         stage = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
-        rows.setdefault(stage, []).extend(_measured(path))
+        if stage not in unfinished:
+            rows.setdefault(stage, []).extend(_measured(path))
     return {
         stage: {
             "jobs": len(jobs),
@@ -218,17 +222,17 @@ def _files(results: Path) -> dict[str, Path]:
 
 
 def _walk(results: Path) -> Iterator[Path]:
-    """Yield the files below a run's folder but for what is unrecorded, or is written just now."""
+    """Yield the files below a run's folder but for what is unrecorded, or there in passing."""
     for place, folders, names in os.walk(results):
         folder = Path(place)
         folders[:] = [
             name
             for name in folders
             if (folder / name).relative_to(results).as_posix() not in UNRECORDED
+            and not _PASSING.fullmatch(name)
         ]
         for name in names:
-            passing = name == ".snakemake_timestamp" or re.fullmatch(r"\..*\.partial", name)
-            if not passing and folder / name != results / RECORD:
+            if not _PASSING.fullmatch(name) and folder / name != results / RECORD:
                 yield folder / name
 
 
@@ -296,11 +300,10 @@ def _recorded(path: Path) -> dict[str, dict[str, Any]]:
     content = read_json(path)
     files = content.get("files") if isinstance(content, dict) else None
     if not isinstance(files, dict):
-        raise InputError(f"{path}: lists no files; delete it and run again")
+        raise damaged(path, "lists no files")
     for name, entry in files.items():
         if not isinstance(entry, dict) or not {"digest", "size"} <= entry.keys():
-            raise InputError(
-                f"{path}: files has {entry!r:.80} for {name!r:.80}, not its digest and size; "
-                "delete it and run again"
+            raise damaged(
+                path, f"files has {entry!r:.80} for {name!r:.80}, not its digest and size"
             )
     return files

@@ -108,6 +108,8 @@ class Report:
         SVG files with what they show.
     config
         The configuration after defaults.
+    provenance
+        What the run was made with, as of ``provenance.describe``.
     """
 
     title: str
@@ -126,6 +128,7 @@ class Report:
     cases: Sequence[Mapping[str, Any]]
     figures: Mapping[str, Path]
     config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
     def render(self) -> str:
         """Return the HTML; all text from data is escaped."""
@@ -140,6 +143,7 @@ class Report:
             "share": _or_dash("{:.1%}".format),
             "usd": _or_dash(_usd),
             "metric": format_value,
+            "rounded": _or_dash("{:,.1f}".format),
             "p": _or_dash(lambda value: "< 0.01" if value < 0.01 else f"{value:.2f}"),
         }
         return environment.get_template("report.html.j2").render(
@@ -170,6 +174,8 @@ class Report:
             notices=self.notices,
             figures={caption: _data_uri(path) for caption, path in self.figures.items()},
             config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
+            provenance=self.provenance,
+            stages=self._stages,
         )
 
     @property
@@ -234,6 +240,13 @@ class Report:
             }
             for (router, point), own in full.groupby(["router", "point"], sort=False)
         ]
+
+    @property
+    def _stages(self) -> list[dict[str, Any]]:
+        """The stages of the run, the longest first; what was not measured is NaN."""
+        measured = pd.DataFrame(self.provenance["stages"], dtype=float).T.rename_axis("stage")
+        ranked = measured.sort_values("seconds", ascending=False, kind="stable")
+        return ranked.reset_index().to_dict("records")
 
 
 @dataclass(frozen=True)

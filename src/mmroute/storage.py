@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmroute.errors import InputError
+from mmroute.errors import DamagedFile, InputError
 
 _PLACE, _SCHEMA = b"mmroute.place", b"mmroute.schema"
 """Keys of a Parquet file's metadata: where it was written, and a digest of its schema."""
+_RUNS = "results"
+"""The folder of all runs' folders."""
+_MADE_WHOLE = ".snakemake_timestamp"
+"""What Snakemake leaves in a folder that a job has made as one output."""
+_ROW_GROUP = 1 << 16
+"""Rows that are read together; some rows of a file cost at most two such groups more."""
 
 
 @contextmanager
@@ -31,7 +38,7 @@ def atomic(path: Path) -> Iterator[Path]:
         If the system refuses it, a full disk for instance, naming the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{token_hex(4)}.partial")
     try:
         yield partial
         partial.replace(path)
@@ -46,8 +53,7 @@ def atomic(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty sibling of ``folder``; it takes its name, and its place, on success only."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.{token_hex(4)}.partial")
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -79,65 +85,126 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; raise InputError naming the file if it is not whole."""
-    try:
+    """Read JSON; raise DamagedFile if it is not whole."""
+    with _reading(path, "JSON"):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+
+
+@contextmanager
+def _reading(path: Path, kind: str) -> Iterator[None]:
+    """Tell a file that is damaged from one that the system refuses, or has no memory for."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise damaged(path, "no such file") from error
+    except MemoryError as error:
         raise InputError(
-            f"{path}: not readable as JSON ({error}); delete it and run again"
+            f"{path}: too little memory to read it ({error}); give more, and run again"
         ) from error
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise damaged(path, f"not readable as {kind} ({error})") from error
+
+
+def examine(path: Path) -> None:
+    """Raise DamagedFile if a file of a run is not whole, or was written as another one."""
+    read = {".json": read_json, ".parquet": read_table}.get(path.suffix)
+    if read and place_of(path):
+        read(path)
+
+
+def damaged(path: Path, wrong: str) -> DamagedFile:
+    """Return the error for a stored file, with the way to get it back."""
+    way = "put a whole one in its place, or delete it and run again"
+    if place_of(path):
+        way = f"make it anew: mmroute run CONFIG --forcerun {output_of(path)}"
+    return DamagedFile(path, wrong, way)
+
+
+def output_of(path: Path) -> Path:
+    """Return the folder above a file that a job has made as a whole, or else the file."""
+    return next((folder for folder in path.parents if (folder / _MADE_WHOLE).exists()), path)
+
+
+def place_of(path: Path) -> str:
+    """Return where a file lies in the folder of its run, ``results/<name>``.
+
+    Empty outside of such a folder, and in one that is still to get its name.
+    """
+    parts = path.absolute().parts
+    if _RUNS not in parts or any(part.endswith(".partial") for part in parts[:-1]):
+        return ""
+    return "/".join(parts[len(parts) - parts[::-1].index(_RUNS) + 1 :])
+
+
+def check_place(path: Path, place: str) -> None:
+    """Raise DamagedFile unless a file may have been written as ``place``, see ``place_of``.
+
+    A folder of results may be moved and renamed, but not a file inside it.
+    """
+    if place and not path.absolute().as_posix().endswith(f"/{place}"):
+        raise damaged(path, f"was written as {place!r}")
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file, with a checksum of every page."""
+    """Write a Parquet file, with a checksum of every page and marked with the file's place."""
+    marks = {_PLACE: place_of(path), _SCHEMA: _schema_digest(table.schema)}
     with atomic(path) as partial:
-        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
+        pq.write_table(
+            table.replace_schema_metadata({**(table.schema.metadata or {}), **marks}),
+            partial,
+            row_group_size=_ROW_GROUP,
+            compression="zstd",
+            write_page_checksum=True,
+            # As Arrow names what a list holds, or the schema would be another one when read.
+            use_compliant_nested_type=False,
+        )
 
 
-def read_table(path: Path) -> pa.Table:
-    """Read a Parquet file written by the workflow; raise InputError if it is not whole."""
-    try:
-        return pq.read_table(path, page_checksum_verification=True)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(
-            f"{path}: not readable as Parquet ({error}); delete it and run again"
-        ) from error
+def read_table(path: Path, rows: slice = slice(None)) -> pa.Table:
+    """Read what ``write_table`` has written, or some consecutive rows of it.
+
+    Raises
+    ------
+    DamagedFile
+        If the file is not whole, or was written as another one.
+    """
+    with (
+        _reading(path, "Parquet"),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
+        table = _read_rows(file, rows)
+    marks = table.schema.metadata or {}
+    if _PLACE not in marks:
+        raise damaged(path, "was not written by this version of the workflow")
+    check_place(path, marks[_PLACE].decode(errors="replace"))
+    # Only the pages have checksums; what tells the columns has none.
+    if _schema_digest(table.schema).encode() != marks.get(_SCHEMA):
+        raise damaged(path, "damaged: other columns than written")
+    return table
+
+
+def count_rows(path: Path) -> int:
+    """Return the number of rows of a Parquet file; raise DamagedFile if it is not whole."""
+    with _reading(path, "Parquet"), pq.ParquetFile(path) as file:
+        return file.metadata.num_rows
+
+
+def _read_rows(file: pq.ParquetFile, rows: slice) -> pa.Table:
+    sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
+    ends = np.cumsum(sizes, dtype=int)
+    start, stop, _ = rows.indices(file.metadata.num_rows)
+    needed = np.flatnonzero((ends > start) & (ends - sizes < stop))
+    if not len(needed):
+        return file.schema_arrow.empty_table()
+    skipped = int(ends[needed[0]] - sizes[needed[0]])
+    return file.read_row_groups(needed.tolist()).slice(start - skipped, stop - start)
 
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """Write a data frame as Parquet, without its index."""
     write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
-
-
-def write_by_sample(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write Parquet with a column ``sample_id``, marked with the file's place.
-
-    The place is the last three names of the path, so that a whole results folder
-    may be moved, but not a file inside it.
-    """
-    table = pa.table(dict(columns))
-    marks = {_PLACE: _place(path), _SCHEMA: _schema_digest(table)}
-    write_table(path, table.replace_schema_metadata(marks))
-
-
-def read_by_sample(path: Path) -> pa.Table:
-    """Read what ``write_by_sample`` has written.
-
-    Raises
-    ------
-    InputError
-        If the file is not whole, or was written as another one.
-    """
-    table = read_table(path)
-    marks = table.schema.metadata or {}
-    found = marks.get(_PLACE, b"").decode(errors="replace")
-    if found != _place(path):
-        was = f"was written as {found!r}" if found else "was not written by this workflow"
-        raise InputError(f"{path}: {was}, not as {_place(path)!r}; delete it and run again")
-    # Only the pages have checksums; what tells the columns has none.
-    if _schema_digest(table).encode() != marks.get(_SCHEMA):
-        raise InputError(f"{path}: damaged: other columns than written; delete it and run again")
-    return table
 
 
 def read_parts(paths: Iterable[str], sample_ids: Iterable[str]) -> list[pa.Table]:
@@ -146,18 +213,18 @@ def read_parts(paths: Iterable[str], sample_ids: Iterable[str]) -> list[pa.Table
     Parameters
     ----------
     paths
-        Files that ``write_by_sample`` has written.
+        Files that ``write_table`` has written, with a column ``sample_id``.
     sample_ids
         (N,) the samples of all of them, in order.
 
     Raises
     ------
-    InputError
+    DamagedFile
         If a file is not whole, was written as another one, or holds other samples than
-        its share; the first such file is named.
+        its share; it is the first such file.
     """
     files = [Path(path) for path in paths]
-    tables = [read_by_sample(file) for file in files]
+    tables = [read_table(file) for file in files]
     expected = list(sample_ids)
     for file, table in zip(files, tables, strict=True):
         end = len(expected) if file is files[-1] else len(table)
@@ -167,15 +234,16 @@ def read_parts(paths: Iterable[str], sample_ids: Iterable[str]) -> list[pa.Table
 
 
 def check_samples(path: Path, found: Iterable[str], expected: Iterable[str]) -> None:
-    """Raise InputError unless a file holds the samples that are expected, in their order."""
+    """Raise DamagedFile unless a file holds the samples that are expected, in their order."""
     found, expected = list(found), list(expected)
     if found == expected:
         return
     pairs = zip_longest(found, expected)
     row, (other, own) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
-    raise InputError(
-        f"{path}: column sample_id: row {row + 1} of {len(found)} is {_shown(other)} where "
-        f"{_shown(own)} of {len(expected)} is expected; delete it and run again"
+    raise damaged(
+        path,
+        f"column sample_id: row {row + 1} of {len(found)} is {_shown(other)} where "
+        f"{_shown(own)} of {len(expected)} is expected",
     )
 
 
@@ -183,18 +251,16 @@ def _shown(sample_id: str | None) -> str:
     return "missing" if sample_id is None else repr(sample_id)
 
 
-def _schema_digest(table: pa.Table) -> str:
-    return digest_bytes(table.schema.remove_metadata().serialize().to_pybytes())
-
-
-def _place(path: Path) -> str:
-    return "/".join(path.absolute().parts[-3:])
+def _schema_digest(schema: pa.Schema) -> str:
+    metadata = schema.metadata or {}
+    own = {key: metadata[key] for key in sorted(metadata) if key not in (_PLACE, _SCHEMA)}
+    return digest_bytes(schema.with_metadata(own).serialize().to_pybytes())
 
 
 def write_vectors(path: Path, sample_ids: Iterable[str], vectors: np.ndarray) -> None:
     """Write (N, d) vectors as Parquet: ``sample_id`` and ``vector``."""
     ids = pa.array(sample_ids, pa.string())
-    write_by_sample(path, {"sample_id": ids, "vector": vector_array(vectors)})
+    write_table(path, pa.table({"sample_id": ids, "vector": vector_array(vectors)}))
 
 
 def read_vectors(paths: Iterable[str], sample_ids: Iterable[str]) -> np.ndarray:
@@ -205,10 +271,7 @@ def read_vectors(paths: Iterable[str], sample_ids: Iterable[str]) -> np.ndarray:
 
 def vector_array(vectors: np.ndarray) -> pa.FixedSizeListArray:
     """Turn (N, d) into an Arrow column of lists."""
-    values = pa.array(vectors.ravel())
-    # Parquet calls what a list holds an element; by another name the schema would change.
-    kind = pa.list_(pa.field("element", values.type), vectors.shape[1])
-    return pa.FixedSizeListArray.from_arrays(values, type=kind)
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
 
 
 def vector_matrix(column: pa.ChunkedArray) -> np.ndarray:

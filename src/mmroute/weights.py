@@ -13,7 +13,8 @@ header and says what each of them is:
 - ``[kind, ...]``: anything else; ``_Decoder`` has the kinds.
 
 Classes and functions are listed once, as ``module:name``, and meant by their number.
-A digest of the structure and the tensors shows damage.
+A digest of the structure and the tensors shows damage, and the file's place in the folder of its
+run, see ``storage.place_of``, that it is another one's.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mmroute.errors import InputError
-from mmroute.storage import atomic
+from mmroute.storage import atomic, check_place, damaged, place_of
 
 KEY = "mmroute.weights.1"
 """Of the structure in the header's metadata."""
@@ -95,6 +96,7 @@ def write(path: Path, value: Any) -> None:
     encoder = _Encoder()
     try:
         structure = {
+            "place": place_of(path),
             "value": encoder.encode(value, type(value).__name__),
             "classes": list(encoder.classes),
             "functions": list(encoder.functions),
@@ -131,23 +133,26 @@ def read(path: Path, trusted: Sequence[str] = ()) -> Any:
 
     Raises
     ------
+    DamagedFile
+        If the file cannot be read, is damaged, was not written by ``write``, or was written
+        as another one.
     InputError
-        If the file cannot be read, is damaged, was not written by ``write``, or names a
-        class that is not admitted; of such a one nothing is imported.
+        If it names a class that is not admitted, of which nothing is imported, or one that
+        cannot be imported here.
     """
     try:
         with safe_open(path, "np") as file:
             text = (file.metadata() or {}).get(KEY)
             if text is None:
-                raise InputError(
-                    f"{path}: no router of this version of mmroute: no {KEY!r} in its metadata; "
-                    "train the router again"
+                raise damaged(
+                    path, f"no router of this version of mmroute: no {KEY!r} in its metadata"
                 )
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         digest, text = text[:_DIGEST_LENGTH], text[_DIGEST_LENGTH:]
         if digest != _digest(text, tensors):
-            raise InputError(f"{path}: damaged: its digest is another; train the router again")
+            raise damaged(path, "damaged: its digest is another")
         structure = json.loads(text)
+        check_place(path, structure.get("place", ""))
         classes, functions = structure["classes"], structure["functions"]
         _check_admitted(path, classes, functions, trusted)
         decoder = _Decoder(
@@ -164,9 +169,7 @@ def read(path: Path, trusted: Sequence[str] = ()) -> Any:
     # The file may be anybody's: what it can make NumPy, torch or a class's own __setstate__ raise
     # has no end.
     except Exception as error:
-        raise InputError(
-            f"{path}: not readable as a trained router ({_one_line(error)}); train the router again"
-        ) from error
+        raise damaged(path, f"not readable as a trained router ({_one_line(error)})") from error
 
 
 def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:

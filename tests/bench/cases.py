@@ -16,10 +16,10 @@ from mmroute.curve import Policy, frontier, operating_curve, policy_steps, trace
 from mmroute.evaluation import Setting, evaluate, operating_points, slices
 from mmroute.metrics import frontier_of, nauc, peak_score, qnc, single_models
 from mmroute.outcomes import MATRICES, PRICE_COLUMNS, OutcomeTable
-from mmroute.policy_metrics import auroc, measure_policy
+from mmroute.policy_metrics import auroc, equal_mass_cuts, of_chosen, policy_sums
 from mmroute.predictions import Predictions
 from mmroute.routers import Pool, fit
-from mmroute.shards import ShardSums, shard_sums, threshold_grid
+from mmroute.shards import add_up, curve_blocks, running, threshold_grid
 from mmroute.training import predict
 
 POLICIES: tuple[Policy, ...] = ("lambda", "budget")
@@ -98,9 +98,14 @@ def draw_shard(part: int) -> Table:
     return draw_table(*SHARD, seed=part)
 
 
-def sharded(policy: Policy, shard: Table) -> ShardSums:
+def sharded(policy: Policy, shard: Table) -> object:
     """Compute a shard's sums at the shared thresholds."""
-    return shard_sums(*shard, policy, shared_grid(policy))
+    u_hat, c_hat, utility, cost = shard
+    steps = policy_steps(u_hat, c_hat, np.isfinite(utility), policy)
+    thresholds = shared_grid(policy)
+    blocks = curve_blocks([steps], utility, cost, thresholds)
+    sums = add_up(blocks, [(slice(None), np.ones((1, len(utility))))])
+    return [running(own, len(thresholds)) for own in sums.values()]
 
 
 RESAMPLES = 100
@@ -122,8 +127,11 @@ def all_metrics(given: tuple[Table, np.ndarray]) -> object:
         curve_replicates(steps, utility, cost, weights, singles, best.threshold[::9], 0),
         auroc(u_hat, utility, weights),
         *(
-            measure_policy(steps.choices(parameter), u_hat, utility, cost, weights)
+            policy_sums(choice, predicted, utility, cost, weights, cuts).metrics()
             for parameter in operating_points(best, singles).values()
+            for choice in [steps.choices(parameter)]
+            for predicted in [of_chosen(u_hat, choice)]
+            for cuts in [equal_mass_cuts(predicted)]
         ),
     )
 

@@ -257,7 +257,7 @@ def first_steps(folder: Path) -> tuple[Any, list[str]]:
         raise InputError(f"{prices}: no such file")
     root = fetch(list(sources.values()), folder / "source")
     ingested = ingest(sources, root)
-    write_datasets(ingested.table, folder / "data")
+    write_datasets(ingested.table, folder / "data", 10_000)
     assemble(folder / "data", prices, config.pool, config.min_coverage, folder / "outcomes")
     table = OutcomeTable.read(folder / "outcomes")
     samples = read_samples(folder / "data")

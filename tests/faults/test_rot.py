@@ -1,25 +1,42 @@
-"""Stored files that rot are found out by their content, named, and can be made again."""
+"""Stored files that rot are found out by their content and named, with the way to new ones."""
 
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from mmroute.benchmark import Benchmark
+from mmroute.cli import app
 from mmroute.embeddings import Embeddings, read_all
-from mmroute.errors import InputError
+from mmroute.errors import DamagedFile, InputError
+from mmroute.figures.frontiers import read_by_router
+from mmroute.outcomes import OutcomeTable
 from mmroute.predictions import Predictions
-from mmroute.storage import read_vectors, write_frame, write_json, write_vectors
+from mmroute.provenance import digests
+from mmroute.storage import (
+    read_json,
+    read_table,
+    read_vectors,
+    write_frame,
+    write_json,
+    write_vectors,
+)
 
 IDS = {"A": ["A_0", "A_1", "A_2"], "B": ["B_0", "B_1", "B_2"]}
 ALL = [*IDS["A"], *IDS["B"]]
 
 
 @pytest.fixture
-def embedded(tmp_path):
+def results(tmp_path):
+    return tmp_path / "results/run"
+
+
+@pytest.fixture
+def embedded(results):
     """Return the paths of the embeddings of two data sets of the same shape."""
-    paths = {name: tmp_path / f"text/builtin/{name}.parquet" for name in IDS}
+    paths = {name: results / f"embeddings/text/builtin/{name}.parquet" for name in IDS}
     for seed, (name, path) in enumerate(paths.items()):
         vectors = np.random.default_rng(seed).random((3, 4), np.float32)
         parts = vectors, np.ones(3, np.float32), np.ones(3, bool)
@@ -41,7 +58,7 @@ def test_whole_files_are_read(embedded):
 def test_a_truncated_file_is_named(embedded, kept):
     content = embedded["B"].read_bytes()
     embedded["B"].write_bytes(content[:kept])
-    with pytest.raises(InputError, match=r"builtin/B\.parquet: .*delete it and run again"):
+    with pytest.raises(InputError, match=r"builtin/B\.parquet: .* --forcerun .*B\.parquet$"):
         read_all(map(str, embedded.values()), ALL)
 
 
@@ -65,16 +82,18 @@ def test_no_flipped_bit_is_read_as_another_value(embedded):
 
 def test_swapped_data_sets_are_found_out(embedded):
     shutil.copy(embedded["B"], embedded["A"])
-    said = r"A\.parquet: was written as 'text/builtin/B\.parquet', .*delete it and run again"
+    said = r"A\.parquet: was written as 'embeddings/text/builtin/B\.parquet'; make it anew: mmroute"
     with pytest.raises(InputError, match=said):
         read_all(map(str, embedded.values()), ALL)
 
 
-def test_a_swapped_modality_or_encoder_is_found_out(embedded, tmp_path):
-    other = tmp_path / "image/builtin/A.parquet"
+def test_a_swapped_modality_or_encoder_is_found_out(embedded, results):
+    other = results / "embeddings/image/builtin/A.parquet"
     other.parent.mkdir(parents=True)
     shutil.copy(embedded["A"], other)
-    with pytest.raises(InputError, match=r"image/builtin/A\.parquet: was written as 'text/"):
+    with pytest.raises(
+        InputError, match=r"image/builtin/A\.parquet: was written as 'embeddings/text/"
+    ):
         read_all([str(other)], IDS["A"])
 
 
@@ -85,18 +104,20 @@ def test_embeddings_of_another_run_are_found_out(embedded):
         read_all(map(str, embedded.values()), [*ALL, "B_3"])
 
 
-def test_a_whole_folder_may_be_moved(embedded, tmp_path):
-    (tmp_path / "text").rename(tmp_path / "moved")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "moved").rename(tmp_path / "elsewhere/text")
-    paths = [str(tmp_path / f"elsewhere/text/builtin/{name}.parquet") for name in IDS]
-    assert read_all(paths, ALL).present.all()
+def test_a_whole_run_may_be_moved_and_renamed(embedded, results, tmp_path):
+    (tmp_path / "archive").mkdir()
+    for moved in (results.with_name("other"), tmp_path / "archive/run"):
+        results = results.rename(moved)
+        paths = [str(moved / f"embeddings/text/builtin/{name}.parquet") for name in IDS]
+        assert read_all(paths, ALL).present.all()
 
 
-def test_predictions_of_another_router_are_found_out(tmp_path):
-    own, other = (tmp_path / f"routers/{row}/0/predictions.parquet" for row in ("knn", "linear"))
+def test_predictions_of_another_router_are_found_out(results):
+    own, other = (results / f"routers/{row}/0/predictions.parquet" for row in ("knn", "linear"))
     shutil.copy(predicted(other), predicted(own))
-    with pytest.raises(InputError, match=r"knn/0/predictions\.parquet: was written as 'linear/0/"):
+    with pytest.raises(
+        InputError, match=r"knn/0/predictions\.parquet: was written as 'routers/linear/"
+    ):
         Predictions.read(own, ALL)
 
 
@@ -107,8 +128,8 @@ def test_predictions_of_another_run_are_found_out(tmp_path):
         Predictions.read(path, IDS["B"])
 
 
-def test_features_of_another_salt_are_found_out(tmp_path):
-    first, second = tmp_path / "features/mean/0.parquet", tmp_path / "features/mean/1.parquet"
+def test_features_of_another_salt_are_found_out(results):
+    first, second = (results / f"features/mean/{salt}.parquet" for salt in "01")
     write_vectors(first, ALL, np.ones((6, 2), np.float32))
     shutil.copy(first, second)
     assert read_vectors([str(first)], ALL).shape == (6, 2)
@@ -127,3 +148,81 @@ def test_splits_of_another_run_are_found_out(make_table, tmp_path):
     write_frame(places[1], pd.DataFrame({"sample_id": ids[::-1].to_numpy(), "0": True}))
     with pytest.raises(InputError, match=r"splits\.parquet: column sample_id: row 1 of"):
         Benchmark.read(*places)
+
+
+@pytest.mark.parametrize("name", ["samples", "models", "utility", "prediction"])
+def test_outcomes_in_each_others_place_are_found_out(make_table, results, name):
+    make_table().write(results / "outcomes")
+    (results / "outcomes/.snakemake_timestamp").touch()
+    assert len(OutcomeTable.read(results / "outcomes").samples)
+    shutil.copy(results / "outcomes/cost.parquet", results / f"outcomes/{name}.parquet")
+    said = rf"outcomes/{name}\.parquet: was written as 'outcomes/cost\.parquet'; .*/outcomes$"
+    with pytest.raises(DamagedFile, match=said):
+        OutcomeTable.read(results / "outcomes")
+
+
+def test_outcomes_of_another_run_are_found_out(make_table, results):
+    make_table().write(results / "outcomes")
+    other = make_table()
+    other.take(np.arange(len(other.samples) - 1)).write(results.with_name("other") / "outcomes")
+    shutil.copy(results.with_name("other") / "outcomes/cost.parquet", results / "outcomes")
+    with pytest.raises(
+        DamagedFile, match=r"run/outcomes/cost\.parquet: holds other samples or mod"
+    ):
+        OutcomeTable.read(results / "outcomes")
+
+
+def test_a_file_that_is_gone_from_a_stored_folder_is_damage(make_table, results):
+    make_table().write(results / "outcomes")
+    (results / "outcomes/cost.parquet").unlink()
+    with pytest.raises(DamagedFile, match=r"outcomes/cost\.parquet: no such file"):
+        OutcomeTable.read(results / "outcomes")
+
+
+def test_results_of_another_router_are_found_out(results):
+    own, other = (
+        results / f"evaluation/routers/{row}/0/bands.parquet" for row in ("knn", "linear")
+    )
+    for path in (own, other):
+        write_frame(path, pd.DataFrame({"dataset": ["full"], "replicates": [[0.5, 0.25]]}))
+    assert len(read_by_router(["knn"], [str(own)])) == 1
+    shutil.copy(other, own)
+    with pytest.raises(DamagedFile, match=r"knn/0/bands\.parquet: was written as 'evaluation/rou"):
+        read_by_router(["knn"], [str(own)])
+
+
+def test_a_file_that_no_run_has_written_is_found_out(results):
+    results.mkdir(parents=True)
+    pd.DataFrame({"a": [1]}).to_parquet(results / "a.parquet")
+    with pytest.raises(DamagedFile, match=r"a\.parquet: was not written by this version"):
+        read_table(results / "a.parquet")
+
+
+def test_what_a_disk_or_a_guard_refuses_is_no_damage(results):
+    results.mkdir(parents=True)
+    (results / "a.json").symlink_to("a.json")
+    with pytest.raises(OSError, match=r"a\.json"):
+        read_json(results / "a.json")
+    (results / "a.parquet").symlink_to("a.parquet")
+    with pytest.raises(OSError, match=r"a\.parquet"):
+        read_table(results / "a.parquet")
+
+
+def test_verify_says_how_to_make_anew_what_rotted(make_table, results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_table().write(results / "outcomes")
+    (results / "outcomes/.snakemake_timestamp").touch()
+    write_json(results / "pool size.json", 3)
+    write_json(results / "provenance.json", {"files": digests(results, threads=1)})
+    write_json(results / ".outcomes.damaged/pool.json", {})
+    write_json(results / "pool size.json", 4)
+    (results / "outcomes/cost.parquet").unlink()
+    done = CliRunner().invoke(app, ["verify", "results/run"])
+    assert done.exit_code == 2
+    assert done.stdout.splitlines() == [
+        "missing: outcomes/cost.parquet",
+        "changed: pool size.json",
+        "6 as recorded, 1 missing, 1 changed, 0 new",
+        "make them anew: mmroute run CONFIG --forcerun results/run/outcomes "
+        "'results/run/pool size.json'",
+    ]

@@ -51,10 +51,10 @@ class Checkout:
             check=False,
         )
 
-    def run(self, config: dict, cores: int = 2) -> set[str]:
+    def run(self, config: dict, *targets: str, cores: int = 2) -> set[str]:
         """Run to the end and return the messages of the jobs that ran."""
         name = self.write_config(config)
-        result = self.snakemake("--cores", str(cores), "--configfile", name)
+        result = self.snakemake(*targets, "--cores", str(cores), "--configfile", name)
         assert result.returncode == 0, result.stderr[-4000:]
         return messages(result.stdout + result.stderr)
 

@@ -130,8 +130,8 @@ def test_a_new_router_module_is_one_file_and_one_line_of_config(finished, small)
     assert {job for job in planned if job.startswith("Training")} == {"Training mine (salt 0)"}
 
 
-def write_own_table(folder, datasets, models=(("small", 1), ("large", 2))):
-    """Write a long table of 40 text questions per data set, tokens counted."""
+def write_own_table(folder, datasets, models=(("small", 1), ("large", 2)), first=40):
+    """Write a long table of 40 text questions per data set, or ``first`` of the first one."""
     rows = [
         {
             "sample_id": f"{dataset}-{index}",
@@ -143,7 +143,7 @@ def write_own_table(folder, datasets, models=(("small", 1), ("large", 2))):
             "completion_tokens": weight * index,
         }
         for dataset in datasets
-        for index in range(40)
+        for index in range(first if dataset == datasets[0] else 40)
         for model, weight in models
     ]
     pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
@@ -169,6 +169,7 @@ def own(make_checkout):
         "source": {"kind": "table", "path": "own.csv", "prices": "prices.csv"},
         "routers": {"knn": {}, "cheapest": {}},
         "resamples": 100,
+        "shard_size": {"embed": 25},
     }
     checkout.run(config)
     return checkout, config
@@ -186,13 +187,14 @@ def test_a_price_re_runs_nothing_before_costs_enter(own):
     assert not {job for job in planned if job.startswith(before_costs)}
 
 
-def test_a_new_data_set_embeds_only_itself(own):
+def test_a_new_data_set_and_a_new_sample_embed_only_their_shards(own):
     checkout, config = own
-    write_own_table(checkout.folder, ["first", "second", "third"])
+    write_own_table(checkout.folder, ["first", "second", "third"], first=41)
     ran = checkout.run(config)
     assert {job for job in ran if job.startswith("Embedding")} == {
-        "Embedding the texts of third with builtin",
-        "Embedding the images of third with builtin",
+        f"Embedding the {modality}s of {shard}, with builtin"
+        for modality in ("text", "image")
+        for shard in ("first, shard 1", "third, shard 0", "third, shard 1")
     }
     table = pd.read_csv(checkout.folder / "results/own/tables/table2.csv")
     assert {"first", "second", "third", "full"} <= set(table["dataset"])
@@ -201,7 +203,7 @@ def test_a_new_data_set_embeds_only_itself(own):
 def test_a_new_model_embeds_nothing(own):
     checkout, config = own
     models = (("small", 1), ("large", 2), ("medium", 4))
-    write_own_table(checkout.folder, ["first", "second", "third"], models)
+    write_own_table(checkout.folder, ["first", "second", "third"], models, first=41)
     ran = checkout.run(config)
     assert not {job for job in ran if job.startswith(("Embedding", "Fusing", "Freezing"))}
     assert "Training knn (salt 0)" in ran

@@ -53,6 +53,40 @@ def test_conda_environments_have_the_pins_of_the_lock(path):
         assert pins[name] == version
 
 
+def rules():
+    """Return the text of every rule by its name; one that inherits from another is left out."""
+    text = "".join(path.read_text() for path in sorted(ROOT.glob("workflow/rules/*.smk")))
+    blocks = re.split(r"^(?=(?:use )?(?:rule|checkpoint) )", text, flags=re.MULTILINE)
+    named = ((re.match(r"(?:rule|checkpoint) (\w+)", block), block) for block in blocks)
+    return {match[1]: block for match, block in named if match}
+
+
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_every_rule_says_what_it_needs_and_more_when_it_is_tried_again(name):
+    block = rules()[name]
+    assert re.search(r"^    threads: ", block, re.MULTILINE)
+    assert re.search(r"^        mem_mb=growing\(\d+\),", block, re.MULTILINE)
+    assert re.search(r"^        runtime=growing\(\d+\),", block, re.MULTILINE)
+    wants_gpu = name in ("embed", "embed_text_only", "train")
+    assert bool(re.search(r"^        gpu=", block, re.MULTILINE)) == wants_gpu
+
+
+def test_every_profile_bundles_the_groups_that_there_are():
+    named = {
+        group
+        for block in rules().values()
+        for group in re.findall(r"group:\n        \"([^\"]+)", block)
+    }
+    bundled = {
+        path.parent.name: {entry.split("=")[0] for entry in profile["group-components"]}
+        for path in ROOT.glob("workflow/profiles/*/config.yaml")
+        if "group-components" in (profile := yaml.safe_load(path.read_text()))
+    }
+    assert set(bundled) == {"slurm", "cluster-generic", "kubernetes"}
+    # What hangs together in these is a submission already.
+    assert all(groups == named - {"text_only", "route", "present"} for groups in bundled.values())
+
+
 def test_every_rule_has_an_environment_that_exists():
     rules = "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk"))
     named = re.findall(r"envs/(\w+\.yaml)", rules)

@@ -1,5 +1,6 @@
 """The validated config, and everything that the rules derive from it."""
 
+import fcntl
 import os
 import re
 import sys
@@ -20,8 +21,9 @@ shell.prefix(
 from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, known_routers, load, published_fusion
 from mmroute.digest import code_digest
-from mmroute.errors import InputError
+from mmroute.errors import DamagedFile, InputError
 from mmroute.experiments import EXPERIMENTS
+from mmroute.job import set_aside
 from mmroute.storage import read_json
 
 # A user's config replaces the default one: merged, it would keep the default's
@@ -90,19 +92,45 @@ wildcard_constraints:
     modality="text|image",
     encoder=r"[^/]+",
     dataset=r"[^/]+",
+    shard=r"\d+",
     fusion="|".join(map(re.escape, FUSIONS)),
     router="|".join(map(re.escape, ROUTERS)),
     row=f"({'|'.join(map(re.escape, ROUTERS))})({re.escape(SHRUNK)})?",
     salt=r"[A-Za-z0-9_-]+",
 
 
-def memory(megabytes):
-    """Return the memory of a job, in MB, and as much again with every retry.
+def hold(folder):
+    """Return a lock on the results that lasts until this process ends, however it ends.
 
-    It is about twice the peak of such a job on a simulated archive of VL-RouterBench's size,
-    30,540 questions by 17 models; of OpenCLIP, finetuning and the experiments it is a guess.
+    Snakemake's own lies in the working directory and does not see a run from another one.
     """
-    return lambda wildcards, attempt: attempt * megabytes
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        stop(f"{folder}: {error.strerror}; make it writable, with room left on the disk")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stop(f"{folder}: another run is writing here; wait until it has ended")
+    except OSError:
+        # A file system without locks.
+        pass
+    return lock
+
+
+onstart:
+    globals()["LOCK"] = hold(Path(RESULTS))
+
+
+def growing(least):
+    """Return a job's memory in MB or run time in minutes, and as much again with every retry.
+
+    Memory is about twice the peak of such a job on a simulated archive of VL-RouterBench's size,
+    30,540 questions by 17 models, run time several times what it took; of OpenCLIP, finetuning
+    and the experiments both are guesses.
+    """
+    return lambda wildcards, attempt: attempt * least
 
 
 def script_digest(script, *modules):
@@ -122,7 +150,12 @@ def source_arguments(sources):
 
 def ingested():
     """Return by folder what ``ingest`` wrote down of the data sets, once it has run."""
-    index = read_json(Path(checkpoints.ingest.get().output[0], "index.json"))
+    folder = checkpoints.ingest.get().output[0]
+    try:
+        index = read_json(Path(folder, "index.json"))
+    except DamagedFile as error:
+        # Not in a job, but while the jobs are chosen.
+        stop(set_aside(error, [folder]))
     return {dataset["folder"]: dataset for dataset in index["datasets"]}
 
 
@@ -134,9 +167,30 @@ def samples_file(wildcards):
     return f"{checkpoints.ingest.get().output[0]}/{wildcards.dataset}/samples.parquet"
 
 
-def content_digest(wildcards):
-    """Digest one modality of one data set, so that only a change to it embeds it again."""
-    return ingested()[wildcards.dataset][wildcards.modality]
+def shard_content(wildcards):
+    """Digest the modalities of one shard, so that only a change to them embeds them again."""
+    return ingested()[wildcards.dataset]["shards"][int(wildcards.shard)]
+
+
+def shard_rows(wildcards):
+    """Return where a shard begins and ends among the samples of its data set."""
+    begin = int(wildcards.shard) * CONFIG.shard_size.embed
+    samples = ingested()[wildcards.dataset]["samples"]
+    return begin, min(begin + CONFIG.shard_size.embed, samples)
+
+
+def sharded(folder):
+    """Return the files of all shards, data set after data set."""
+    return [
+        f"{RESULTS}/embeddings/{folder}/{dataset}.{shard}.parquet"
+        for dataset, held in ingested().items()
+        for shard in range(len(held["shards"]))
+    ]
+
+
+def content_digests(wildcards):
+    """Digest all that the data sets hold."""
+    return [dataset["all"] for dataset in ingested().values()]
 
 
 def id_digests(wildcards):
@@ -146,19 +200,14 @@ def id_digests(wildcards):
 
 def embedding_files(wildcards):
     return {
-        modality: [
-            f"{RESULTS}/embeddings/{modality}/{encoder.key}/{dataset}.parquet"
-            for dataset in ingested()
-        ]
-        for modality, encoder in ENCODERS.items()
+        modality: sharded(f"{modality}/{encoder.key}") for modality, encoder in ENCODERS.items()
     }
 
 
 def side_files(wildcards):
     """Return the side features' files, for a fusion that has them."""
-    if not find("fusion", FUSIONS[wildcards.fusion].name).attributes.get("with_side"):
-        return []
-    return [f"{RESULTS}/embeddings/side/{dataset}.parquet" for dataset in ingested()]
+    with_side = find("fusion", FUSIONS[wildcards.fusion].name).attributes.get("with_side")
+    return sharded("side") if with_side else []
 
 
 def features_file(fusion, salt):
@@ -215,6 +264,33 @@ def options_of_experiment(wildcards):
         "label_efficiency": {"salt": wildcards.salt},
         "uncertainty": CONFIG.uncertainty.model_dump(),
     }.get(wildcards.experiment, {})
+
+
+def evaluation_shards():
+    """Return the shards that evaluation is split into; none where one job takes all samples."""
+    samples = sum(dataset["samples"] for dataset in ingested().values())
+    size = CONFIG.shard_size.evaluate
+    return range(-(-samples // size)) if samples > size else range(0)
+
+
+def layout_file(wildcards):
+    """Return where the shards of evaluation lie, if there are any."""
+    layout = f"{RESULTS}/evaluation/shards/{wildcards.salt}.json"
+    return layout if evaluation_shards() else []
+
+
+def points_file(wildcards):
+    """Return where the operating points lie that the shards measure, if there are any."""
+    points = f"{RESULTS}/evaluation/shards/{wildcards.row}/{wildcards.salt}/points.parquet"
+    return points if evaluation_shards() else []
+
+
+def shard_folders(part):
+    """Return a function for what each shard of a router's evaluation adds up to."""
+    return lambda wildcards: [
+        f"{RESULTS}/evaluation/shards/{wildcards.row}/{wildcards.salt}/{part}/{shard}"
+        for shard in evaluation_shards()
+    ]
 
 
 def predictions_of(rows, part, salt):

@@ -18,12 +18,14 @@ rule decision:
         f"{RESULTS}/logs/decision.log",
     benchmark:
         f"{RESULTS}/benchmarks/decision.tsv"
+    group:
+        "present"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(20),
     params:
         how=MEASURED_BY,
         rows=USABLE,

@@ -5,29 +5,32 @@ rule embed:
         samples=ancient(samples_file),
         source=ancient(f"{RESULTS}/source.json"),
     output:
-        embeddings=f"{RESULTS}/embeddings/{{modality}}/{{encoder}}/{{dataset}}.parquet",
-        timing=f"{RESULTS}/benchmarks/encode/{{modality}}/{{encoder}}/{{dataset}}.json",
+        embeddings=f"{RESULTS}/embeddings/{{modality}}/{{encoder}}/{{dataset}}.{{shard}}.parquet",
+        timing=f"{RESULTS}/benchmarks/encode/{{modality}}/{{encoder}}/{{dataset}}.{{shard}}.json",
     log:
-        f"{RESULTS}/logs/embed/{{modality}}/{{encoder}}/{{dataset}}.log",
+        f"{RESULTS}/logs/embed/{{modality}}/{{encoder}}/{{dataset}}.{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/embed/{{modality}}/{{encoder}}/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/embed/{{modality}}/{{encoder}}/{{dataset}}.{{shard}}.tsv"
+    group:
+        "embed_{shard}"
     conda:
         "../../envs/embed.yaml"
     threads: lambda wildcards: 1 if wildcards.modality == "text" else 2
     resources:
-        mem_mb=memory(4000),
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(30),
         gpu=lambda wildcards: int(getattr(CONFIG.encoders, wildcards.modality).name == "open_clip"),
     params:
         encoder=lambda wildcards: getattr(CONFIG.encoders, wildcards.modality).name,
         parameters=lambda wildcards: dict(getattr(CONFIG.encoders, wildcards.modality).parameters),
         checkpoint=lambda wildcards: ENCODER_FINGERPRINTS[wildcards.modality],
-        content=content_digest,
+        rows=shard_rows,
+        content=lambda wildcards: shard_content(wildcards)[wildcards.modality],
         code=lambda wildcards: script_digest(
             "embed.py", find("encoders", getattr(CONFIG.encoders, wildcards.modality).name).module
         ),
     message:
-        "Embedding the {wildcards.modality}s of {wildcards.dataset} with {wildcards.encoder}"
+        "Embedding the {wildcards.modality}s of {wildcards.dataset}, shard {wildcards.shard}, with {wildcards.encoder}"
     script:
         "../scripts/embed.py"
 
@@ -37,22 +40,25 @@ rule side_features:
         samples=ancient(samples_file),
         source=ancient(f"{RESULTS}/source.json"),
     output:
-        f"{RESULTS}/embeddings/side/{{dataset}}.parquet",
+        f"{RESULTS}/embeddings/side/{{dataset}}.{{shard}}.parquet",
     log:
-        f"{RESULTS}/logs/side_features/{{dataset}}.log",
+        f"{RESULTS}/logs/side_features/{{dataset}}.{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/side_features/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/side_features/{{dataset}}.{{shard}}.tsv"
+    group:
+        "embed_{shard}"
     conda:
         "../../envs/embed.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
-        content=lambda wildcards: [ingested()[wildcards.dataset][modality] for modality in ENCODERS],
+        rows=shard_rows,
+        content=shard_content,
         code=script_digest("side_features.py"),
     message:
-        "Measuring the questions and images of {wildcards.dataset}"
+        "Measuring the questions and images of {wildcards.dataset}, shard {wildcards.shard}"
     script:
         "../scripts/side_features.py"
 
@@ -69,12 +75,14 @@ rule features:
         f"{RESULTS}/logs/features/{{fusion}}/{{salt}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/features/{{fusion}}/{{salt}}.tsv"
+    group:
+        "route"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         fusion=lambda wildcards: FUSIONS[wildcards.fusion].name,
         parameters=lambda wildcards: dict(FUSIONS[wildcards.fusion].parameters),

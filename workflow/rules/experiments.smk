@@ -29,12 +29,14 @@ rule experiment_anew:
         f"{RESULTS}/benchmarks/experiments/{{experiment}}/{{salt}}.tsv"
     wildcard_constraints:
         experiment="|".join(ANEW),
+    group:
+        "experiment_{salt}"
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         how=MEASURED_BY,
         features=features_of_experiment,
@@ -69,12 +71,14 @@ rule experiment_closer:
         f"{RESULTS}/benchmarks/experiments/{{experiment}}/{{salt}}.tsv"
     wildcard_constraints:
         experiment="|".join(CLOSER),
+    group:
+        "experiment_{salt}"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         how=MEASURED_BY,
         rows=lambda wildcards: CLOSER[wildcards.experiment],
@@ -102,12 +106,14 @@ rule cases:
         f"{RESULTS}/logs/cases.log",
     benchmark:
         f"{RESULTS}/benchmarks/cases.tsv"
+    group:
+        "present"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         how=MEASURED_BY,
         rows=EXAMINED,
@@ -134,12 +140,14 @@ rule draw_cases:
         f"{RESULTS}/logs/draw_cases.log",
     benchmark:
         f"{RESULTS}/benchmarks/draw_cases.tsv"
+    group:
+        "present"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         title=TITLE,
         code=script_digest("draw_cases.py"),
@@ -170,12 +178,14 @@ rule tabulate:
         f"{RESULTS}/benchmarks/tabulate/{{table}}.tsv"
     wildcard_constraints:
         table="|".join(EXPERIMENT_OF),
+    group:
+        "present"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         experiment=lambda wildcards: EXPERIMENT_OF[wildcards.table],
         title=TITLE,
@@ -205,12 +215,14 @@ rule draw:
         f"{RESULTS}/benchmarks/draw/{{table}}.tsv"
     wildcard_constraints:
         table="|".join(DRAWN),
+    group:
+        "present"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         experiment=lambda wildcards: EXPERIMENT_OF[wildcards.table],
         title=TITLE,

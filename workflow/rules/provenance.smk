@@ -1,29 +1,16 @@
-from importlib.metadata import version
-
 # What a run without a target makes.
 WANTED = [
     f"{RESULTS}/report.html",
     f"{RESULTS}/decision.csv",
     *expand(f"{RESULTS}/notebooks/{{notebook}}.html", notebook=NOTEBOOKS),
-    *(file for name in SHOWN for file in TARGETS[name]),
-]
-# What downloads have written down, if there are any.
-MANIFESTS = [
-    f"{RESULTS}/{folder}source/{f'{index}/fetched/' if len(sources.parts) > 1 else ''}manifest.json"
-    for folder, sources in (("", CONFIG.source), ("text_only/", CONFIG.text_only))
-    for index, part in enumerate(sources.parts if sources else ())
-    if part.parameters.get("repo")
+    *SHOWN_FILES,
 ]
 
 
 rule provenance:
     input:
         wanted=WANTED,
-        prices=[
-            sources.prices
-            for sources in (CONFIG.source, CONFIG.text_only)
-            if sources and sources.prices
-        ],
+        prices=PRICES,
     output:
         report(
             f"{RESULTS}/provenance.json",
@@ -34,12 +21,14 @@ rule provenance:
         f"{RESULTS}/logs/provenance.log",
     benchmark:
         f"{RESULTS}/benchmarks/provenance.tsv"
+    group:
+        "present"
     conda:
         "../../envs/data.yaml"
     threads: 2
     resources:
-        mem_mb=memory(1000),
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         config=CONFIG.model_dump(mode="json"),
         snakemake=version("snakemake"),

@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 FIGURES = ["fig4", "figS1", "calibration", "models"]
 
 
@@ -16,6 +18,7 @@ SECTIONS = [
 ]
 CASES = ["figS2"] if "cases" in CONFIG.experiments else []
 SHOWN = ["table2", "tableS4", *FIGURES, *SECTIONS, *CASES]
+SHOWN_FILES = [file for name in SHOWN for file in TARGETS[name]]
 ROUTER_REPLICATES = expand(
     f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet",
     row=ROWS,
@@ -37,6 +40,16 @@ NOTEBOOKS = {
     ),
     "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
 }
+PRICES = [
+    sources.prices for sources in (CONFIG.source, CONFIG.text_only) if sources and sources.prices
+]
+# What downloads have written down, if there are any.
+MANIFESTS = [
+    f"{RESULTS}/{folder}source/{f'{index}/fetched/' if len(sources.parts) > 1 else ''}manifest.json"
+    for folder, sources in (("", CONFIG.source), ("text_only/", CONFIG.text_only))
+    for index, part in enumerate(sources.parts if sources else ())
+    if part.parameters.get("repo")
+]
 
 
 rule main_table:
@@ -68,12 +81,14 @@ rule main_table:
         f"{RESULTS}/logs/main_table.log",
     benchmark:
         f"{RESULTS}/benchmarks/main_table.tsv"
+    group:
+        "present"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         routers=ROWS,
         salts=SALTS,
@@ -113,12 +128,14 @@ rule data_report:
         f"{RESULTS}/logs/data_report.log",
     benchmark:
         f"{RESULTS}/benchmarks/data_report.tsv"
+    group:
+        "present"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         simulated=SIMULATED,
         resamples=CONFIG.resamples,
@@ -150,12 +167,14 @@ rule figure:
         f"{RESULTS}/benchmarks/figure/{{figure}}.tsv"
     wildcard_constraints:
         figure="|".join(FIGURES),
+    group:
+        "present"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         routers=ROWS,
         # The others encode a choice, not a prediction that could be calibrated.
@@ -185,12 +204,14 @@ rule notebook:
         f"{RESULTS}/benchmarks/notebook/{{notebook}}.tsv"
     wildcard_constraints:
         notebook="|".join(NOTEBOOKS),
+    group:
+        "present"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         code=script_digest("notebook.py", "mmroute.tables"),
     message:
@@ -217,6 +238,9 @@ rule html_report:
         cases=[f"{RESULTS}/experiments/{name}.parquet" for name in CASES],
         source=f"{RESULTS}/source.json",
         figures=expand(f"{RESULTS}/figures/{{figure}}.svg", figure=FIGURES),
+        prices=PRICES,
+        # The report shows how long all of them took.
+        shown=SHOWN_FILES,
     output:
         report(
             f"{RESULTS}/report.html",
@@ -227,17 +251,21 @@ rule html_report:
         f"{RESULTS}/logs/html_report.log",
     benchmark:
         f"{RESULTS}/benchmarks/html_report.tsv"
+    group:
+        "present"
     conda:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         title=CONFIG.name,
         simulated=SIMULATED,
         sections=SECTIONS,
         config=CONFIG.model_dump(mode="json"),
+        snakemake=version("snakemake"),
+        manifests=MANIFESTS,
         code=script_digest("html_report.py"),
     message:
         "Rendering the report"

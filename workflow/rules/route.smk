@@ -12,13 +12,15 @@ rule train:
         f"{RESULTS}/logs/train/{{router}}/{{salt}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{router}}/{{salt}}.tsv"
+    group:
+        "route"
     conda:
         "../../envs/train.yaml"
     # One thread, whatever there is: the order of a parallel sum would show in the last digits.
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         gpu=lambda wildcards: int(ROUTERS[wildcards.router].parameters.get("mode") == "finetune"),
     params:
         router=lambda wildcards: ROUTERS[wildcards.router].name,
@@ -45,12 +47,14 @@ rule shrink:
         f"{RESULTS}/logs/shrink/{{router}}/{{salt}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/shrink/{{router}}/{{salt}}.tsv"
+    group:
+        "route"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=15,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         policy=CONFIG.policy,
         code=script_digest("shrink.py"),

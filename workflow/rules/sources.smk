@@ -9,8 +9,8 @@ rule fetch:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=240,
+        mem_mb=growing(1000),
+        runtime=growing(240),
     params:
         sources=source_arguments(CONFIG.source),
         files=FINGERPRINTS["source"],
@@ -34,10 +34,11 @@ checkpoint ingest:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         sources=source_arguments(CONFIG.source),
+        shard_size=CONFIG.shard_size.embed,
         code=script_digest("ingest.py", *source_files(CONFIG.source)),
     message:
         "Reading outcomes, questions and images"
@@ -55,12 +56,14 @@ rule split:
         f"{RESULTS}/logs/split.log",
     benchmark:
         f"{RESULTS}/benchmarks/split.tsv"
+    group:
+        "prepare"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         train=CONFIG.split.train,
         salts=CONFIG.split.salts,
@@ -74,7 +77,8 @@ rule split:
 
 rule outcomes:
     input:
-        index=index_file,
+        # As for the splits: params.content decides.
+        index=ancient(index_file),
         prices=CONFIG.source.prices or [],
     output:
         directory(f"{RESULTS}/outcomes"),
@@ -82,15 +86,18 @@ rule outcomes:
         f"{RESULTS}/logs/outcomes.log",
     benchmark:
         f"{RESULTS}/benchmarks/outcomes.tsv"
+    group:
+        "prepare"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         pool=CONFIG.pool,
         min_coverage=CONFIG.min_coverage,
+        content=content_digests,
         code=script_digest("outcomes.py"),
     message:
         "Building the outcome table: pool, prices, costs"

@@ -23,14 +23,17 @@ rule ingest_text_only:
         f"{RESULTS}/logs/text_only/ingest.log",
     benchmark:
         f"{RESULTS}/benchmarks/text_only/ingest.tsv"
+    group:
+        "text_only"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     params:
         sources=source_arguments(CONFIG.text_only),
+        shard_size=CONFIG.shard_size.embed,
         code=script_digest("ingest.py", *source_files(CONFIG.text_only)),
     message:
         "Reading text-only outcomes and questions"
@@ -48,12 +51,14 @@ rule outcomes_text_only:
         f"{RESULTS}/logs/text_only/outcomes.log",
     benchmark:
         f"{RESULTS}/benchmarks/text_only/outcomes.tsv"
+    group:
+        "text_only"
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         # Models are matched with the pool by the experiment itself.
         pool=None,
@@ -76,12 +81,14 @@ rule embed_text_only:
         f"{RESULTS}/logs/text_only/embed.log",
     benchmark:
         f"{RESULTS}/benchmarks/text_only/embed.tsv"
+    group:
+        "text_only"
     conda:
         "../../envs/embed.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         gpu=int(CONFIG.encoders.text.name == "open_clip"),
     params:
         encoder=CONFIG.encoders.text.name,
@@ -98,9 +105,7 @@ rule embed_text_only:
 rule transfer:
     input:
         unpack(embedding_files),
-        side=lambda wildcards: [
-            f"{RESULTS}/embeddings/side/{dataset}.parquet" for dataset in ingested()
-        ],
+        side=lambda wildcards: sharded("side"),
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
         text_only=rules.outcomes_text_only.output[0],
@@ -112,12 +117,14 @@ rule transfer:
         f"{RESULTS}/logs/experiments/transfer/{{salt}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/experiments/transfer/{{salt}}.tsv"
+    group:
+        "experiment_{salt}"
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         how=MEASURED_BY,
         routers=prototypes(EXAMINED),

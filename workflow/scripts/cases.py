@@ -9,7 +9,7 @@ from mmroute.predictions import Predictions
 from mmroute.storage import write_frame
 from mmroute.tables import read_csv, write_csv
 
-with job(snakemake.log[0]):
+with job(snakemake):
     setting = Setting.read(
         Path(snakemake.input.outcomes),
         Path(snakemake.input.splits),

@@ -9,7 +9,7 @@ from mmroute.outcomes import OutcomeTable
 from mmroute.storage import read_json, read_table, write_json
 from mmroute.tables import write_csv
 
-with job(snakemake.log[0]):
+with job(snakemake):
     folder = Path(snakemake.input.outcomes)
     table = OutcomeTable.read(folder)
     datasets = dataset_report(

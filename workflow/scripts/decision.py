@@ -8,7 +8,7 @@ from mmroute.job import job
 from mmroute.predictions import read_by_row
 from mmroute.tables import write_csv
 
-with job(snakemake.log[0]):
+with job(snakemake):
     setting = Setting.read(
         Path(snakemake.input.outcomes),
         Path(snakemake.input.splits),

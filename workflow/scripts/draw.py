@@ -8,7 +8,7 @@ from mmroute.figures import save
 from mmroute.job import job
 from mmroute.tables import read_csv
 
-with job(snakemake.log[0]):
+with job(snakemake):
     name = snakemake.params.experiment
     figure = import_module(f"mmroute.figures.{name}").draw(
         read_csv(Path(snakemake.input.table)),

@@ -1,4 +1,4 @@
-"""Embed one modality of one data set."""
+"""Embed one modality of one shard of a data set."""
 
 from pathlib import Path
 from time import perf_counter
@@ -8,8 +8,8 @@ from mmroute.embeddings import embed
 from mmroute.job import job
 from mmroute.storage import read_json, read_table, write_json
 
-with job(snakemake.log[0]):
-    samples = read_table(Path(snakemake.input.samples)).to_pandas()
+with job(snakemake):
+    samples = read_table(Path(snakemake.input.samples), slice(*snakemake.params.rows)).to_pandas()
     start = perf_counter()
     embeddings = embed(
         build("encoders", snakemake.params.encoder, snakemake.params.parameters),

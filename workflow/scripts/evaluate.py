@@ -2,22 +2,27 @@
 
 from pathlib import Path
 
-from mmroute.evaluation import Setting, evaluate
+from mmroute.evaluation import Setting, evaluate, gather
 from mmroute.job import job
 from mmroute.predictions import Predictions
-from mmroute.storage import write_frame
+from mmroute.shards import Sharded
+from mmroute.storage import read_table, write_frame
 
-with job(snakemake.log[0]):
-    setting = Setting.read(
-        Path(snakemake.input.outcomes),
-        Path(snakemake.input.splits),
-        snakemake.wildcards.salt,
-        **snakemake.params.how,
-    )
-    evaluation = evaluate(
-        setting,
-        Predictions.read(Path(snakemake.input.predictions), setting.table.samples["sample_id"]),
-        Predictions.read(Path(snakemake.input.crossfit), setting.training.samples["sample_id"]),
-    )
+with job(snakemake):
+    given = snakemake.input
+    benchmark = Path(given.outcomes), Path(given.splits), snakemake.wildcards.salt
+    if given.layout:
+        sharded = Sharded.read(Path(given.layout), *benchmark, **snakemake.params.how)
+        curves, point_sums = (
+            [Path(folder) for folder in folders] for folders in (given.curves, given.point_sums)
+        )
+        evaluation = gather(sharded, curves, read_table(Path(given.points)).to_pandas(), point_sums)
+    else:
+        setting = Setting.read(*benchmark, **snakemake.params.how)
+        evaluation = evaluate(
+            setting,
+            Predictions.read(Path(given.predictions), setting.table.samples["sample_id"]),
+            Predictions.read(Path(given.crossfit), setting.training.samples["sample_id"]),
+        )
     for name, path in snakemake.output.items():
         write_frame(Path(path), getattr(evaluation, name))

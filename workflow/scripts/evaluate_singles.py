@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
-from mmroute.evaluation import Setting, evaluate_singles
+from mmroute.evaluation import Setting, evaluate_singles, gather_singles
 from mmroute.job import job
+from mmroute.shards import Sharded
 from mmroute.storage import write_frame
 
-with job(snakemake.log[0]):
-    setting = Setting.read(
-        Path(snakemake.input.outcomes),
-        Path(snakemake.input.splits),
-        snakemake.wildcards.salt,
-        **snakemake.params.how,
-    )
-    replicates, models = evaluate_singles(setting)
+with job(snakemake):
+    given = snakemake.input
+    benchmark = Path(given.outcomes), Path(given.splits), snakemake.wildcards.salt
+    if given.layout:
+        sharded = Sharded.read(Path(given.layout), *benchmark, **snakemake.params.how)
+        replicates, models = gather_singles(sharded)
+    else:
+        replicates, models = evaluate_singles(Setting.read(*benchmark, **snakemake.params.how))
     write_frame(Path(snakemake.output.replicates), replicates)
     write_frame(Path(snakemake.output.models), models)

@@ -8,7 +8,7 @@ from mmroute.catalogue import build
 from mmroute.job import job
 from mmroute.storage import read_vectors, write_frame
 
-with job(snakemake.log[0]):
+with job(snakemake):
     benchmark = Benchmark.read(
         Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
     )

@@ -8,7 +8,7 @@ from mmroute.job import job
 from mmroute.predictions import read_by_row
 from mmroute.storage import write_frame
 
-with job(snakemake.log[0]):
+with job(snakemake):
     setting = Setting.read(
         Path(snakemake.input.outcomes),
         Path(snakemake.input.splits),

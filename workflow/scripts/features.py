@@ -11,7 +11,7 @@ from mmroute.job import job
 from mmroute.storage import read_table, read_vectors, write_vectors
 from mmroute.weights import write
 
-with job(snakemake.log[0]):
+with job(snakemake):
     splits = read_table(Path(snakemake.input.splits)).to_pandas()
     train = splits[snakemake.wildcards.salt].to_numpy()
     ids = splits["sample_id"]

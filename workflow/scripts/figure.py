@@ -8,7 +8,7 @@ from mmroute.job import job
 from mmroute.storage import read_table
 from mmroute.tables import FIGURE_ROWS, prominent, read_csv
 
-with job(snakemake.log[0]):
+with job(snakemake):
     routers = snakemake.params.routers
     shown = prominent(read_csv(Path(snakemake.input.table)))
     frontiers, bands, calibration = (

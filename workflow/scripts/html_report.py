@@ -7,6 +7,7 @@ from mmroute.decision import present as present_decision
 from mmroute.experiments import EXPERIMENTS
 from mmroute.figures.cases import present as present_cases
 from mmroute.job import job
+from mmroute.provenance import describe
 from mmroute.report import Frame, Report, Section
 from mmroute.storage import read_json, read_table, write_text
 from mmroute.tables import read_csv
@@ -19,7 +20,7 @@ CAPTIONS = (
     "Cost and accuracy of the single models.",
 )
 
-with job(snakemake.log[0]):
+with job(snakemake):
     given = snakemake.input
     tables = {
         name: read_csv(Path(given[name]))
@@ -66,5 +67,13 @@ with job(snakemake.log[0]):
         cases=cases,
         figures=dict(zip(CAPTIONS, map(Path, given.figures), strict=True)),
         config=snakemake.params.config,
+        provenance=describe(
+            Path(snakemake.output[0]).parent,
+            config=snakemake.params.config,
+            snakemake=snakemake.params.snakemake,
+            prices=map(Path, given.prices),
+            manifests=map(Path, snakemake.params.manifests),
+            unfinished={"notebook", "html_report", "provenance"},
+        ),
     )
     write_text(Path(snakemake.output[0]), report.render())

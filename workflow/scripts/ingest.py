@@ -8,12 +8,12 @@ from mmroute.job import job, logger
 from mmroute.outcomes import write_datasets
 from mmroute.storage import read_json, write_frame, write_json
 
-with job(snakemake.log[0]):
+with job(snakemake):
     sources = {label: build("sources", *part) for label, part in snakemake.params.sources.items()}
     read = ingest(sources, Path(read_json(Path(snakemake.input[0]))["root"]))
     for notice in read.notices:
         logger.warning(notice)
     folder = Path(snakemake.output[0])
-    write_datasets(read.table, folder)
+    write_datasets(read.table, folder, snakemake.params.shard_size)
     write_frame(folder / "origins.parquet", read.origins)
     write_json(folder / "notices.json", read.notices)

@@ -19,7 +19,7 @@ from mmroute.tables import (
 
 COMPARED = ("nauc", "nauc_honest", "peak_score", "peak_score_honest")
 
-with job(snakemake.log[0]):
+with job(snakemake):
     salts = snakemake.params.salts
     replicates = read_replicates(
         [

@@ -5,7 +5,7 @@ from pathlib import Path
 from mmroute.job import job
 from mmroute.notebooks import run
 
-with job(snakemake.log[0]):
+with job(snakemake):
     run(
         Path(snakemake.input.notebook),
         {"results": str(Path(snakemake.output.notebook).resolve().parents[1])},

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from mmroute.job import job
-from mmroute.provenance import describe
+from mmroute.provenance import describe, digests
 from mmroute.storage import write_json
 
-with job(snakemake.log[0]):
+with job(snakemake):
     record = Path(snakemake.output[0])
     write_json(
         record,
@@ -16,6 +16,7 @@ with job(snakemake.log[0]):
             snakemake=snakemake.params.snakemake,
             prices=map(Path, snakemake.input.prices),
             manifests=map(Path, snakemake.params.manifests),
-            threads=snakemake.threads,
-        ),
+            unfinished={"provenance"},
+        )
+        | {"files": digests(record.parent, snakemake.threads)},
     )

@@ -8,7 +8,7 @@ from mmroute.predictions import Predictions
 from mmroute.shrinkage import choose, shrink_crossfit
 from mmroute.storage import write_json
 
-with job(snakemake.log[0]):
+with job(snakemake):
     benchmark = Benchmark.read(
         Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
     )

@@ -8,7 +8,7 @@ from mmroute.job import job
 from mmroute.outcomes import read_samples, split_by_dataset
 from mmroute.storage import write_table
 
-with job(snakemake.log[0]):
+with job(snakemake):
     samples = read_samples(Path(snakemake.input.index).parent)
     splits = split_by_dataset(samples, snakemake.params.train, snakemake.params.salts)
     write_table(Path(snakemake.output[0]), pa.Table.from_pandas(splits, preserve_index=False))

@@ -10,7 +10,7 @@ from mmroute.published import applies, beside
 from mmroute.storage import read_table, write_json, write_text
 from mmroute.tables import frame_to_latex, frame_to_markdown, published_rows, read_csv, write_csv
 
-with job(snakemake.log[0]):
+with job(snakemake):
     name = snakemake.params.experiment
     findings = [read_table(Path(path)).to_pandas() for path in snakemake.input.findings]
     table = summarise(findings)

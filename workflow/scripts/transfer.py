@@ -11,7 +11,7 @@ from mmroute.job import job
 from mmroute.outcomes import OutcomeTable
 from mmroute.storage import read_table, read_vectors, write_frame
 
-with job(snakemake.log[0]):
+with job(snakemake):
     given, salt = snakemake.input, snakemake.wildcards.salt
     benchmark = Benchmark.read(Path(given.outcomes), Path(given.splits), salt)
     ids = benchmark.table.samples["sample_id"]

@@ -1,0 +1,16 @@
+"""Write down where the shards of a large benchmark lie in its files."""
+
+from pathlib import Path
+
+from mmroute.job import job
+from mmroute.shards import lay_out
+from mmroute.storage import write_json
+
+with job(snakemake):
+    layout = lay_out(
+        Path(snakemake.input.outcomes),
+        Path(snakemake.input.splits),
+        snakemake.wildcards.salt,
+        snakemake.params.size,
+    )
+    write_json(Path(snakemake.output[0]), layout)

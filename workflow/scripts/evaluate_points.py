@@ -1,0 +1,20 @@
+"""Find the operating points of one router from the sums of all shards."""
+
+from pathlib import Path
+
+from mmroute.evaluation import gather_points
+from mmroute.job import job
+from mmroute.shards import Sharded
+from mmroute.storage import write_frame
+
+with job(snakemake):
+    sharded = Sharded.read(
+        Path(snakemake.input.layout),
+        Path(snakemake.input.outcomes),
+        Path(snakemake.input.splits),
+        snakemake.wildcards.salt,
+        **snakemake.params.how,
+    )
+    curves = [Path(folder) for folder in snakemake.input.curves]
+    points = gather_points(sharded, curves, Path(snakemake.input.predictions))
+    write_frame(Path(snakemake.output[0]), points)
