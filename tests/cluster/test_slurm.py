@@ -3,23 +3,16 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[2]
 SLURM = Path(__file__).with_name("slurm.sh")
-CONFIG = {
-    "name": "small",
-    "source": {"kind": "demo", "samples": 30},
-    "routers": {"random": {"trials": 5}, "knn": {}},
-    "studied": ["knn"],
-    "shrink": False,
-    "resamples": 200,
-}
-TARGETS = [f"results/small/{name}" for name in ("tables/table2.csv", "tables/datasets.csv")]
+TARGETS = [
+    "results/small/tables/table2.csv",
+    "results/small/tables/datasets.csv",
+    "results/small/decision.csv",
+]
 METRICS = ["tables/*.csv", "decision.csv", "evaluation/**/replicates.parquet"]
 
 
@@ -51,46 +44,34 @@ def slurm():
         log.unlink()
 
 
-class Run:
-    """A run of the config in a copy of the checkout."""
-
-    def __init__(self, folder, targets, options):
-        ignore = shutil.ignore_patterns(".*", "results", "__pycache__")
-        shutil.copytree(ROOT, folder, ignore=ignore)
-        (folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
-        result = subprocess.run(
-            [sys.executable, "-m", "snakemake", *targets, "--configfile", "my.yaml", *options],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.output = result.stdout + result.stderr
-        assert result.returncode == 0, self.output[-6000:]
-        self.results = folder / "results/small"
-
-    def metrics(self):
-        files = [path for pattern in METRICS for path in self.results.glob(pattern)]
-        return {str(path.relative_to(self.results)): path.read_bytes() for path in files}
+def metrics(done):
+    files = [path for pattern in METRICS for path in done.results.glob(pattern)]
+    return {str(path.relative_to(done.results)): path.read_bytes() for path in files}
 
 
-@pytest.fixture(scope="module")
-def local(slurm, tmp_path_factory):
-    targets = [*TARGETS, "results/small/decision.csv"]
-    return Run(tmp_path_factory.mktemp("local") / "checkout", targets, ["--cores", "2"])
-
-
-def test_slurm_computes_what_this_machine_does(local, tmp_path):
+def test_slurm_computes_what_this_machine_does(slurm, run, tmp_path):
     # This SLURM has no accounting to ask, and small jobs end before the 40 s until a first look.
-    options = [
+    remote = run(
+        tmp_path / "remote",
+        TARGETS,
         *["--workflow-profile", "workflow/profiles/slurm"],
         *["--slurm-no-account", "--slurm-status-command", "squeue"],
         *["--slurm-init-seconds-before-status-checks", "5"],
-    ]
-    remote = Run(tmp_path / "checkout", [*TARGETS, "results/small/decision.csv"], options)
+    )
     assert "has been submitted with SLURM jobid" in remote.output
     assert "restart job" not in remote.output
-    metrics = local.metrics()
-    assert {"decision.csv", "tables/table2.csv", "tables/datasets.csv"} <= set(metrics)
-    assert any(name.endswith("replicates.parquet") for name in metrics)
-    assert remote.metrics() == metrics
+    local = metrics(run(tmp_path / "local", TARGETS, "--cores", "2"))
+    assert {"decision.csv", "tables/table2.csv", "tables/datasets.csv"} <= set(local)
+    assert any(name.endswith("replicates.parquet") for name in local)
+    assert metrics(remote) == local
+
+
+def test_a_submit_command_does_too(slurm, run, tmp_path):
+    done = run(
+        tmp_path / "remote",
+        ["results/small/splits.parquet"],
+        *["--workflow-profile", "workflow/profiles/cluster-generic"],
+        *["--latency-wait", "10", "--seconds-between-status-checks", "1"],
+    )
+    assert "with external jobid" in done.output
+    assert (done.results / "splits.parquet").is_file()
