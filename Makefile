@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-cluster bench coverage lint schema lock clean
+.PHONY: demo test test-cluster test-faults bench coverage lint schema lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
@@ -16,6 +16,10 @@ test-cluster: $(VENV)/ready
 		sh -c "apt-get --quiet update; apt-get --quiet --yes install slurm-wlm munge" || \
 		echo "SLURM cannot be installed here; as root: apt-get install slurm-wlm munge" >&2
 	$(BIN)/pytest -rs tests/cluster
+
+# Runs killed, disks filled, runs at once, inputs mutated: how many were tried, and survived.
+test-faults: $(VENV)/ready
+	$(BIN)/python tests/faults
 
 # Speed and memory, each figure beside a baseline; coverage of the intervals (about 40 minutes).
 bench: $(VENV)/ready

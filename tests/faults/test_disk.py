@@ -1,4 +1,7 @@
-"""A disk that is full, a folder that may not be written, and two runs at once."""
+"""A disk that is full, a folder that may not be written, and two runs at once.
+
+First jobs alone, then whole runs: a case of each kind that ``make test-faults`` tries.
+"""
 
 import os
 import shutil
@@ -7,10 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from disk import CASES, NotTried
 
 SMALL_DISK = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np, pandas as pd
 from mmroute import weights
 from mmroute.embeddings import Embeddings
@@ -18,7 +23,7 @@ from mmroute.job import job
 from mmroute.predictions import Predictions
 
 what, folder = sys.argv[1], Path(sys.argv[2])
-with job(str(folder / "job.log")):
+with job(SimpleNamespace(log=[str(folder / "job.log")], input=[])):
     size = 4000
     ids = pd.Series([f"A_{row}" for row in range(size)])
     values = np.random.default_rng(0).random((size, 256), np.float32)
@@ -83,3 +88,11 @@ def test_a_disk_without_room_for_the_log_is_one_line_too(small_disk):
 def test_a_read_only_folder_is_one_line(small_disk, what):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert_one_line(write(what, small_disk), f"{small_disk}", "Read-only file system")
+
+
+@pytest.mark.parametrize("case", {case.kind: case for case in CASES}.values(), ids=str)
+def test_a_run_survives(case, undisturbed, tmp_path):
+    try:
+        case.happen(tmp_path, undisturbed)
+    except NotTried as reason:
+        pytest.skip(str(reason))

@@ -1,4 +1,4 @@
-"""A process that is killed while it writes leaves whole files only; kills.py kills whole runs."""
+"""A process that is killed while it writes leaves whole files only, and a killed run resumes."""
 
 import random
 import subprocess
@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+from kills import kill
 
 from mmroute.storage import read_vectors
 
@@ -36,3 +37,9 @@ def test_a_write_that_is_killed_is_whole_or_absent(tmp_path):
             path.name
         ]
         path.unlink()
+
+
+def test_killed_runs_resume_and_write_what_an_undisturbed_run_writes(undisturbed, tmp_path):
+    tallies = list(kill(tmp_path / "run", undisturbed, count=3, seed=0))
+    assert [failure for tally in tallies for failure in tally.failures] == []
+    assert sum(tally.tried for tally in tallies) == sum(tally.survived for tally in tallies) == 3
