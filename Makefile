@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-cluster test-faults bench coverage lint schema lock clean
+.PHONY: demo test test-cluster test-faults bench bench-scale coverage lint schema lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
@@ -24,6 +24,10 @@ test-faults: $(VENV)/ready
 # Speed and memory, each figure beside a baseline; coverage of the intervals (about 40 minutes).
 bench: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench
+
+# What each stage costs per query, and in shards, for docs/scale.md.
+bench-scale: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/scale.py
 
 coverage: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/coverage.py

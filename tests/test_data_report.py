@@ -49,7 +49,7 @@ def test_each_loss_has_a_notice(make_table):
     table.utility[0] = np.nan
     table.samples["image"] = "picture.jpg"
     table.prompt_tokens[:] = np.nan
-    lines = notices(table, report_of(table), ["x was left out"], simulated=False)
+    lines = notices(table, report_of(table), ["x was left out"], simulated=False, in_shards=False)
     assert lines[0] == "x was left out"
     assert any("1 samples were left out" in line for line in lines)
     assert any("12 images could not be decoded" in line for line in lines)
@@ -59,13 +59,19 @@ def test_each_loss_has_a_notice(make_table):
 
 def test_a_whole_benchmark_needs_no_notice(make_table):
     table = make_table()
-    assert notices(table, report_of(table), [], simulated=False) == []
+    assert notices(table, report_of(table), [], simulated=False, in_shards=False) == []
 
 
 def test_simulated_data_have_one(make_table):
     table = make_table()
-    (line,) = notices(table, report_of(table), [], simulated=True)
+    (line,) = notices(table, report_of(table), [], simulated=True, in_shards=False)
     assert "simulated" in line
+
+
+def test_a_benchmark_that_was_evaluated_in_shards_says_so(make_table):
+    table = make_table()
+    (line,) = notices(table, report_of(table), [], simulated=False, in_shards=True)
+    assert "known at 512 thresholds only" in line
 
 
 def test_models_say_where_their_costs_come_from(make_table):

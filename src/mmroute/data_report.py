@@ -8,6 +8,7 @@ import pandas as pd
 from mmroute.bootstrap import interval, resample_weights
 from mmroute.metrics import single_models
 from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable, cost_unit
+from mmroute.shards import GRID_SIZE
 
 
 def dataset_report(
@@ -97,7 +98,11 @@ def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFra
 
 
 def notices(
-    table: OutcomeTable, datasets: pd.DataFrame, left_out: Sequence[str], simulated: bool
+    table: OutcomeTable,
+    datasets: pd.DataFrame,
+    left_out: Sequence[str],
+    simulated: bool,
+    in_shards: bool,
 ) -> list[str]:
     """Put into words what a reader of the results has to know.
 
@@ -111,9 +116,16 @@ def notices(
         What was said of the models that are not in the pool.
     simulated
         Whether the source makes its outcomes up.
+    in_shards
+        Whether evaluation is scattered.
     """
     full = datasets.iloc[-1]
     lines = ["the data are simulated: nothing here says anything about a real model"] * simulated
+    if in_shards:
+        lines.append(
+            f"operating curves and frontiers are known at {GRID_SIZE} thresholds only, exactly "
+            "there: the benchmark is larger than shard_size.evaluate, what one job evaluates"
+        )
     lines += left_out
     if full["unobserved"]:
         lines.append(f"{full['unobserved']} samples were left out: no model was observed on them")

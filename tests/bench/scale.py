@@ -4,7 +4,7 @@
 
 runs the workflow itself on simulated logs of two sizes and prints what docs/scale.md plans
 with: seconds, memory and disk per query of each stage, and what 100 M queries would cost.
-Then it scatters embedding and evaluation over 1, 2, 4 and 8 shards. Takes about 20 minutes.
+Then it scatters embedding and evaluation over 1, 2, 4 and 8 shards and draws docs/shards.png.
 """
 
 import argparse
@@ -13,14 +13,34 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import yaml
+from cases import draw_table
+from matplotlib import pyplot as plt
 from PIL import Image
+
+from mmroute.evaluation import Setting, evaluate, gather, gather_points
+from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable
+from mmroute.predictions import Predictions
+from mmroute.shards import (
+    Grid,
+    Sharded,
+    lay_out,
+    sum_points,
+    sum_shard,
+    write_points,
+    write_sums,
+)
+from mmroute.storage import atomic, write_frame, write_json
 
 ROOT = Path(__file__).parents[2]
 NAME = "scale"
@@ -30,6 +50,8 @@ PLANNED = 100_000_000
 ROUTERS = ("cheapest", "kmeans", "knn", "linear_mf", "mlp", "ensemble")
 SQUARE = {"train knn"}
 """Stages whose work grows with the square of the number of queries."""
+COMPARED = "mean"
+"""Features that need both modalities."""
 EMBED, EVALUATE = 1_500_000, 4_000_000
 """Queries a job takes in the plan, of the stages that are scattered."""
 SHARD_SIZES = {
@@ -76,7 +98,8 @@ class Run:
             "embed text": "embeddings/text",
             "embed image": "embeddings/image",
             "features": "features",
-            "evaluate": "evaluation",
+            "evaluate": "evaluation/routers",
+            "evaluate_shard": "evaluation/shards",
         }
         found = {stage: _size(self.results / folder) for stage, folder in folders.items()}
         routers = self.results / "routers"
@@ -100,7 +123,7 @@ def draw_log(folder: Path, queries: int) -> None:
     pd.DataFrame(
         {
             "sample_id": ids,
-            "dataset": np.where(np.arange(queries) < queries // 2, "first", "second"),
+            "dataset": "log",
             "question": [" ".join(row) for row in generator.choice(words, (queries, 20))],
             "image": [f"{number % pictures}.png" for number in range(queries)],
         }
@@ -201,22 +224,122 @@ def plan(costs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def scattered(folder: Path, queries: int) -> pd.DataFrame:
-    """Return seconds of embedding and evaluating one log in 1, 2, 4 and 8 shards."""
+def embedded(folder: Path, queries: int) -> pd.DataFrame:
+    """Return seconds of the longest job and of all jobs that embed one log in 1, 2, 4, 8 shards."""
     rows = []
+    targets = [f"results/{NAME}/features/{COMPARED}/0.parquet"]
     for shards in SHARDS:
         shutil.rmtree(folder / "results", ignore_errors=True)
         size = math.ceil(queries / shards)
-        target = f"results/{NAME}/evaluation/routers/linear_mf/0/replicates.parquet"
-        found = run(folder, queries, [target], shard_size={"embed": size, "evaluate": size})
-        stages = found.stages()
-        for stage in stages.index[stages.index.str.match("embed|evaluate")]:
-            rows.append({"shards": shards, "stage": stage, **stages.loc[stage]})
+        stages = run(folder, queries, targets, shard_size={"embed": size}).stages()
+        for stage in ("embed text", "embed image"):
+            longest, whole = stages.loc[stage, ["longest", "seconds"]]
+            rows.append({"what": stage, "shards": shards, "longest": longest, "in all": whole})
     return pd.DataFrame(rows)
 
 
+def evaluated(folder: Path, queries: int) -> pd.DataFrame:
+    """Return the same of evaluating one router, in seconds of CPU time.
+
+    One shard is the exact evaluation. With more, ``longest`` is the chain of layout, grid,
+    a shard, the operating points, a shard again, and the gathering.
+    """
+    given = _draw_benchmark(folder, queries)
+    how = {"policy": "lambda", "n_resamples": 1000, "seed": 0}
+    predictions, crossfit = folder / "predictions.parquet", folder / "crossfit.parquet"
+
+    def exact() -> None:
+        setting = Setting.read(*given, **how)
+        evaluate(setting, Predictions.read(predictions), Predictions.read(crossfit))
+
+    alone, _ = _timed(exact)
+    rows = [{"what": "evaluate", "shards": 1, "longest": alone, "in all": alone}]
+    for shards in SHARDS[1:]:
+        layout = folder / "layout.json"
+        spent = {}
+        spent["layout"], laid_out = _timed(partial(lay_out, *given, math.ceil(queries / shards)))
+        write_json(layout, laid_out)
+        spent["grid"], grid = _timed(partial(Grid.propose, predictions, crossfit, "lambda"))
+        whole = Sharded.read(layout, *given, **how)
+        first = [folder / f"{shards}/curves/{number}" for number in range(shards)]
+        second = [folder / f"{shards}/points/{number}" for number in range(shards)]
+        each = []
+        for number, place in enumerate(first):
+            seconds, sums = _timed(partial(sum_shard, whole, number, predictions, crossfit, grid))
+            write_sums(place, *sums)
+            each.append(seconds)
+        spent["points"], points = _timed(partial(gather_points, whole, first, predictions))
+        again = []
+        for number, place in enumerate(second):
+            seconds, sums = _timed(partial(sum_points, whole, number, predictions, points))
+            write_points(place, sums)
+            again.append(seconds)
+        spent["gather"], _ = _timed(partial(gather, whole, first, points, second))
+        chain = sum(spent.values())
+        longest = chain + max(each) + max(again)
+        in_all = chain + sum(each) + sum(again)
+        rows.append({"what": "evaluate", "shards": shards, "longest": longest, "in all": in_all})
+    return pd.DataFrame(rows)
+
+
+def _timed(act: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.process_time()
+    made = act()
+    return time.process_time() - start, made
+
+
+def _draw_benchmark(folder: Path, queries: int) -> tuple[Path, Path, str]:
+    u_hat, c_hat, utility, cost = draw_table(queries, MODELS, 0)
+    ids = [f"q{number}" for number in range(queries)]
+    samples = pd.DataFrame(
+        {"sample_id": ids, "dataset": "log", "scenario": "log", "question": "What is shown?"}
+        | dict.fromkeys(["answer", "image", "image_digest"])
+    )
+    models = pd.DataFrame({"model": [f"model{number}" for number in range(MODELS)]})
+    unknown = np.full((queries, MODELS), np.nan)
+    nothing = np.full((queries, MODELS), None, object)
+    OutcomeTable(
+        samples,
+        models.assign(**dict.fromkeys(PRICE_COLUMNS, np.nan)),
+        *(utility, cost, unknown, unknown, nothing),
+    ).write(folder / "outcomes")
+    write_json(folder / "outcomes/pool.json", {"unit_usd": 1.0, "left_out": []})
+    train = np.random.default_rng(0).random(queries) < 0.2
+    write_frame(folder / "splits.parquet", pd.DataFrame({"sample_id": ids, "0": train}))
+    for name, rows in (("predictions", ~train), ("crossfit", train)):
+        Predictions(samples["sample_id"][rows], u_hat[rows][None], c_hat[rows][None]).write(
+            folder / f"{name}.parquet"
+        )
+    return folder / "outcomes", folder / "splits.parquet", "0"
+
+
+def draw_shards(scaled: pd.DataFrame, path: Path) -> None:
+    """Draw how the time of the longest job, or chain of jobs, falls with the number of shards."""
+    mpl.use("Agg")
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for what, own in scaled.groupby("what", sort=False):
+        axes.plot(own["shards"], own["longest"] / own["longest"].iloc[0], "o-", label=what)
+    ideal = 1 / np.array(SHARDS)
+    axes.plot(SHARDS, ideal, "--", color="0.5", label="one over the number of shards")
+    axes.set(
+        title="Each shard on a core of its own",
+        xlabel="shards",
+        ylabel="longest job, relative to one shard",
+        xscale="log",
+        yscale="log",
+    )
+    axes.set_xticks(SHARDS, map(str, SHARDS))
+    axes.set_yticks([1, 0.5, 0.25, 0.125], ["1", "1/2", "1/4", "1/8"])
+    axes.minorticks_off()
+    axes.grid(visible=True, alpha=0.4)
+    axes.legend()
+    with atomic(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=150)
+    plt.close(figure)
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--queries", type=int, default=20_000, help="of the larger log")
     asked = parser.parse_args()
@@ -228,11 +351,18 @@ def main() -> None:
             targets = [f"results/{NAME}/tables/table2.csv", f"results/{NAME}/tables/datasets.csv"]
             size = {"evaluate": math.ceil(queries / 2)}
             runs.append(run(folder, queries, targets, shard_size=size))
-            print(runs[-1].stages().round(1).to_markdown(), flush=True)
+            print(runs[-1].stages().round(1).to_markdown(), "\n", flush=True)
         costs = unit_costs(*runs)
-        print(costs.to_markdown(), flush=True)
-        print(plan(costs).round(1).to_markdown(), flush=True)
-        print(scattered(folder, asked.queries).round(1).to_markdown(index=False))
+        print(costs.to_markdown(), "\n", flush=True)
+        print(plan(costs).round(1).to_markdown(), "\n", flush=True)
+        scaled = pd.concat(
+            [
+                embedded(Path(name, str(asked.queries // 4)), asked.queries // 4),
+                evaluated(Path(name, "drawn"), 10 * asked.queries),
+            ]
+        )
+        print(scaled.round(1).to_markdown(index=False))
+        draw_shards(scaled, ROOT / "docs/shards.png")
 
 
 if __name__ == "__main__":

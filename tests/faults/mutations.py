@@ -272,7 +272,7 @@ def first_steps(folder: Path) -> tuple[Any, list[str]]:
     datasets = dataset_report(table, splits, present)
     model_report(table, 10, 0)
     left_out = read_json(folder / "outcomes/pool.json")["left_out"]
-    said = [*ingested.notices, *left_out, *notices(table, datasets, left_out, False)]
+    said = [*ingested.notices, *left_out, *notices(table, datasets, left_out, False, False)]
     observed = np.isfinite(table.utility)
     told = float(datasets["coverage"].iloc[-1])
     assert math.isclose(told, observed.mean()), "the report counts another coverage"

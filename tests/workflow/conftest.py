@@ -67,7 +67,7 @@ class Checkout:
 
 
 def messages(output: str) -> set[str]:
-    return set(re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE))
+    return set(re.findall(r"^ *Job \d+: (.*)$", output, re.MULTILINE))
 
 
 @pytest.fixture(scope="session")

@@ -138,6 +138,7 @@ rule data_report:
         runtime=growing(20),
     params:
         simulated=SIMULATED,
+        in_shards=lambda wildcards: bool(evaluation_shards()),
         resamples=CONFIG.resamples,
         seed=CONFIG.seed,
         code=script_digest("data_report.py"),

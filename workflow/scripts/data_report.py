@@ -29,6 +29,6 @@ with job(snakemake):
     write_csv(Path(snakemake.output.origins), origins[origins["model"].isin(table.model_names)])
     write_json(
         Path(snakemake.output.notices),
-        notices(table, datasets, left_out, snakemake.params.simulated)
+        notices(table, datasets, left_out, snakemake.params.simulated, snakemake.params.in_shards)
         + read_json(ingested / "notices.json"),
     )
