@@ -28,6 +28,7 @@ from cases import draw_table
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from mmroute.config import ShardSize
 from mmroute.evaluation import Setting, evaluate, gather, gather_points
 from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable
 from mmroute.predictions import Predictions
@@ -57,6 +58,7 @@ EMBED, EVALUATE = 1_500_000, 4_000_000
 SHARD_SIZES = {
     "embed text": EMBED,
     "embed image": EMBED,
+    "side_features": EMBED,
     "evaluate_shard": EVALUATE,
     "evaluate_point_shard": EVALUATE,
 }
@@ -99,7 +101,6 @@ class Run:
             "embed image": "embeddings/image",
             "features": "features",
             "evaluate": "evaluation/routers",
-            "evaluate_shard": "evaluation/shards",
         }
         found = {stage: _size(self.results / folder) for stage, folder in folders.items()}
         routers = self.results / "routers"
@@ -174,7 +175,9 @@ def _measured(benchmarks: Path) -> pd.DataFrame:
         if stage in ("embed", "train"):
             stage = f"{stage} {parts[1]}"
         job = pd.read_csv(path, sep="\t", na_values="-").iloc[0]
-        rows.append({"stage": stage, "seconds": job["s"], "peak_mb": job["max_rss"]})
+        # A job that is over before its memory is looked at has some MB or none.
+        peak = job["max_rss"] if job["max_rss"] > 50 else math.nan
+        rows.append({"stage": stage, "seconds": job["s"], "peak_mb": peak})
     return pd.DataFrame(rows)
 
 
@@ -188,23 +191,33 @@ def unit_costs(small: Run, large: Run) -> pd.DataFrame:
     first, second = small.stages(), large.stages()
     stages = second.index
     power = pd.Series({stage: 2 if stage in SQUARE else 1 for stage in stages})
-    shards = pd.Series({stage: 2 if stage.endswith("_shard") else 1 for stage in stages})
+    few, many = (
+        pd.Series({stage: _shards(stage, run.queries) for stage in stages})
+        for run in (small, large)
+    )
     seconds = (second["seconds"] - first["seconds"]).clip(lower=0)
     seconds /= large.queries**power - small.queries**power
     mb = (second["peak_mb"] - first["peak_mb"]).clip(lower=0)
-    mb /= (large.queries - small.queries) / shards
+    mb /= large.queries / many - small.queries / few
     fixed = (first["seconds"] - seconds * small.queries**power).clip(lower=0)
     return pd.DataFrame(
         {
-            "jobs": second["jobs"] / shards,
+            "jobs": second["jobs"] / many,
             "power": power,
             "seconds": seconds,
             "fixed": fixed / second["jobs"],
             "mb": mb,
-            "base_mb": (first["peak_mb"] - mb * small.queries / shards).clip(lower=0),
+            "base_mb": (first["peak_mb"] - mb * small.queries / few).clip(lower=0),
             "bytes": pd.Series(large.disk()).reindex(stages) / large.queries,
         }
     )
+
+
+def _shards(stage: str, queries: int) -> int:
+    if stage not in SHARD_SIZES:
+        return 1
+    size = math.ceil(queries / 2) if stage.endswith("_shard") else ShardSize().embed
+    return math.ceil(queries / size)
 
 
 def plan(costs: pd.DataFrame) -> pd.DataFrame:
@@ -316,23 +329,24 @@ def _draw_benchmark(folder: Path, queries: int) -> tuple[Path, Path, str]:
 def draw_shards(scaled: pd.DataFrame, path: Path) -> None:
     """Draw how the time of the longest job, or chain of jobs, falls with the number of shards."""
     mpl.use("Agg")
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
     for what, own in scaled.groupby("what", sort=False):
-        axes.plot(own["shards"], own["longest"] / own["longest"].iloc[0], "o-", label=what)
-    ideal = 1 / np.array(SHARDS)
-    axes.plot(SHARDS, ideal, "--", color="0.5", label="one over the number of shards")
+        (line,) = axes.plot(own["shards"], own["longest"], "o-", label=what)
+        even = own["longest"].iloc[0] / own["shards"]
+        axes.plot(own["shards"], even, ":", color=line.get_color(), alpha=0.6)
     axes.set(
-        title="Each shard on a core of its own",
-        xlabel="shards",
-        ylabel="longest job, relative to one shard",
+        title="Each shard on a core of its own (dotted: an even share of one shard's time)",
+        xlabel="shards (evaluate: one is exact, more are at 512 thresholds)",
+        ylabel="longest job or chain of jobs (seconds)",
         xscale="log",
         yscale="log",
     )
+    axes.title.set_size("medium")
     axes.set_xticks(SHARDS, map(str, SHARDS))
-    axes.set_yticks([1, 0.5, 0.25, 0.125], ["1", "1/2", "1/4", "1/8"])
+    axes.set_yticks([1, 3, 10, 30, 100, 300], ["1", "3", "10", "30", "100", "300"])
     axes.minorticks_off()
     axes.grid(visible=True, alpha=0.4)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3)
     with atomic(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=150)
     plt.close(figure)

@@ -177,7 +177,7 @@ rule evaluate:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(10),
+        runtime=growing(30),
     params:
         how=MEASURED_BY,
         code=script_digest("evaluate.py"),
