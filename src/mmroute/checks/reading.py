@@ -306,7 +306,8 @@ def told(
     simulated = any(kind.get("simulated", False) for kind in kinds)
     for notice in source.ingested.notices:
         yield Finding("warning", notice)
-    for line in notices(table, datasets, [], simulated):
+    in_shards = len(table.samples) > config.shard_size.evaluate
+    for line in notices(table, datasets, [], simulated, in_shards):
         yield Finding("note", line)
     pairs = source.ingested.origins.groupby("source", sort=False)["pairs"].sum()
     if len(pairs) > 1:
