@@ -195,6 +195,16 @@ def route(
         float | None, typer.Option(help="Utility per normalised cost, lambda.")
     ] = None,
     trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    allow_network: Annotated[
+        bool,
+        typer.Option(
+            "--allow-network",
+            help="Let the router send queries to its endpoint, and an encoder fetch its weights.",
+        ),
+    ] = False,
+    key_variable: Annotated[
+        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
+    ] = "",
 ) -> None:
     """Say which model to ask, as JSON: one line for each query.
 
@@ -206,8 +216,9 @@ def route(
 
         if (jsonl is None) == (text is None and image is None):
             raise InputError("give a query, TEXT and --image, or --jsonl with many")
-        sys.path.insert(0, str(Path.cwd()))
-        router = load_router(folder, trust or [])
+        if trust:
+            sys.path.append(str(Path.cwd()))
+        router = load_router(folder, trust or [], allow_network, key_variable)
         how = {"budget": budget, "trade_off": trade_off}
         if jsonl is None:
             typer.echo(_as_line(router.route(text, image, dataset=dataset, **how)))

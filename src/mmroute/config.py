@@ -64,7 +64,9 @@ Experiment = Literal[
 ]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Takes no key that it does not know, and no number that is not finite."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -171,7 +173,12 @@ def _parameters(package: str, name: str, given: Any) -> dict[str, Any]:
     try:
         return model.model_validate(dict(given or {})).model_dump()
     except ValidationError as error:
-        raise InputError(_describe(error, f"{name}.")) from None
+        raise InputError(describe(error, f"{name}.")) from None
+
+
+def named(package: str, name: str, parameters: Any) -> Named:
+    """Return a class that a config could name, its parameters validated; raises InputError."""
+    return Named(name, _parameters(package, name, parameters))
 
 
 def _named(package: str) -> Any:
@@ -186,7 +193,7 @@ def _named(package: str) -> Any:
                 f"choose from: {', '.join(sorted(catalogue(package)))}"
             )
         ((name, given),) = value.items()
-        return Named(name, _parameters(package, name, given))
+        return named(package, name, given)
 
     return Annotated[Any, PlainValidator(parse), WithJsonSchema(_named_schema(package))]
 
@@ -285,10 +292,11 @@ def _parse_text_only(value: Any) -> SourceConfig | None:
 def _parse_routers(value: Any) -> dict[str, RouterConfig]:
     if not isinstance(value, Mapping) or not value:
         raise InputError("give a mapping of router names to their parameters")
-    return {row: _parse_router(row, given) for row, given in value.items()}
+    return {row: parse_router(row, given) for row, given in value.items()}
 
 
-def _parse_router(row: str, given: Any) -> RouterConfig:
+def parse_router(row: str, given: Any) -> RouterConfig:
+    """Validate a row of the config's ``routers``; raises InputError."""
     if not isinstance(row, str) or not re.fullmatch(FILE_SAFE, row) or row in REFERENCES:
         shown = row if isinstance(row, str) and row.isprintable() else _brief(row)
         raise InputError(f"{shown:.200}: a row's name has letters, digits, . _ - only")
@@ -320,7 +328,7 @@ def published_fusion(name: str) -> Named:
 
 def known_routers(rows: Mapping[str, RouterConfig]) -> dict[str, RouterConfig]:
     """Add to a config's rows every router that needs no parameter, as published."""
-    return {name: _parse_router(name, None) for name in _complete_routers()} | dict(rows)
+    return {name: parse_router(name, None) for name in _complete_routers()} | dict(rows)
 
 
 def _complete_routers() -> list[str]:
@@ -342,7 +350,7 @@ _Fusion = _named("fusion")
 _FUSION_ADAPTER: Callable[[Any], Named] = _Fusion.__metadata__[0].func
 
 
-class Encoders(_Strict):
+class Encoders(Strict):
     """One encoder per modality."""
 
     text: _named("encoders") = Named("builtin", {})
@@ -351,7 +359,7 @@ class Encoders(_Strict):
     """Encoder of the images."""
 
 
-class Split(_Strict):
+class Split(Strict):
     """Which samples train the routers."""
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -375,7 +383,7 @@ Asked = Annotated[float, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d
 """A number, or a share such as ``50%`` of what the best single model has."""
 
 
-class ShardSize(_Strict):
+class ShardSize(Strict):
     """How many samples one job takes."""
 
     embed: Annotated[int, Field(ge=1)] = 10_000
@@ -385,7 +393,7 @@ class ShardSize(_Strict):
     operating curves at a grid of thresholds (definitions, section 4); else they are exact."""
 
 
-class Decision(_Strict):
+class Decision(Strict):
     """What is to be decided."""
 
     budgets: list[Asked] = ["10%", "25%", "50%", "100%"]
@@ -396,7 +404,7 @@ class Decision(_Strict):
     """Model to a multiple of its price; all is decided once more with these."""
 
 
-class Uncertainty(_Strict):
+class Uncertainty(Strict):
     """What can be done with a query when the router is unsure."""
 
     votes: Annotated[int, Field(ge=2)] = 3
@@ -407,7 +415,7 @@ class Uncertainty(_Strict):
     """How often a person is right."""
 
 
-class Config(_Strict):
+class Config(Strict):
     """A benchmark run."""
 
     name: Annotated[str, Field(pattern=FILE_SAFE)]
@@ -523,10 +531,10 @@ def load(content: Mapping[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(dict(content))
     except ValidationError as error:
-        raise InputError(f"{origin}: config key {_describe(error)}") from None
+        raise InputError(f"{origin}: config key {describe(error)}") from None
 
 
-def _describe(error: ValidationError, prefix: str = "") -> str:
+def describe(error: ValidationError, prefix: str = "") -> str:
     """Put the first problem of several into one line."""
     first, *others = error.errors()
     key = prefix + ".".join(
@@ -558,6 +566,7 @@ def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
                 return sorted(
                     _parameters_model("routers" if ":" in title else package, title).model_fields
                 )
+        return []
     model: Any = Config
     for part in path:
         model = model.model_fields[part].annotation

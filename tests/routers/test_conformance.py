@@ -111,7 +111,7 @@ def test_a_stored_router_predicts_the_same_bytes(name, tmp_path):
     router, features = fitted(name)
     weights.write(tmp_path / "router.safetensors", router)
     own = [name.split(":")[0].split(".")[0]] if ":" in name else []
-    stored = weights.read(tmp_path / "router.safetensors", own)
+    stored = weights.read(tmp_path / "router.safetensors", type(router), own)
     for before, after in zip(
         router.predict_trials(features), stored.predict_trials(features), strict=True
     ):

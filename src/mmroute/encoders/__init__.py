@@ -18,6 +18,8 @@ class Encoder(ABC):
     """
 
     name: ClassVar[str]
+    offline: bool = False
+    """Whether nothing may be fetched, so that what is missing raises InputError."""
 
     @property
     @abstractmethod
