@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from mmroute.config import Config, load
-from mmroute.errors import InputError
+from mmroute.errors import InputError, plain
 
 SOURCE_TREE = Path(__file__).parents[2]
 FAULT = 2
@@ -48,13 +48,14 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {plain(' '.join(message.split()))}", err=True)
     raise typer.Exit(FAULT)
 
 
 def _read(path: Path) -> Config:
-    # Routers from outside the package lie where the command runs.
-    sys.path.insert(0, str(Path.cwd()))
+    # Routers from outside the package lie where the command runs, which may be anybody's folder:
+    # it comes last, so that nothing in it takes the place of an installed module.
+    sys.path.append(str(Path.cwd()))
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

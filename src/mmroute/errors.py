@@ -1,6 +1,9 @@
 """The exception for everything a user can put right, and its kind for files that rot."""
 
+import re
 from pathlib import Path
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"@]*@")
 
 
 class InputError(ValueError):
@@ -34,3 +37,9 @@ class DamagedFile(InputError):
         super().__init__(f"{path}: {wrong}; {way}")
         self.path = path
         self.wrong = wrong
+
+
+def plain(text: str) -> str:
+    """Text from anywhere, so that it cannot steer a terminal and shows no password of a URL."""
+    printable = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return _CREDENTIALS.sub("…@", printable)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmroute.errors import DamagedFile, InputError
+from mmroute.errors import DamagedFile, InputError, plain
 from mmroute.storage import examine, output_of
 
 logger = logging.getLogger("mmroute")
@@ -19,8 +19,7 @@ class _Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message with what is not printable spelled out."""
-        text = super().format(record)
-        return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+        return plain(super().format(record))
 
 
 def _log_to(*handlers: logging.Handler) -> None:
