@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from mmroute import config_file
 from mmroute.config import Config, load
 from mmroute.errors import InputError
 
@@ -55,14 +55,7 @@ def _fail(message: str) -> None:
 def _read(path: Path) -> Config:
     # Routers from outside the package lie where the command runs.
     sys.path.insert(0, str(Path.cwd()))
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not readable as YAML ({reason}); give a config") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no mapping; a config has at least name and source")
-    return load(content, str(path))
+    return load(config_file.read(path), str(path))
 
 
 def _results(config: Config) -> Path:
