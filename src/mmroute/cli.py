@@ -150,6 +150,9 @@ def export(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's, results/<name>.", metavar="FOLDER")],
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="Also what it was made of: data, prices, checkpoints.")
+    ] = False,
 ) -> None:
     """Check every file of a run against its provenance.json.
 
@@ -158,14 +161,23 @@ def verify(
     """
     with _one_line_errors():
         from mmroute.provenance import verify as compare
+        from mmroute.provenance import verify_inputs
         from mmroute.storage import output_of
 
-        compared = compare(folder, threads=os.cpu_count() or 1)
+        threads = os.cpu_count() or 1
+        compared = compare(folder, threads)
+        read = verify_inputs(folder, threads) if inputs else {}
     typer.echo(compared.text(), nl=False)
     if lost := {folder / name for name in [*compared.missing, *compared.changed]}:
         outputs = sorted({os.path.relpath(output_of(path)) for path in lost})
         typer.echo(f"make them anew: mmroute run CONFIG --forcerun {shlex.join(outputs)}")
-    if not compared.same:
+    for rule, held in read.items():
+        typer.echo(f"inputs of {rule}:\n{held.text()}", nl=False)
+    if rules := [rule for rule, held in read.items() if not held.same]:
+        typer.echo(
+            f"make anew what they are inputs of: mmroute run CONFIG --forcerun {' '.join(rules)}"
+        )
+    if rules or not compared.same:
         raise typer.Exit(FAULT)
 
 
