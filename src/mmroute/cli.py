@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from mmroute import config_file
 from mmroute.config import Config, load
 from mmroute.errors import InputError, plain
 
@@ -56,14 +56,7 @@ def _read(path: Path) -> Config:
     # Routers from outside the package lie where the command runs, which may be anybody's folder:
     # it comes last, so that nothing in it takes the place of an installed module.
     sys.path.append(str(Path.cwd()))
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not readable as YAML ({reason}); give a config") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no mapping; a config has at least name and source")
-    return load(content, str(path))
+    return load(config_file.read(path), str(path))
 
 
 def _results(config: Config) -> Path:
@@ -158,6 +151,9 @@ def export(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's, results/<name>.", metavar="FOLDER")],
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="Also what it was made of: data, prices, checkpoints.")
+    ] = False,
 ) -> None:
     """Check every file of a run against its provenance.json.
 
@@ -166,14 +162,23 @@ def verify(
     """
     with _one_line_errors():
         from mmroute.provenance import verify as compare
+        from mmroute.provenance import verify_inputs
         from mmroute.storage import output_of
 
-        compared = compare(folder, threads=os.cpu_count() or 1)
+        threads = os.cpu_count() or 1
+        compared = compare(folder, threads)
+        read = verify_inputs(folder, threads) if inputs else {}
     typer.echo(compared.text(), nl=False)
     if lost := {folder / name for name in [*compared.missing, *compared.changed]}:
         outputs = sorted({os.path.relpath(output_of(path)) for path in lost})
         typer.echo(f"make them anew: mmroute run CONFIG --forcerun {shlex.join(outputs)}")
-    if not compared.same:
+    for rule, held in read.items():
+        typer.echo(f"inputs of {rule}:\n{held.text()}", nl=False)
+    if rules := [rule for rule, held in read.items() if not held.same]:
+        typer.echo(
+            f"make anew what they are inputs of: mmroute run CONFIG --forcerun {' '.join(rules)}"
+        )
+    if rules or not compared.same:
         raise typer.Exit(FAULT)
 
 

@@ -29,8 +29,10 @@ from pydantic import (
 
 from mmroute.catalogue import REQUIRED, catalogue, find
 from mmroute.errors import InputError
+from mmroute.storage import LONGEST_NAME, file_name
 
 FILE_SAFE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_FITTING = f"has at most {LONGEST_NAME} characters, and does not end in the same ones 20 times"
 REFERENCES = ("best_single",)
 """Rows that results have beside the routers'."""
 SHRUNK = "+shrink"
@@ -300,6 +302,8 @@ def parse_router(row: str, given: Any) -> RouterConfig:
     if not isinstance(row, str) or not re.fullmatch(FILE_SAFE, row) or row in REFERENCES:
         shown = row if isinstance(row, str) and row.isprintable() else _brief(row)
         raise InputError(f"{shown:.200}: a row's name has letters, digits, . _ - only")
+    if file_name(row) != row:
+        raise InputError(f"{row:.20}...: a row's name {_FITTING}")
     given = dict(given) if isinstance(given, Mapping) else given
     name = given.pop("class", row) if isinstance(given, dict) else row
     if not isinstance(name, str):
@@ -376,6 +380,8 @@ class Split(Strict):
         for name in names:
             if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
                 raise ValueError(f"salt {name!r} must be letters, digits, - and _")
+            if file_name(name) != name:
+                raise ValueError(f"salt {name:.20}...: a salt {_FITTING}")
         return salts
 
 
@@ -418,7 +424,7 @@ class Uncertainty(Strict):
 class Config(Strict):
     """A benchmark run."""
 
-    name: Annotated[str, Field(pattern=FILE_SAFE)]
+    name: Annotated[str, Field(pattern=FILE_SAFE, max_length=LONGEST_NAME)]
     """Everything of this run lies in results/<name>/."""
     source: Annotated[
         Any,

@@ -1,4 +1,4 @@
-"""The exception for everything a user can put right, and its kind for files that rot."""
+"""Exceptions for what a user can put right and for files that rot, and how names show in them."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,11 @@ class InputError(ValueError):
     offending value and the way out. It is shown to the user without a
     traceback.
     """
+
+
+def printable(text: str) -> str:
+    """Return text with each character spelled out that cannot be printed, or written as UTF-8."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class DamagedFile(InputError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmroute.errors import DamagedFile, InputError, plain
-from mmroute.storage import examine, output_of
+from mmroute.storage import examine, is_file, output_of
 
 logger = logging.getLogger("mmroute")
 
@@ -78,7 +78,7 @@ def set_aside_all(error: DamagedFile, inputs: Sequence[str]) -> Iterator[str]:
         for path in sorted(given.rglob("*")) if given.is_dir() else [given]:
             try:
                 # It may have gone with its folder.
-                if path.is_file():
+                if is_file(path):
                     examine(path)
             except DamagedFile as other:
                 yield set_aside(other, inputs)
@@ -109,11 +109,8 @@ def set_aside(error: DamagedFile, inputs: Iterable[str]) -> str:
     output = _output(error.path, map(Path, inputs))
     if output is None:
         return str(error)
-    aside = output.with_name(f".{output.name}.damaged")
     try:
-        if output.is_dir():
-            shutil.rmtree(aside, ignore_errors=True)
-        output.replace(aside)
+        aside = move_aside(output)
     except FileNotFoundError:
         # It was never there, or another job was faster.
         return f"{error.path}: {error.wrong}; run again, and {output} is made anew"
@@ -123,6 +120,15 @@ def set_aside(error: DamagedFile, inputs: Iterable[str]) -> str:
         f"{error.path}: {error.wrong}; {output} was moved aside as {aside.name}; "
         "run again, and it is made anew"
     )
+
+
+def move_aside(output: Path) -> Path:
+    """Move what a job has made beside its old place as ``.<name>.damaged``; return that path."""
+    aside = output.with_name(f".{output.name}.damaged")
+    if output.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+    output.replace(aside)
+    return aside
 
 
 def _output(path: Path, inputs: Iterable[Path]) -> Path | None:

@@ -35,6 +35,7 @@ from mmroute.storage import (
     damaged,
     digest_bytes,
     digest_file,
+    file_name,
     read_json,
     read_table,
     write_json,
@@ -51,6 +52,8 @@ SAMPLE_COLUMNS = (
     "image_digest",
 )
 PRICE_COLUMNS = ("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens")
+INPUTS = "inputs.json"
+"""Beside the data sets' folders: the digest of each of the user's files they were read from."""
 MATRICES = ("utility", "cost", "prompt_tokens", "completion_tokens", "prediction")
 _INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs"}
 RESERVED_DATASETS = ("full", "macro")
@@ -268,8 +271,8 @@ def write_datasets(table: OutcomeTable, folder: Path, shard_size: int) -> None:
 
 
 def folder_name(dataset: str) -> str:
-    """Return a data set's name as a folder's: percent-encoded, never hidden."""
-    return re.sub(r"^\.", "%2E", quote(dataset, safe=""))
+    """Return a data set's name as a folder's: percent-encoded, never hidden, not too long."""
+    return file_name(re.sub(r"^\.", "%2E", quote(dataset, safe="")))
 
 
 def _content(samples: pd.DataFrame) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ _RUNS = "results"
 """The folder of all runs' folders."""
 _MADE_WHOLE = ".snakemake_timestamp"
 """What Snakemake leaves in a folder that a job has made as one output."""
+LONGEST_NAME = 150
+"""Bytes of a name that files are called after; file systems take 255."""
+_REPEATED = re.compile(r"(.+)\1{19}$", re.DOTALL)
 _ROW_GROUP = 1 << 16
 """Rows that are read together; some rows of a file cost at most two such groups more."""
 
@@ -62,6 +66,25 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a regular file; what cannot be one, or be looked at, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def file_name(text: str) -> str:
+    """Return text as a name for files, cut and told apart by a digest if it cannot be one.
+
+    That is if it leaves no room for what is added, suffixes and the mark of a partial file,
+    or ends in a text 20 times, which Snakemake takes for an endless wildcard.
+    """
+    if len(text.encode()) <= LONGEST_NAME and not _REPEATED.search(text):
+        return text
+    return f"{text[: LONGEST_NAME // 4]}-{digest_bytes(text.encode())}"
 
 
 def link_to(link: Path, folder: Path) -> None:
@@ -133,7 +156,9 @@ def place_of(path: Path) -> str:
     Empty outside of such a folder, and in one that is still to get its name.
     """
     parts = path.absolute().parts
-    if _RUNS not in parts or any(part.endswith(".partial") for part in parts[:-1]):
+    if _RUNS not in parts or any(
+        part.startswith(".") and part.endswith(".partial") for part in parts[:-1]
+    ):
         return ""
     return "/".join(parts[len(parts) - parts[::-1].index(_RUNS) + 1 :])
 
@@ -288,6 +313,12 @@ def digest_file(path: Path) -> str:
     """Hex blake2b-128 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def digest_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content, as hubs state it."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def digest_listing(paths: Iterable[Path]) -> str:

@@ -71,7 +71,7 @@ with job(snakemake):
             Path(snakemake.output[0]).parent,
             config=snakemake.params.config,
             snakemake=snakemake.params.snakemake,
-            prices=map(Path, given.prices),
+            prices=map(Path, snakemake.params.prices),
             manifests=map(Path, snakemake.params.manifests),
             unfinished={"notebook", "html_report", "provenance"},
         ),

@@ -9,7 +9,7 @@ with job(snakemake):
     folder = snakemake.input.get("data") or Path(snakemake.input.index).parent
     assemble(
         Path(folder),
-        Path(snakemake.input.prices) if snakemake.input.prices else None,
+        Path(snakemake.params.prices) if snakemake.params.prices else None,
         snakemake.params.pool,
         snakemake.params.min_coverage,
         Path(snakemake.output[0]),

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from mmroute.storage import digest_listing
+
 Modality = Literal["text", "image"]
 
 
@@ -26,9 +28,17 @@ class Encoder(ABC):
     def key(self) -> str:
         """Return a file-safe name that tells this encoder and its parameters from others."""
 
+    def local_files(self) -> list[Path]:
+        """List the user's own files that it is made from: a checkpoint, a model config.
+
+        Raises InputError if one of them is no file.
+        """
+        return []
+
     def fingerprint(self) -> str:
-        """Return a digest that changes when a local checkpoint does."""
-        return ""
+        """Return a digest that changes when one of ``local_files`` does; "" if there are none."""
+        files = self.local_files()
+        return digest_listing(files) if files else ""
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmroute.encoders import Encoder
 from mmroute.encoders.images import decode, quiet_decoding
 from mmroute.errors import InputError
-from mmroute.storage import digest_listing, read_json
+from mmroute.storage import file_name, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -74,10 +74,11 @@ class OpenClip(Encoder):
     def key(self) -> str:
         """Return the model's and the weights' names, such as "open_clip-ViT-B-32-openai"."""
         weights = self._checkpoint.stem if self._checkpoint else self.pretrained
-        return re.sub(r"[^\w.-]+", "-", f"{self.name}-{self._architecture}-{weights}")
+        key = re.sub(r"[^\w.-]+", "-", f"{self.name}-{self._architecture}-{weights}")
+        return file_name(key)
 
-    def fingerprint(self) -> str:
-        """Return a digest of the local checkpoint and model config; "" if there are none.
+    def local_files(self) -> list[Path]:
+        """List the checkpoint and the model config that are local.
 
         Raises InputError if one of them is no file.
         """
@@ -87,7 +88,7 @@ class OpenClip(Encoder):
                 raise InputError(
                     f"encoder open_clip: {path} is no file; correct `model` or `pretrained`"
                 )
-        return digest_listing(files) if files else ""
+        return files
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Encode N texts as float32 (N, d), cut off where the model's context ends.
@@ -169,7 +170,7 @@ class OpenClip(Encoder):
     @cached_property
     def network(self) -> Network:
         """The loaded model with its preprocessing, read on first use."""
-        self.fingerprint()
+        self.local_files()
         architecture = self._known_architecture()
         weights = self._checkpoint or self._tagged_weights(architecture)
         return self._network(architecture, weights)

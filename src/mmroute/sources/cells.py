@@ -10,7 +10,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
 from pathlib import Path
@@ -53,13 +53,15 @@ _CELL = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)(\d+)["']""")
 _FAR_CELL = re.compile(rb"""r\s*=\s*["'](?:[A-Za-z]{2,}\d|[A-Za-z]?\d{5})""")
 
 
-def read_cells(path: Path) -> pd.DataFrame:
+def read_cells(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a CSV, TSV, Parquet, JSONL, Feather or Excel (first sheet) file as text.
 
     Parameters
     ----------
     path
         The file; its suffix names the format.
+    columns
+        The columns to read, all of which it has; None for all.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def read_cells(path: Path) -> pd.DataFrame:
     """
     read_table, _ = _format(path)
     with _reading(path):
-        table = read_table(path)
+        table = read_table(path, columns)
         names = table.column_names
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -238,11 +240,13 @@ def _csv_names(path: Path, separator: str) -> list[str]:
         return reader.schema.names
 
 
-def _read_csv(path: Path, separator: str) -> pa.Table:
+def _read_csv(path: Path, columns: Sequence[str] | None, separator: str) -> pa.Table:
     as_text = dict.fromkeys(_csv_names(path, separator), pa.string())
     return pa.csv.read_csv(
         path,
-        convert_options=pa.csv.ConvertOptions(column_types=as_text, null_values=[]),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=as_text, null_values=[], include_columns=columns
+        ),
         **_csv_options(separator),
     )
 
@@ -255,12 +259,12 @@ def _jsonl_names(path: Path) -> list[str]:
     return [] if first is None else list(_record(first[1], first[0]))
 
 
-def _read_jsonl(path: Path) -> pa.Table:
+def _read_jsonl(path: Path, columns: Sequence[str] | None) -> pa.Table:
     with path.open(encoding="utf-8-sig") as stream:
         records = [
             _record(line, number) for number, line in enumerate(stream, start=1) if line.strip()
         ]
-    names = dict.fromkeys(name for record in records for name in record)
+    names = columns or dict.fromkeys(name for record in records for name in record)
     return pa.table({name: [_json_text(record, name) for record in records] for name in names})
 
 
@@ -325,12 +329,13 @@ def _column_number(letters: bytes) -> int:
     return reduce(lambda number, letter: 26 * number + letter - 64, letters.upper(), 0)
 
 
-def _read_xlsx(path: Path) -> pa.Table:
+def _read_xlsx(path: Path, columns: Sequence[str] | None) -> pa.Table:
     sheet = _sheet(path)
-    return pa.table(
+    table = pa.table(
         [pa.array(sheet[column][1:], pa.string()) for column in sheet],
         names=_header(sheet),
     )
+    return table if columns is None else table.select(columns)
 
 
 def _header(sheet: pd.DataFrame) -> list[str]:
@@ -338,12 +343,12 @@ def _header(sheet: pd.DataFrame) -> list[str]:
     return [name or f"Unnamed: {position}" for position, name in enumerate(sheet.iloc[0])]
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    return _validated(pq.read_table(path, page_checksum_verification=True))
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    return _validated(pq.read_table(path, columns=columns, page_checksum_verification=True))
 
 
-def _read_feather(path: Path) -> pa.Table:
-    return _validated(pa.feather.read_table(path))
+def _read_feather(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    return _validated(pa.feather.read_table(path, columns))
 
 
 def _validated(table: pa.Table) -> pa.Table:
@@ -353,7 +358,7 @@ def _validated(table: pa.Table) -> pa.Table:
 
 
 class _Format(NamedTuple):
-    read_table: Callable[[Path], pa.Table]
+    read_table: Callable[[Path, Sequence[str] | None], pa.Table]
     read_names: Callable[[Path], list[str]]
 
 

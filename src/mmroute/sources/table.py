@@ -1,7 +1,7 @@
 """Your own table of outcomes: long or wide, in any common table format."""
 
-import errno
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +19,9 @@ from mmroute.sources.cells import (
     outcome_table,
     read_cells,
 )
-from mmroute.sources.image_files import digests, list_images, relative_paths
+from mmroute.sources.image_files import digests, paths_below, relative_paths
 from mmroute.sources.wide import find_models, model_columns, read_matrices
+from mmroute.storage import is_file
 
 CORE_COLUMNS = ("dataset", "scenario", "question", "answer", "image")
 NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
@@ -83,19 +84,23 @@ class TableSource(Source):
         self.columns = columns or {}
 
     def local_files(self) -> list[Path]:
-        """List the table, the samples' file, and the images below the table's folder.
-
-        Images are listed only if the table has a column for them.
-        """
+        """List the table and the samples' file."""
         files = [self.path, *([] if self.samples is None else [self.samples])]
         for file in files:
             _require_file(file)
             _check_separator(file)
+        return files
+
+    def image_names(self) -> Iterator[str]:
+        """Read the image column of the table and of the samples' file."""
         image = self.columns.get("image", "image")
-        if not any(image in column_names(file) for file in files):
-            return files
-        root = self.path.parent
-        return [*files, *(root / path for path in list_images(root))]
+        for file in self.local_files():
+            if image in column_names(file):
+                yield from paths_below(self.path.parent, read_cells(file, [image])[image])
+
+    def image_files(self, names: Sequence[str]) -> list[Path]:
+        """List the images, below the table's folder."""
+        return [self.path.parent / name for name in names]
 
     def fetch(self, folder: Path) -> Path:
         """Return the table's own folder; nothing is copied."""
@@ -159,7 +164,7 @@ class TableSource(Source):
         dataset = facts.get("dataset", empty)
         scenario = facts.get("scenario", empty)
         named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
-        there = {path: path for path in named.unique() if path and _is_file(root / path)}
+        there = {path: path for path in named.unique() if path and is_file(root / path)}
         images = named.map(there)
         lost = named[(named != "") & images.isna()]
         if len(lost):
@@ -207,16 +212,6 @@ def _check_separator(path: Path) -> None:
             f"{path}: a {path.suffix[1:].upper()} has {own!r} between its columns, this file "
             f"{other!r}; save it with {own!r}, and with '.' in its numbers"
         )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as error:
-        # What a cell holds may be no path at all.
-        if error.errno == errno.ENAMETOOLONG:
-            return False
-        raise
 
 
 def _require_ids(cells: pd.DataFrame, path: Path) -> None:
