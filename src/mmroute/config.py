@@ -385,6 +385,15 @@ class ShardSize(_Strict):
     operating curves at a grid of thresholds (definitions, section 4); else they are exact."""
 
 
+class Limits(_Strict):
+    """What reading files that others made may take, in a process of its own."""
+
+    gigabytes: Annotated[float, Field(gt=0)] = 16
+    """Memory of the process, in GB."""
+    seconds: Annotated[float, Field(gt=0)] = 1800
+    """Time for each file."""
+
+
 class Decision(_Strict):
     """What is to be decided."""
 
@@ -466,6 +475,8 @@ class Config(_Strict):
     """Bootstrap resamples behind every interval."""
     shard_size: ShardSize = ShardSize()
     """How many samples one job embeds or evaluates; more are split over several jobs."""
+    limits: Limits = Limits()
+    """What reading files that others made may take; a job that needs more ends with one line."""
     experiments: list[Experiment] = ["main"]
     """What to run; main is the trunk of all others."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)

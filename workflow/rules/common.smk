@@ -20,6 +20,7 @@ shell.prefix(
 
 from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, known_routers, load, published_fusion
+from mmroute.confined import Limits, confined
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError
 from mmroute.experiments import EXPERIMENTS
@@ -39,15 +40,23 @@ def stop(error):
     sys.exit(1)
 
 
-try:
-    CONFIG = load(
-        config, ", ".join(map(str, workflow.overwrite_configfiles or workflow.configfiles))
-    )
-    FINGERPRINTS = {
+def fingerprints():
+    """Digest the files of each source; some look into them."""
+    return {
         key: [build("sources", part.name, part.parameters).fingerprint() for part in sources.parts]
         for key, sources in (("source", CONFIG.source), ("text_only", CONFIG.text_only))
         if sources
     }
+
+
+try:
+    CONFIG = load(
+        config, ", ".join(map(str, workflow.overwrite_configfiles or workflow.configfiles))
+    )
+    # Scripts find the limits with their defaults there; in params, another limit would make all
+    # anew.
+    config["limits"] = CONFIG.limits.model_dump()
+    FINGERPRINTS = confined(fingerprints, Limits(**config["limits"]))
     ENCODERS = {
         modality: build("encoders", named.name, named.parameters)
         for modality, named in (("text", CONFIG.encoders.text), ("image", CONFIG.encoders.image))
