@@ -42,7 +42,7 @@ def while_reading(path, work):
 def allocate_object_by_object():
     held = []
     while True:
-        held.append(str(len(held)) * 100)
+        held.append(f"{len(held):450}")
 
 
 def test_what_the_work_returns_arrives(file):
@@ -92,7 +92,7 @@ def test_what_cannot_be_sent_is_shown(capfd):
 def test_warnings_arrive_and_prints_show(capfd):
     def warn():
         warnings.warn("two images are lost", stacklevel=1)
-        print("said", file=sys.stderr)
+        sys.stderr.write("said\n")
 
     with pytest.warns(UserWarning, match="two images are lost"):
         confined(warn, AMPLE)
@@ -112,6 +112,11 @@ def test_a_death_by_signal_is_one_line_that_names_the_file(file, end, said):
     with pytest.raises(InputError, match=rf"data\.bin: .*{said}.*limits\.gigabytes") as caught:
         confined(while_reading(file, end), AMPLE)
     assert "\n" not in str(caught.value)
+
+
+def test_a_thread_without_memory_is_memory_beyond_the_limit(file):
+    with pytest.raises(InputError, match=r"data\.bin: takes more than 16 GB.*limits\.gigabytes"):
+        confined(while_reading(file, lambda: os._exit(127)), AMPLE)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from mmroute.errors import InputError
 
+# Not where there is none, and at hand when memory has ended.
+with suppress(ImportError):
+    import resource
+
 _PLACES, _LONGEST_PATH = 256, 4096
 _NOTE = struct.Struct("<dHB")
 """Of a place on the board: when the note was made, the path's length, and what it is about."""
@@ -38,6 +42,9 @@ _RESERVE = 100 * 10**6
 """Bytes above the limit to word the message with that it was reached."""
 _DIES_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux."""
+_NO_MEMORY = 127
+"""Exit code of the C library where it has none for a thread, and of a child that has none to
+say so."""
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -264,9 +271,13 @@ def _too_large(path: Path | None) -> InputError:
         return InputError(f"{_called(path)}: too little memory is left; give more, and run again")
     # Room to say so.
     _limit_memory(_RESERVE)
-    return InputError(
-        f"{_called(path)}: takes more than {_here.limits.gigabytes:g} GB of memory to read; if "
-        "you trust it, raise limits.gigabytes"
+    return InputError(_beyond(_here.limits, path))
+
+
+def _beyond(limits: Limits, path: Path | None) -> str:
+    return (
+        f"{_called(path)}: takes more than {limits.gigabytes:g} GB of memory to read; if you trust "
+        "it, raise limits.gigabytes"
     )
 
 
@@ -285,8 +296,6 @@ def _fork() -> int:
 
 def _restrict(board: _Board, limits: Limits) -> None:
     """Take on the limits, and end when the process does that watches over them."""
-    import resource
-
     _here.board, _here.limits = board, limits
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
@@ -301,8 +310,6 @@ def _restrict(board: _Board, limits: Limits) -> None:
 
 def _limit_memory(more: int, anew: bool = False) -> None:
     """Let this process have so many bytes more, or so many in all."""
-    import resource
-
     # Only what can be written to: address space is reserved by the gigabyte, for nothing.
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = more if anew else soft + more
@@ -332,6 +339,8 @@ def _answer(work: Callable[[], Any], sender: int, board: _Board, limits: Limits)
         code = 0
     except KeyboardInterrupt:
         pass
+    except MemoryError:
+        code = _NO_MEMORY
     except BaseException:
         traceback.print_exc()
     finally:
@@ -384,7 +393,10 @@ def _watch(pid: int, receiver: int, board: _Board, limits: Limits) -> tuple[int,
                 path.unlink(missing_ok=True)
     if os.WIFSIGNALED(status):
         raise InputError(_killed(os.WTERMSIG(status), board.last()))
-    return os.waitstatus_to_exitcode(status), b"".join(answer)
+    code = os.waitstatus_to_exitcode(status)
+    if code == _NO_MEMORY:
+        raise InputError(_beyond(limits, board.last()))
+    return code, b"".join(answer)
 
 
 def _killed(number: int, path: Path | None) -> str:
