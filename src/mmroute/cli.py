@@ -15,7 +15,8 @@ import typer
 
 from mmroute import config_file
 from mmroute.config import Config, load
-from mmroute.errors import InputError, plain
+from mmroute.confined import Limits, confined
+from mmroute.errors import InputError, plain, refusal
 
 SOURCE_TREE = Path(__file__).parents[2]
 FAULT = 2
@@ -42,9 +43,10 @@ def _one_line_errors() -> Iterator[None]:
     except InputError as error:
         _fail(str(error))
     except OSError as error:
-        if error.filename is None:
+        said = refusal(error)
+        if said is None:
             raise
-        _fail(f"{error.filename}: {error.strerror}; make it readable and writable")
+        _fail(said)
 
 
 def _fail(message: str) -> None:
@@ -73,7 +75,10 @@ def check(config: ConfigFile) -> None:
         from mmroute.checks import check as examine
 
         settings = _read(config)
-        found = examine(settings, _results(settings) / "source")
+        found = confined(
+            lambda: examine(settings, _results(settings) / "source"),
+            Limits(**settings.limits.model_dump()),
+        )
     typer.echo(found.text(), nl=False)
     if found.errors:
         raise typer.Exit(FAULT)

@@ -399,6 +399,15 @@ class ShardSize(Strict):
     operating curves at a grid of thresholds (definitions, section 4); else they are exact."""
 
 
+class Limits(Strict):
+    """What reading files that others made may take, in a process of its own."""
+
+    gigabytes: Annotated[float, Field(gt=0)] = 16
+    """Memory of the process, in GB."""
+    seconds: Annotated[float, Field(gt=0)] = 1800
+    """Time for each file."""
+
+
 class Decision(Strict):
     """What is to be decided."""
 
@@ -480,6 +489,8 @@ class Config(Strict):
     """Bootstrap resamples behind every interval."""
     shard_size: ShardSize = ShardSize()
     """How many samples one job embeds or evaluates; more are split over several jobs."""
+    limits: Limits = Limits()
+    """What reading files that others made may take; a job that needs more ends with one line."""
     experiments: list[Experiment] = ["main"]
     """What to run; main is the trunk of all others."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)
@@ -502,6 +513,15 @@ class Config(Strict):
     """What can be done with a query when the router is unsure."""
     decision: Decision = Decision()
     """Budgets, quality targets and prices to decide under."""
+
+    @property
+    def modules(self) -> list[str]:
+        """Modules from outside the package that it names: they are trusted, and their code runs."""
+        named = [*self.source.parts, self.encoders.text, self.encoders.image]
+        named += self.text_only.parts if self.text_only else []
+        for router in self.routers.values():
+            named += [router, *([router.fusion] if router.fusion else [])]
+        return sorted({part.name.split(":")[0] for part in named if ":" in part.name})
 
     @model_validator(mode="after")
     def _studied_exist(self) -> "Config":

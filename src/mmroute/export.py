@@ -189,17 +189,11 @@ class _Run:
         """Return a row's trained router, once it is seen to be that router."""
         path = self._stored(ROUTER, row)
         configured = build("routers", self.router.name, self.router.parameters)
-        stored = weights.read(path, type(configured), self._trusted())
+        stored = weights.read(path, type(configured), self.config.modules)
         parameters = stored.get_params()
         if any(parameters[name] != told for name, told in self.router.parameters.items()):
             raise damaged(path, f"holds a {type(stored).__name__} that is not the config's {row!r}")
         return stored
-
-    def _trusted(self) -> list[str]:
-        """Return the modules of the user's own that the config names."""
-        encoders = self.config.encoders
-        named = (self.router, self.router.fusion, encoders.text, encoders.image)
-        return [part.name.split(":")[0] for part in named if part and ":" in part.name]
 
     def _features_file(self) -> Path | None:
         if self.router is None or self.router.fusion is None:
@@ -217,7 +211,9 @@ class _Run:
             # Written anew, not copied: taken away, they have no place in a run any more.
             weights.write(folder / ROUTER, self._trained(row))
             if features := self._features_file():
-                weights.write(folder / FEATURES, weights.read(features, Features, self._trusted()))
+                weights.write(
+                    folder / FEATURES, weights.read(features, Features, self.config.modules)
+                )
         weights.write(folder / CURVE, dict(zip(CURVE_COLUMNS, self._curve(), strict=True)))
         write_json(folder / CARD, Card.model_validate(card).model_dump())
         write_text(folder / MODEL_CARD, self._model_card(card))
@@ -322,7 +318,7 @@ class _Run:
         # Without features there is nothing to get wrong, and asking a chat model costs money.
         if self.router is None or self.router.fusion is None:
             return
-        deployed = load_router(folder, self._trusted())
+        deployed = load_router(folder, self.config.modules)
         test = self.benchmark.in_test
         decisions = deployed.route_embedded(*self._test_embeddings(test))
         predictions = self._predictions()

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmroute.errors import DamagedFile, InputError, plain
+from mmroute.confined import Limits, go_on_confined, out_of_memory
+from mmroute.errors import DamagedFile, InputError, plain, refusal
 from mmroute.storage import examine, is_file, output_of
 
 logger = logging.getLogger("mmroute")
@@ -31,7 +32,7 @@ def _log_to(*handlers: logging.Handler) -> None:
 
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[None]:
+def job(snakemake: Any, confined: bool = False) -> Iterator[None]:
     """Send the package's messages to the job's log and stderr, and report bad input in one line.
 
     An InputError, or a file that the system refuses, ends the process with exit
@@ -43,6 +44,9 @@ def job(snakemake: Any) -> Iterator[None]:
     ----------
     snakemake
         The job, as Snakemake describes it to the script.
+    confined
+        Whether the job reads files that others made. The block, and what follows it, then
+        runs in a child with the config's ``limits``; this process waits and ends as it does.
     """
     # A log that a full disk has no room for is no reason for a traceback.
     logging.raiseExceptions = False
@@ -51,20 +55,22 @@ def job(snakemake: Any) -> Iterator[None]:
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         _log_to(logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8"))
+        if confined:
+            go_on_confined(Limits(**snakemake.config["limits"]))
         yield
     except InputError as error:
         rotten = isinstance(error, DamagedFile)
         for said in set_aside_all(error, snakemake.input) if rotten else [str(error)]:
             logger.error("error: %s", " ".join(said.split()))
         sys.exit(1)
+    except MemoryError:
+        logger.error("error: %s", out_of_memory())
+        sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        said = refusal(error)
+        if said is None:
             raise
-        logger.error(
-            "error: %s: %s; make it readable and writable, with room left on the disk",
-            error.filename,
-            error.strerror,
-        )
+        logger.error("error: %s", said)
         sys.exit(1)
 
 

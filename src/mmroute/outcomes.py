@@ -30,7 +30,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.storage import (
     damaged,
     digest_bytes,
@@ -331,9 +332,15 @@ def assemble(
 def read_prices(path: Path) -> pd.DataFrame:
     """Read a price table's CSV; raise InputError if it is not one."""
     try:
-        # All is text at first: pandas would take a price True for 1, and name columns anew.
-        header, *rows = pd.read_csv(path, header=None, dtype=str, keep_default_na=False).to_numpy()
+        with reading(path):
+            # All is text at first: pandas would take a price True for 1, and name columns anew.
+            header, *rows = pd.read_csv(
+                path, header=None, dtype=str, keep_default_na=False
+            ).to_numpy()
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
+        raise_disk_fault(error, path)
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not readable as CSV ({reason}); give a price table") from error
     prices = pd.DataFrame(rows, columns=header).fillna("").astype(str)

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmroute.confined import reading, writing
 from mmroute.errors import DamagedFile, InputError
 
 _PLACE, _SCHEMA = b"mmroute.place", b"mmroute.schema"
@@ -43,29 +44,44 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{token_hex(4)}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(partial), _naming(path):
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling of ``folder``; it takes its name, and its place, on success only."""
+    """Yield an empty sibling of ``folder``; it takes its name, and its place, on success only.
+
+    Raises
+    ------
+    OSError
+        If the system refuses it, a full disk for instance, naming the folder or a file in it.
+    """
     partial = folder.with_name(f".{folder.name}.{token_hex(4)}.partial")
-    partial.mkdir(parents=True)
+    with writing(partial), _naming(folder):
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name a file in the errors of the system that name none."""
     try:
-        yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
 
 
 def is_file(path: Path) -> bool:
@@ -310,8 +326,8 @@ def digest_bytes(content: bytes) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Hex blake2b-128 of a file's content."""
-    with path.open("rb") as stream:
+    """Hex blake2b-128 of a file's content; InputError if it is no regular file."""
+    with reading(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

@@ -38,7 +38,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.storage import atomic, check_place, damaged, place_of
 
 KEY = "mmroute.weights.2"
@@ -154,9 +154,12 @@ def read(path: Path, kind: type | None = None, trusted: Sequence[str] = ()) -> A
             f"{path}: names a module that cannot be imported ({_one_line(error)}); install what "
             "it needs, or run where it lies"
         ) from error
+    except MemoryError as error:
+        raise InputError(f"{path}: too little memory to read it; give more") from error
     # The file may be anybody's: what it can make NumPy, torch or a class's own __setstate__ raise
     # has no end.
     except Exception as error:
+        raise_disk_fault(error, path)
         raise damaged(path, f"not readable as a trained router ({_one_line(error)})") from error
 
 

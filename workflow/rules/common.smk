@@ -17,16 +17,16 @@ def quoted(path):
     return quote(str(path)).replace("{", "{{").replace("}", "}}")
 
 
-# Routers from outside the package lie where snakemake runs.
-sys.path[:0] = [str(PACKAGE), os.getcwd()]
-# Scripts find the package in this checkout, in whatever environment they run.
-shell.prefix(f"export PYTHONPATH={quoted(PACKAGE)}:.${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+sys.path.insert(0, str(PACKAGE))
+# Modules of the user's own lie where snakemake runs; nothing there is to take the place of others.
+sys.path.append(os.getcwd())
 
 from snakemake.io import regex_from_filepattern
 
 from mmroute import config_file
 from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, known_routers, load, published_fusion
+from mmroute.confined import Limits, confined
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError
 from mmroute.experiments import EXPERIMENTS
@@ -48,6 +48,22 @@ def stop(error):
     sys.exit(1)
 
 
+def inspect(known):
+    """Digest the files of each source, some of which are looked into, and the price tables."""
+    fingerprints = {
+        key: [
+            build("sources", part.name, part.parameters).fingerprint(known)
+            for part in sources.parts
+        ]
+        for key, sources in SOURCES.items()
+    }
+    priced = {
+        key: sources.prices and digest_file(Path(sources.prices))
+        for key, sources in SOURCES.items()
+    }
+    return fingerprints, priced, known
+
+
 if set("{}:") & set(str(SOURCE_TREE)):
     stop(
         f"{SOURCE_TREE}: Snakemake takes braces for wildcards, and Python a colon for the end of a "
@@ -65,6 +81,10 @@ try:
         for file in files:
             config_file.read(Path(file))
     CONFIG = load(config, ", ".join(map(str, files)))
+    # Scripts find the package in this checkout, in whatever environment they run, and modules of
+    # the user's own if the config names any.
+    path = [quoted(PACKAGE), *(["."] if CONFIG.modules else [])]
+    shell.prefix(f"export PYTHONPATH={':'.join(path)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
     SOURCES = {
         key: sources
         for key, sources in (("source", CONFIG.source), ("text_only", CONFIG.text_only))
@@ -74,18 +94,12 @@ try:
         if sources.prices and not Path(sources.prices).is_file():
             raise InputError(f"config key {key}.prices: no file {sources.prices!r}; give a CSV")
     RESULTS = f"results/{CONFIG.name}"
-    KNOWN = KnownFiles(Path(RESULTS, ".inputs.json"))
-    FINGERPRINTS = {
-        key: [
-            build("sources", part.name, part.parameters).fingerprint(KNOWN)
-            for part in sources.parts
-        ]
-        for key, sources in SOURCES.items()
-    }
-    PRICED = {
-        key: sources.prices and digest_file(Path(sources.prices))
-        for key, sources in SOURCES.items()
-    }
+    # Scripts find the limits with their defaults there; in params, another limit would make all
+    # anew.
+    config["limits"] = CONFIG.limits.model_dump()
+    FINGERPRINTS, PRICED, KNOWN = confined(
+        lambda: inspect(KnownFiles(Path(RESULTS, ".inputs.json"))), Limits(**config["limits"])
+    )
     ENCODERS = {
         modality: build("encoders", named.name, named.parameters)
         for modality, named in (("text", CONFIG.encoders.text), ("image", CONFIG.encoders.image))

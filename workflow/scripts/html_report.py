@@ -20,7 +20,7 @@ CAPTIONS = (
     "Cost and accuracy of the single models.",
 )
 
-with job(snakemake):
+with job(snakemake, confined=True):
     given = snakemake.input
     tables = {
         name: read_csv(Path(given[name]))

@@ -8,7 +8,7 @@ from mmroute.job import job, logger
 from mmroute.outcomes import INPUTS, write_datasets
 from mmroute.storage import digest_file, read_json, write_frame, write_json
 
-with job(snakemake):
+with job(snakemake, confined=True):
     sources = {label: build("sources", *part) for label, part in snakemake.params.sources.items()}
     read = ingest(sources, Path(read_json(Path(snakemake.input[0]))["root"]))
     for notice in read.notices:

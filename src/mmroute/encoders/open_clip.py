@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mmroute.encoders import Encoder
 from mmroute.encoders.images import decode, quiet_decoding
-from mmroute.errors import InputError
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.storage import file_name, read_json
 
 if TYPE_CHECKING:
@@ -203,7 +203,10 @@ class OpenClip(Encoder):
             )
         # A checkpoint is anybody's file; what torch and open_clip raise on one that does not fit
         # ranges from KeyError to UnpicklingError.
+        except MemoryError:
+            raise
         except Exception as error:
+            raise_disk_fault(error, Path(self.pretrained))
             raise InputError(
                 f"encoder open_clip: model {self.model} cannot be built with pretrained "
                 f"{self.pretrained} ({_one_line(error)}); give weights saved from this model"
@@ -249,6 +252,7 @@ class OpenClip(Encoder):
             return open_clip.get_tokenizer(architecture)
         # It may need a package that is not there, or files from the hub, or be misconfigured.
         except Exception as error:
+            raise_disk_fault(error, Path(self.model))
             raise InputError(
                 f"encoder open_clip: the tokenizer of model {self.model} cannot be had "
                 f"({_one_line(error)}); put that right or choose another model"
@@ -289,6 +293,7 @@ class OpenClip(Encoder):
         try:
             return hub.cache_model_file(repo, names)
         except (hub.FetchError, OSError) as error:
+            raise_disk_fault(error, Path(repo, name))
             raise InputError(
                 f"encoder open_clip: could not fetch the weights {self.pretrained!r} of "
                 f"{architecture} from {repo} ({_one_line(error)}); "

@@ -50,7 +50,7 @@ from huggingface_hub.utils import (
     tqdm,
 )
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.sources.archives import leaves_folder
 from mmroute.storage import read_json, write_json
 
@@ -128,6 +128,8 @@ def download(
     InputError
         If the data set cannot be reached, does not exist, needs a login, or
         sends a file other than the one it announced.
+    OSError
+        If the disk is full, read-only or broken; what was brought so far stays.
     """
     # The client itself reads the variable only once, when it is first imported.
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", "").rstrip("/") or None)
@@ -141,6 +143,7 @@ def download(
             land = partial(_land, api=api, repo=repo, commit=commit, folder=folder)
             records = list(pool.map(land, chosen))
     except (FetchError, OSError) as error:
+        raise_disk_fault(error, folder)
         raise InputError(
             f"source.repo: cannot fetch the data set {repo!r} at revision {revision!r} from "
             f"{api.endpoint}: {_reason(error)}; or download it elsewhere and set source.path "

@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcomes import folder_name
 from mmroute.sources.archives import leaves_folder
 from mmroute.storage import (
@@ -221,7 +222,7 @@ class _Extraction:
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
     """Yield the rows of a table as text, one in memory at a time."""
-    with _long_cells():
+    with _long_cells(), reading(table):
         try:
             with table.open(encoding="utf-8-sig", newline="") as stream:
                 rows = csv.reader(stream, delimiter="\t")
@@ -236,6 +237,7 @@ def _rows(table: Path) -> Iterator[dict[str, str]]:
                         raise ValueError(f"row {number} has {len(row)} cells, not {len(names)}")
                     yield dict(zip(names, row, strict=True))
         except (OSError, ValueError, csv.Error) as error:
+            raise_disk_fault(error, table)
             raise InputError(
                 f"{table}: not readable as TSV ({error!s:.200}); give a whole table"
             ) from error

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from mmroute.confined import reading
 from mmroute.errors import InputError, printable
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source
@@ -369,7 +370,7 @@ def _best_run(runs: list[Path], gathered: _Gathered) -> Path:
 def _size(log: Path) -> int:
     """Count a log's whole lines."""
     size = 0
-    with log.open("rb") as stream:
+    with reading(log), log.open("rb") as stream:
         for line in stream:
             size += bool(line.strip()) and (line.endswith(b"\n") or _parsed(line) is not None)
     return size
@@ -384,7 +385,7 @@ def _parsed(line: bytes) -> Any:
 
 
 def _lines(log: Path, task: str, metric: str | None, gathered: _Gathered) -> Iterator[_Line]:
-    with log.open("rb") as stream:
+    with reading(log), log.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from mmroute.confined import reading
 from mmroute.errors import InputError
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source
@@ -134,7 +135,7 @@ class TableSource(Source):
             if theirs not in present:
                 raise InputError(
                     f"source.columns: {self.path} has no column {theirs!r} to use as {ours!r}; "
-                    f"it has {', '.join(sorted(present))}"
+                    f"it has {', '.join(sorted(present)):.500}"
                 )
         rows = self._rename(rows)
         if self.shape == "wide" and "sample_id" not in rows:
@@ -204,7 +205,7 @@ def _check_separator(path: Path) -> None:
     own = SEPARATORS.get(path.suffix.lower())
     if own is None:
         return
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    with reading(path), path.open(encoding="utf-8", errors="replace") as stream:
         header = stream.readline(LONGEST_HEADER)
     other = next((mark for mark in ";\t|," if mark in header), None)
     if own not in header and other is not None:
@@ -293,26 +294,30 @@ def _gather(
         ``answer`` or ``image`` of one sample.
     """
     rows = pd.concat([stated, description], ignore_index=True).fillna("")
-    facts = pd.DataFrame(index=ids)
-    left_out = []
-    for column in rows.columns.drop("sample_id"):
-        told = rows.loc[rows[column] != "", ["sample_id", column]].drop_duplicates()
-        contradicted = told["sample_id"].duplicated()
-        if not contradicted.any():
-            facts[column] = told.set_index("sample_id")[column].reindex(ids, fill_value="")
+    sample, known = pd.factorize(rows["sample_id"])
+    wanted = known.get_indexer(ids)
+    facts, left_out = {}, []
+    for column, cells in rows.drop(columns="sample_id").items():
+        values = cells.to_numpy(object)
+        told = np.flatnonzero(values != "")
+        # Of several rows that state it the first counts, which is written last.
+        first = np.full(len(known), "", object)
+        first[sample[told[::-1]]] = values[told[::-1]]
+        contradicting = told[values[told] != first[sample[told]]]
+        if not contradicting.size:
+            facts[column] = pd.array(first[wanted], dtype="str")
         elif column in CORE_COLUMNS:
-            sample = told["sample_id"][contradicted].iloc[0]
-            first, second = told.loc[told["sample_id"] == sample, column].iloc[:2]
+            row = contradicting[0]
             raise InputError(
-                f"{path}: column {column!r:.80} of sample {sample!r:.80} holds both "
-                f"{first!r:.80} and {second!r:.80}; make them equal"
+                f"{path}: column {column!r:.80} of sample {known[sample[row]]!r:.80} holds both "
+                f"{first[sample[row]]!r:.80} and {values[row]!r:.80}; make them equal"
             )
         else:
             left_out.append(column)
     if left_out:
         warnings.warn(
-            f"{path}: the columns {', '.join(left_out)} differ between the rows of a sample "
+            f"{path}: the columns {', '.join(left_out):.500} differ between the rows of a sample "
             "and are not kept as tags",
             stacklevel=2,
         )
-    return facts
+    return pd.DataFrame(facts, index=ids)

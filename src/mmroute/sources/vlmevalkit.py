@@ -31,7 +31,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mmroute.errors import InputError, printable
+from mmroute.confined import reading
+from mmroute.errors import InputError, printable, raise_disk_fault
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source, image_tables, token_counts
 from mmroute.sources.cells import (
@@ -633,8 +634,12 @@ def _read_file(path: Path) -> pd.DataFrame:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        with reading(path):
+            return json.loads(path.read_bytes())
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
+        raise_disk_fault(error, path)
         raise InputError(
             f"{path}: not readable as JSON ({shorten(str(error), 200)}); give a whole file"
         ) from error
