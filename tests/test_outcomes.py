@@ -1,5 +1,6 @@
 """The outcome table: what it holds, what it refuses, splits, pool and prices."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -299,3 +300,9 @@ def test_no_data_set_name_leaves_its_folder(name):
     folder = folder_name(name)
     assert "/" not in folder
     assert not folder.startswith(".")
+
+
+def test_a_pipe_in_place_of_a_price_table_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "prices.csv")
+    with pytest.raises(InputError, match=r"prices\.csv: is a pipe"):
+        read_prices(tmp_path / "prices.csv")
