@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,3 +121,18 @@ def test_a_file_that_is_no_input_stays(run, capsys):
     said = ended(run, "splits.parquet", ["outcomes"], capsys)
     assert "make it anew: mmroute run CONFIG --forcerun results/run/splits.parquet" in said
     assert (run / "splits.parquet").is_file()
+
+
+def test_a_full_disk_is_said_though_it_names_no_file(tmp_path, capsys):
+    with pytest.raises(SystemExit), job(described(tmp_path / "job.log")):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert capsys.readouterr().err == (
+        "error: the disk: No space left on device; make it readable and writable, with room left "
+        "on the disk\n"
+    )
+
+
+def test_memory_that_ends_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit), job(described(tmp_path / "job.log")):
+        raise MemoryError
+    assert capsys.readouterr().err.count("\n") == 1

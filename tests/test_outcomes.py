@@ -1,5 +1,6 @@
 """The outcome table: what it holds, what it refuses, splits, pool and prices."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -310,3 +311,9 @@ def test_the_names_of_long_data_sets_fit_a_file_system_and_differ(tmp_path):
     longest = "ab" + "a" * 18 + "b" * (LONGEST_NAME - 40) + "c" * 19 + "d"
     assert len(longest) == LONGEST_NAME
     assert folder_name(longest) == longest
+
+
+def test_a_pipe_in_place_of_a_price_table_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "prices.csv")
+    with pytest.raises(InputError, match=r"prices\.csv: is a pipe"):
+        read_prices(tmp_path / "prices.csv")

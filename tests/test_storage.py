@@ -1,3 +1,4 @@
+import errno
 import os
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from mmroute.errors import InputError
 from mmroute.storage import (
     atomic,
+    atomic_folder,
     digest_bytes,
     digest_file,
     digest_listing,
@@ -86,3 +88,17 @@ def test_a_listing_changes_when_a_file_does(tmp_path):
     assert digest_listing([tmp_path / "a"]) == before
     write_text(tmp_path / "a", "22")
     assert digest_listing([tmp_path / "a"]) != before
+
+
+def test_a_disk_that_is_full_is_named_by_the_folder(tmp_path):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space") as caught, atomic_folder(tmp_path / "made"):
+        raise full
+    assert caught.value.filename == str(tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_has_no_digest(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is a pipe"):
+        digest_file(tmp_path / "pipe")

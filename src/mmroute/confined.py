@@ -216,8 +216,8 @@ class _Board:
         """Return when the notes of a kind were made and what they are about, in that order."""
         notes = []
         for start in range(0, _PLACES * _PLACE, _PLACE):
-            since, length, own = _NOTE.unpack_from(self._memory, start)
-            if since and own == kind:
+            since, length, noted = _NOTE.unpack_from(self._memory, start)
+            if since and noted == kind:
                 path = self._memory[start + _NOTE.size : start + _NOTE.size + length]
                 notes.append((since, Path(os.fsdecode(path))))
         return sorted(notes)
@@ -333,7 +333,7 @@ def _answer(work: Callable[[], Any], sender: int, board: _Board, limits: Limits)
                 returned, outcome = False, error
                 if not isinstance(error, InputError | OSError):
                     error.add_note(traceback.format_exc())
-        told = [(one.message, one.category, one.filename, one.lineno) for one in caught]
+        told = [(said.message, said.category, said.filename, said.lineno) for said in caught]
         with os.fdopen(sender, "wb") as stream:
             stream.write(_pickled(returned, outcome, told))
         code = 0

@@ -1,6 +1,8 @@
 """Decoding: whatever lies in a folder of images, there is an upright RGB image or none."""
 
+import errno
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mmroute.confined import Limits, confined
 from mmroute.encoders.images import decode, quiet_decoding
+from mmroute.errors import InputError
 
 
 def encoded(image, kind, **options):
@@ -247,3 +251,32 @@ def test_nothing_is_said_about_broken_files(tmp_path, file):
     )
     assert done.stderr == ""
     assert int(done.stdout) == len(UNUSUAL)
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert decode(tmp_path / "a.png") is None
+
+
+def test_an_image_that_takes_too_much_memory_is_named_and_not_taken_for_a_broken_one(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("1", (10_000, 10_000)).save(path)
+    assert path.stat().st_size < 10**5
+
+    def decode_all():
+        return [decode(path) for _ in range(20)]
+
+    with pytest.raises(InputError, match=r"a\.png: takes more than 1 GB.*limits\.gigabytes"):
+        confined(decode_all, Limits(1, 600))
+
+
+def test_a_broken_disk_is_no_broken_image(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    gradient().save(path)
+
+    def broken(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        decode(path)

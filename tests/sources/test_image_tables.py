@@ -1,6 +1,9 @@
 import base64
 import csv
+import errno
 import io
+import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -192,3 +195,22 @@ def test_a_table_is_found_under_its_name_or_its_plain_spelling(tmp_path):
         "MMMU_DEV_VAL": second / "MMMU_DEV_VAL.tsv",
         "AI2D_TEST": second / "AI2D_TEST.tsv",
     }
+
+
+def test_a_pipe_in_place_of_a_table_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "D.tsv")
+    with pytest.raises(InputError, match=r"D\.tsv: is a pipe"):
+        extract({"D": tmp_path / "D.tsv"}, tmp_path / "out")
+
+
+def test_a_full_disk_is_not_blamed_on_the_table(tmp_path, monkeypatch):
+    table = write(tmp_path / "D.tsv", ("1", encoded(picture("red"))))
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        extract({"D": table}, tmp_path / "out")
+    assert caught.value.filename == str(tmp_path / "out/images")
+    assert list((tmp_path / "out").iterdir()) == []

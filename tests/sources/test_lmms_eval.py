@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -384,3 +385,28 @@ def test_an_image_that_only_a_later_log_names_is_found(tmp_path):
     log(tmp_path, [line(0)], "a")
     log(tmp_path, [line(0, doc={"image": "1.jpg"})], "b")
     assert read(tmp_path)[0].samples["image"].tolist() == ["1.jpg"]
+
+
+def test_a_pipe_in_place_of_a_log_is_refused(tmp_path):
+    pipe = log(tmp_path, [line(0)])
+    pipe.unlink()
+    os.mkfifo(pipe)
+    for dates in ([DATE], [DATE, "20240102_030405"]):
+        for date in dates[1:]:
+            log(tmp_path, [line(0)], date=date)
+        with pytest.raises(InputError, match=r"\.jsonl: is a pipe, no regular file"):
+            read(tmp_path)
+
+
+def test_a_pipe_in_place_of_an_image_is_refused(tmp_path):
+    log(tmp_path, [line(0, doc={"image": "1.png"})])
+    os.mkfifo(tmp_path / "1.png")
+    with pytest.raises(InputError, match=r"1\.png: is a pipe, no regular file"):
+        read(tmp_path)
+
+
+def test_a_log_with_twenty_thousand_metrics_is_read(tmp_path):
+    metrics = {f"m{number}": 1 for number in range(20_000)}
+    log(tmp_path, [line(number, **metrics) for number in range(3)])
+    table, _ = read(tmp_path)
+    assert table.utility.tolist() == [[1]] * 3

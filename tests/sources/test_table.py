@@ -1,5 +1,8 @@
+import os
+import time
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +12,7 @@ import pytest
 from pyarrow import feather
 
 from mmroute.errors import InputError
-from mmroute.sources.table import TableSource
+from mmroute.sources.table import TableSource, _gather
 from mmroute.storage import digest_bytes
 
 LONG = pd.DataFrame(
@@ -380,3 +383,42 @@ def test_a_missing_file_is_named_and_fetching_copies_nothing(tmp_path):
             source.local_files()
     with pytest.raises(InputError, match=r"gone\.csv: no such file"):
         TableSource(gone).fetch(tmp_path)
+
+
+def test_tags_take_linear_time():
+    def seconds(n_tags):
+        tags = pd.DataFrame(np.array([["x"], ["x"], ["y"]]).repeat(n_tags, axis=1), dtype="str")
+        stated = pd.concat([LONG[["sample_id"]], tags.add_prefix("t")], axis=1)
+        began = time.process_time()
+        facts = _gather(stated, stated.iloc[:0][["sample_id"]], pd.Index(["s2", "s1"]), Path("t"))
+        assert facts["t0"].tolist() == ["x", "y"]
+        assert facts.shape == (2, n_tags)
+        return time.process_time() - began
+
+    # Twenty times the columns: 20 if linear, 400 if quadratic.
+    assert seconds(3000) < 80 * seconds(150)
+
+
+def test_the_first_row_that_states_a_fact_counts_and_the_order_of_rows_does_not(tmp_path):
+    frame = LONG.assign(level=["", "hard", "easy"], note=["a", "b", "c"])
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        with pytest.warns(UserWarning, match="columns note differ"):
+            table = read(write(tmp_path, frame.iloc[order]))
+        told = table.samples.set_index("sample_id")["tag_level"]
+        assert told["s2"] == "hard"
+        assert told["s1"] == "easy"
+
+
+def test_a_pipe_in_place_of_an_image_is_no_image(tmp_path):
+    path = write(tmp_path, LONG.assign(image="1.png"))
+    os.mkfifo(tmp_path / "1.png")
+    with pytest.warns(UserWarning, match=r"images named there are no files, such as '1\.png'"):
+        table = read(path)
+    assert table.samples["image"].isna().all()
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.jsonl", "mine.xlsx"])
+def test_a_pipe_in_place_of_the_samples_is_refused(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=r"mine\..*: is a pipe"):
+        read(write(tmp_path / "rows"), samples=str(tmp_path / name))

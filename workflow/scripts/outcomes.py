@@ -5,7 +5,7 @@ from pathlib import Path
 from mmroute.job import job
 from mmroute.outcomes import assemble
 
-with job(snakemake, confined=bool(snakemake.input.prices)):
+with job(snakemake, confined=bool(snakemake.params.prices)):
     folder = snakemake.input.get("data") or Path(snakemake.input.index).parent
     assemble(
         Path(folder),

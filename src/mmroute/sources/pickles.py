@@ -157,8 +157,8 @@ class _Scale:
                 size += sum(map(len, items)) + 8 * len(items)
                 continue
             for item in items:
-                own, below = self._of_part(item, depth + 1)
-                size, height = size + own, max(height, below + 1)
+                weight, below = self._of_part(item, depth + 1)
+                size, height = size + weight, max(height, below + 1)
             # Before the next one, which may be as large.
             if size > self._most:
                 raise _too_much(self._most)
@@ -274,8 +274,8 @@ class _Reader(pickle._Unpickler):
         parts, height = 1, 0
         for item in value:
             if type(item) in (tuple, frozenset):
-                own, below = self._shapes.get(id(item), (1, 0))
-                parts, height = parts + own, max(height, below + 1)
+                within, below = self._shapes.get(id(item), (1, 0))
+                parts, height = parts + within, max(height, below + 1)
             else:
                 parts += 1
         if height > DEEPEST:
