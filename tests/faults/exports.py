@@ -23,7 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -45,10 +45,11 @@ from watch import (
 
 LONGEST_SECONDS = 40
 MOST_BYTES = 3 * 2**29
-CARD, ROUTER, FEATURES, README = (
+CARD, ROUTER, FEATURES, CURVE, README = (
     "router.json",
     "router.safetensors",
     "features.safetensors",
+    "curve.safetensors",
     "README.md",
 )
 SUMS = "SHA256SUMS"
@@ -91,7 +92,7 @@ class Stored:
             classes.append(name)
         return classes.index(name)
 
-    def made(self, name: str, **attributes: Any) -> list[Any]:
+    def made(self, name: str, /, **attributes: Any) -> list[Any]:
         """Return the node of an object of a class."""
         return ["object", self.named(name), attributes]
 
@@ -120,17 +121,30 @@ class Stored:
         """Return where the numbers of an ``array`` node lie in the tensor of its type."""
         taken = 0
         for node in self.nodes("array"):
-            dtype = np.dtype(node[1])
             count = math.prod(node[2])
             if node is wanted:
                 return slice(taken, taken + count)
-            if dtype == np.dtype(wanted[1]):
+            if _stored_as(node[1]) == _stored_as(wanted[1]):
                 taken += count
         raise ValueError(f"no such node: {wanted}")
 
+    @property
+    def learned(self) -> str:
+        """The name of the first attribute that the router has learned."""
+        return next(name for name in self.attributes if name.endswith("_"))
+
+    def put(self, node: Any, name: str | None = None) -> None:
+        """Put a node in the place of an attribute, and take the numbers of that one away."""
+        name = self.learned if name is None else name
+        for array in reversed(list(self.nodes("array", [self.attributes.get(name)]))):
+            kind = _stored_as(array[1])
+            self.tensors[kind] = np.delete(self.tensors[kind], self.place(array))
+        self.tensors = {name: tensor for name, tensor in self.tensors.items() if tensor.size}
+        self.attributes[name] = node
+
     def numbers(self, node: list[Any]) -> np.ndarray:
         """Return the numbers of an ``array`` node, to be changed in place."""
-        name = np.dtype(node[1]).name
+        name = _stored_as(node[1])
         self.tensors[name] = np.array(self.tensors[name])
         return self.tensors[name][self.place(node)]
 
@@ -143,6 +157,10 @@ class Stored:
         for _, tensor in sorted(self.tensors.items()):
             digest.update(np.ascontiguousarray(tensor))
         save_file(self.tensors, self.path, {self.key: digest.hexdigest() + text})
+
+
+def _stored_as(dtype: str) -> str:
+    return np.dtype(dtype).name
 
 
 class Export:
@@ -208,24 +226,11 @@ class Export:
         """Make the digests of all files anew."""
         files = sorted(path for path in self.folder.iterdir() if path.name != SUMS)
         whole = [path for path in files if path.is_file()]
-        try:
-            card = json.loads(self[CARD].read_bytes())
-        except (ValueError, OSError, RecursionError):
-            card = None
-        if isinstance(card, dict) and isinstance(card.get("files"), dict):
-            card["files"] |= {
-                path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-                for path in whole
-                if path.name in card["files"]
-            }
-            self[CARD].write_text(json.dumps(card))
-        if os.path.lexists(self[SUMS]):
-            self[SUMS].write_text(
-                "".join(
-                    f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-                    for path in whole
-                )
+        self[SUMS].write_text(
+            "".join(
+                f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in whole
             )
+        )
 
 
 class Attempt(NamedTuple):
@@ -285,11 +290,11 @@ def classes_in_cards() -> Iterator[Attempt]:
             yield Attempt(f"{'.'.join(path)}.name is {name}", "knn", change)
 
         def router(export: Export, name: str = name) -> None:
-            export.card |= {"class": name, "parameters": {"args": export.command}}
+            export.card["router"] = {"name": name, "parameters": {"args": export.command}}
             (export.place.work / "evil.py").write_text(EVIL.format(program=export.program))
             export.write_card()
 
-        yield Attempt(f"class is {name}", "knn", router)
+        yield Attempt(f"router.name is {name}", "knn", router)
 
 
 EVIL = """\
@@ -311,9 +316,9 @@ def parameters_in_cards() -> Iterator[Attempt]:
     for parameters in ({"statistics": "test"}, {"statistics": ["train"]}, {"weight": 1e9}, []):
         yield card_is("fusion", "knn", ("fusion", "parameters"), parameters)
     for value in (0, -1, "3", 2.5, None, True, [3], 10**400, {"n": 3}):
-        yield card_is("router", "knn", ("parameters", "n_neighbors"), value)
-    yield card_is("router", "knn", ("parameters", "n_neighbours"), 3)
-    yield card_is("router", "knn", ("parameters", "__init__"), 3)
+        yield card_is("router", "knn", ("router", "parameters", "n_neighbors"), value)
+    yield card_is("router", "knn", ("router", "parameters", "n_neighbours"), 3)
+    yield card_is("router", "knn", ("router", "parameters", "__init__"), 3)
 
 
 def values_in_cards() -> Iterator[Attempt]:
@@ -324,9 +329,7 @@ def values_in_cards() -> Iterator[Attempt]:
         yield card_is("unit", "knn", ("unit_usd",), value)
     for value in ("x", "", None, 0, ["lambda"], {"lambda": 1}, "LAMBDA", "lambda\n"):
         yield card_is("policy", "knn", ("policy",), value)
-    for value in (10**12, 2**63, 10**400, -1, 0, "327", 327.5, None, math.inf, [327], True):
-        yield card_is("image", "knn", ("encoders", "image", "width"), value, arguments=(TEXT,))
-    for value in (0, 2, 3, "1", None, [], 1e300):
+    for value in (0, 1, 3, "2", 2.5, True, None, [], 1e300):
         yield card_is("format", "knn", ("format",), value)
     for value in ([], None, {}, "m-small", [None], [[]], [{}], ["m-small"] * 3, 10**6 * [0]):
         yield card_is("pool", "knn", ("models",), value)
@@ -362,23 +365,28 @@ def values_in_cards() -> Iterator[Attempt]:
     for value in (None, [], "adaptive", {"name": "text"}, {"name": "mean", "parameters": {}}):
         yield card_is("fusion", "knn", ("fusion",), value)
     for value in ("linear", "kmeans", None, "", "oracle", "random", "llm", 3, ["knn"]):
-        yield card_is("class", "knn", ("class",), value)
-    for path, value in ((("predicts",), "yes"), (("reads_samples",), True), (("predicts",), None)):
-        yield card_is("what the router does", "knn", path, value)
+        yield card_is("class", "knn", ("router", "name"), value)
+    for value in ([0.0], [0.1] * 326, [0.1] * 328, [1e30] * 327):
+        image = ("encoders", "image", "probe")
+        yield card_is("masked image", "knn", image, value, arguments=(TEXT,))
+    for value in (None, [], "knn", {}, {"name": "knn"}, {"name": "knn", "parameters": {}, "x": 1}):
+        yield card_is("router", "knn", ("router",), value)
 
 
 def keys_in_cards() -> Iterator[Attempt]:
     """Leave keys out, and add some."""
-    for key in ("format", "row", "class", "parameters", "predicts", "reads_samples", "shrinkage"):
+    for key in ("format", "row", "router", "shrinkage", "reason", "benchmark", "mmroute"):
         yield _without("knn", (key,))
     for key in ("fusion", "policy", "threshold", "unit_usd", "models", "encoders", "measured"):
         yield _without("knn", (key,))
-    for key in ("name", "parameters", "width", "probe"):
+    for key in ("name", "parameters", "probe"):
         yield _without("knn", ("encoders", "text", key))
+    for key in ("name", "parameters"):
+        yield _without("knn", ("router", key))
     for key in ("model", "utility", "cost_usd"):
         yield _without(SINGLE, ("models", 0, key))
     yield _without("knn", ("encoders", "image"))
-    for path in (("x",), ("__class__",), ("models", 0, "x"), ("encoders", "audio")):
+    for path in (("x",), ("__class__",), ("files",), ("models", 0, "x"), ("encoders", "audio")):
         yield card_is("extra key", "knn", path, 1)
 
     def fewer(count: int) -> Callable[[Export], None]:
@@ -482,10 +490,10 @@ def tampered() -> Iterator[Attempt]:
         "gone": Path.unlink,
     }
     for what, way in ways.items():
-        for name in (CARD, ROUTER, FEATURES, "curve", README, SUMS):
+        for name in (CARD, ROUTER, FEATURES, CURVE, README, SUMS):
 
             def change(export: Export, name: str = name, way: Callable = way) -> None:
-                way(_file(export, name))
+                way(export[name])
 
             yield Attempt(f"{name} is {what}, digests as they were", "knn", change)
 
@@ -497,10 +505,10 @@ def tampered() -> Iterator[Attempt]:
 
         yield Attempt(f"the card's {key} is another, digests as they were", "knn", card)
     for other in ("kmeans", "knn+shrink", "linear"):
-        for name in (CARD, ROUTER, FEATURES, "curve"):
+        for name in (CARD, ROUTER, FEATURES, CURVE):
 
             def swap(export: Export, other: str = other, name: str = name) -> None:
-                path = _file(export, name)
+                path = export[name]
                 shutil.copy(export.originals[other] / path.name, path)
 
             equal = name in (ROUTER, FEATURES) and other == "knn+shrink"
@@ -511,11 +519,6 @@ def tampered() -> Iterator[Attempt]:
                 swap,
                 "same" if equal else "refused",
             )
-
-
-def _file(export: Export, name: str) -> Path:
-    """Return a file of the folder; the curve is told by its name's beginning."""
-    return next(export.folder.glob("curve.*")) if name == "curve" else export[name]
 
 
 def swapped() -> Iterator[Attempt]:
@@ -554,7 +557,7 @@ def swapped() -> Iterator[Attempt]:
     yield Attempt("the features as the router", "knn", router_of_features)
 
     def curve(export: Export) -> None:
-        path = _file(export, "curve")
+        path = export[CURVE]
         shutil.copy(export.originals["linear"] / path.name, path)
         export.sign()
 
@@ -568,13 +571,13 @@ def swapped() -> Iterator[Attempt]:
         ("a pickle", b"cos\nsystem\n(S'true'\ntR."),
         ("an archive of torch", b"PK\x03\x04" + b"\0" * 100),
     ):
-        for name in (ROUTER, FEATURES, "curve"):
+        for name in (ROUTER, FEATURES, CURVE):
 
             def replaced(export: Export, name: str = name, content: bytes = content) -> None:
-                _file(export, name).write_bytes(content)
+                export[name].write_bytes(content)
                 export.sign()
 
-            arguments = (TEXT, "--budget", "1000") if name == "curve" else (TEXT,)
+            arguments = (TEXT, "--budget", "1000") if name == CURVE else (TEXT,)
             yield Attempt(f"{name} is {what}, digests anew", "knn", replaced, "refused", arguments)
 
 
@@ -589,10 +592,8 @@ def no_files() -> Iterator[Attempt]:
 
     def listening(path: Path) -> None:
         # A path of a socket may have a hundred characters; from its folder it has few.
-        before = os.getcwd()
-        os.chdir(path.parent)
-        socket.socket(socket.AF_UNIX).bind(path.name)
-        os.chdir(before)
+        with chdir(path.parent):
+            socket.socket(socket.AF_UNIX).bind(path.name)
 
     ways: dict[str, Callable[[Path], None]] = {
         "a pipe": os.mkfifo,
@@ -605,10 +606,10 @@ def no_files() -> Iterator[Attempt]:
         "a link to /etc/hostname": lambda path: path.symlink_to("/etc/hostname"),
     }
     for what, way in ways.items():
-        for name in (CARD, ROUTER, FEATURES, "curve", README, SUMS):
+        for name in (CARD, ROUTER, FEATURES, CURVE, README, SUMS):
 
             def change(export: Export, name: str = name, way: Callable = way) -> None:
-                path = _file(export, name)
+                path = export[name]
                 path.unlink(missing_ok=True)
                 way(path)
 
@@ -651,7 +652,7 @@ def digest_lists() -> Iterator[Attempt]:
 
     def with_lines(*lines: str) -> Callable[[Export], None]:
         def change(export: Export) -> None:
-            own = export[SUMS].read_text() if export[SUMS].exists() else ""
+            own = export[SUMS].read_text()
             export[SUMS].write_text(own + "".join(f"{line}\n" for line in lines))
 
         return change
@@ -675,11 +676,11 @@ def digest_lists() -> Iterator[Attempt]:
         "9" * 10**7,
     ):
         yield Attempt(f"{SUMS} has a line {line!r:.90}", "knn", with_lines(line))
-    for name in (CARD, ROUTER, FEATURES, "curve", README):
+    for name in (CARD, ROUTER, FEATURES, CURVE, README):
 
         def without(export: Export, name: str = name) -> None:
-            name = _file(export, name).name
-            lines = export[SUMS].read_text().splitlines() if export[SUMS].exists() else []
+            name = export[name].name
+            lines = export[SUMS].read_text().splitlines()
             export[SUMS].write_text("".join(f"{own}\n" for own in lines if not own.endswith(name)))
 
         yield Attempt(f"{SUMS} has no line for {name}", "knn", without)
@@ -788,153 +789,81 @@ def gadgets() -> Iterator[Attempt]:
         card = _nodes_of({"encoders": described, "row": "x"})
         return stored.made("mmroute.deployed:DeployedRouter", card=card, models=["list"])
 
-    def stacking(export: Export) -> None:
-        with export.changing() as stored:
-            stored.attributes["clusters_"] = stored.made(
-                "sklearn.ensemble._stacking:StackingRegressor",
-                estimators=["list"],
-                estimators_=["list", bait(export, stored)],
-                stack_method_=["list", "_text_encoder"],
-                final_estimator_=stored.attributes["clusters_"],
-                passthrough=False,
-                n_features_in_=839,
-                _sklearn_version="1.9.1",
-            )
+    def stacking(export: Export, stored: Stored) -> list[Any]:
+        lure = {"estimators_": ["list", bait(export, stored)], "estimators": ["list"]}
+        lure |= {"stack_method_": ["list", "_text_encoder"], "passthrough": False}
+        lure |= {"final_estimator_": bait(export, stored), "n_features_in_": 839}
+        return stored.made("sklearn.ensemble._stacking:StackingRegressor", **lure)
 
-    yield Attempt("StackingRegressor calls a property of ours", "kmeans", stacking)
+    def selecting(export: Export, stored: Stored) -> list[Any]:
+        lure = dict.fromkeys(("estimator", "estimator_"), bait(export, stored))
+        lure |= {"importance_getter": "_text_encoder", "threshold": None, "prefit": True}
+        return stored.made("sklearn.feature_selection._from_model:SelectFromModel", **lure)
 
-    def selecting(name: str, method: str) -> Callable[[Export], None]:
-        def change(export: Export) -> None:
-            with export.changing() as stored:
-                stored.attributes["clusters_"] = stored.made(
-                    "sklearn.pipeline:Pipeline",
-                    steps=[
-                        "list",
-                        [
-                            "tuple",
-                            "a",
-                            stored.made(
-                                name,
-                                estimator=bait(export, stored),
-                                estimator_=bait(export, stored),
-                                importance_getter=method,
-                                threshold=None,
-                                max_features=None,
-                                norm_order=1,
-                                prefit=True,
-                                n_features_in_=839,
-                                _sklearn_version="1.9.1",
-                            ),
-                        ],
-                        ["tuple", "b", stored.attributes["clusters_"]],
-                    ],
-                    memory=None,
-                    transform_input=None,
-                    verbose=False,
-                    _sklearn_version="1.9.1",
-                )
+    def hooked(hooks: str) -> Callable[[Export, Stored], list[Any]]:
+        def make(export: Export, stored: Stored) -> list[Any]:
+            function = stored.function("torch.nn.functional:relu")
+            lure = {hooks: ["OrderedDict", [0, function]], "_modules": {"0": bait(export, stored)}}
+            return stored.made("torch.nn.modules.container:Sequential", **lure)
 
-        return change
+        return make
 
-    selector = "sklearn.feature_selection._from_model:SelectFromModel"
-    yield Attempt(
-        "SelectFromModel gets a property of ours", "kmeans", selecting(selector, "_text_encoder")
-    )
-    yield Attempt(
-        "SelectFromModel gets one of a part of ours",
-        "kmeans",
-        selecting(selector, "_image_encoder.returncode"),
-    )
+    def member(export: Export, stored: Stored) -> list[Any]:
+        return ["member", stored.named("mmroute.errors:InputError"), "__init__"]
 
-    def through_bunch(export: Export) -> None:
-        with export.changing() as stored:
-            own = stored.attributes["clusters_"]
-            bunch = stored.made("sklearn.utils._bunch:Bunch", predict=own, x=bait(export, stored))
-            stored.attributes["clusters_"] = bunch
+    def function(name: str) -> Callable[[Export, Stored], list[Any]]:
+        return lambda export, stored: stored.function(name)
 
-    yield Attempt("Bunch with a bait beside", "kmeans", through_bunch)
+    def of_class(name: str) -> Callable[[Export, Stored], list[Any]]:
+        def make(export: Export, stored: Stored) -> list[Any]:
+            own, lure = stored.attributes[stored.learned], bait(export, stored)
+            held = ("estimator", "estimator_", "best_estimator_", "regressor_", "base")
+            called = ("func", "lambd", "_func", "module", "tokenizer", "forward", "predict")
+            attributes = dict.fromkeys(held, own) | dict.fromkeys(called, lure)
+            attributes |= {"args": ["list", *export.command], "delete": True}
+            attributes |= {"name": str(export.place.work / "query.png")}
+            return stored.made(name, **attributes)
 
-    def forwarding(name: str) -> Callable[[Export], None]:
-        def change(export: Export) -> None:
+        return make
+
+    lures = {"a StackingRegressor that calls a property of ours": stacking}
+    lures |= {"a SelectFromModel that gets a property of ours": selecting}
+    lures |= {"an object of ours with a property that runs a program": bait}
+    lures |= {f"a network with {hooks}": hooked(hooks) for hooks in HOOKS}
+    lures |= {"a member of what is no Enum": member}
+    lures |= {f"a {name}": of_class(name) for name in CLASSES}
+    lures |= {f"the function {name}": function(name) for name in FUNCTIONS}
+    for what, make in lures.items():
+
+        def change(export: Export, make: Callable[[Export, Stored], list[Any]] = make) -> None:
             (export.place.work / "evil.py").write_text(EVIL.format(program=export.program))
             with export.changing() as stored:
-                own = stored.attributes["clusters_"]
-                lure = bait(export, stored)
-                stored.attributes["clusters_"] = stored.made(
-                    name,
-                    **dict.fromkeys(
-                        ("estimator", "estimator_", "best_estimator_", "regressor_"), own
-                    ),
-                    **dict.fromkeys(("func", "lambd", "_func", "module", "tokenizer"), lure),
-                    args=["list", *export.command],
-                    name=str(export.place.work / "query.png"),
-                    steps=["list", ["tuple", "a", own]],
-                    n_features_in_=839,
-                    delete=True,
-                )
+                stored.put(make(export, stored))
 
-        return change
+        for row in ("kmeans", "ensemble") if "property" in what else ("kmeans",):
+            yield Attempt(f"what it has learned is {what}", row, change)
 
-    for name in CLASSES:
-        yield Attempt(f"the clusters are a {name}", "kmeans", forwarding(name))
-    for name in FUNCTIONS:
-        for where in ("activation", "_compiled_call_impl", "forward"):
-
-            def activation(export: Export, name: str = name, where: str = where) -> None:
-                with export.changing() as stored:
-                    layer = stored.objects("TransformerEncoderLayer")[0]
-                    layer[where] = stored.function(name)
-
-            if where == "activation" or name.startswith("torch.nn.functional"):
-                yield Attempt(f"{where} of a layer is {name}", "cmr", activation)
-
-    def hooked(hooks: str, name: str) -> Callable[[Export], None]:
-        def change(export: Export) -> None:
-            with export.changing() as stored:
-                module = stored.objects("Sequential")[0]
-                module[hooks] = ["OrderedDict", [0, stored.function(name)]]
-
-        return change
-
-    for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_state_dict_hooks"):
-        yield Attempt(f"a network's {hooks}", "mlp", hooked(hooks, "torch.nn.functional:relu"))
-
-    def lured(hooks: str) -> Callable[[Export], None]:
-        def change(export: Export) -> None:
-            with export.changing() as stored:
-                stored.objects("Sequential")[0][hooks] = bait(export, stored)
-
-        return change
-
-    for name in (
-        "_compiled_call_impl",
-        "forward",
-        "_modules",
-        "_parameters",
-        "training",
-        "__class__",
-    ):
-        yield Attempt(f"a network's {name} is an object of ours", "mlp", lured(name))
-
-    def member(name: str) -> Callable[[Export], None]:
-        def change(export: Export) -> None:
-            with export.changing() as stored:
-                stored.attributes["index_"] = [
-                    "member",
-                    stored.named("mmroute.errors:InputError"),
-                    name,
-                ]
-
-        return change
-
-    yield Attempt("a member of what is no Enum", "knn", member("__init__"))
-
-    def of_enum(export: Export) -> None:
+    def top(export: Export) -> None:
         with export.changing() as stored:
-            number = stored.named("sklearn.utils._tags:TargetTags")
-            stored.attributes["index_"] = ["member", number, "required"]
+            stored.value = bait(export, stored)
+            stored.tensors = {}
 
-    yield Attempt("a member of a dataclass", "knn", of_enum)
+    yield Attempt("the router is an object of ours", "kmeans", top)
+
+    def features(export: Export) -> None:
+        with export.changing(FEATURES) as stored:
+            stored.attributes["fusion"] = bait(export, stored)
+
+    yield Attempt("the fusion is an object of ours", "kmeans", features)
+
+    def beside(export: Export) -> None:
+        with export.changing() as stored:
+            stored.attributes["bait"] = bait(export, stored)
+
+    yield Attempt("an object of ours lies beside", "kmeans", beside)
+
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_state_dict_hooks")
 
 
 def _nodes_of(value: Any) -> Any:
@@ -1017,20 +946,20 @@ def structures() -> Iterator[Attempt]:
 
         def change(export: Export, node: Any = node) -> None:
             with export.changing() as stored:
-                stored.attributes["index_"] = node
+                stored.put(node)
 
-        yield Attempt(f"the index of knn is {what}", "knn", change)
+        yield Attempt(f"what knn has learned is {what}", "knn", change)
         if what in ("null", "a string", "a mapping", "nested 900 deep", "an unknown kind"):
 
             def top(export: Export, node: Any = node) -> None:
                 with export.changing() as stored:
-                    stored.value = node
+                    stored.value, stored.tensors = node, {}
 
             yield Attempt(f"the router is {what}", "knn", top)
 
             def features(export: Export, node: Any = node) -> None:
                 with export.changing(FEATURES) as stored:
-                    stored.value = node
+                    stored.value, stored.tensors = node, {}
 
             yield Attempt(f"the features are {what}", "knn", features)
     for text in (
@@ -1056,120 +985,92 @@ def _nested(depth: int) -> Any:
     return node
 
 
-def attributes() -> Iterator[Attempt]:
-    """Change the attributes of what a router holds."""
+def attributes(originals: dict[str, Path]) -> Iterator[Attempt]:
+    """Give objects attributes that they do not have, take some away, and change the others."""
 
-    def of(row: str, name: str, given: dict[str, Any], expected: Expected = "refused") -> Attempt:
-        def change(export: Export) -> None:
-            with export.changing() as stored:
-                own = stored.attributes if name == "" else stored.objects(name)[0]
-                own |= given
+    def of(
+        row: str,
+        name: str,
+        where: str,
+        change: Callable[[dict[str, Any]], None],
+        expected: Expected,
+    ) -> Attempt:
+        def rewrite(export: Export) -> None:
+            with export.changing(name) as stored:
+                # Of several objects of a class all.
+                for own in stored.objects(where):
+                    change(own)
 
-        shown = ", ".join(f"{key}={value!r:.40}" for key, value in given.items())
-        return Attempt(f"{name or 'the router'} of {row} has {shown}", row, change, expected)
+        return Attempt("", row, rewrite, expected)
 
-    for name in ("__class__", "__dict__", "__init__", "predict", "predict_trials", "overhead"):
-        yield of("linear", "", {name: "x"})
-    for name in (
-        "__reduce__",
-        "__getattr__",
-        "__del__",
-        "get_params",
-        "name",
-        "grid",
-        "",
-        "a.b",
-        "é",
+    more = ("__class__", "__dict__", "__init__", "predict", "overhead", "__reduce__", "__del__")
+    more += ("get_params", "name", "grid", "", "a.b", "é", "fusion", "extra_")
+    odd = (None, True, -1, 10**12, 0.5, "x", {}, ["list"], ["list", None], ["float", "nan"])
+    for row, folder in originals.items():
+        for name in (ROUTER, FEATURES):
+            if not (folder / name).exists():
+                continue
+            stored, draw = Stored(folder / name), random.Random(f"{row} {name}")
+            kinds = {stored.structure["classes"][node[1]] for node in stored.nodes("object")}
+            for kind in sorted(own.split(":")[1] for own in kinds):
+                for key in draw.sample(more, 3):
+                    attempt = of(
+                        row, name, kind, lambda own, key=key: own.update({key: 1}), "refused"
+                    )
+                    yield attempt._replace(what=f"a {kind} has an attribute {key!r}")
+                for key, value in stored.objects(kind)[0].items():
+                    attempt = of(row, name, kind, lambda own, key=key: own.pop(key), "refused")
+                    yield attempt._replace(what=f"a {kind} has no attribute {key!r}")
+                    for other in draw.sample(odd, 3):
+                        attempt = of(
+                            row,
+                            name,
+                            kind,
+                            lambda own, key=key, other=other: own.update({key: other}),
+                            "refused" if isinstance(value, list | dict) else "sound",
+                        )
+                        yield attempt._replace(what=f"a {kind}'s {key} is {other!r}")
+
+
+def sizes() -> Iterator[Attempt]:
+    """Let a router say that it is larger than it is, in its attributes and in its card alike."""
+    for row, name in (
+        *(("cmr", name) for name in ("width", "layers", "heads", "n_features_", "n_models_")),
+        *(("vlc", name) for name in ("width", "layers", "heads", "n_features_", "n_models_")),
+        *(("mlp", name) for name in ("n_features_", "n_models_", "epochs")),
+        *(("ensemble", name) for name in ("n_trees", "min_samples_leaf")),
+        ("knn", "n_neighbors"),
+        ("kmeans", "n_clusters"),
     ):
-        yield of("linear", "", {name: 1})
-    for name in ("__class__", "__dict__", "kneighbors", "__sklearn_tags__", "_validate", "new_"):
-        yield of("knn", "NearestNeighbors", {name: {}})
-    for name in ("__class__", "forward", "__call__", "_call_impl", "_apply", "extra"):
-        yield of("mlp", "Sequential", {name: {}})
-    for given in (
-        {"n_neighbors": 10**12},
-        {"n_neighbors": -1},
-        {"n_neighbors": "3"},
-        {"n_neighbors": None},
-        {"metric": "x"},
-        {"metric": "precomputed"},
-        {"metric": {"a": 1}},
-        {"effective_metric_": "pyfunc"},
-        {"effective_metric_": "seuclidean"},
-        {"effective_metric_params_": {"w": 3}},
-        {"_fit_method": "kd_tree"},
-        {"_fit_method": "ball_tree"},
-        {"_fit_method": "x"},
-        {"_fit_X": None},
-        {"_fit_X": "x"},
-        {"n_samples_fit_": 10**12},
-        {"n_samples_fit_": -5},
-        {"n_features_in_": 10**12},
-        {"n_jobs": 10**6},
-        {"n_jobs": "x"},
-        {"_tree": {"query": 1}},
-    ):
-        yield of("knn", "NearestNeighbors", given, "sound")
-    for given in (
-        {"_n_threads": 10**9},
-        {"_n_threads": 0},
-        {"_n_threads": -1},
-        {"_n_threads": "x"},
-        {"n_features_in_": 5},
-        {"cluster_centers_": None},
-        {"cluster_centers_": ["text", [1], ["a"]]},
-        {"labels_": "x"},
-        {"verbose": 10**6},
-        {"_sklearn_version": "\x1b[31m9.9"},
-        {"_sklearn_version": "0.1\nerror"},
-        {"_sklearn_version": None},
-    ):
-        yield of("kmeans", "KMeans", given, "sound")
-    for given in ({"utility_": None}, {"utility_": "x"}, {"cost_": ["list", 1, 2]}, {"cost_": {}}):
-        yield of("linear", "", given)
-    for given in (
-        {"verbose": 10**6},
-        {"n_jobs": 10**4},
-        {"n_outputs_": 10**12},
-        {"estimators_": ["list"]},
-        {"estimators_": None},
-        {"n_features_in_": 1},
-        {"bootstrap": "x"},
-    ):
-        yield of("ensemble", "ExtraTreesRegressor", given, "sound")
-    for given in (
-        {"whiten": True},
-        {"mean_": None},
-        {"components_": None},
-        {"n_components_": 10**12},
-    ):
-        yield of("ensemble", "PCA", given, "sound")
-    for given in (
-        {"training": True},
-        {"training": "x"},
-        {"_modules": {}},
-        {"_modules": {"0": None}},
-        {"_modules": ["OrderedDict", [1, 2]]},
-        {"_parameters": None},
-        {"_buffers": None},
-        {"_forward_hooks": None},
-        {"_forward_pre_hooks": ["OrderedDict", [0, "x"]]},
-    ):
-        yield of("mlp", "Sequential", given, "sound")
-    for given in (
-        {"num_heads": 10**12},
-        {"num_heads": 0},
-        {"head_dim": -1},
-        {"embed_dim": 7},
-        {"batch_first": "x"},
-        {"dropout": math.pi},
-    ):
-        yield of("cmr", "MultiheadAttention", given, "sound")
-    for given in ({"mode": "finetune"}, {"mode": "x"}, {"lambdas": ["list", -1]}, {"scale": "x"}):
-        yield of("vlc", "", given, "sound")
-    yield of("vlc", "Unflatten", {"unflattened_size": ["tuple", 10**6, 10**6]}, "sound")
-    yield of("cmr", "", {"n_models_": 10**12}, "sound")
-    yield of("cmr", "", {"n_models_": "x"}, "sound")
+        for value in (10**4, 10**12, 2**63):
+
+            def change(export: Export, name: str = name, value: int = value) -> None:
+                with export.changing() as stored:
+                    stored.attributes[name] = value
+                if not name.endswith("_"):
+                    export.card["router"]["parameters"][name] = value
+                export.write_card()
+
+            yield Attempt(f"{name} is {value}, in the card too", row, change, "sound")
+    for name, values in {
+        "mode": ("finetune", "x"),
+        "clip_model": ("EVA02-E-14-plus", "hf-hub:stranger/model", "/dev/zero.json", "../x.json"),
+        "pretrained": ("openai", "/dev/zero", "x.pt"),
+        "lambdas": (10**6 * [0.0], [], [-1.0], "x"),
+        "scale": (1e308, -1.0),
+    }.items():
+        for value in values:
+
+            def tuned(export: Export, name: str = name, value: Any = value) -> None:
+                given = {name: value} | (
+                    {} if name in ("lambdas", "scale") else {"mode": "finetune"}
+                )
+                with export.changing() as stored:
+                    stored.attributes.update(_nodes_of(given | ({name: value})))
+                export.card["router"]["parameters"] |= given | {name: value}
+                export.write_card()
+
+            yield Attempt(f"{name} is {value!r:.40}, in the card too", "vlc", tuned, "sound")
 
 
 def numbers() -> Iterator[Attempt]:
@@ -1283,6 +1184,7 @@ def numbers() -> Iterator[Attempt]:
     def projection(export: Export) -> None:
         with export.changing(FEATURES) as stored:
             stored.objects("Adaptive")[0]["statistics"] = "batch"
+        export.sign()
 
     yield Attempt("a fusion that its card does not name", "knn", projection)
 
@@ -1315,7 +1217,7 @@ def curves() -> Iterator[Attempt]:
     for what, value in (("NaN", np.nan), ("inf", np.inf), ("negative", -1.0)):
 
         def change(export: Export, value: float = value) -> None:
-            path = _file(export, "curve")
+            path = export[CURVE]
             if path.suffix == ".parquet":
                 return
             with export.changing(path.name) as stored:
@@ -1346,7 +1248,7 @@ def endpoints() -> Iterator[Attempt]:
             asked = {"endpoint": own, "api_key_variable": SECRET_VARIABLE, **more}
             with export.changing() as stored:
                 stored.attributes.update(asked)
-            export.card["parameters"] |= asked
+            export.card["router"]["parameters"] |= asked
             export.write_card()
 
         return change
@@ -1391,7 +1293,7 @@ def endpoints() -> Iterator[Attempt]:
         given = {"mode": "finetune", "clip_model": "ViT-B-32", "pretrained": "openai"}
         with export.changing() as stored:
             stored.attributes.update(given)
-        export.card["parameters"] |= given
+        export.card["router"]["parameters"] |= given
         export.write_card()
 
     yield Attempt("vlc that fetches towers", "vlc", finetuned)
@@ -1517,7 +1419,7 @@ FAMILIES = (
     digest_lists,
     gadgets,
     structures,
-    attributes,
+    sizes,
     numbers,
     curves,
     endpoints,
@@ -1534,7 +1436,7 @@ VALUES: tuple[Any, ...] = (
     *([], [1], [[]], [None], {}, {"x": 1}, {"": {}}, [{}] * 1000, [math.nan]),
 )
 WORDS = ("benchmark", "reason", "mmroute")
-POSITIVE = ("threshold", "unit_usd", "cost_usd", "utility", "width", "rho", "means", "cost_usd")
+POSITIVE = ("threshold", "unit_usd", "cost_usd", "utility", "rho", "means", "n_neighbors")
 
 
 def _kind(value: Any) -> type:
@@ -1557,7 +1459,7 @@ def _expected(path: Path_, before: Any, after: Any) -> Expected:
         return "refused" if negative or abs(after) >= 10**400 else "sound"
     if path == ("policy",):
         return "sound" if after in ("lambda", "budget") else "refused"
-    if path[-1] in ("class", "name"):
+    if path[-1] == "name":
         return "same" if after == before else "refused"
     return "sound"
 
@@ -1567,7 +1469,7 @@ def drawn(seed: int, originals: dict[str, Path]) -> Attempt:
     draw = random.Random(seed)
     row = draw.choice(sorted(originals))
     card = json.loads((originals[row] / CARD).read_text())
-    places = [path for path in _places(card) if path[:1] != ("files",)]
+    places = list(_places(card))
     # The many numbers of a probe are one place.
     of_probes = [path for path in places if "probe" in path[:-1]]
     path = draw.choice([path for path in places if path not in set(of_probes[2:])])
@@ -1620,6 +1522,7 @@ class Adversary:
         self.folder = folder
         self.originals = {row: folder / "made/exports" / row for row in ROWS}
         self.by_hand = [attempt for family in FAMILIES for attempt in family()]
+        self.by_hand += attributes(self.originals)
         # Spread, so that a few of them are of all kinds.
         random.Random(0).shuffle(self.by_hand)
         self.watch = Watch(folder / "watch", LONGEST_SECONDS, MOST_BYTES)
@@ -1675,7 +1578,7 @@ class Adversary:
         key = attempt.row, attempt.arguments
         if key not in self._unchanged:
             ended = self._run(attempt._replace(change=lambda export: None, fresh=False))
-            assert ended.code == 0 and not ended.misdeeds, ended
+            assert (ended.code, ended.misdeeds) == (0, ()), ended
             self._unchanged[key] = ended.said
         return self._unchanged[key]
 

@@ -27,6 +27,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +39,14 @@ from mutations import Expected, Outcome
 from watch import Ended, NotMade, Place, Watch, answer, command_line, in_fork, outcomes
 
 LONGEST_SECONDS = 60
-LIMITS = {"gigabytes": 2, "seconds": 10}
+LIMITS = {"gigabytes": 3, "seconds": 10}
 """What the configs of the attempts allow."""
-MOST_BYTES = 5 * 2**29
+MOST_BYTES = 7 * 2**29
 MB = 2**20
 
 Write = Callable[[Path], None]
+Content = bytes | Callable[[], bytes]
+"""What is large is made only where it is written."""
 
 
 class Attempt(NamedTuple):
@@ -125,12 +128,16 @@ GLOBALS = (
 )
 
 
-def _release(content: bytes) -> Write:
+def _made(content: Content) -> bytes:
+    return content if isinstance(content, bytes) else content()
+
+
+def _release(content: Content) -> Write:
     """Return what writes a folder with a pickle as RouterBench has one."""
 
     def write(folder: Path) -> None:
         (folder / "release").mkdir()
-        (folder / "release/routerbench_0shot.pkl").write_bytes(content)
+        (folder / "release/routerbench_0shot.pkl").write_bytes(_made(content))
         _config(folder, {"kind": "routerbench", "path": "release"})
 
     return write
@@ -259,11 +266,13 @@ def pickles() -> Iterator[Attempt]:
             "infinity": float("inf"),
             "NUL": "\0",
             "half a surrogate": "\ud800",
-            "100 MB": "y" * 10**8,
+            "100 MB": _LONG,
         }.items():
             if (name, what) in _HARMLESS_CELLS or name == "x":
                 continue
-            content = pickle.dumps(_frame(**{name: cell}))
+            content = lambda name=name, cell=cell: pickle.dumps(  # noqa: E731
+                _frame(**{name: _grown(cell)})
+            )
             yield Attempt(f"a pickle's cell of {name} holds {what}", _release(content), named)
     for what, content in _forged_arrays().items():
         yield Attempt(f"a pickle's array {what}", _release(content), named)
@@ -275,12 +284,7 @@ def pickles() -> Iterator[Attempt]:
         def eval_release(folder: Path, content: bytes = content) -> None:
             (folder / "release").mkdir()
             (folder / "release/mmlu_router_dataset.pkl").write_bytes(content)
-            _config(
-                folder,
-                {"kind": "routereval", "path": "release"},
-                routers={"random": None},
-                studied=["random"],
-            )
+            _config(folder, {"kind": "routereval", "path": "release"})
 
         yield Attempt(f"a pickle of RouterEval {what}", eval_release, "mmlu_router_dataset.pkl")
 
@@ -290,6 +294,14 @@ def pickles() -> Iterator[Attempt]:
             (folder / "work/m-small/m-small_A_openai_result.pkl").write_bytes(content)
 
         yield Attempt(f"a judged pickle {what}", judged, "m-small_A_openai_result.pkl")
+
+
+_LONG = "<100 MB>"
+"""Stands for so much text where it is written."""
+
+
+def _grown(text: Any) -> Any:
+    return text.replace(_LONG, "y" * 10**8) if isinstance(text, str) else text
 
 
 _HARMLESS_CELLS = {
@@ -528,8 +540,7 @@ def archives() -> Iterator[Attempt]:
                 warnings.simplefilter("ignore")
                 fill(archive)
             (folder / "release/router_dataset.zip").write_bytes(change(stream.getvalue()))
-            more = {"routers": {"random": None}, "studied": ["random"]}
-            _config(folder, {"kind": "routereval", "path": "release"}, **more)
+            _config(folder, {"kind": "routereval", "path": "release"})
 
         return write
 
@@ -957,10 +968,8 @@ def no_files() -> Iterator[Attempt]:
     """Put what is no regular file in the place of one, and odd things beside."""
 
     def listening(path: Path) -> None:
-        before = os.getcwd()
-        os.chdir(path.parent)
-        socket.socket(socket.AF_UNIX).bind(path.name)
-        os.chdir(before)
+        with chdir(path.parent):
+            socket.socket(socket.AF_UNIX).bind(path.name)
 
     ways: dict[str, Callable[[Path], None]] = {
         "a pipe": os.mkfifo,
@@ -1007,7 +1016,7 @@ def no_files() -> Iterator[Attempt]:
             ("work/LMUData/A.tsv", _work_directory),
         ):
             expected = None
-            if name == log or name == judged or "LMUData" in name:
+            if name in (log, judged) or "LMUData" in name:
                 # Fewer logs are fewer outcomes; what is no file at all may be passed over.
                 numbers = mutations.log_numbers(inputs.logs()) if name == log else {}
                 expected = Expected(numbers, present=False)
@@ -1100,7 +1109,7 @@ def images() -> Iterator[Attempt]:
         "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='http://198.51.100.7/'/></svg>",
         "SVG with entities": (_BOMB + "<svg>&j;</svg>").encode(),
         "EPS": postscript,
-        "PDF": b"%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj",
+        "PDF": b"%PDF-1.4\n1 0 obj<</OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj",
         "HTML": b"<script>alert(1)</script>",
         "an animation": gif.getvalue(),
         "a TIFF of no end": b"II*\0\x08\0\0\0"
@@ -1109,7 +1118,8 @@ def images() -> Iterator[Attempt]:
         "a TIFF that leads to itself": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
         "a pickle": b"cos\nsystem\n(S'touch canary'\ntR.",
         "an icon": b"icns\0\0\x10\0" + b"ic10\xff\xff\xff\xff" + b"\0" * 100,
-        "a JPEG of 65,535 by 65,535": b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03\x01\x11\0\x02\x11\0\x03\x11\0\xff\xd9",
+        "a JPEG of 65,535 by 65,535": b"\xff\xd8\xff\xc0\0\x11\x08"
+        b"\xff\xff\xff\xff\x03\x01\x11\0\x02\x11\0\x03\x11\0\xff\xd9",
         "a WebP that is cut": b"RIFF\xff\xff\xff\x7fWEBPVP8L\x10\0\0\0/\xff\xff\xff\xff",
         "an AVIF of nothing": b"\0\0\0\x18ftypavif\0\0\0\0avifmif1",
         "a BMP of -1": b"BM"
@@ -1241,10 +1251,7 @@ def logs() -> Iterator[Attempt]:
             json.dumps(first | {f"m{number}": 1.0 for number in range(20_000)}),
             loose,
         ),
-        "has a line of 200 MB": (
-            json.dumps(first)[:-1] + ', "x": "' + "y" * 200 * MB + '"}',
-            loose,
-        ),
+        "has a line of 300 MB": (json.dumps(first)[:-1] + f', "x": "{3 * _LONG}"}}', loose),
         "has a list as a line": ("[1]", None),
         "has null as a line": ("null", None),
         "has half a line": (lines[0][:40], None),
@@ -1255,7 +1262,7 @@ def logs() -> Iterator[Attempt]:
 
         def write(folder: Path, line: str = line) -> None:
             _logs(folder)
-            (folder / path).write_text("\n".join([line, *lines[1:]]) + "\n")
+            (folder / path).write_text(_grown("\n".join([line, *lines[1:]]) + "\n"))
 
         yield Attempt(f"a log {what}", write, Path(path).name, expected)
 
@@ -1287,7 +1294,7 @@ def logs() -> Iterator[Attempt]:
             _work_directory(folder)
             lines = ["index\timage", *(f"{index}\t{cell}" for index, cell in cells.items())]
             (folder / "work/LMUData/A.tsv").write_text(
-                "\n".join(lines) + "\n", errors="surrogateescape"
+                _grown("\n".join(lines) + "\n"), errors="surrogateescape"
             )
 
         return write
@@ -1307,7 +1314,7 @@ def logs() -> Iterator[Attempt]:
         "an index that points at itself": {"0": "0"},
         "a chain of 10,000": {str(number): str(number + 1) for number in range(10_000)},
         "a cell that is no base64": {"0": "!" * 1000},
-        "a cell of 300 MB": {"0": "A" * 300 * MB},
+        "a cell of 300 MB": {"0": 3 * _LONG},
         "a cell that is a program": {"0": base64.b64encode(b"#!/bin/sh\ntouch canary\n").decode()},
         "a list that does not end": {"0": "['" + "A" * 10**6},
         "SVG": {"0": base64.b64encode(b"<svg onload='alert(1)'/>").decode()},
@@ -1381,12 +1388,12 @@ def prices() -> Iterator[Attempt]:
         "is empty": "",
         "is a million columns": "model," + "x," * 10**6 + "\n",
         "is JSON": '{"m-small": 1}',
-        "is a line of 200 MB": plain + "y" * 200 * MB,
+        "is a line of 200 MB": plain + 2 * _LONG,
     }.items():
 
         def write(folder: Path, content: str = content) -> None:
             (folder / "table.csv").write_bytes(inputs.token_table().text())
-            (folder / "prices.csv").write_text(content)
+            (folder / "prices.csv").write_text(_grown(content))
             _config(folder, {"kind": "table", "path": "table.csv", "prices": "prices.csv"})
 
         expected = Expected(numbers, handled=False) if "200 MB" in what else None
@@ -1471,9 +1478,9 @@ def configs() -> Iterator[Attempt]:
         ),
         "names a file of 5,000 letters": lambda own: own.replace("table.csv", "x" * 5000 + ".csv"),
         "names a page": lambda own: own.replace("table.csv", "http://198.51.100.7/x.csv"),
-        "has limits of nothing": lambda own: own.replace("gigabytes: 2", "gigabytes: 0"),
-        "has limits that are none": lambda own: own.replace("gigabytes: 2", "gigabytes: .nan"),
-        "has limits without end": lambda own: own.replace("gigabytes: 2", "gigabytes: .inf"),
+        "has limits of nothing": lambda own: own.replace("gigabytes: 3", "gigabytes: 0"),
+        "has limits that are none": lambda own: own.replace("gigabytes: 3", "gigabytes: .nan"),
+        "has limits without end": lambda own: own.replace("gigabytes: 3", "gigabytes: .inf"),
     }.items():
         yield Attempt(f"a config {what}", texts(change), "config")
 

@@ -13,6 +13,7 @@ import re
 import resource
 import signal
 import socketserver
+import stat
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from typing import Any
 from mutations import Outcome
 
 LOG, WRITABLE = "MMROUTE_WATCH_LOG", "MMROUTE_WATCH_WRITABLE"
-"""Environment variables that tell a watched process where it notes events and where it may write."""
+"""Environment variables: where a watched process notes events, and where it may write."""
 SECRET_VARIABLE, SECRET = "CANARY_SECRET", "canary-5f1d-never-to-be-told"
 SAID_AT_MOST = 1_000_000
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -96,15 +97,13 @@ class Place:
     def listing(self) -> dict[str, tuple[int, ...]]:
         """Return mode, size and time of change of all that has to stay as it is."""
         listed = {}
-        free = {str(path) for path in (self.temporary, *self.writable)}
+        free = {self.temporary, *self.writable}
         for folder, folders, names in os.walk(self.root):
-            folders[:] = [name for name in folders if os.path.join(folder, name) not in free]
-            for name in [*folders, *names]:
-                path = os.path.join(folder, name)
-                status = os.lstat(path)
-                is_folder = os.path.isdir(path)
-                size = () if is_folder else (status.st_size, status.st_mtime_ns)
-                listed[path] = (status.st_mode, *size)
+            folders[:] = [name for name in folders if Path(folder, name) not in free]
+            for path in (Path(folder, name) for name in [*folders, *names]):
+                status = path.lstat()
+                size = () if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
+                listed[str(path.relative_to(self.root))] = (status.st_mode, *size)
         return listed
 
 
@@ -157,7 +156,8 @@ def note_events() -> None:
     def outside(path: Any) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return False
-        absolute = os.path.abspath(os.fsdecode(path))
+        # Not resolved: a link is followed by whoever opens it, and the listing tells.
+        absolute = os.path.normpath(Path.cwd() / os.fsdecode(path))
         return not absolute.startswith((*HARMLESS_DEVICES, *writable))
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -290,16 +290,12 @@ class Watch:
         if len(content := self.arrived.read_bytes()[arrived:]):
             misdeeds.append(f"the network was reached: {content[:200]!r}")
         after = place.listing()
-        changed = sorted(
-            os.path.relpath(path, place.root)
-            for path in before | after
-            if before.get(path) != after.get(path)
-        )
+        changed = sorted(path for path in before | after if before.get(path) != after.get(path))
         if changed:
             misdeeds.append(f"changed: {', '.join(changed)!r:.300}")
         if place.canary.exists():
             misdeeds.append("a program of the stranger's ran")
-        if left := sorted(os.listdir(place.temporary)):
+        if left := sorted(path.name for path in place.temporary.iterdir()):
             misdeeds.append(f"left in the folder of temporary files: {', '.join(left)!r:.200}")
         said, complained = (_head(stream) for stream in streams)
         if SECRET in said + complained + content.decode(errors="replace"):
