@@ -55,6 +55,7 @@ CARD, ROUTER, FEATURES, CURVE, README = (
 SUMS = "SHA256SUMS"
 TEXT = "Which of the two lines is longer?"
 SINGLE = inputs.MODELS[1]
+ALLOWED = "--allow-network"
 Expected = Literal["refused", "same", "sound"]
 """Refused; refused, or with the answer of the unchanged router; refused, or with sound numbers."""
 
@@ -368,7 +369,8 @@ def values_in_cards() -> Iterator[Attempt]:
         yield card_is("class", "knn", ("router", "name"), value)
     for value in ([0.0], [0.1] * 326, [0.1] * 328, [1e30] * 327):
         image = ("encoders", "image", "probe")
-        yield card_is("masked image", "knn", image, value, arguments=(TEXT,))
+        same = "same" if len(value) == 327 else "refused"
+        yield card_is("masked image", "knn", image, value, same, arguments=(TEXT,))
     for value in (None, [], "knn", {}, {"name": "knn"}, {"name": "knn", "parameters": {}, "x": 1}):
         yield card_is("router", "knn", ("router",), value)
 
@@ -1297,7 +1299,7 @@ def endpoints() -> Iterator[Attempt]:
         export.write_card()
 
     yield Attempt("vlc that fetches towers", "vlc", finetuned)
-    allowed = (TEXT, "--allow-network")
+    allowed = (TEXT, ALLOWED)
     for kind in ("drip", "flood", "deep", "digits", "redirect", "binary"):
         yield Attempt(
             f"an endpoint that answers with {kind}, the network allowed",
@@ -1559,8 +1561,11 @@ class Adversary:
             shutil.rmtree(place.root)
 
     def _judge(self, attempt: Attempt, ended: Ended) -> tuple[str, str]:
-        if ended.misdeeds:
-            return "failed", f"{'; '.join(ended.misdeeds):.600}; {ended.told()}"
+        misdeeds = [*ended.misdeeds]
+        if ALLOWED in attempt.arguments:
+            misdeeds = [own for own in misdeeds if not _reaches_the_endpoint(own)]
+        if misdeeds:
+            return "failed", f"{'; '.join(misdeeds):.600}; {ended.told()}"
         if (line := ended.refusal()) is not None:
             return "refused", line
         if ended.code:
@@ -1581,6 +1586,12 @@ class Adversary:
             assert (ended.code, ended.misdeeds) == (0, ()), ended
             self._unchanged[key] = ended.said
         return self._unchanged[key]
+
+
+def _reaches_the_endpoint(misdeed: str) -> bool:
+    """Tell whether a router has sent its query where it may."""
+    allowed = ("looked up '127.0.0.1'", "connected to ('127.0.0.1'", "the network was reached")
+    return misdeed.startswith(allowed)
 
 
 def anew(arguments: Sequence[str]) -> Callable[[], None]:
