@@ -206,6 +206,11 @@ def test_a_router_that_is_fine_tuned_reads_questions_and_images_instead_of_featu
         ({"decision": {"what_if_prices": {"gpt": -1}}}, "decision.what_if_prices.gpt"),
         ({"decision": {"budgets": [float("inf")]}}, "decision.budgets"),
         ({"uncertainty": {"person_cost_usd": float("inf")}}, "uncertainty.person_cost_usd"),
+        ({"name": "a" * 151}, "name: String should have at most 150 characters"),
+        ({"routers": {"a" * 151: {"class": "knn"}}}, "a row's name has at most 150 characters"),
+        ({"routers": {"x" + "ab" * 20: {"class": "knn"}}}, "does not end in the same ones 20"),
+        ({"split": {"salts": [11111111111111111111]}}, "does not end in the same ones 20 times"),
+        ({"split": {"salts": ["a" * 151]}}, "split.salts: salt a+...: a salt has at most 150"),
     ],
 )
 def test_rows_experiments_and_decisions_are_checked(change, message):

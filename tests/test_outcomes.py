@@ -27,7 +27,7 @@ from mmroute.outcomes import (
     validate_samples,
     write_datasets,
 )
-from mmroute.storage import read_json
+from mmroute.storage import LONGEST_NAME, read_json, write_text
 
 IDS = st.lists(st.text(max_size=12), unique=True, max_size=60)
 
@@ -299,3 +299,14 @@ def test_no_data_set_name_leaves_its_folder(name):
     folder = folder_name(name)
     assert "/" not in folder
     assert not folder.startswith(".")
+
+
+def test_the_names_of_long_data_sets_fit_a_file_system_and_differ(tmp_path):
+    names = ["多模态" * 100, "多模态" * 100 + "!", "a" * 1000, "." * 200, "-" * 20]
+    folders = [folder_name(name) for name in names]
+    assert len(set(folders)) == len(names)
+    for folder in folders:
+        write_text(tmp_path / folder / f"{folder}.12345.parquet", "")
+    longest = "ab" + "a" * 18 + "b" * (LONGEST_NAME - 40) + "c" * 19 + "d"
+    assert len(longest) == LONGEST_NAME
+    assert folder_name(longest) == longest

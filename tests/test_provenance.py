@@ -2,17 +2,38 @@
 
 import json
 import math
+import os
 import re
+import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.provenance import Comparison, code, describe, digests, machine, stages, verify
-from mmroute.storage import digest_bytes, write_json, write_text
+from mmroute.outcomes import write_datasets
+from mmroute.provenance import (
+    Comparison,
+    code,
+    describe,
+    digests,
+    machine,
+    stages,
+    verify,
+    verify_inputs,
+)
+from mmroute.storage import digest_bytes, digest_file, digest_sha256, write_json, write_text
 
 CONFIG = {"name": "mine", "seed": 3, "split": {"salts": [0, "b"]}, "source": {"kind": "table"}}
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+
+
+def stray(folder):
+    """Put files there that are none, or have no name in UTF-8."""
+    (folder / "caf\udce9.csv").write_text("stray")
+    (folder / "gone.csv").symlink_to("nowhere")
+    os.mkfifo(folder / "fifo.tsv")
 
 
 @pytest.fixture
@@ -48,6 +69,21 @@ def test_every_file_has_its_digest_and_size(results):
     assert files["report.html"] == {"digest": digest_bytes(b"<html>"), "size": 6}
 
 
+def test_only_regular_files_are_recorded_whatever_their_names(results):
+    stray(results)
+    stray(results / "benchmarks")
+    (results / "benchmarks/caf\udce9.tsv").write_text(HEADER)
+    content = record(results)
+    assert [name for name in content["files"] if "/" not in name] == [
+        r"caf\udce9.csv",
+        "report.html",
+    ]
+    assert stages(results / "benchmarks", ()) == {
+        r"caf\udce9": {"jobs": 0, "seconds": None, "cpu_seconds": None, "peak_mib": None}
+    }
+    assert verify(results, threads=2).same
+
+
 def test_one_thread_and_many_digest_alike(results):
     assert digests(results, threads=1) == digests(results, threads=8)
 
@@ -66,6 +102,7 @@ def test_it_says_what_the_run_was_made_with(results, tmp_path):
         "datasets": [{"name": "one", "all": "ab"}],
         "text_only": None,
         "prices": {str(tmp_path / "prices.csv"): digest_bytes(b"model")},
+        "checkpoints": {},
         "downloads": [{"repo": "a/b", "commit": "c0ffee"}],
     }
 
@@ -202,3 +239,73 @@ def test_a_damaged_record_is_one_line(results, text, said):
         InputError, match=rf"provenance\.json: .*{said}.*; make it anew: mmroute run"
     ):
         verify(results, threads=1)
+
+
+@pytest.fixture
+def whole(results, make_table, tmp_path, monkeypatch):
+    """Return a run with inputs of every kind; its table lies in the folder it was started in."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("own.csv", "p.csv", "weights.pt", "pictures/1.png", "own/text.csv"):
+        write_text(tmp_path / name, name)
+    table = make_table()
+    picture = digest_file(tmp_path / "pictures/1.png")
+    images = {"image": "1.png", "image_digest": picture}
+    for folder, file, named in (
+        (results, "own.csv", images),
+        (results / "text_only", "own/text.csv", {}),
+    ):
+        write_datasets(replace(table, samples=table.samples.assign(**named)), folder / "data", 10)
+        write_json(folder / "data/inputs.json", {file: digest_file(tmp_path / file)})
+        write_json(folder / "source.json", {"root": "pictures"})
+    write_text(results / "source/0/fetched/came.csv", "came")
+    came = {"path": "came.csv", "sha256": digest_sha256(results / "source/0/fetched/came.csv")}
+    write_json(results / "source/0/fetched/manifest.json", {"files": [came]})
+    content = describe(results, CONFIG, "9.9", [Path("p.csv")], [], (), [Path("weights.pt")])
+    write_json(results / "provenance.json", content | {"files": {}})
+    return results
+
+
+def differing(results):
+    return {
+        rule: [*held.missing, *held.changed]
+        for rule, held in verify_inputs(results, threads=2).items()
+    }
+
+
+def test_inputs_are_compared_by_the_rule_that_reads_them(whole, tmp_path, monkeypatch):
+    nothing = {"fetch": [], "fetch_text_only": [], "outcomes": [], "embed": []}
+    assert differing(whole) == nothing
+    assert verify_inputs(whole, threads=1)["fetch"].matching == 3
+    monkeypatch.chdir("/")
+    assert differing(whole) == nothing
+    came = whole / "source/0/fetched/came.csv"
+    for rule, file, name in (
+        ("fetch", tmp_path / "own.csv", "own.csv"),
+        ("fetch", tmp_path / "pictures/1.png", "pictures/1.png"),
+        ("fetch", came, str(came)),
+        ("fetch_text_only", tmp_path / "own/text.csv", "own/text.csv"),
+        ("outcomes", tmp_path / "p.csv", "p.csv"),
+        ("embed", tmp_path / "weights.pt", "weights.pt"),
+    ):
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + b"!")
+        assert differing(whole) == nothing | {rule: [name]}
+        file.unlink()
+        file.symlink_to("nowhere")
+        assert differing(whole) == nothing | {rule: [name]}
+        file.unlink()
+        file.write_bytes(content)
+
+
+def test_a_run_without_a_second_source_prices_or_checkpoints_has_none(whole):
+    shutil.rmtree(whole / "text_only")
+    content = describe(whole, CONFIG, "9.9", [], [], ())
+    write_json(whole / "provenance.json", content | {"files": {}})
+    assert differing(whole) == {"fetch": []}
+
+
+@pytest.mark.parametrize("gone", ["provenance.json", "data/inputs.json", "source.json"])
+def test_inputs_without_a_record_are_named(whole, gone):
+    (whole / gone).unlink()
+    with pytest.raises(InputError, match=gone):
+        verify_inputs(whole, threads=1)

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from mmroute.storage import (
     digest_bytes,
     digest_file,
     digest_listing,
+    file_name,
+    is_file,
     read_json,
     read_vectors,
     write_json,
@@ -49,6 +53,26 @@ def test_vectors_survive(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     write_vectors(tmp_path / "v.parquet", list("abcde"), vectors)
     np.testing.assert_array_equal(read_vectors([tmp_path / "v.parquet"], "abcde"), vectors)
+
+
+def test_a_long_name_is_cut_and_told_apart(tmp_path):
+    assert file_name("é-" * 19) == "é-" * 19
+    assert file_name("b" + "a" * 19) == "b" + "a" * 19
+    assert file_name("a" * 20) != "a" * 20
+    long = [file_name("é-" * 60), file_name("é-" * 61)]
+    assert len(set(long)) == 2
+    for name in long:
+        write_text(tmp_path / f"{name}.0.safetensors", "")
+
+
+@pytest.mark.parametrize("name", ["gone", "x" * 5000, "a\0b", "folder", "fifo", "circle"])
+def test_what_is_no_regular_file_is_none(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "circle").symlink_to("circle")
+    assert not is_file(tmp_path / name)
+    write_text(tmp_path / "file", "")
+    assert is_file(tmp_path / "file")
 
 
 def test_a_files_digest_is_its_contents(tmp_path):

@@ -15,15 +15,41 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator
 
 from mmroute.errors import InputError
 
 REQUIRED: Any = object()
 """Stands for the default of a parameter that has none."""
 
-_ANNOTATIONS = {
+
+def _bare_url(url: str) -> str:
+    """Return a URL that can be shown: its message does not hold what it refuses."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("no URL; give one such as http://127.0.0.1:8000/v1") from None
+    if "@" in parts.netloc:
+        raise ValueError(
+            "holds a user name or a password, which would show in results; give the URL without, "
+            "and a key in an environment variable"
+        )
+    shown = url.isascii() and url.isprintable() and " " not in url and port != 0
+    if not shown or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("no URL of http or https; give one such as http://127.0.0.1:8000/v1")
+    if parts.query or parts.fragment:
+        raise ValueError("holds a query or a fragment; give the base of the URL only")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_bare_url)]
+"""The base of an http(s) URL that holds no secret."""
+
+_ANNOTATIONS = {"Url": Url} | {
     known.__name__: known
     for known in (bool, dict, float, int, list, str, Annotated, Ge, Gt, Le, Literal, Lt)
 }

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from mmroute import config_file
 from mmroute.config import Config, load
-from mmroute.errors import InputError
+from mmroute.confined import Limits, confined
+from mmroute.errors import InputError, plain, refusal
 
 SOURCE_TREE = Path(__file__).parents[2]
 FAULT = 2
@@ -42,27 +43,22 @@ def _one_line_errors() -> Iterator[None]:
     except InputError as error:
         _fail(str(error))
     except OSError as error:
-        if error.filename is None:
+        said = refusal(error)
+        if said is None:
             raise
-        _fail(f"{error.filename}: {error.strerror}; make it readable and writable")
+        _fail(said)
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {plain(' '.join(message.split()))}", err=True)
     raise typer.Exit(FAULT)
 
 
 def _read(path: Path) -> Config:
-    # Routers from outside the package lie where the command runs.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not readable as YAML ({reason}); give a config") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no mapping; a config has at least name and source")
-    return load(content, str(path))
+    # Routers from outside the package lie where the command runs, which may be anybody's folder:
+    # it comes last, so that nothing in it takes the place of an installed module.
+    sys.path.append(str(Path.cwd()))
+    return load(config_file.read(path), str(path))
 
 
 def _results(config: Config) -> Path:
@@ -79,7 +75,10 @@ def check(config: ConfigFile) -> None:
         from mmroute.checks import check as examine
 
         settings = _read(config)
-        found = examine(settings, _results(settings) / "source")
+        found = confined(
+            lambda: examine(settings, _results(settings) / "source"),
+            Limits(**settings.limits.model_dump()),
+        )
     typer.echo(found.text(), nl=False)
     if found.errors:
         raise typer.Exit(FAULT)
@@ -157,6 +156,9 @@ def export(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's, results/<name>.", metavar="FOLDER")],
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="Also what it was made of: data, prices, checkpoints.")
+    ] = False,
 ) -> None:
     """Check every file of a run against its provenance.json.
 
@@ -165,14 +167,23 @@ def verify(
     """
     with _one_line_errors():
         from mmroute.provenance import verify as compare
+        from mmroute.provenance import verify_inputs
         from mmroute.storage import output_of
 
-        compared = compare(folder, threads=os.cpu_count() or 1)
+        threads = os.cpu_count() or 1
+        compared = compare(folder, threads)
+        read = verify_inputs(folder, threads) if inputs else {}
     typer.echo(compared.text(), nl=False)
     if lost := {folder / name for name in [*compared.missing, *compared.changed]}:
         outputs = sorted({os.path.relpath(output_of(path)) for path in lost})
         typer.echo(f"make them anew: mmroute run CONFIG --forcerun {shlex.join(outputs)}")
-    if not compared.same:
+    for rule, held in read.items():
+        typer.echo(f"inputs of {rule}:\n{held.text()}", nl=False)
+    if rules := [rule for rule, held in read.items() if not held.same]:
+        typer.echo(
+            f"make anew what they are inputs of: mmroute run CONFIG --forcerun {' '.join(rules)}"
+        )
+    if rules or not compared.same:
         raise typer.Exit(FAULT)
 
 
@@ -195,6 +206,16 @@ def route(
         float | None, typer.Option(help="Utility per normalised cost, lambda.")
     ] = None,
     trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    allow_network: Annotated[
+        bool,
+        typer.Option(
+            "--allow-network",
+            help="Let the router send queries to its endpoint, and an encoder fetch its weights.",
+        ),
+    ] = False,
+    key_variable: Annotated[
+        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
+    ] = "",
 ) -> None:
     """Say which model to ask, as JSON: one line for each query.
 
@@ -206,8 +227,9 @@ def route(
 
         if (jsonl is None) == (text is None and image is None):
             raise InputError("give a query, TEXT and --image, or --jsonl with many")
-        sys.path.insert(0, str(Path.cwd()))
-        router = load_router(folder, trust or [])
+        if trust:
+            sys.path.append(str(Path.cwd()))
+        router = load_router(folder, trust or [], allow_network, key_variable)
         how = {"budget": budget, "trade_off": trade_off}
         if jsonl is None:
             typer.echo(_as_line(router.route(text, image, dataset=dataset, **how)))

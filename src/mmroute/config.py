@@ -29,8 +29,10 @@ from pydantic import (
 
 from mmroute.catalogue import REQUIRED, catalogue, find
 from mmroute.errors import InputError
+from mmroute.storage import LONGEST_NAME, file_name
 
 FILE_SAFE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_FITTING = f"has at most {LONGEST_NAME} characters, and does not end in the same ones 20 times"
 REFERENCES = ("best_single",)
 """Rows that results have beside the routers'."""
 SHRUNK = "+shrink"
@@ -64,7 +66,9 @@ Experiment = Literal[
 ]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Takes no key that it does not know, and no number that is not finite."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -171,7 +175,12 @@ def _parameters(package: str, name: str, given: Any) -> dict[str, Any]:
     try:
         return model.model_validate(dict(given or {})).model_dump()
     except ValidationError as error:
-        raise InputError(_describe(error, f"{name}.")) from None
+        raise InputError(describe(error, f"{name}.")) from None
+
+
+def named(package: str, name: str, parameters: Any) -> Named:
+    """Return a class that a config could name, its parameters validated; raises InputError."""
+    return Named(name, _parameters(package, name, parameters))
 
 
 def _named(package: str) -> Any:
@@ -186,7 +195,7 @@ def _named(package: str) -> Any:
                 f"choose from: {', '.join(sorted(catalogue(package)))}"
             )
         ((name, given),) = value.items()
-        return Named(name, _parameters(package, name, given))
+        return named(package, name, given)
 
     return Annotated[Any, PlainValidator(parse), WithJsonSchema(_named_schema(package))]
 
@@ -285,13 +294,16 @@ def _parse_text_only(value: Any) -> SourceConfig | None:
 def _parse_routers(value: Any) -> dict[str, RouterConfig]:
     if not isinstance(value, Mapping) or not value:
         raise InputError("give a mapping of router names to their parameters")
-    return {row: _parse_router(row, given) for row, given in value.items()}
+    return {row: parse_router(row, given) for row, given in value.items()}
 
 
-def _parse_router(row: str, given: Any) -> RouterConfig:
+def parse_router(row: str, given: Any) -> RouterConfig:
+    """Validate a row of the config's ``routers``; raises InputError."""
     if not isinstance(row, str) or not re.fullmatch(FILE_SAFE, row) or row in REFERENCES:
         shown = row if isinstance(row, str) and row.isprintable() else _brief(row)
         raise InputError(f"{shown:.200}: a row's name has letters, digits, . _ - only")
+    if file_name(row) != row:
+        raise InputError(f"{row:.20}...: a row's name {_FITTING}")
     given = dict(given) if isinstance(given, Mapping) else given
     name = given.pop("class", row) if isinstance(given, dict) else row
     if not isinstance(name, str):
@@ -320,7 +332,7 @@ def published_fusion(name: str) -> Named:
 
 def known_routers(rows: Mapping[str, RouterConfig]) -> dict[str, RouterConfig]:
     """Add to a config's rows every router that needs no parameter, as published."""
-    return {name: _parse_router(name, None) for name in _complete_routers()} | dict(rows)
+    return {name: parse_router(name, None) for name in _complete_routers()} | dict(rows)
 
 
 def _complete_routers() -> list[str]:
@@ -342,7 +354,7 @@ _Fusion = _named("fusion")
 _FUSION_ADAPTER: Callable[[Any], Named] = _Fusion.__metadata__[0].func
 
 
-class Encoders(_Strict):
+class Encoders(Strict):
     """One encoder per modality."""
 
     text: _named("encoders") = Named("builtin", {})
@@ -351,7 +363,7 @@ class Encoders(_Strict):
     """Encoder of the images."""
 
 
-class Split(_Strict):
+class Split(Strict):
     """Which samples train the routers."""
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -368,6 +380,8 @@ class Split(_Strict):
         for name in names:
             if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
                 raise ValueError(f"salt {name!r} must be letters, digits, - and _")
+            if file_name(name) != name:
+                raise ValueError(f"salt {name:.20}...: a salt {_FITTING}")
         return salts
 
 
@@ -375,7 +389,7 @@ Asked = Annotated[float, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d
 """A number, or a share such as ``50%`` of what the best single model has."""
 
 
-class ShardSize(_Strict):
+class ShardSize(Strict):
     """How many samples one job takes."""
 
     embed: Annotated[int, Field(ge=1)] = 10_000
@@ -385,7 +399,16 @@ class ShardSize(_Strict):
     operating curves at a grid of thresholds (definitions, section 4); else they are exact."""
 
 
-class Decision(_Strict):
+class Limits(Strict):
+    """What reading files that others made may take, in a process of its own."""
+
+    gigabytes: Annotated[float, Field(gt=0)] = 16
+    """Memory of the process, in GB."""
+    seconds: Annotated[float, Field(gt=0)] = 1800
+    """Time for each file."""
+
+
+class Decision(Strict):
     """What is to be decided."""
 
     budgets: list[Asked] = ["10%", "25%", "50%", "100%"]
@@ -396,7 +419,7 @@ class Decision(_Strict):
     """Model to a multiple of its price; all is decided once more with these."""
 
 
-class Uncertainty(_Strict):
+class Uncertainty(Strict):
     """What can be done with a query when the router is unsure."""
 
     votes: Annotated[int, Field(ge=2)] = 3
@@ -407,10 +430,10 @@ class Uncertainty(_Strict):
     """How often a person is right."""
 
 
-class Config(_Strict):
+class Config(Strict):
     """A benchmark run."""
 
-    name: Annotated[str, Field(pattern=FILE_SAFE)]
+    name: Annotated[str, Field(pattern=FILE_SAFE, max_length=LONGEST_NAME)]
     """Everything of this run lies in results/<name>/."""
     source: Annotated[
         Any,
@@ -466,6 +489,8 @@ class Config(_Strict):
     """Bootstrap resamples behind every interval."""
     shard_size: ShardSize = ShardSize()
     """How many samples one job embeds or evaluates; more are split over several jobs."""
+    limits: Limits = Limits()
+    """What reading files that others made may take; a job that needs more ends with one line."""
     experiments: list[Experiment] = ["main"]
     """What to run; main is the trunk of all others."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)
@@ -488,6 +513,15 @@ class Config(_Strict):
     """What can be done with a query when the router is unsure."""
     decision: Decision = Decision()
     """Budgets, quality targets and prices to decide under."""
+
+    @property
+    def modules(self) -> list[str]:
+        """Modules from outside the package that it names: they are trusted, and their code runs."""
+        named = [*self.source.parts, self.encoders.text, self.encoders.image]
+        named += self.text_only.parts if self.text_only else []
+        for router in self.routers.values():
+            named += [router, *([router.fusion] if router.fusion else [])]
+        return sorted({part.name.split(":")[0] for part in named if ":" in part.name})
 
     @model_validator(mode="after")
     def _studied_exist(self) -> "Config":
@@ -523,10 +557,10 @@ def load(content: Mapping[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(dict(content))
     except ValidationError as error:
-        raise InputError(f"{origin}: config key {_describe(error)}") from None
+        raise InputError(f"{origin}: config key {describe(error)}") from None
 
 
-def _describe(error: ValidationError, prefix: str = "") -> str:
+def describe(error: ValidationError, prefix: str = "") -> str:
     """Put the first problem of several into one line."""
     first, *others = error.errors()
     key = prefix + ".".join(
@@ -558,6 +592,7 @@ def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
                 return sorted(
                     _parameters_model("routers" if ":" in title else package, title).model_fields
                 )
+        return []
     model: Any = Config
     for part in path:
         model = model.model_fields[part].annotation

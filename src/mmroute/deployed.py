@@ -3,48 +3,49 @@
 The folder holds
 
 ``router.json``
-    what the router is: its row, policy and threshold, the models with their prices,
-    encoders with a checksum, and a digest of every other file;
+    what the router is, see ``card``: its row, policy and threshold, the models with their
+    prices, encoders with a checksum;
 ``router.safetensors``, ``features.safetensors``
     the trained router and the fitted fusion, without pickle;
-``curve.parquet``
+``curve.safetensors``
     the operating curve on cross-fitted training predictions that thresholds are chosen on;
 ``README.md``
-    the model card.
+    the model card;
+``SHA256SUMS``
+    digests of all of them, which find damage; they are no signature.
+
+A folder may be a stranger's. Nothing of it is run, sent or written unless the caller says so.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from mmroute.card import CARD, CURVE, FEATURES, ROUTER, Card, read_card
 from mmroute.catalogue import build
+from mmroute.config import Named, RouterConfig
 from mmroute.curve import steps_of
 from mmroute.embeddings import Embeddings, embed
 from mmroute.encoders import Encoder, Modality
-from mmroute.errors import InputError
-from mmroute.fusion import Features
+from mmroute.errors import DamagedFile, InputError
+from mmroute.fusion import Features, Fusion
 from mmroute.predictions import Predictions
+from mmroute.routers import Router
 from mmroute.shrinkage import Shrinkage
 from mmroute.side_features import side_features
-from mmroute.storage import digest_file, read_json, read_table
 from mmroute.training import predict
 from mmroute.weights import read
 
-FORMAT = 1
-CARD, ROUTER, FEATURES, CURVE = (
-    "router.json",
-    "router.safetensors",
-    "features.safetensors",
-    "curve.parquet",
-)
+CURVE_COLUMNS = ("threshold", "cost_usd_per_1000", "cost_usd_per_1000_at_most", "utility")
+LONGEST_PATH = 4096
 PROBE_TEXT = "Which of the 3 lines, A, B or C, is longer than 12.5 cm?"
 PROBE_TOLERANCE = 1e-2
 """Of a probe's unit vector: other hardware and library versions round otherwise."""
@@ -119,19 +120,33 @@ class DeployedRouter:
         The content of ``router.json``.
     """
 
-    def __init__(self, card: Mapping[str, Any], folder: Path, trusted: Sequence[str]) -> None:
+    def __init__(
+        self, card: Card, folder: Path, trusted: Sequence[str], network: bool, key_variable: str
+    ) -> None:
         self.card = card
-        self.models = [row["model"] for row in card["models"]]
-        self._router = read(folder / ROUTER, trusted) if ROUTER in card["files"] else None
-        self._features: Features | None = (
-            read(folder / FEATURES) if FEATURES in card["files"] else None
+        self.models = [model.model for model in card.models]
+        self._config = card.router_config(trusted) if card.router else None
+        self._encoders = {name: card.encoder(name, trusted) for name in card.encoders}
+        self._network = network
+        for described in (self._config, *self._encoders.values()):
+            _require_outside(described, folder)
+        self._router = None
+        self._features: Features | None = None
+        if self._config:
+            self._router = _read_router(folder / ROUTER, self._config, trusted)
+            if self._router.reaches_network:
+                _open_network(self._router, network, key_variable)
+            if self._config.fusion:
+                self._features = _read_features(folder / FEATURES, self._config.fusion, trusted)
+        self._shrinkage = card.shrinkage and Shrinkage(
+            card.shrinkage.rho, np.array(card.shrinkage.means)
         )
-        shrinkage = card["shrinkage"]
-        self._shrinkage = shrinkage and Shrinkage(shrinkage["rho"], np.array(shrinkage["means"]))
-        self._curve = read_table(folder / CURVE).to_pandas()
+        self._curve = _read_curve(folder / CURVE)
         self._means = tuple(
-            np.array([row[name] for row in card["models"]]) for name in ("utility", "cost_usd")
+            np.array([getattr(model, name) for model in card.models])
+            for name in ("utility", "cost_usd")
         )
+        self._try()
 
     def route(
         self,
@@ -205,9 +220,9 @@ class DeployedRouter:
             }
         ).reset_index(drop=True)
         _require_input(samples)
-        if self._router is None or not (self._features or self.card["reads_samples"]):
+        if self._config is None or not (self._features or self._config.reads_samples):
             return self._decide(np.empty((len(samples), 0)), budget, trade_off)
-        if self.card["reads_samples"]:
+        if self._config.reads_samples:
             return self._decide(samples, budget, trade_off)
         text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
         unseen = samples["image"].notna().to_numpy() & ~image.present
@@ -251,25 +266,25 @@ class DeployedRouter:
         if budget is not None and trade_off is not None:
             raise InputError("budget and trade_off: got both; give one of them")
         if trade_off is not None:
-            if self._router is None or self.card["policy"] != "lambda":
+            if self._router is None or self.card.policy != "lambda":
                 raise InputError(
-                    f"trade_off: {self.card['row']!r} was exported with "
+                    f"trade_off: {self.card.row!r} was exported with "
                     + (
                         "a single model, which has none; leave it out"
                         if self._router is None
-                        else f"the policy {self.card['policy']!r}; give budget instead"
+                        else f"the policy {self.card.policy!r}; give budget instead"
                     )
                 )
             if not 0 <= trade_off < np.inf:
                 raise InputError(f"trade_off: {trade_off} is no number of at least 0; give one")
             return trade_off
         if budget is None:
-            return self.card["threshold"]
+            return self.card.threshold
         kept = self._curve[self._curve["cost_usd_per_1000_at_most"] <= budget]
         if kept.empty:
             raise InputError(
                 f"budget: {budget} USD per 1,000 queries is not surely kept by any threshold of "
-                f"{self.card['row']!r}; give at least "
+                f"{self.card.row!r}; give at least "
                 f"{self._curve['cost_usd_per_1000_at_most'].min():.6g}"
             )
         best = kept.sort_values(["utility", "cost_usd_per_1000"], ascending=[False, True])
@@ -282,26 +297,67 @@ class DeployedRouter:
         n_queries = len(Z)
         utility, cost_usd = (np.tile(means, (n_queries, 1)) for means in self._means)
         if self._router is None:
-            choice = np.full(n_queries, self.models.index(self.card["row"]))
+            choice = np.full(n_queries, self.models.index(self.card.row))
             return Decisions(self.models, choice, utility, cost_usd)
         predictions = self._predict(Z)
         observed = np.ones((n_queries, len(self.models)), bool)
-        choice = steps_of(predictions, 0, observed, self.card["policy"]).choices(parameter)
-        if self.card["predicts"]:
+        choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
+        if self._config.predicts:
             utility = predictions.u_hat[0].astype(float)
-            cost_usd = predictions.c_hat[0] * self.card["unit_usd"]
+            cost_usd = predictions.c_hat[0] * self.card.unit_usd
         return Decisions(self.models, choice, utility, cost_usd)
 
     def _predict(self, Z: np.ndarray | pd.DataFrame) -> Predictions:
         predictions = predict(self._router, pd.Series(np.arange(len(Z)).astype(str)), Z)
+        shape = (len(Z), len(self.models))
+        for numbers in (predictions.u_hat, predictions.c_hat, predictions.scores):
+            if numbers is not None and not (
+                numbers.shape[1:] == shape and np.isfinite(numbers).all()
+            ):
+                raise InputError(
+                    f"{ROUTER}: predicts {numbers.shape[1:]} numbers that are not finite, or not "
+                    f"one for each of {shape[0]} queries and {shape[1]} models; export it again, "
+                    "or do not use it"
+                )
         return self._shrinkage.apply(predictions) if self._shrinkage else predictions
+
+    def _try(self) -> None:
+        """Raise InputError unless the parts work together, asked what the encoders were asked."""
+        if self._router is None or self._router.reaches_network:
+            return
+        sample = pd.DataFrame(
+            {"sample_id": ["0"], "dataset": [""], "question": [PROBE_TEXT], "image": [None]},
+            dtype=object,
+        )
+        try:
+            if self._features is None:
+                self._predict(sample if self._config.reads_samples else np.empty((1, 0)))
+                return
+            text, image = (
+                Embeddings(
+                    np.array([self.card.encoders[modality].probe], np.float32),
+                    np.ones(1, np.float32),
+                    np.ones(1, bool),
+                )
+                for modality in ("text", "image")
+            )
+            side = np.zeros((1, len(self._features.side_mean)))
+            self._predict(self._features.transform(text, image, side))
+        except InputError:
+            raise
+        # The parts may be anybody's, and fit together in as many ways as not.
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__} {error}".split())
+            raise InputError(
+                f"{CARD}, {ROUTER}: do not belong together ({reason:.200}); copy the whole folder "
+                "again, or do not use it"
+            ) from error
 
     def _embed(self, modality: Modality, samples: pd.DataFrame, threads: int) -> Embeddings:
         """Embed one modality; its encoder is not loaded if no query has it."""
         given = samples["image"].notna() if modality == "image" else samples["question"] != ""
         if not given.any():
-            width = self.card["encoders"][modality]["width"]
-            return Embeddings.masked(len(samples), width)
+            return Embeddings.masked(len(samples), len(self.card.encoders[modality].probe))
         encoder = self._text_encoder if modality == "text" else self._image_encoder
         return embed(encoder, modality, samples, Path(), threads)
 
@@ -314,46 +370,145 @@ class DeployedRouter:
         return self._checked("image")
 
     def _checked(self, modality: Modality) -> Encoder:
-        described = self.card["encoders"][modality]
-        encoder = build("encoders", described["name"], described["parameters"])
-        if not np.allclose(probe(encoder, modality), described["probe"], atol=PROBE_TOLERANCE):
+        described = self._encoders[modality]
+        encoder = build("encoders", described.name, described.parameters)
+        encoder.offline = not self._network
+        vector, expected = probe(encoder, modality), self.card.encoders[modality].probe
+        if len(vector) != len(expected) or not np.allclose(vector, expected, atol=PROBE_TOLERANCE):
             raise InputError(
-                f"{CARD}: encoder {described['name']!r} of the {modality} gives other vectors than "
+                f"{CARD}: encoder {described.name!r} of the {modality} gives other vectors than "
                 "when the router was trained; install the version of mmroute and the checkpoint "
                 "that the model card names"
             )
         return encoder
 
 
-def load_router(folder: str | Path, trusted: Sequence[str] = ()) -> DeployedRouter:
+def load_router(
+    folder: str | Path,
+    trusted: Sequence[str] = (),
+    network: bool = False,
+    key_variable: str = "",
+) -> DeployedRouter:
     """Load a router that ``mmroute export`` has written.
+
+    Nothing in the folder is run, and nothing of it reaches the network or is written anywhere
+    unless the caller says so here. Its numbers are its author's: digests find damage, and are no
+    signature.
 
     Parameters
     ----------
     folder
         What was exported.
     trusted
-        Top-level modules that a router of your own is defined in, such as ``my_routers``.
+        Modules that a router, a fusion or an encoder of your own is defined in, such as
+        ``my_routers``; their code runs.
+    network
+        Whether the router may send queries to the endpoint that it names, and an encoder fetch
+        its weights.
+    key_variable
+        Name of the environment variable whose content a router sends to its endpoint as key;
+        empty: none.
 
     Raises
     ------
     InputError
-        If a file is missing, damaged or not the exported one, or names a class outside the
-        package and ``trusted``.
+        If a file is missing, damaged or not the exported one, if the card says what cannot be,
+        names code that is not trusted or needs the network, or if the parts do not belong
+        together.
     """
     folder = Path(folder)
-    card = read_json(folder / CARD)
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    card = read_card(folder)
+    try:
+        return DeployedRouter(card, folder, trusted, network, key_variable)
+    except DamagedFile as error:
+        raise InputError(f"{error.path}: {error.wrong}; copy the whole folder again") from error
+    except InputError as error:
+        known = str(error)
+        prefix = "" if known.startswith(str(folder)) else f"{folder / CARD}: "
+        raise InputError(f"{prefix}{known}") from None
+
+
+def require_usable(router: Router, fusion: Named | None, row: str) -> None:
+    """Raise InputError for what cannot be used on queries whose answers nobody knows."""
+    if not isinstance(router, Router) or type(router).predict_trials is not Router.predict_trials:
         raise InputError(
-            f"{folder / CARD}: no router of format {FORMAT}; export it again with this version"
+            f"{row!r} cannot be used: it draws, or knows what nobody knows; name another row"
         )
-    for name, digest in card["files"].items():
-        path = folder / Path(name).name
-        if not path.is_file() or digest_file(path) != digest:
-            raise InputError(
-                f"{path}: missing, damaged or of another router; copy the whole folder again"
-            )
-    return DeployedRouter(card, folder, trusted)
+    if fusion and fusion.parameters.get("statistics") == "batch":
+        raise InputError(
+            f"{row!r}: its fusion has statistics: batch, so that a query's features depend on "
+            "the other queries; use statistics: train"
+        )
+
+
+def _read_router(path: Path, config: RouterConfig, trusted: Sequence[str]) -> Router:
+    expected = build("routers", config.name, config.parameters)
+    require_usable(expected, config.fusion, config.name)
+    router = read(path, type(expected), trusted)
+    _require_parameters(path, router, config)
+    return router
+
+
+def _read_features(path: Path, fusion: Named, trusted: Sequence[str]) -> Features:
+    expected = build("fusion", fusion.name, fusion.parameters)
+    if not isinstance(expected, Fusion):
+        raise InputError(f"fusion: {fusion.name!r:.200} is none")
+    features = read(path, Features, trusted)
+    if type(features.fusion) is not type(expected):
+        raise InputError(
+            f"{path}: holds the fusion {type(features.fusion).__name__}, not {fusion.name!r:.200}"
+        )
+    _require_parameters(path, features.fusion, fusion)
+    return features
+
+
+def _require_parameters(path: Path, stored: Router | Fusion, named: Named) -> None:
+    """Raise InputError unless what is stored was made with the parameters that are told."""
+    for name, told in named.parameters.items():
+        if vars(stored).get(name) != told:
+            raise InputError(f"{path}: {name} is {vars(stored).get(name)!r:.80}, not {told!r:.80}")
+
+
+def _require_outside(described: Named | None, folder: Path) -> None:
+    """Raise InputError where a parameter names a file that came with the folder."""
+    for name, value in described.parameters.items() if described else ():
+        if isinstance(value, str) and "\0" not in value and len(value) < LONGEST_PATH:
+            path = Path(value)
+            if path.exists() and path.resolve().is_relative_to(folder.resolve()):
+                raise InputError(
+                    f"{name}: {value!r} is a file in the folder itself; move it elsewhere if you "
+                    "know its author"
+                )
+
+
+def _open_network(router: Router, network: bool, key_variable: str) -> None:
+    if not network:
+        raise InputError(
+            f"the router {router.name!r} sends each query to "
+            f"{getattr(router, 'endpoint', 'the network')!r:.200}, and the "
+            "network is not allowed; allow it if you know who answers there (network=True, "
+            "--allow-network)"
+        )
+    # Neither a secret of the caller's nor a place to write at is for a card to name.
+    router.set_params(api_key_variable=key_variable, cache=None)
+
+
+def _read_curve(path: Path) -> pd.DataFrame:
+    columns = read(path, dict)
+    if not isinstance(columns, dict) or columns.keys() != set(CURVE_COLUMNS):
+        raise InputError(f"{path}: no curve of {', '.join(CURVE_COLUMNS)}")
+    sound = all(
+        isinstance(column, np.ndarray)
+        and column.dtype == np.float64
+        and column.ndim == 1
+        and len(column) == len(columns["threshold"]) > 0
+        and (column >= 0).all()
+        and np.isfinite(column).all()
+        for column in columns.values()
+    )
+    if not sound:
+        raise InputError(f"{path}: the curve has columns of other lengths, or what is no number")
+    return pd.DataFrame(columns)
 
 
 def probe(encoder: Encoder, modality: Modality) -> np.ndarray:

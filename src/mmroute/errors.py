@@ -1,6 +1,13 @@
-"""The exception for everything a user can put right, and its kind for files that rot."""
+"""What a user can put right: bad input, files that rot, what the system refuses."""
 
+import errno
+import os
+import re
 from pathlib import Path
+
+DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""Errors of a disk that is full, read-only or broken, whatever was to be read or written."""
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"@]*@")
 
 
 class InputError(ValueError):
@@ -10,6 +17,11 @@ class InputError(ValueError):
     offending value and the way out. It is shown to the user without a
     traceback.
     """
+
+
+def printable(text: str) -> str:
+    """Return text with each character spelled out that cannot be printed, or written as UTF-8."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class DamagedFile(InputError):
@@ -26,7 +38,7 @@ class DamagedFile(InputError):
 
     Attributes
     ----------
-    path, wrong
+    path, wrong, way
         As given.
     """
 
@@ -34,3 +46,47 @@ class DamagedFile(InputError):
         super().__init__(f"{path}: {wrong}; {way}")
         self.path = path
         self.wrong = wrong
+        self.way = way
+
+    def __reduce__(self) -> tuple[type["DamagedFile"], tuple[Path, str, str]]:
+        """Return what another process makes it of again."""
+        return DamagedFile, (self.path, self.wrong, self.way)
+
+
+def raise_disk_fault(error: BaseException, path: Path) -> None:
+    """Raise the fault of a disk, see ``DISK_FAULTS``, if one is behind an error.
+
+    Parameters
+    ----------
+    error
+        What was caught, whatever it makes of its cause.
+    path
+        What was read or written, to be named where the fault names nothing.
+
+    Raises
+    ------
+    OSError
+        The fault.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in DISK_FAULTS:
+            named = cause.filename or str(path)
+            raise OSError(cause.errno, os.strerror(cause.errno), named) from error
+        cause = cause.__cause__ or cause.__context__
+
+
+def refusal(error: OSError) -> str | None:
+    """Say in one line what the system refuses; None for an error that is no file's or disk's."""
+    if error.filename is None and error.errno not in DISK_FAULTS:
+        return None
+    named = "the disk" if error.filename is None else error.filename
+    return f"{named}: {error.strerror}; make it readable and writable, with room left on the disk"
+
+
+def plain(text: str) -> str:
+    """Text from anywhere, so that it cannot steer a terminal and shows no password of a URL."""
+    lines = text.split("\n")
+    return _CREDENTIALS.sub(
+        "…@", "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+    )

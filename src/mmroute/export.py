@@ -11,23 +11,26 @@ import pandas as pd
 
 from mmroute import weights
 from mmroute.benchmark import Benchmark
-from mmroute.catalogue import build, find
-from mmroute.config import SHRUNK, Config, Named, RouterConfig
-from mmroute.curve import steps_of
-from mmroute.decision import MEASURED, PER_1000, Yardstick, router_candidate
-from mmroute.deployed import (
+from mmroute.card import (
     CARD,
     CURVE,
     FEATURES,
     FORMAT,
+    MODEL_CARD,
     ROUTER,
-    load_router,
-    probe,
+    Card,
+    write_digests,
 )
+from mmroute.catalogue import build, find
+from mmroute.config import SHRUNK, Config, Named, RouterConfig
+from mmroute.curve import steps_of
+from mmroute.decision import MEASURED, PER_1000, Yardstick, router_candidate
+from mmroute.deployed import CURVE_COLUMNS, load_router, probe, require_usable
 from mmroute.embeddings import Embeddings, read_all
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import InputError
 from mmroute.evaluation import Setting
+from mmroute.fusion import Features
 from mmroute.metrics import ROUNDING, single_models
 from mmroute.outcomes import PRICE_COLUMNS
 from mmroute.predictions import Predictions
@@ -38,7 +41,6 @@ from mmroute.storage import (
     digest_file,
     read_json,
     read_vectors,
-    write_frame,
     write_json,
     write_text,
 )
@@ -172,17 +174,9 @@ class _Run:
             )
         if row == self.choice.row and not np.isfinite(self.choice.threshold):
             raise InputError(f"threshold: missing for {row!r}; give one, or a budget or accuracy")
-        router = build("routers", rows[row].name, rows[row].parameters)
-        if hasattr(router, "reveal") or type(router).predict_trials is not Router.predict_trials:
-            raise InputError(
-                f"{row!r} cannot be used: it draws, or knows what nobody knows; name another row"
-            )
-        fusion = rows[row].fusion
-        if fusion and fusion.parameters.get("statistics") == "batch":
-            raise InputError(
-                f"{row!r}: its fusion has statistics: batch, so that a query's features depend on "
-                "the other queries; use statistics: train"
-            )
+        require_usable(
+            build("routers", rows[row].name, rows[row].parameters), rows[row].fusion, row
+        )
         return rows[row]
 
     def _stored(self, part: str, row: str | None = None) -> Path:
@@ -194,19 +188,12 @@ class _Run:
     def _trained(self, row: str) -> Router:
         """Return a row's trained router, once it is seen to be that router."""
         path = self._stored(ROUTER, row)
-        own = build("routers", self.router.name, self.router.parameters)
-        found = weights.read(path, self._trusted(self.router))
-        if type(found) is type(own):
-            given, asked = found.get_params(), own.get_params()
-            if all(given[name] == asked[name] for name in self.router.parameters):
-                return found
-        raise damaged(path, f"holds a {type(found).__name__} that is not the config's {row!r}")
-
-    @staticmethod
-    def _trusted(router: RouterConfig) -> list[str]:
-        """Return the module of a router of the user's own, which the config names."""
-        module, is_outside, _ = router.name.partition(":")
-        return [module.split(".")[0]] if is_outside else []
+        configured = build("routers", self.router.name, self.router.parameters)
+        stored = weights.read(path, type(configured), self.config.modules)
+        parameters = stored.get_params()
+        if any(parameters[name] != told for name, told in self.router.parameters.items()):
+            raise damaged(path, f"holds a {type(stored).__name__} that is not the config's {row!r}")
+        return stored
 
     def _features_file(self) -> Path | None:
         if self.router is None or self.router.fusion is None:
@@ -224,13 +211,13 @@ class _Run:
             # Written anew, not copied: taken away, they have no place in a run any more.
             weights.write(folder / ROUTER, self._trained(row))
             if features := self._features_file():
-                weights.write(folder / FEATURES, weights.read(features))
-        write_frame(folder / CURVE, self._curve())
-        files = [path.name for path in sorted(folder.iterdir())]
-        write_json(
-            folder / CARD, card | {"files": {name: digest_file(folder / name) for name in files}}
-        )
-        write_text(folder / "README.md", self._model_card(card))
+                weights.write(
+                    folder / FEATURES, weights.read(features, Features, self.config.modules)
+                )
+        weights.write(folder / CURVE, dict(zip(CURVE_COLUMNS, self._curve(), strict=True)))
+        write_json(folder / CARD, Card.model_validate(card).model_dump())
+        write_text(folder / MODEL_CARD, self._model_card(card))
+        write_digests(folder)
 
     def _card(self) -> dict[str, Any]:
         training = self.setting.training
@@ -259,12 +246,9 @@ class _Run:
             ),
             "row": self.choice.row,
             "reason": self.choice.reason,
-            "class": router.name if router else None,
-            "parameters": dict(router.parameters) if router else {},
-            "predicts": bool(router and router.predicts),
-            "reads_samples": bool(router and router.reads_samples),
-            "shrinkage": read_json(self._stored("shrinkage.json")) if shrunk else None,
+            "router": _as_json(router) if router else None,
             "fusion": _as_json(router.fusion) if router and router.fusion else None,
+            "shrinkage": read_json(self._stored("shrinkage.json")) if shrunk else None,
             "policy": self.config.policy,
             "threshold": self.choice.threshold if router else None,
             "unit_usd": self.setting.unit,
@@ -286,7 +270,6 @@ class _Run:
             vector = probe(encoder, modality)
             checkpoint = Path(str(named.parameters.get("pretrained", "")))
             described[modality] = _as_json(named) | {
-                "width": len(vector),
                 "probe": vector.tolist(),
                 "checkpoint": digest_file(checkpoint) if checkpoint.is_file() else None,
             }
@@ -312,38 +295,30 @@ class _Run:
         ids = self.setting.table.samples["sample_id"]
         return Predictions.read(self._stored("predictions.parquet"), ids)
 
-    def _curve(self) -> pd.DataFrame:
+    def _curve(self) -> tuple[np.ndarray, ...]:
+        """Return the columns of the curve."""
         training = self.setting.training
         if self.router is None:
             seen = np.isfinite(training.utility[:, self.model])
             cost = PER_1000 * training.cost[seen, self.model].mean()
             utility = training.utility[seen, self.model].mean()
-            return pd.DataFrame(
-                {
-                    "threshold": [np.nan],
-                    "cost_usd_per_1000": [cost],
-                    "cost_usd_per_1000_at_most": [cost],
-                    "utility": [utility],
-                }
-            )
+            # Of a model that is always taken no threshold is asked for.
+            return tuple(np.array([number], float) for number in (0, cost, cost, utility))
         crossfit = Predictions.read(self._stored("crossfit.parquet"), training.samples["sample_id"])
         nothing = np.zeros(len(training.samples))
         own = router_candidate(self.choice.row, crossfit, self.setting, nothing)
-        return pd.DataFrame(
-            {
-                "threshold": own.threshold,
-                "cost_usd_per_1000": PER_1000 * own.cost,
-                "cost_usd_per_1000_at_most": PER_1000 * own.cost_at_most,
-                "utility": own.utility,
-            }
-        )
+        return own.threshold, PER_1000 * own.cost, PER_1000 * own.cost_at_most, own.utility
+
+    def _reaches_network(self) -> bool:
+        attributes = find("routers", self.router.name).attributes if self.router else {}
+        return attributes.get("reaches_network", False)
 
     def check(self, folder: Path) -> None:
         """Raise InputError unless the written router chooses as the run did."""
         # Without features there is nothing to get wrong, and asking a chat model costs money.
         if self.router is None or self.router.fusion is None:
             return
-        deployed = load_router(folder, self._trusted(self.router))
+        deployed = load_router(folder, self.config.modules)
         test = self.benchmark.in_test
         decisions = deployed.route_embedded(*self._test_embeddings(test))
         predictions = self._predictions()
@@ -435,6 +410,7 @@ class _Run:
             expected=_table(expected),
             models=_table(models),
             encoders="\n".join(encoders) or "None: it reads no features.",
+            network=_NETWORK if self._reaches_network() else "",
         )
 
 
@@ -469,9 +445,16 @@ answer = router.route(text="...", image="a file")  # budget=... or trade_off=...
 answer.model, answer.confidence, answer.utility, answer.cost_usd
 ```
 
-`mmroute route` does the same from the shell. `router.json` says what each file is; a changed file
-is refused. There is no pickle in this folder.
+`mmroute route` does the same from the shell. A file that is not as `SHA256SUMS` has it is damaged,
+and refused; these digests are no signature. There is no pickle and no code in this folder.{network}
 """
+
+
+_NETWORK = """
+
+It sends each query to the endpoint that `router.json` names, which takes `network=True` (or
+`--allow-network`); the environment variable with the key is named by `key_variable=` (or
+`--key-variable`)."""
 
 
 def _as_json(named: Named) -> dict[str, Any]:

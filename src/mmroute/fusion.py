@@ -124,6 +124,9 @@ class Concat(Fusion):
 class _Aligned(Fusion):
     """A fusion that needs both modalities in one width."""
 
+    text_projection_: np.ndarray | None
+    image_projection_: np.ndarray | None
+
     def fit(self, text: Embeddings, image: Embeddings) -> Self:
         """Fit the projection of the wider modality."""
         widths = text.vectors.shape[1], image.vectors.shape[1]
@@ -158,6 +161,7 @@ class Weighted(_Aligned):
     """w t + (1 - w) v; a missing modality is the zero vector."""
 
     name: ClassVar[str] = "weighted"
+    weight: float
 
     def __init__(self, weight: Annotated[float, Ge(0), Le(1)] = 0.5) -> None:
         self.weight = weight
@@ -191,6 +195,7 @@ class Adaptive(_Aligned):
     """
 
     name: ClassVar[str] = "adaptive"
+    statistics_: tuple[ModalityStatistics, ModalityStatistics]
 
     def __init__(self, statistics: Literal["train", "batch"] = "train") -> None:
         self.statistics = statistics

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mmroute.confined import working_on
 from mmroute.errors import InputError
 from mmroute.outcomes import MATRICES, SAMPLE_COLUMNS, OutcomeTable, validate, validate_samples
 from mmroute.sources import Source
@@ -75,9 +76,11 @@ def ingest(sources: Mapping[str, Source], root: Path) -> Ingested:
     for index, (label, source) in enumerate(sources.items()):
         below = "" if len(sources) == 1 else f"{index}/root"
         own = root / below
-        with warnings.catch_warnings(record=True) as caught:
+        origin = source.origin(own)
+        with warnings.catch_warnings(record=True) as caught, working_on(origin):
             warnings.simplefilter("always")
             table = source.read(own)
+            validate(table, str(origin))
         for warning in caught:
             if warning.category is UserWarning:
                 notices.append(str(warning.message))
@@ -85,14 +88,15 @@ def ingest(sources: Mapping[str, Source], root: Path) -> Ingested:
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
-        origin = source.origin(own)
-        validate(table, str(origin))
         tables[label] = _moved(table, below)
         stems = stems.combine_first(pd.Series(origin.stem, table.samples["sample_id"]))
-    whole = reduce(_Joined.add, [_Joined.of(*numbered) for numbered in enumerate(tables.items())])
-    whole = replace(whole, samples=_named(whole.samples, stems))
-    validate_samples(whole.samples, ", ".join(sources))
-    return Ingested(whole.table(), whole.origins(list(tables)), notices + whole.notices)
+    with working_on(root):
+        whole = reduce(
+            _Joined.add, [_Joined.of(*numbered) for numbered in enumerate(tables.items())]
+        )
+        whole = replace(whole, samples=_named(whole.samples, stems))
+        validate_samples(whole.samples, ", ".join(sources))
+        return Ingested(whole.table(), whole.origins(list(tables)), notices + whole.notices)
 
 
 def _named(samples: pd.DataFrame, stems: pd.Series) -> pd.DataFrame:

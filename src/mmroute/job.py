@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmroute.errors import DamagedFile, InputError
-from mmroute.storage import examine, output_of
+from mmroute.confined import Limits, go_on_confined, out_of_memory
+from mmroute.errors import DamagedFile, InputError, plain, refusal
+from mmroute.storage import examine, is_file, output_of
 
 logger = logging.getLogger("mmroute")
 
@@ -19,8 +20,7 @@ class _Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message with what is not printable spelled out."""
-        text = super().format(record)
-        return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+        return plain(super().format(record))
 
 
 def _log_to(*handlers: logging.Handler) -> None:
@@ -32,7 +32,7 @@ def _log_to(*handlers: logging.Handler) -> None:
 
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[None]:
+def job(snakemake: Any, confined: bool = False) -> Iterator[None]:
     """Send the package's messages to the job's log and stderr, and report bad input in one line.
 
     An InputError, or a file that the system refuses, ends the process with exit
@@ -44,6 +44,9 @@ def job(snakemake: Any) -> Iterator[None]:
     ----------
     snakemake
         The job, as Snakemake describes it to the script.
+    confined
+        Whether the job reads files that others made. The block, and what follows it, then
+        runs in a child with the config's ``limits``; this process waits and ends as it does.
     """
     # A log that a full disk has no room for is no reason for a traceback.
     logging.raiseExceptions = False
@@ -52,20 +55,22 @@ def job(snakemake: Any) -> Iterator[None]:
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         _log_to(logging.StreamHandler(), logging.FileHandler(log, mode="w", encoding="utf-8"))
+        if confined:
+            go_on_confined(Limits(**snakemake.config["limits"]))
         yield
     except InputError as error:
         rotten = isinstance(error, DamagedFile)
         for said in set_aside_all(error, snakemake.input) if rotten else [str(error)]:
             logger.error("error: %s", " ".join(said.split()))
         sys.exit(1)
+    except MemoryError:
+        logger.error("error: %s", out_of_memory())
+        sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        said = refusal(error)
+        if said is None:
             raise
-        logger.error(
-            "error: %s: %s; make it readable and writable, with room left on the disk",
-            error.filename,
-            error.strerror,
-        )
+        logger.error("error: %s", said)
         sys.exit(1)
 
 
@@ -79,7 +84,7 @@ def set_aside_all(error: DamagedFile, inputs: Sequence[str]) -> Iterator[str]:
         for path in sorted(given.rglob("*")) if given.is_dir() else [given]:
             try:
                 # It may have gone with its folder.
-                if path.is_file():
+                if is_file(path):
                     examine(path)
             except DamagedFile as other:
                 yield set_aside(other, inputs)
@@ -110,11 +115,8 @@ def set_aside(error: DamagedFile, inputs: Iterable[str]) -> str:
     output = _output(error.path, map(Path, inputs))
     if output is None:
         return str(error)
-    aside = output.with_name(f".{output.name}.damaged")
     try:
-        if output.is_dir():
-            shutil.rmtree(aside, ignore_errors=True)
-        output.replace(aside)
+        aside = move_aside(output)
     except FileNotFoundError:
         # It was never there, or another job was faster.
         return f"{error.path}: {error.wrong}; run again, and {output} is made anew"
@@ -124,6 +126,15 @@ def set_aside(error: DamagedFile, inputs: Iterable[str]) -> str:
         f"{error.path}: {error.wrong}; {output} was moved aside as {aside.name}; "
         "run again, and it is made anew"
     )
+
+
+def move_aside(output: Path) -> Path:
+    """Move what a job has made beside its old place as ``.<name>.damaged``; return that path."""
+    aside = output.with_name(f".{output.name}.damaged")
+    if output.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+    output.replace(aside)
+    return aside
 
 
 def _output(path: Path, inputs: Iterable[Path]) -> Path | None:

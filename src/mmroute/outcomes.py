@@ -30,11 +30,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.storage import (
     damaged,
     digest_bytes,
     digest_file,
+    file_name,
     read_json,
     read_table,
     write_json,
@@ -51,6 +53,8 @@ SAMPLE_COLUMNS = (
     "image_digest",
 )
 PRICE_COLUMNS = ("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens")
+INPUTS = "inputs.json"
+"""Beside the data sets' folders: the digest of each of the user's files they were read from."""
 MATRICES = ("utility", "cost", "prompt_tokens", "completion_tokens", "prediction")
 _INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs"}
 RESERVED_DATASETS = ("full", "macro")
@@ -268,8 +272,8 @@ def write_datasets(table: OutcomeTable, folder: Path, shard_size: int) -> None:
 
 
 def folder_name(dataset: str) -> str:
-    """Return a data set's name as a folder's: percent-encoded, never hidden."""
-    return re.sub(r"^\.", "%2E", quote(dataset, safe=""))
+    """Return a data set's name as a folder's: percent-encoded, never hidden, not too long."""
+    return file_name(re.sub(r"^\.", "%2E", quote(dataset, safe="")))
 
 
 def _content(samples: pd.DataFrame) -> dict[str, str]:
@@ -328,9 +332,15 @@ def assemble(
 def read_prices(path: Path) -> pd.DataFrame:
     """Read a price table's CSV; raise InputError if it is not one."""
     try:
-        # All is text at first: pandas would take a price True for 1, and name columns anew.
-        header, *rows = pd.read_csv(path, header=None, dtype=str, keep_default_na=False).to_numpy()
+        with reading(path):
+            # All is text at first: pandas would take a price True for 1, and name columns anew.
+            header, *rows = pd.read_csv(
+                path, header=None, dtype=str, keep_default_na=False
+            ).to_numpy()
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
+        raise_disk_fault(error, path)
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not readable as CSV ({reason}); give a price table") from error
     prices = pd.DataFrame(rows, columns=header).fillna("").astype(str)

@@ -18,14 +18,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mmroute.errors import InputError
-from mmroute.storage import damaged, digest_file, read_json
+from mmroute.errors import InputError, printable
+from mmroute.outcomes import INPUTS, read_samples
+from mmroute.storage import damaged, digest_file, digest_sha256, is_file, read_json
 
 RECORD = "provenance.json"
 UNRECORDED = {"logs", "benchmarks", "source", "text_only/source"}
 """Folders that differ from run to run, or hold what was brought here and has its own manifest."""
-_PASSING = re.compile(r"\.snakemake_timestamp|\.lock|\..*\.(partial|damaged)")
-"""Names of what is written just now, of what was moved aside, of a lock and of Snakemake's mark."""
+_PASSING = re.compile(r"\.snakemake_timestamp|\.(lock|twin|inputs\.json)|\..*\.(partial|damaged)")
+"""Names of what is written just now, of what was moved aside, and of marks of a run's start."""
+_MANIFESTS = ("source/manifest.json", "source/*/fetched/manifest.json")
+"""Of downloads, below the folder of a run or of its second source."""
 _SOURCE_TREE = Path(__file__).parents[2]
 _SECONDS_UNTIL_BAR = 3
 
@@ -37,6 +40,7 @@ def describe(
     prices: Iterable[Path],
     manifests: Iterable[Path],
     unfinished: Collection[str],
+    checkpoints: Iterable[Path] = (),
 ) -> dict[str, Any]:
     """Return what stands in ``provenance.json`` and in the report, but for the files' digests.
 
@@ -57,6 +61,8 @@ def describe(
         exist are left out.
     unfinished
         Stages whose jobs may not have ended yet; they are left out.
+    checkpoints
+        The user's own files that encoders and routers begin with.
 
     Returns
     -------
@@ -74,7 +80,7 @@ def describe(
         "config": json.loads(json.dumps(config), parse_constant=str),
         "versions": versions(_SOURCE_TREE) | {"snakemake": snakemake},
         "code": code(_SOURCE_TREE),
-        "data": data(results, prices, manifests),
+        "data": data(results, prices, manifests, checkpoints),
         "seeds": {"seed": config["seed"], "salts": config["split"]["salts"]},
         "machine": machine(),
         "stages": stages(results / "benchmarks", unfinished),
@@ -126,12 +132,17 @@ def _unknown(reason: str) -> dict[str, Any]:
     return {"commit": None, "clean": None, "changed": None, "reason": reason}
 
 
-def data(results: Path, prices: Iterable[Path], manifests: Iterable[Path]) -> dict[str, Any]:
+def data(
+    results: Path,
+    prices: Iterable[Path],
+    manifests: Iterable[Path],
+    checkpoints: Iterable[Path],
+) -> dict[str, Any]:
     """Return the digests of what came in.
 
     ``datasets`` and ``text_only`` (None without a second source) are those of the
-    sources' indices, see ``outcomes.write_datasets``; ``prices`` has the digest of
-    each price table by its path, and ``downloads`` the manifests.
+    sources' indices, see ``outcomes.write_datasets``; ``prices`` and ``checkpoints`` have
+    the digest of each file by its path, and ``downloads`` the manifests.
     """
     indices = (results / "data/index.json", results / "text_only/data/index.json")
     datasets, text_only = (
@@ -141,6 +152,7 @@ def data(results: Path, prices: Iterable[Path], manifests: Iterable[Path]) -> di
         "datasets": datasets,
         "text_only": text_only,
         "prices": {str(path): digest_file(path) for path in prices},
+        "checkpoints": {str(path): digest_file(path) for path in checkpoints},
         "downloads": [read_json(path) for path in manifests if path.is_file()],
     }
 
@@ -164,10 +176,10 @@ def stages(benchmarks: Path, unfinished: Collection[str]) -> dict[str, dict[str,
     measured of no job is None. Raises InputError if a file is not whole.
     """
     rows: dict[str, list[dict[str, float]]] = {}
-    for path in sorted(benchmarks.rglob("*.tsv")):
+    for path in filter(is_file, sorted(benchmarks.rglob("*.tsv"))):
         stage = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
         if stage not in unfinished:
-            rows.setdefault(stage, []).extend(_measured(path))
+            rows.setdefault(printable(stage), []).extend(_measured(path))
     return {
         stage: {
             "jobs": len(jobs),
@@ -222,7 +234,7 @@ def _files(results: Path) -> dict[str, Path]:
 
 
 def _walk(results: Path) -> Iterator[Path]:
-    """Yield the files below a run's folder but for what is unrecorded, or there in passing."""
+    """Yield the regular files of a run but for what is unrecorded, or there in passing."""
     for place, folders, names in os.walk(results):
         folder = Path(place)
         folders[:] = [
@@ -232,14 +244,14 @@ def _walk(results: Path) -> Iterator[Path]:
             and not _PASSING.fullmatch(name)
         ]
         for name in names:
-            if not _PASSING.fullmatch(name) and folder / name != results / RECORD:
-                yield folder / name
+            path = folder / name
+            if not _PASSING.fullmatch(name) and path != results / RECORD and is_file(path):
+                yield path
 
 
 def _name(path: Path, results: Path) -> str:
     """Return the relative path, with what cannot be printed spelled out."""
-    relative = path.relative_to(results).as_posix()
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in relative)
+    return printable(path.relative_to(results).as_posix())
 
 
 @dataclass(frozen=True)
@@ -292,6 +304,64 @@ def verify(results: Path, threads: int) -> Comparison:
         sorted((recorded.keys() & found.keys()) - matching),
         sorted(found.keys() - recorded.keys()),
     )
+
+
+def verify_inputs(results: Path, threads: int) -> dict[str, Comparison]:
+    """Compare what a run was made of with what it recorded of it.
+
+    Relative paths start from where the run was started, two folders up.
+
+    Returns
+    -------
+    dict
+        By the rule that reads them first: ``fetch`` and ``fetch_text_only`` for tables,
+        logs, archives, downloads and images, ``outcomes`` for price tables and ``embed``
+        for checkpoints; those without such files are left out.
+
+    Raises
+    ------
+    InputError
+        If a record is not there, or damaged.
+    """
+    _recorded(results / RECORD)
+    came = read_json(results / RECORD)["data"]
+    recorded = {
+        "fetch": _read_by(results),
+        "fetch_text_only": _read_by(results / "text_only"),
+        "outcomes": dict(came["prices"]),
+        "embed": dict(came["checkpoints"]),
+    }
+    start = results.absolute().parents[1]
+    return {rule: _compared(known, start, threads) for rule, known in recorded.items() if known}
+
+
+def _compared(known: Mapping[str, str], start: Path, threads: int) -> Comparison:
+    there = [name for name in known if is_file(start / name)]
+    with ThreadPoolExecutor(threads) as pool:
+        same = pool.map(lambda name: _has(start / name, known[name]), there)
+        same = list(tqdm(same, "inputs", len(there), delay=_SECONDS_UNTIL_BAR, leave=False))
+    changed = [printable(name) for name, is_same in zip(there, same, strict=True) if not is_same]
+    missing = [printable(name) for name in known if name not in set(there)]
+    return Comparison(sum(same), sorted(missing), sorted(changed), [])
+
+
+def _has(path: Path, digest: str) -> bool:
+    return digest == (digest_file if len(digest) == 32 else digest_sha256)(path)
+
+
+def _read_by(folder: Path) -> dict[str, str]:
+    """Return the digest of all that the data below a folder were read from, by path."""
+    data = folder / "data"
+    if not data.is_dir():
+        return {}
+    known = dict(read_json(data / INPUTS))
+    samples = read_samples(data)[["image", "image_digest"]].dropna().drop_duplicates("image")
+    root = Path(read_json(folder / "source.json")["root"])
+    known |= {str(root / image): digest for image, digest in samples.itertuples(index=False)}
+    for manifest in [path for pattern in _MANIFESTS for path in folder.glob(pattern)]:
+        came = {manifest.parent / file["path"]: file for file in read_json(manifest)["files"]}
+        known |= {str(path.absolute()): file["sha256"] for path, file in came.items()}
+    return known
 
 
 def _recorded(path: Path) -> dict[str, dict[str, Any]]:

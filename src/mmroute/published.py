@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, raise_disk_fault
 
 ANY = "any"
 """Router of a published value whose paper does not name it."""
@@ -69,4 +69,5 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
+        raise_disk_fault(error, path)
         raise InputError(f"{path}: not readable as CSV ({error}); restore it") from error

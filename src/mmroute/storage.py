@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmroute.confined import reading, writing
 from mmroute.errors import DamagedFile, InputError
 
 _PLACE, _SCHEMA = b"mmroute.place", b"mmroute.schema"
@@ -24,6 +26,9 @@ _RUNS = "results"
 """The folder of all runs' folders."""
 _MADE_WHOLE = ".snakemake_timestamp"
 """What Snakemake leaves in a folder that a job has made as one output."""
+LONGEST_NAME = 150
+"""Bytes of a name that files are called after; file systems take 255."""
+_REPEATED = re.compile(r"(.+)\1{19}$", re.DOTALL)
 _ROW_GROUP = 1 << 16
 """Rows that are read together; some rows of a file cost at most two such groups more."""
 
@@ -39,29 +44,63 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{token_hex(4)}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(partial), _naming(path):
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling of ``folder``; it takes its name, and its place, on success only."""
+    """Yield an empty sibling of ``folder``; it takes its name, and its place, on success only.
+
+    Raises
+    ------
+    OSError
+        If the system refuses it, a full disk for instance, naming the folder or a file in it.
+    """
     partial = folder.with_name(f".{folder.name}.{token_hex(4)}.partial")
-    partial.mkdir(parents=True)
+    with writing(partial), _naming(folder):
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name a file in the errors of the system that name none."""
     try:
-        yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a regular file; what cannot be one, or be looked at, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def file_name(text: str) -> str:
+    """Return text as a name for files, cut and told apart by a digest if it cannot be one.
+
+    That is if it leaves no room for what is added, suffixes and the mark of a partial file,
+    or ends in a text 20 times, which Snakemake takes for an endless wildcard.
+    """
+    if len(text.encode()) <= LONGEST_NAME and not _REPEATED.search(text):
+        return text
+    return f"{text[: LONGEST_NAME // 4]}-{digest_bytes(text.encode())}"
 
 
 def link_to(link: Path, folder: Path) -> None:
@@ -133,7 +172,9 @@ def place_of(path: Path) -> str:
     Empty outside of such a folder, and in one that is still to get its name.
     """
     parts = path.absolute().parts
-    if _RUNS not in parts or any(part.endswith(".partial") for part in parts[:-1]):
+    if _RUNS not in parts or any(
+        part.startswith(".") and part.endswith(".partial") for part in parts[:-1]
+    ):
         return ""
     return "/".join(parts[len(parts) - parts[::-1].index(_RUNS) + 1 :])
 
@@ -285,9 +326,15 @@ def digest_bytes(content: bytes) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Hex blake2b-128 of a file's content."""
-    with path.open("rb") as stream:
+    """Hex blake2b-128 of a file's content; InputError if it is no regular file."""
+    with reading(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def digest_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content, as hubs state it."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def digest_listing(paths: Iterable[Path]) -> str:

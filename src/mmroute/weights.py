@@ -1,60 +1,50 @@
 """Trained routers in one safetensors file: numbers as tensors, structure as JSON, no code.
 
-A pickle runs whatever its author wanted. Here nothing of a file is run: it names
-classes, these must be defined in a package that is admitted, and an object is made
-without calling its constructor. What only a function could rebuild is not stored.
+A pickle runs whatever its author wanted. Here nothing of a file is run, and nothing that it
+names is imported: the reader says which class it expects, and the annotations of that class say
+which attributes an instance has and which classes they hold. An object is made without calling
+its constructor. What only a function could rebuild is not stored.
 
-All numbers of a type lie in one tensor, one array after the other, as a forest has
-tens of thousands of them. The order is that of the structure, which is JSON in the
-header and says what each of them is:
+All numbers of a type lie in one tensor, one array after the other. The order is that of the
+structure, which is JSON in the header and says what each of them is:
 
 - ``null``, ``true``, whole and finite numbers, strings, and ``{...}`` with string keys:
   themselves;
 - ``[kind, ...]``: anything else; ``_Decoder`` has the kinds.
 
-Classes and functions are listed once, as ``module:name``, and meant by their number.
+Classes are listed once, as ``module:name``, and meant by their number.
 A digest of the structure and the tensors shows damage, and the file's place in the folder of its
 run, see ``storage.place_of``, that it is another one's.
 """
 
+import dataclasses
 import hashlib
 import importlib
+import inspect
 import json
 import math
 import re
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copyreg import __newobj__
-from enum import Enum
 from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
-from typing import Any
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.storage import atomic, check_place, damaged, place_of
 
-KEY = "mmroute.weights.1"
+KEY = "mmroute.weights.2"
 """Of the structure in the header's metadata."""
-ADMITTED = (
-    "mmroute",
-    "sklearn",
-    "scipy.sparse",
-    "torch.nn",
-    "open_clip",
-    "timm.layers",
-    "timm.models",
-    "torchvision.transforms",
-)
-"""Packages whose classes a file may name. Not all of scipy: its distributions run text that
-they find in their state."""
 
+_PACKAGE = __name__.split(".")[0]
 _DIGEST_LENGTH = 32
 """Characters before the structure: the digest, in hexadecimal."""
 _CONSTRUCTED = re.compile(r"sklearn\.tree\._tree:Tree|sklearn\._loss\._loss:Cy\w+")
@@ -63,15 +53,13 @@ _NOT_FOR_USE = re.compile(r"__main__|callback|conftest|_*test(s|ing|_.*)?")
 """Parts of a module's name that no router is made of; importing some of them runs programs, and a
 callback of scikit-learn opens a socket as soon as it has its state."""
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-_FUNCTIONS = re.compile(
-    r"torch\.nn\.functional:[a-z]\w*|open_clip\.tokenizer:_clean_(canonicalize|lower|whitespace)"
-)
-"""Functions that a network or a tokenizer may hold."""
+_FUNCTIONS = re.compile(r"torch\.nn\.functional:[a-z]\w*")
+"""Functions that a network may hold."""
+_PADDING = 16
+"""How many times more an array of texts may take than its texts: each is as long as the longest."""
 
 _SEQUENCES = {kind.__name__: kind for kind in (list, tuple, set, frozenset)}
 _MAPPINGS = {kind.__name__: kind for kind in (dict, OrderedDict, Counter)}
-_PATTERNS = {"re:Pattern": "re", "_regex:Pattern": "regex"}
-"""Class of a compiled pattern to the module that compiles it."""
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
@@ -79,10 +67,8 @@ def write(path: Path, value: Any) -> None:
     """Write a trained router, or anything it may hold, so that ``read`` returns its like.
 
     Stored are ``None``, numbers, strings, lists, tuples, sets, dicts (``Counter`` and
-    ``OrderedDict`` too), NumPy arrays, scalars, types and random generators, PyTorch
-    tensors and modules, functions of ``torch.nn.functional``, members of an ``Enum``, compiled
-    patterns, and objects that are no more than a class and its attributes, such as
-    scikit-learn's estimators and dataclasses. Equal content gives equal bytes.
+    ``OrderedDict`` too), NumPy arrays, scalars, types and random generators, and objects of the
+    classes that ``read`` admits for one like ``value``. Equal content gives equal bytes.
 
     Arrays and tensors keep type, shape and order of the axes in memory, which rounding
     can depend on; numbers come back in native byte order, tensors on the CPU. What is
@@ -93,17 +79,19 @@ def write(path: Path, value: Any) -> None:
     InputError
         If something in it cannot be stored, naming the path of attributes that leads there.
     """
-    encoder = _Encoder()
+    kind = type(value)
+    trusted = [] if _is_ours(kind) or not _is_class(kind) else [_package(kind)]
+    encoder = _Encoder(_Admission(kind, trusted))
     try:
         structure = {
             "place": place_of(path),
-            "value": encoder.encode(value, type(value).__name__),
+            "value": encoder.encode(value, kind.__name__),
             "classes": list(encoder.classes),
             "functions": list(encoder.functions),
         }
     except RecursionError:
         raise InputError(
-            f"{type(value).__name__}: nested too deeply to be stored; keep fitted state flat"
+            f"{kind.__name__}: nested too deeply to be stored; keep fitted state flat"
         ) from None
     text = json.dumps(structure, separators=(",", ":"), allow_nan=False)
     tensors = {name: np.concatenate(parts) for name, parts in encoder.parts.items()}
@@ -112,24 +100,27 @@ def write(path: Path, value: Any) -> None:
             partial.write_bytes(save(tensors, {KEY: _digest(text, tensors) + text}))
         except SafetensorError as error:
             raise InputError(
-                f"{type(value).__name__}: cannot be stored ({_one_line(error)}); "
-                "keep numbers in arrays"
+                f"{kind.__name__}: cannot be stored ({_one_line(error)}); keep numbers in arrays"
             ) from error
 
 
-def read(path: Path, trusted: Sequence[str] = ()) -> Any:
+def read(path: Path, kind: type | None = None, trusted: Sequence[str] = ()) -> Any:
     """Read what ``write`` has written, without running anything that the file brings.
 
-    Only code is kept out. Nothing vouches for the numbers of a stranger's file, nor for what
-    its router does by design: ``llm`` sends queries, and the key it is told to use, to the
-    endpoint that it is told.
+    Admitted are ``kind`` and the classes that its annotations name, theirs included, each with
+    the attributes that it has annotated or takes in its constructor, all of them, and with
+    finite numbers only. So what a router can be made of stands in its own class.
+    Only code is kept out: nothing vouches for the numbers of a stranger's file.
 
     Parameters
     ----------
     path
         The file.
+    kind
+        The class of what it holds; by default it may hold no object at all.
     trusted
-        Top-level modules whose classes the file may name too: a user's own router's.
+        Modules whose classes the file may name too, with any attributes: a user's own. So may
+        it those of the packages that an annotation of a ``kind`` from there names.
 
     Raises
     ------
@@ -153,12 +144,9 @@ def read(path: Path, trusted: Sequence[str] = ()) -> Any:
             raise damaged(path, "damaged: its digest is another")
         structure = json.loads(text)
         check_place(path, structure.get("place", ""))
-        classes, functions = structure["classes"], structure["functions"]
-        _check_admitted(path, classes, functions, trusted)
-        decoder = _Decoder(
-            tensors, [_class(name) for name in classes], [_function(name) for name in functions]
-        )
-        return decoder.finish(structure["value"])
+        admission = _Admission(kind, trusted)
+        admission.check(path, structure["classes"], structure["functions"])
+        return _Decoder(tensors, admission, structure).finish(kind)
     except InputError:
         raise
     except ImportError as error:
@@ -166,10 +154,165 @@ def read(path: Path, trusted: Sequence[str] = ()) -> Any:
             f"{path}: names a module that cannot be imported ({_one_line(error)}); install what "
             "it needs, or run where it lies"
         ) from error
+    except MemoryError as error:
+        raise InputError(f"{path}: too little memory to read it; give more") from error
     # The file may be anybody's: what it can make NumPy, torch or a class's own __setstate__ raise
     # has no end.
     except Exception as error:
+        raise_disk_fault(error, path)
         raise damaged(path, f"not readable as a trained router ({_one_line(error)})") from error
+
+
+class _Admission:
+    """Which classes a file may name, which attributes these have, and what the attributes hold.
+
+    Attributes
+    ----------
+    kinds
+        Class by ``module:name``.
+    attributes
+        By ``module:name``, each attribute with the names of the classes that it may hold;
+        None for a class whose state is not a dict of attributes.
+    trusted
+        Modules all of whose classes are admitted.
+    packages
+        Packages that a trusted class names in its annotations; what they have for tests and
+        the like is not admitted.
+    """
+
+    def __init__(self, kind: type | None, trusted: Sequence[str]) -> None:
+        self.kinds: dict[str, type] = {}
+        self.attributes: dict[str, dict[str, frozenset[str]] | None] = {}
+        self.trusted = list(trusted)
+        self.packages: set[str] = set()
+        pending = [kind] if kind is not None and _is_class(kind) else []
+        while pending:
+            kind = pending.pop()
+            held = {name: _named(hint) for name, hint in _hints(kind).items()}
+            if self.trusts(kind.__module__):
+                packages = {_package(named) for named in set().union(*held.values())}
+                self.packages |= {_USED.get(name, name) for name in packages - {_PACKAGE}}
+                pending += filter(_is_ours, set().union(*held.values()))
+            elif _name_of(kind) not in self.kinds:
+                self.kinds[_name_of(kind)] = kind
+                self.attributes[_name_of(kind)] = (
+                    {name: frozenset(map(_name_of, named)) for name, named in held.items()}
+                    if _is_ours(kind)
+                    else None
+                )
+                pending += set().union(*held.values())
+
+    def trusts(self, module: str) -> bool:
+        """Tell whether all classes of a module are admitted."""
+        return _is_below(module, self.trusted) or (
+            _is_below(module, self.packages)
+            and not any(map(_NOT_FOR_USE.fullmatch, module.split(".")))
+        )
+
+    def names(self, name: str) -> bool:
+        """Tell whether a file may name a class."""
+        return name in self.kinds or bool(_NAME.fullmatch(name) and self.trusts(_module_of(name)))
+
+    def names_function(self, name: str) -> bool:
+        """Tell whether a file may name a function."""
+        return bool(_FUNCTIONS.fullmatch(name)) and self.trusts(_module_of(name))
+
+    def check(self, path: Path, classes: Sequence[str], functions: Sequence[str]) -> None:
+        """Raise InputError for the first name that a file may not use."""
+        for name in [name for name in classes if not self.names(name)]:
+            raise InputError(
+                f"{path}: names the class {name!r:.200}, which nothing that belongs here is made "
+                f"of ({', '.join([*self.kinds, *self.trusted]) or 'numbers and text'}); read "
+                "only files of authors you trust, and name the module of a router of your own as "
+                "trusted"
+            )
+        for name in [name for name in functions if not self.names_function(name)]:
+            raise InputError(
+                f"{path}: names the function {name!r:.200}, which nothing that belongs here is "
+                "made of; do not use the file"
+            )
+
+    def kind(self, name: str) -> type:
+        """Return the class under a name that ``check`` has passed."""
+        if name in self.kinds:
+            return self.kinds[name]
+        kind = _lookup(name)
+        if not isinstance(kind, type) or _name_of(kind) != name:
+            raise ValueError(f"{name!r} is no class that is defined there")
+        return kind
+
+    def fault(self, name: str, state: Mapping[str, Any]) -> str:
+        """Say what is wrong with the attributes of an object; empty if nothing is."""
+        if name not in self.kinds:
+            hidden = [key for key in state if key.startswith("__")]
+            return f"attribute {hidden[0]!r:.80}" if hidden else ""
+        expected = self.attributes[name]
+        if expected is None or state.keys() == expected.keys():
+            return ""
+        strange = sorted(state.keys() ^ expected.keys())[0]
+        return f"{'no ' if strange in expected else ''}attribute {strange!r:.80}"
+
+
+_USED = {"torch": "torch.nn"}
+"""What of a package is admitted, where that is not all."""
+_NO_CLASSES = ("builtins", "collections", "numpy", "types", "typing")
+"""Modules of what an annotation names besides classes: numbers, text, arrays, containers."""
+
+
+def _is_below(module: str, packages: Iterable[str]) -> bool:
+    return any(f"{module}.".startswith(f"{name}.") for name in packages)
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.split(".")[0]
+
+
+def _is_ours(kind: type) -> bool:
+    return _package(kind) == _PACKAGE
+
+
+def _is_class(kind: type) -> bool:
+    return _package(kind) not in _NO_CLASSES
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    """Return the attributes that an instance has, with their annotations.
+
+    They are what our classes, and a user's, annotate in their bodies, and what a constructor
+    takes unless the class is a dataclass, which annotates all it has.
+    """
+    hints: dict[str, Any] = {}
+    if not dataclasses.is_dataclass(kind) and kind.__init__ is not object.__init__:
+        hints |= {name: Any for name in inspect.signature(kind).parameters}
+    if _is_ours(kind) or not kind.__module__.startswith(("sklearn.", "torch.")):
+        try:
+            annotated = get_type_hints(kind)
+        except NameError as error:
+            raise InputError(
+                f"{_name_of(kind)}: {error}, which an annotation of an attribute names; import it "
+                "where the module runs, too"
+            ) from error
+        hints |= {
+            name: hint
+            for name, hint in annotated.items()
+            if ClassVar not in (hint, get_origin(hint))
+        }
+    return hints
+
+
+def _named(hint: Any) -> set[type]:
+    """Return the classes that an annotation names, an abstract one by those of its module."""
+    named = set().union(*map(_named, get_args(hint)))
+    kind = get_origin(hint) or hint
+    if not isinstance(kind, type) or not _is_class(kind):
+        return named
+    if not inspect.isabstract(kind):
+        return named | {kind}
+    return named | {
+        other
+        for other in vars(sys.modules[kind.__module__]).values()
+        if isinstance(other, type) and issubclass(other, kind) and not inspect.isabstract(other)
+    }
 
 
 def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
@@ -183,47 +326,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _check_admitted(
-    path: Path, classes: Sequence[str], functions: Sequence[str], trusted: Sequence[str]
-) -> None:
-    for name in classes:
-        if not _NAME.fullmatch(name) or not _is_admitted(name.split(":")[0], trusted):
-            raise InputError(
-                f"{path}: names the class {name!r}, which is not of an admitted package "
-                f"({', '.join([*ADMITTED, *trusted])}); read only files of authors you trust, and "
-                "name the module of a router of your own as trusted"
-            )
-    for name in functions:
-        if not _FUNCTIONS.fullmatch(name):
-            raise InputError(
-                f"{path}: names the function {name!r}, which is not of torch.nn.functional; "
-                "do not use the file"
-            )
-
-
-def _is_admitted(module: str, trusted: Sequence[str]) -> bool:
-    parts = module.split(".")
-    if parts[0] in trusted:
-        return True
-    return any(f"{module}.".startswith(f"{package}.") for package in ADMITTED) and not any(
-        _NOT_FOR_USE.fullmatch(part) for part in parts
-    )
-
-
-def _class(name: str) -> type:
-    """Return the class that is defined under a name that ``_check_admitted`` has passed."""
-    found = _lookup(name)
-    if not isinstance(found, type) or _name_of(found) != name:
-        raise ValueError(f"{name!r} is no class that is defined there")
-    return found
-
-
 def _function(name: str) -> Callable[..., Any]:
-    found = _lookup(name)
-    defined = isinstance(found, FunctionType) and _name_of(found) == name
-    if not defined and not isinstance(found, BuiltinFunctionType):
+    function = _lookup(name)
+    defined = isinstance(function, FunctionType) and _name_of(function) == name
+    if not defined and not isinstance(function, BuiltinFunctionType):
         raise ValueError(f"{name!r} is no function that is defined there")
-    return found
+    return function
 
 
 def _lookup(name: str) -> Any:
@@ -234,6 +342,10 @@ def _lookup(name: str) -> Any:
 
 def _name_of(value: Any) -> str:
     return f"{value.__module__}:{value.__qualname__}"
+
+
+def _module_of(name: str) -> str:
+    return name.split(":")[0]
 
 
 @cache
@@ -254,6 +366,11 @@ def _stored(dtype: np.dtype) -> tuple[str, np.dtype] | None:
 class _Encoder:
     """Turns a value into JSON and arrays.
 
+    Parameters
+    ----------
+    admission
+        Of the classes that may be stored.
+
     Attributes
     ----------
     parts
@@ -262,19 +379,25 @@ class _Encoder:
         ``module:name`` to number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, admission: _Admission) -> None:
+        self.admission = admission
         self.parts: dict[str, list[np.ndarray]] = {}
         self.classes: dict[str, int] = {}
         self.functions: dict[str, int] = {}
         self._open: set[int] = set()
+        self._finite = False
+        """Whether the numbers that are stored now have to be."""
 
     def encode(self, value: Any, where: str) -> Any:
         """Return the node of ``value``; ``where`` leads to it."""
         kind = type(value)
         if value is None or kind in (bool, int, str):
             return value
+        if kind is float and math.isfinite(value):
+            return value
         if kind is float:
-            return value if math.isfinite(value) else ["float", str(value)]
+            self._require_finite(value, where)
+            return ["float", str(value)]
         with self._once(value, where):
             if kind in _SEQUENCES.values():
                 return self._sequence(value, where)
@@ -290,10 +413,6 @@ class _Encoder:
                 return ["type", value.__name__]
             if kind in (np.random.RandomState, np.random.Generator):
                 return self._generator(value, where)
-            if _name_of(kind) in _PATTERNS and isinstance(value.pattern, str):
-                return ["pattern", _PATTERNS[_name_of(kind)], value.pattern, value.flags]
-            if isinstance(value, Enum):
-                return ["member", self._class(kind, where), value.name]
             if isinstance(value, FunctionType | BuiltinFunctionType):
                 return ["function", self._function(value, where)]
             torch = sys.modules.get("torch")
@@ -344,6 +463,8 @@ class _Encoder:
             raise _refusal(where, f"an array of {array.dtype}")
         name, stored = _stored(array.dtype)
         array = np.asarray(array, array.dtype.newbyteorder("="))
+        if array.dtype.kind in "fc":
+            self._require_finite(array, where)
         # The order of the axes in which the numbers lie one after the other, if there is one.
         order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
         if array.flags.c_contiguous or not array.transpose(order).flags.c_contiguous:
@@ -352,6 +473,13 @@ class _Encoder:
         self.parts.setdefault(name, []).append(flat)
         node = ["array", array.dtype.str[1:], shape]
         return node if order == sorted(order) else [*node, order]
+
+    def _require_finite(self, numbers: Any, where: str) -> None:
+        if self._finite and not np.isfinite(numbers).all():
+            raise InputError(
+                f"{where}: holds numbers that are not finite, as after a training that diverged; "
+                "lower the learning rate, or look for outcomes without any bounds"
+            )
 
     def _records(self, array: np.ndarray, where: str) -> list[Any]:
         fields = [(name, array.dtype[name]) for name in array.dtype.names]
@@ -385,6 +513,8 @@ class _Encoder:
     def _object(self, value: Any, where: str) -> list[Any]:
         kind = type(value)
         refusal = _refusal(where, f"a {_name_of(kind).replace(':', '.')}")
+        if not self.admission.names(_name_of(kind)):
+            raise refusal
         try:
             rebuilt, arguments, state, *rest = (*value.__reduce_ex__(4), None)
         except (TypeError, ValueError, AttributeError):
@@ -393,12 +523,22 @@ class _Encoder:
         plain = rebuilt is __newobj__ and arguments == (kind,)
         if not (constructed or plain) or any(item is not None for item in rest):
             raise refusal
+        if state is None and _name_of(kind) in self.admission.kinds:
+            state = {}
         node = ["object", self._class(kind, where)]
         if constructed:
-            given = [self.encode(item, f"{where}({index})") for index, item in enumerate(arguments)]
-            node = ["constructed", node[1], given]
+            held = [self.encode(item, f"{where}({index})") for index, item in enumerate(arguments)]
+            node = ["constructed", node[1], held]
         if isinstance(state, dict) and all(type(key) is str for key in state):
+            if fault := self.admission.fault(_name_of(kind), state):
+                raise InputError(
+                    f"{where}: a {_name_of(kind).replace(':', '.')} with {fault} cannot be "
+                    "stored; annotate in the class's body all that an instance has once it is "
+                    "fitted, and set all of it"
+                )
+            before, self._finite = self._finite, _name_of(kind) in self.admission.kinds
             attributes = {key: self.encode(item, f"{where}.{key}") for key, item in state.items()}
+            self._finite = before
             return [*node, attributes]
         if state is None or hasattr(kind, "__setstate__"):
             return [*node, self.encode(state, where)]
@@ -417,15 +557,15 @@ class _Encoder:
         if getattr(functional, value.__name__, None) is value:
             module = "torch.nn.functional"
         name = f"{module}:{value.__qualname__}"
-        if not _FUNCTIONS.fullmatch(name):
+        if not self.admission.names_function(name):
             raise _refusal(where, "a function")
         return self.functions.setdefault(name, len(self.functions))
 
 
 def _refusal(where: str, what: str) -> InputError:
     return InputError(
-        f"{where}: {what} cannot be stored; keep arrays, numbers, text, scikit-learn estimators, "
-        "torch modules and objects of importable classes with plain attributes"
+        f"{where}: {what} cannot be stored; keep arrays, numbers and text, and objects of classes "
+        "that the router's body names where it annotates the attribute that holds them"
     )
 
 
@@ -436,24 +576,36 @@ class _Decoder:
     ----------
     tensors
         Name of a type to all numbers of it.
-    classes, functions
-        What the structure may name, by number.
+    admission
+        Of the classes that the structure may name; it has passed the check.
+    structure
+        ``value``, ``classes`` and ``functions``.
     """
 
     def __init__(
         self,
         tensors: Mapping[str, np.ndarray],
-        classes: Sequence[type],
-        functions: Sequence[Callable[..., Any]],
+        admission: _Admission,
+        structure: Mapping[str, Any],
     ) -> None:
         self.tensors = tensors
-        self.classes = classes
-        self.functions = functions
+        self.admission = admission
+        self.node = structure["value"]
+        self.names: list[str] = structure["classes"]
+        self.classes = [admission.kind(name) for name in self.names]
+        self.functions = [_function(name) for name in structure["functions"]]
         self.taken = dict.fromkeys(tensors, 0)
+        self.finite = False
+        """Whether the numbers that are read now have to be."""
+        self.held: frozenset[str] | None = None
+        """Classes of the objects that may stand here; None: any that is admitted."""
 
-    def finish(self, node: Any) -> Any:
-        """Return the value of the outermost node, which takes all numbers."""
-        value = self.decode(node)
+    def finish(self, kind: type | None) -> Any:
+        """Return the value of the outermost node, which takes all numbers and is a ``kind``."""
+        self.held = frozenset() if kind is None else frozenset([_name_of(kind)])
+        value = self.decode(self.node)
+        if kind is not None and type(value) is not kind:
+            raise ValueError(f"it holds a {type(value).__name__}, not a {kind.__name__}")
         if any(self.taken[name] != tensor.size for name, tensor in self.tensors.items()):
             raise ValueError("more numbers than its structure names")
         return value
@@ -465,7 +617,7 @@ class _Decoder:
         if not isinstance(node, list):
             return node
         match node:
-            case ["float", "nan" | "inf" | "-inf" as text]:
+            case ["float", "nan" | "inf" | "-inf" as text] if not self.finite:
                 return float(text)
             case [kind, *items] if kind in _SEQUENCES:
                 return _SEQUENCES[kind](self.decode(item) for item in items)
@@ -476,7 +628,7 @@ class _Decoder:
             case ["records", shape, bool(aligned), fields]:
                 return self._records(shape, aligned, fields)
             case ["text", shape, list(strings)]:
-                return np.array(strings, str).reshape(_lengths(shape))
+                return _texts(strings).reshape(_lengths(shape))
             case ["objects", shape, items]:
                 return self._objects(shape, self.decode(items))
             case ["scalar", array]:
@@ -487,17 +639,13 @@ class _Decoder:
                 return getattr(np, name)
             case ["random", kind, name, state] if name in _BIT_GENERATORS:
                 return self._generator(kind, name, self.decode(state))
-            case ["pattern", "re" | "regex" as module, str(pattern), int(flags)]:
-                return importlib.import_module(module).compile(pattern, flags)
             case ["function", int(number)]:
                 return self.functions[number]
-            case ["member", int(number), str(name)] if issubclass(self.classes[number], Enum):
-                return self.classes[number].__members__[name]
             case ["object", int(number), state]:
                 kind = self.classes[number]
-                return _with_state(object.__new__(kind), self.decode(state))
+                return _with_state(object.__new__(kind), self._state(number, state))
             case ["constructed", int(number), list(arguments), state]:
-                return self._constructed(self.classes[number], arguments, state)
+                return self._constructed(number, arguments, state)
             case ["tensor" | "parameter" as kind, str(dtype), bool(requires_grad), array]:
                 return self._tensor(kind, dtype, requires_grad, array)
             case ["size", *lengths]:
@@ -520,6 +668,8 @@ class _Decoder:
             raise ValueError(f"fewer numbers of {name} than its structure names")
         self.taken[name] = start + count
         flat = tensor[start : start + count].view(dtype)
+        if self.finite and dtype.kind in "fc" and not np.isfinite(flat).all():
+            raise ValueError("numbers that are not finite")
         inverse = sorted(range(len(order)), key=order.__getitem__)
         return flat.reshape([shape[axis] for axis in order]).transpose(inverse)
 
@@ -550,10 +700,38 @@ class _Decoder:
         bits.state = state
         return np.random.Generator(bits)
 
-    def _constructed(self, kind: type, arguments: list[Any], state: Any) -> Any:
+    def _constructed(self, number: int, arguments: list[Any], state: Any) -> Any:
+        kind = self.classes[number]
         if not _CONSTRUCTED.fullmatch(_name_of(kind)):
             raise ValueError(f"{_name_of(kind)} may not be called")
-        return _with_state(kind(*map(self.decode, arguments)), self.decode(state))
+        values, attributes = [self.decode(item) for item in arguments], self._state(number, state)
+        if kind.__name__ == "Tree":
+            _check_tree(*values, attributes)
+        return _with_state(kind(*values), attributes)
+
+    def _state(self, number: int, node: Any) -> Any:
+        """Return the state of an object that may stand here."""
+        name = self.names[number]
+        if self.held is not None and name not in self.held:
+            raise ValueError(f"a {name} where none belongs")
+        if not isinstance(node, dict):
+            if name in self.admission.kinds:
+                raise ValueError(f"a {name} without attributes")
+            return self.decode(node)
+        if fault := self.admission.fault(name, node):
+            raise ValueError(f"a {name} with {fault}")
+        expected = self.admission.attributes.get(name)
+        before = self.held, self.finite
+        state = {}
+        for attribute, item in node.items():
+            if name in self.admission.kinds:
+                self.finite = True
+                self.held = frozenset() if expected is None else expected[attribute]
+            else:
+                self.held, self.finite = None, False
+            state[attribute] = self.decode(item)
+        self.held, self.finite = before
+        return state
 
     def _tensor(self, kind: str, name: str, requires_grad: bool, array: list[Any]) -> Any:
         import torch
@@ -577,3 +755,32 @@ def _lengths(shape: list[int]) -> tuple[int, ...]:
     if not all(type(length) is int and length >= 0 for length in shape):
         raise ValueError(f"no shape can be {shape}")
     return tuple(shape)
+
+
+def _texts(strings: list[str]) -> np.ndarray:
+    """Return an array of texts that takes not much more memory than they do."""
+    longest = max(map(len, strings), default=0)
+    if longest * len(strings) > _PADDING * (sum(map(len, strings)) + len(strings)):
+        raise ValueError(f"a text of {longest} characters among {len(strings)} short ones")
+    return np.array(strings, str)
+
+
+def _check_tree(
+    n_features: int, n_classes: np.ndarray, n_outputs: int, state: Mapping[str, Any]
+) -> None:
+    """Raise ValueError for a decision tree on which a walk would not end or leave its memory."""
+    nodes, values = state["nodes"], state["values"]
+    left, right, feature = nodes["left_child"], nodes["right_child"], nodes["feature"]
+    count = state["node_count"]
+    place = np.arange(count)
+    leaf = left == -1
+    inner = (left > place) & (left < count) & (right > place) & (right < count)
+    sound = (
+        type(n_features) is type(n_outputs) is type(count) is int
+        and nodes.shape == (count,)
+        and n_classes.shape == (n_outputs,)
+        and values.shape == (count, n_outputs, n_classes.max())
+        and bool(np.where(leaf, right == -1, inner & (feature >= 0) & (feature < n_features)).all())
+    )
+    if not sound:
+        raise ValueError("a decision tree whose nodes lead nowhere")

@@ -10,22 +10,15 @@ import numpy as np
 import pandas as pd
 from measure import Case
 
+from mmroute.card import CARD, CURVE, FEATURES, FORMAT, MODEL_CARD, ROUTER, write_digests
 from mmroute.catalogue import build, find
-from mmroute.deployed import (
-    CARD,
-    CURVE,
-    FEATURES,
-    FORMAT,
-    ROUTER,
-    DeployedRouter,
-    load_router,
-    probe,
-)
+from mmroute.config import parse_router
+from mmroute.deployed import CURVE_COLUMNS, DeployedRouter, load_router, probe
 from mmroute.embeddings import Embeddings, embed
 from mmroute.fusion import Features
 from mmroute.routers import Pool, fit
 from mmroute.side_features import side_features
-from mmroute.storage import digest_file, write_frame, write_json
+from mmroute.storage import write_json, write_text
 from mmroute.weights import write
 
 N_TRAIN, N_QUERIES, N_MODELS = 2_074, 10_000, 10
@@ -66,25 +59,39 @@ def make_folder(name: str, part: int) -> Path:
     folder = Path(tempfile.mkdtemp())
     write(folder / ROUTER, router)
     write(folder / FEATURES, fitted)
-    write_frame(folder / CURVE, pd.DataFrame({"threshold": [0.1]}))
+    write(folder / CURVE, {column: np.array([0.1]) for column in CURVE_COLUMNS})
+    configured = parse_router(name, None)
     card = {
         "format": FORMAT,
+        "mmroute": "",
+        "benchmark": "drawn",
+        "simulated": True,
         "row": name,
-        "predicts": True,
-        "reads_samples": False,
+        "reason": "for a measurement",
+        "router": {"name": name, "parameters": dict(configured.parameters)},
+        "fusion": {
+            "name": configured.fusion.name,
+            "parameters": dict(configured.fusion.parameters),
+        },
         "shrinkage": None,
         "policy": "lambda",
         "threshold": 0.1,
         "unit_usd": 1.0,
-        "models": [{"model": model, "utility": 0.5, "cost_usd": 1.0} for model in models["model"]],
+        "models": [
+            {"model": model, "utility": 0.5, "cost_usd": 1.0}
+            | {"usd_per_1m_prompt_tokens": None, "usd_per_1m_completion_tokens": None}
+            for model in models["model"]
+        ],
         "encoders": {
-            modality: {"name": "builtin", "parameters": {}}
-            | {"width": len(vector), "probe": vector.tolist()}
+            modality: {"name": "builtin", "parameters": {}, "checkpoint": None}
+            | {"probe": vector.tolist()}
             for modality, vector in probes.items()
         },
-        "files": {file: digest_file(folder / file) for file in (ROUTER, FEATURES, CURVE)},
+        "measured": {},
     }
     write_json(folder / CARD, card)
+    write_text(folder / MODEL_CARD, "# Drawn\n")
+    write_digests(folder)
     return folder
 
 
@@ -107,7 +114,7 @@ def embedded(name: str, part: int) -> Asked:
     router = load_router(make_folder(name, part))
     samples = questions(N_QUERIES, seed=part + 1)
     text = embed(build("encoders", "builtin", {}), "text", samples, Path(), 1)
-    image = Embeddings.masked(N_QUERIES, router.card["encoders"]["image"]["width"])
+    image = Embeddings.masked(N_QUERIES, len(router.card.encoders["image"].probe))
     return router, text, image, side_features(samples, Path())
 
 

@@ -1,10 +1,12 @@
 """What every router must do, a new one included."""
 
+import json
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
@@ -111,7 +113,7 @@ def test_a_stored_router_predicts_the_same_bytes(name, tmp_path):
     router, features = fitted(name)
     weights.write(tmp_path / "router.safetensors", router)
     own = [name.split(":")[0].split(".")[0]] if ":" in name else []
-    stored = weights.read(tmp_path / "router.safetensors", own)
+    stored = weights.read(tmp_path / "router.safetensors", type(router), own)
     for before, after in zip(
         router.predict_trials(features), stored.predict_trials(features), strict=True
     ):
@@ -119,6 +121,22 @@ def test_a_stored_router_predicts_the_same_bytes(name, tmp_path):
     if isinstance(router, GridRouter):
         scores = router.predict_scores(features)
         assert scores.tobytes() == stored.predict_scores(features).tobytes()
+
+
+def test_a_file_may_name_the_classes_that_the_router_holds_and_no_others(name, tmp_path):
+    if ":" in name:
+        pytest.skip("all classes of a module of one's own are trusted")
+    router, _ = fitted(name)
+    weights.write(tmp_path / "router.safetensors", router)
+    with safe_open(tmp_path / "router.safetensors", "np") as file:
+        held = json.loads(file.metadata()[weights.KEY][32:])
+    admission = weights._Admission(type(router), [])
+    assert set(held["classes"]) == set(admission.kinds)
+    assert not [kind for kind in admission.kinds if kind.startswith("torch")]
+    assert {kind for kind in admission.kinds if not kind.startswith("mmroute.routers.")} <= {
+        "sklearn.tree._tree:Tree"
+    }
+    assert [admission.trusted, admission.packages, held["functions"]] == [[], set(), []]
 
 
 def test_fitting_leaves_its_input_alone(name):

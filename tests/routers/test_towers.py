@@ -121,7 +121,7 @@ def test_finetuning_learns(router, samples):
 def test_a_finetuned_router_predicts_after_it_was_stored(router, folder, tmp_path):
     hard = samples_of(folder, ["What?", "", "a" * 999], [None, "broken.png", "blue.png"])
     weights.write(tmp_path / "router.safetensors", router)
-    stored = weights.read(tmp_path / "router.safetensors")
+    stored = weights.read(tmp_path / "router.safetensors", type(router))
     for before, after in zip(router.predict(hard), stored.predict(hard), strict=True):
         assert before.shape == (3, 2)
         assert np.isfinite(before).all()

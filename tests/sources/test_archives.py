@@ -1,12 +1,17 @@
+import errno
 import gzip
 import io
+import os
+import resource
 import tarfile
+import time
 import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmroute.confined import Limits, confined
 from mmroute.errors import InputError
 from mmroute.sources.archives import leaves_folder, unpack
 
@@ -293,3 +298,53 @@ def test_a_path_that_is_not_said_to_leave_stays_inside(parts):
             assert leaves_folder(name)
     if name.startswith("/"):
         assert leaves_folder(name)
+
+
+def full(error):
+    """Return a function that finds the disk so."""
+
+    def refuse(*_, **__):
+        raise OSError(error, os.strerror(error))
+
+    return refuse
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO])
+def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path, monkeypatch, error):
+    write_archive(tmp_path / "a.tar.gz", [file("1.jpg", b"x" * 1000)])
+    monkeypatch.setattr("tarfile.copyfileobj", full(error))
+    with pytest.raises(OSError, match=os.strerror(error)) as caught:
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out")
+    assert caught.value.errno == error
+    assert caught.value.filename == str(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
+
+
+def test_a_member_larger_than_the_disk_takes_is_not_blamed_on_the_archive(tmp_path):
+    write_archive(tmp_path / "a.tar.gz", [file("1.jpg", bytes(10**6))])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            unpack(tmp_path / "a.tar.gz", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_pipe_in_place_of_an_archive_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.tar.gz")
+    with pytest.raises(InputError, match=r"a\.tar\.gz: is a pipe"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out")
+
+
+def test_a_large_archive_has_its_time_for_each_member(tmp_path, monkeypatch):
+    write_archive(tmp_path / "a.tar.gz", [file(f"{number}.jpg") for number in range(8)])
+    extract = tarfile.TarFile.extract
+
+    def slowly(*given, **named):
+        time.sleep(0.1)
+        extract(*given, **named)
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", slowly)
+    confined(lambda: unpack(tmp_path / "a.tar.gz", tmp_path / "out"), Limits(16, 0.4))
+    assert len(list((tmp_path / "out").iterdir())) == 8

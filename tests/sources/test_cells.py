@@ -1,5 +1,8 @@
+import errno
 import json
 import math
+import os
+import time
 import zipfile
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather
 
+from mmroute.confined import Limits, confined
 from mmroute.errors import InputError
 from mmroute.sources import cells as cells_module
 from mmroute.sources.cells import CORRECTNESS_WORDS, column_names, nullable, numbers, read_cells
@@ -241,3 +245,116 @@ def test_a_long_cell_is_cut_in_the_message():
     with pytest.raises(InputError) as caught:
         numbers(pd.Series(["x" * 70_000], name="cost"), Path("t.csv"))
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_pipe_in_place_of_a_table_is_refused(tmp_path, suffix):
+    path = tmp_path / f"table.{suffix}"
+    os.mkfifo(path)
+    for read in (read_cells, column_names):
+        with pytest.raises(InputError, match=rf"table\.{suffix}: is a pipe, no regular file"):
+            read(path)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_a_table_of_a_million_columns_is_refused_at_once(tmp_path, separator):
+    path = tmp_path / ("t.csv" if separator == "," else "t.tsv")
+    path.write_text(separator.join(["a"] * 10**6) + "\n")
+    began = time.monotonic()
+    for read in (read_cells, column_names):
+        with pytest.raises(InputError, match=r"1,000,000 columns, of 100,000"):
+            read(path)
+    assert time.monotonic() - began < 5
+
+
+def test_more_columns_than_a_table_has_are_refused_in_every_format(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells_module, "MAX_COLUMNS", 4)
+    for suffix, write in WRITERS.items():
+        write(tmp_path / f"table.{suffix}")
+        with pytest.raises(InputError, match="5 columns, of 4 that a table may have"):
+            read_cells(tmp_path / f"table.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_twenty_thousand_columns_are_read(tmp_path, suffix):
+    names = [f"c{number}" for number in range(20_000)]
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "csv":
+        path.write_text(",".join(names) + "\n" + ",".join(["1"] * 20_000) + "\n")
+    else:
+        path.write_text(json.dumps(dict.fromkeys(names, 1)) + "\n")
+    began = time.monotonic()
+    assert read_cells(path).shape == (1, 20_000)
+    assert time.monotonic() - began < 30
+
+
+def test_lines_that_each_have_keys_of_their_own_are_refused(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"k{number}": 1}}\n' for number in range(20_000)))
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"20,000 lines have 20,000 different keys"):
+        read_cells(path)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, '{"a": ' * 10**5, '{"a": ' + "[" * 10**5])
+def test_json_that_nests_without_end_is_refused(tmp_path, text):
+    path = tmp_path / "t.jsonl"
+    path.write_text(text + "\n")
+    for read in (read_cells, column_names):
+        with pytest.raises(InputError, match=r"not readable as JSONL \(maximum recursion"):
+            read(path)
+
+
+@pytest.mark.parametrize("parts", [["x" * 3 * 2**20], ["x", "y" * 3 * 2**20, "z"]])
+def test_a_cell_of_megabytes_is_refused_before_it_is_laid_out(tmp_path, parts):
+    path = tmp_path / "t.xlsx"
+    book = openpyxl.Workbook()
+    book.active.append(["name"])
+    for part in parts:
+        book.active.append([f"a sentinel {part[0]}"])
+    book.save(path)
+    with zipfile.ZipFile(path) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    assert sum(b"a sentinel" in content for content in members.values()) == 1
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            for part in parts:
+                content = content.replace(f"a sentinel {part[0]}".encode(), part.encode())
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match=r"t\.xlsx: .*a cell of more than 1048576 bytes"):
+        read_cells(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("t.parquet", lambda path, schema: pq.ParquetWriter(path, schema, compression="zstd")),
+        (
+            "t.feather",
+            lambda path, schema: pa.ipc.new_file(
+                path, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+            ),
+        ),
+    ],
+)
+def test_a_table_that_unpacks_to_more_memory_than_is_allowed_is_named(tmp_path, name, start):
+    batch = pa.record_batch({"a": ["x" * 10**7]})
+    with start(tmp_path / name, batch.schema) as writer:
+        for _ in range(150):
+            writer.write_batch(batch)
+    assert (tmp_path / name).stat().st_size < 10**6
+    with pytest.raises(InputError, match=rf"{name}: takes more than 1 GB.*limits\.gigabytes"):
+        confined(lambda: read_cells(tmp_path / name).shape, Limits(1, 600))
+
+
+def test_a_broken_disk_is_not_blamed_on_the_table(tmp_path, monkeypatch):
+    WRITERS["jsonl"](tmp_path / "t.jsonl")
+
+    def broken(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(json, "loads", broken)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        read_cells(tmp_path / "t.jsonl")
+    assert caught.value.filename == str(tmp_path / "t.jsonl")

@@ -62,6 +62,6 @@ def test_digests_are_of_the_content_and_null_without_an_image(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "1.jpg").mkdir()
+    (tmp_path / "1.jpg").symlink_to("gone.jpg")
     with pytest.raises(InputError, match=r"1\.jpg: the image cannot be read"):
         digests(pd.Series(["1.jpg"]), tmp_path)

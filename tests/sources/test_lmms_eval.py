@@ -315,10 +315,27 @@ def test_a_folder_without_logs_is_named(tmp_path):
             call()
 
 
-def test_local_files_are_all_logs_and_images(tmp_path):
-    paths = [log(tmp_path, [line(0)], date=date) for date in ("20240101", "20250101")]
-    (tmp_path / "1.jpg").write_bytes(b"")
-    assert sorted(LmmsEval(str(tmp_path)).local_files()) == sorted([*paths, tmp_path / "1.jpg"])
+def test_local_files_are_all_logs_and_the_documents_name_the_images(tmp_path):
+    docs = [{"image": "1.jpg"}, {"image_path": f"{tmp_path}/2.jpg"}, {"image": "../3.jpg"}, {}, 7]
+    lines = [line(number, doc=doc) for number, doc in enumerate(docs)]
+    paths = [log(tmp_path, lines, date=date) for date in ("20240101", "20250101")]
+    source = LmmsEval(str(tmp_path))
+    assert sorted(source.local_files()) == sorted(paths)
+    assert set(source.image_names()) == {"1.jpg", "2.jpg"}
+
+
+def test_a_log_that_is_no_file_is_skipped_and_one_without_a_name_in_utf8_refused(tmp_path):
+    log(tmp_path, [line(0)])
+    (tmp_path / f"org__m/{DATE}_samples_gone.jsonl").symlink_to("nowhere")
+    table, said = read(tmp_path)
+    assert table.samples["dataset"].tolist() == ["vqa_val"]
+    assert about(said, "1 files are no logs of samples and were skipped")
+    (tmp_path / "org__m/caf\udce9.jsonl").write_text("")
+    _, said = read(tmp_path)
+    assert about(said, "2 files are no logs")[0].isprintable()
+    log(tmp_path, [line(0)], task="caf\udce9")
+    with pytest.raises(InputError, match="the name is not UTF-8; rename"):
+        read(tmp_path)
 
 
 def test_a_long_answer_is_cut_and_said(tmp_path):

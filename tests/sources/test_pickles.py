@@ -384,3 +384,147 @@ def test_what_is_no_pickle_is_refused(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.pkl: not readable"):
         read_pickle(tmp_path / "gone.pkl")
+
+
+# Pickles by hand: a leaf, and then again and again a container of two (or one) of what is there.
+HEAD, LEAF = b"\x80\x04", b"K\x01\x94"
+PAIR = {
+    "tuples": lambda memo: b"0h%ch%c\x86\x94" % (memo, memo),
+    "lists": lambda memo: b"0]\x94(h%ch%ce" % (memo, memo),
+    "dictionaries": lambda memo: b"0}\x94(K\x01h%cK\x02h%cu" % (memo, memo),
+}
+LEVELS = 60
+
+
+def doubled(kind):
+    return LEAF + b"".join(PAIR[kind](memo) for memo in range(LEVELS))
+
+
+def doubled_sets():
+    """Return a tuple of a frozenset twice, in a frozenset, in a tuple twice, and so on."""
+    levels = (
+        b"0h%ch%c\x86\x940(h%c\x91\x94" % (memo, memo, memo + 1) for memo in range(0, 2 * LEVELS, 2)
+    )
+    return LEAF + b"".join(levels)
+
+
+def doubled_from_the_top():
+    """Return lists that are filled only when they stand in another one."""
+    made = b"]\x94" * (LEVELS + 1)
+    filled = (b"h%c(h%ch%ce0" % (memo, memo + 1, memo + 1) for memo in range(LEVELS))
+    return made + b"".join(filled) + b"h\x00"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *map(doubled, PAIR),
+        doubled_sets(),
+        doubled_from_the_top(),
+        # Where it is hashed: as a key, in a set, in an old set, and as a name.
+        b"}" + doubled("tuples") + b"K\x01s",
+        b"}(" + doubled("tuples") + b"K\x01u",
+        b"(" + doubled("tuples") + b"K\x01d",
+        b"\x8f(" + doubled("tuples") + b"\x90",
+        b"c__builtin__\nset\n(](" + doubled("tuples") + b"etR",
+        b"ccollections\nOrderedDict\n(](](" + doubled("tuples") + b"K\x01eetR",
+        b"(](" + doubled("tuples") + b"ei__builtin__\nset\n",
+    ],
+)
+def test_what_is_shared_over_and_over_is_refused_at_once(tmp_path, content):
+    with pytest.raises(InputError, match=r"in so many places|a key of more than|holds itself"):
+        read_pickle(stored(tmp_path, HEAD + content + b"."))
+
+
+@pytest.mark.parametrize("place", ["name", "columns", "levels", "cell", "array"])
+def test_what_is_shared_is_found_within_tables(tmp_path, place):
+    value = (1,)
+    for _ in range(LEVELS):
+        value = (value, value)
+    held = np.empty(1, object)
+    held[0] = value
+    series = pd.Series([1])
+    object.__setattr__(series, "_name", value)
+    table = {
+        "name": lambda: series,
+        "columns": lambda: pd.DataFrame([[1]], columns=pd.Index(held, dtype=object)),
+        "levels": lambda: pd.Series([1], index=pd.Index(held, dtype=object)),
+        "cell": lambda: pd.DataFrame({"a": pd.Series(held)}),
+        "array": lambda: held.reshape(1, 1),
+    }[place]()
+    with pytest.raises(InputError, match="in so many places"):
+        through(tmp_path, table)
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [[["x"] * 1000] * 1000, "x" * 10**6, b"x" * 10**6, np.zeros(10**6), {"a": "x" * 10**6}],
+)
+def test_little_that_stands_for_terabytes_is_refused(tmp_path, shared):
+    with pytest.raises(InputError, match="stands for more than"):
+        through(tmp_path, [[shared] * 1000] * 1000)
+
+
+def test_what_is_made_again_and_again_of_one_part_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmroute.sources.pickles.LEAST_MEANT", 10**6)
+    monkeypatch.setattr("mmroute.sources.pickles.TIMES_MEANT", 1)
+    items = b"]\x94(" + b"".join(b"J" + struct.pack("<i", number) for number in range(10**4)) + b"e"
+    sets = b"c__builtin__\nset\n\x940" + items + b"0" + b"h\x00h\x01\x85R0" * 50
+    arrays = pickle.dumps([np.zeros(10), b"x" * 10**4], 4)
+    with pytest.raises(InputError, match="stands for more than"):
+        read_pickle(stored(tmp_path, HEAD + sets + b"N."))
+    assert read_pickle(stored(tmp_path, arrays))[0].tolist() == [0] * 10
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b")" + b"\x85" * 10**5,
+        b"})" + b"\x85" * 10**5 + b"K\x01s",
+        b"]" * 10**5 + b"a" * (10**5 - 1),
+        b"(" * 10**5 + b")" + b"\x91" * 10**5,
+        b"}K\x01" * 10**5 + b"N" + b"s" * 10**5,
+        b"(" * 10**5 + b"l" * 10**5,
+    ],
+)
+def test_what_nests_without_end_is_refused(tmp_path, content):
+    with pytest.raises(InputError, match="nests more than 100"):
+        read_pickle(stored(tmp_path, HEAD + content + b"."))
+
+
+@pytest.mark.parametrize("content", [b"]\x94h\x00a", b"}\x94K\x01h\x00s", b"]\x94]\x94h\x00aa"])
+def test_what_holds_itself_is_refused(tmp_path, content):
+    with pytest.raises(InputError, match="holds itself"):
+        read_pickle(stored(tmp_path, HEAD + content + b"."))
+
+
+def test_what_is_shared_as_data_does_is_no_error(tmp_path):
+    text, options = "a question " * 100, ("A", "B")
+    rows = [{"question": text, "options": options, "deep": [[[[1]]]]} for _ in range(1000)]
+    assert through(tmp_path, rows) == rows
+    assert through(tmp_path, {("A", 1): 2, frozenset(options): 3}) == {
+        ("A", 1): 2,
+        frozenset(options): 3,
+    }
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(("base", "power"), [(10, 5000), (-10, 401), (2, 1023)])
+def test_a_number_that_is_none_of_data_is_refused(tmp_path, base, power, protocol):
+    said = r"whole number of [\d,]+ bits|not readable as a pickle"
+    try:
+        content = pickle.dumps([base**power], protocol)
+    except ValueError:
+        # Python writes no such number as text, but others do.
+        content = b"(lL1" + b"0" * 5000 + b"L\na."
+    with pytest.raises(InputError, match=said):
+        read_pickle(stored(tmp_path, content))
+    assert through(tmp_path, [2**1022, -(10**300)], protocol) == [2**1022, -(10**300)]
+
+
+@pytest.mark.parametrize("target", [b"cpandas\nNA\n", b"]", b"\x8f"])
+def test_items_are_set_in_dictionaries_only(tmp_path, target):
+    with pytest.raises(InputError, match="sets items of a"):
+        read_pickle(stored(tmp_path, HEAD + target + b"K\x01K\x02s."))
+    with pytest.raises(InputError, match="adds items to a|not readable"):
+        read_pickle(stored(tmp_path, HEAD + b"}(K\x01\x90."))

@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 import shutil
 import zipfile
@@ -238,3 +240,24 @@ def test_a_missing_score_is_a_missing_outcome(tmp_path):
     table = read(tmp_path)
     np.testing.assert_array_equal(table.utility[3], [np.nan, 1])
     np.testing.assert_array_equal(table.completion_tokens[3], [np.nan, 100])
+
+
+def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = zipped(tmp_path / "r", bbh=benchmark("m"))
+    monkeypatch.setattr("shutil.copyfileobj", refuse)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        RouterEval(path=str(folder)).fetch(tmp_path / "out")
+    assert str(caught.value.filename).startswith(str(tmp_path / "out"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(("power", "said"), [(400, "whole number of"), (300, "is 1e\\+300")])
+def test_a_score_beyond_all_numbers_is_refused(tmp_path, power, said):
+    given = benchmark("m")
+    given["easy"][5]["strong_to_weak"]["data"]["train_score"] = [[10**power]] * SIZES["train"]
+    source = RouterEval(path=str(release(tmp_path / "r", bbh=given)))
+    with pytest.raises(InputError, match=said):
+        source.read(source.fetch(tmp_path / "out"))

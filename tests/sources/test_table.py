@@ -190,8 +190,9 @@ def test_a_wide_table_is_the_same_in_every_format_and_under_other_names(tmp_path
     assert [name for name in samples if name.startswith("tag_")] == ["tag_level"]
     np.testing.assert_array_equal(table.utility, [[1], [0]])
     np.testing.assert_array_equal(table.cost, [[0.5], [1e-7]])
-    files = TableSource(path, shape="wide", columns=columns).local_files()
-    assert files == [tmp_path / f"mine.{suffix}", tmp_path / "pics/1.jpg"]
+    source = TableSource(path, shape="wide", columns=columns)
+    assert source.local_files() == [tmp_path / f"mine.{suffix}"]
+    assert source.image_files(list(source.image_names())) == [tmp_path / "pics/1.jpg"]
 
 
 TYPED = {
@@ -358,16 +359,15 @@ def test_unknown_shapes_and_columns_are_named(tmp_path):
         read(path, columns={"utility": "score"})
 
 
-def test_local_files_are_the_tables_and_the_images_if_there_is_a_column_for_them(tmp_path):
-    (tmp_path / "1.jpg").write_bytes(b"")
+def test_local_files_are_the_tables_and_their_column_names_the_images(tmp_path):
     path = write(tmp_path)
     assert TableSource(path).local_files() == [tmp_path / "mine.csv"]
-    samples = write(tmp_path, pd.DataFrame({"sample_id": ["s1"], "image": ["1.jpg"]}), "s.csv")
-    assert TableSource(path, samples=samples).local_files() == [
-        tmp_path / "mine.csv",
-        tmp_path / "s.csv",
-        tmp_path / "1.jpg",
-    ]
+    assert list(TableSource(path).image_names()) == []
+    cells = ["1.jpg", "1.jpg", "", f"{tmp_path}/2.jpg", "../3.jpg", "/4.jpg"]
+    frame = pd.DataFrame({"sample_id": [f"s{row}" for row in range(6)], "image": cells})
+    source = TableSource(path, samples=write(tmp_path, frame, "s.csv"))
+    assert source.local_files() == [tmp_path / "mine.csv", tmp_path / "s.csv"]
+    assert list(source.image_names()) == ["1.jpg", "2.jpg"]
 
 
 def test_a_missing_file_is_named_and_fetching_copies_nothing(tmp_path):

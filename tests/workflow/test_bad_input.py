@@ -48,6 +48,38 @@ def test_a_wrong_config_stops_before_any_job(checkout, small, change, parts):
     assert not (checkout.folder / "results").exists()
 
 
+def test_a_key_that_stands_twice_stops_before_any_job(checkout):
+    (checkout.folder / "my.yaml").write_text("name: a\nsource: {kind: demo}\nname: b\n")
+    result = checkout.snakemake("--cores", "1", "--configfile", "my.yaml")
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert line.endswith(
+        "my.yaml: line 3: config key 'name' stands in line 1 already; keep one of the two"
+    )
+    assert not (checkout.folder / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["a{x}b", "a:b"])
+def test_a_checkout_that_snakemake_cannot_run_says_so(checkout, tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    for part in ("Snakefile", "workflow", "src", "config"):
+        (folder / part).symlink_to(checkout.folder / part)
+    result = checkout.snakemake("--snakefile", str(folder / "Snakefile"), "--dry-run")
+    assert result.returncode == 1
+    assert f"error: {folder}: Snakemake takes braces for wildcards" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["a{0}b", "{n}"])
+def test_a_folder_that_snakemake_cannot_run_in_says_so(checkout, tmp_path, name):
+    (tmp_path / name).mkdir()
+    result = checkout.snakemake(
+        "--dry-run", "--directory", str(tmp_path / name), "--configfile", "config/config.yaml"
+    )
+    assert result.returncode == 1
+    assert f"{name}: Snakemake takes this for wildcards" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [

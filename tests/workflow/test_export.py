@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import mmroute
+from mmroute.card import write_digests
 from mmroute.cli import app
 from mmroute.config import load
 from mmroute.curve import operating_curve, steps_of
@@ -223,7 +224,7 @@ def test_a_changed_file_is_refused(away):
     folder = away("knn")
     path = folder / "router.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(InputError, match=r"router\.safetensors: missing, damaged or of another"):
+    with pytest.raises(InputError, match=r"router\.safetensors: damaged or of another router"):
         mmroute.load_router(folder)
     with pytest.raises(InputError, match=r"router\.json: no such file"):
         mmroute.load_router(folder / "nowhere")
@@ -234,8 +235,20 @@ def test_an_encoder_that_gives_other_vectors_is_refused(away):
     card = json.loads((folder / "router.json").read_text())
     card["encoders"]["text"]["probe"] = card["encoders"]["text"]["probe"][::-1]
     (folder / "router.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"router\.json: damaged or of another router"):
+        mmroute.load_router(folder)
+    (folder / "SHA256SUMS").unlink()
+    write_digests(folder)
     with pytest.raises(InputError, match="encoder 'builtin' of the text gives other vectors"):
         mmroute.load_router(folder).route("What?")
+
+
+def test_the_digests_are_those_of_sha256sum(away):
+    folder = away("knn")
+    checked = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=folder, capture_output=True, check=True
+    )
+    assert checked.stdout.count(b": OK") == len(list(folder.iterdir())) - 1
 
 
 def test_a_router_of_ones_own_is_trusted_by_name_only(away):

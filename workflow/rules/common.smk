@@ -11,20 +11,29 @@ from shlex import quote
 SOURCE_TREE = Path(str(workflow.current_basedir)).parents[1]
 PACKAGE = SOURCE_TREE / "src"
 
-# Routers from outside the package lie where snakemake runs.
-sys.path[:0] = [str(PACKAGE), os.getcwd()]
-# Scripts find the package in this checkout, in whatever environment they run.
-shell.prefix(
-    f"export PYTHONPATH={quote(str(PACKAGE))}:{quote(os.getcwd())}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-)
 
+def quoted(path):
+    """Quote a path for a shell command, which Snakemake formats first."""
+    return quote(str(path)).replace("{", "{{").replace("}", "}}")
+
+
+sys.path.insert(0, str(PACKAGE))
+# Modules of the user's own lie where snakemake runs; nothing there is to take the place of others.
+sys.path.append(os.getcwd())
+
+from snakemake.io import regex_from_filepattern
+
+from mmroute import config_file
 from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, known_routers, load, published_fusion
+from mmroute.confined import Limits, confined
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError
 from mmroute.experiments import EXPERIMENTS
 from mmroute.job import set_aside
-from mmroute.storage import read_json
+from mmroute.known_files import KnownFiles
+from mmroute.settling import pair, settle
+from mmroute.storage import digest_bytes, digest_file, read_json
 
 # A user's config replaces the default one: merged, it would keep the default's
 # source and routers.
@@ -39,15 +48,58 @@ def stop(error):
     sys.exit(1)
 
 
-try:
-    CONFIG = load(
-        config, ", ".join(map(str, workflow.overwrite_configfiles or workflow.configfiles))
+def inspect(known):
+    """Digest the files of each source, some of which are looked into, and the price tables."""
+    fingerprints = {
+        key: [
+            build("sources", part.name, part.parameters).fingerprint(known)
+            for part in sources.parts
+        ]
+        for key, sources in SOURCES.items()
+    }
+    priced = {
+        key: sources.prices and digest_file(Path(sources.prices))
+        for key, sources in SOURCES.items()
+    }
+    return fingerprints, priced, known
+
+
+if set("{}:") & set(str(SOURCE_TREE)):
+    stop(
+        f"{SOURCE_TREE}: Snakemake takes braces for wildcards, and Python a colon for the end of a "
+        "path; move the checkout to a folder without them"
     )
-    FINGERPRINTS = {
-        key: [build("sources", part.name, part.parameters).fingerprint() for part in sources.parts]
+try:
+    # As Snakemake looks for its locks.
+    re.compile(regex_from_filepattern(f"{os.getcwd()}/{{n,[0-9]+}}.lock"))
+except (re.error, ValueError):
+    stop(f"{os.getcwd()}: Snakemake takes this for wildcards; start it in a folder without braces")
+try:
+    files = workflow.overwrite_configfiles or workflow.configfiles
+    if workflow.is_main_process:
+        # Snakemake has read them, and kept the last of what stands there twice.
+        for file in files:
+            config_file.read(Path(file))
+    CONFIG = load(config, ", ".join(map(str, files)))
+    # Scripts find the package in this checkout, in whatever environment they run, and modules of
+    # the user's own if the config names any.
+    path = [quoted(PACKAGE), *(["."] if CONFIG.modules else [])]
+    shell.prefix(f"export PYTHONPATH={':'.join(path)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+    SOURCES = {
+        key: sources
         for key, sources in (("source", CONFIG.source), ("text_only", CONFIG.text_only))
         if sources
     }
+    for key, sources in SOURCES.items():
+        if sources.prices and not Path(sources.prices).is_file():
+            raise InputError(f"config key {key}.prices: no file {sources.prices!r}; give a CSV")
+    RESULTS = f"results/{CONFIG.name}"
+    # Scripts find the limits with their defaults there; in params, another limit would make all
+    # anew.
+    config["limits"] = CONFIG.limits.model_dump()
+    FINGERPRINTS, PRICED, KNOWN = confined(
+        lambda: inspect(KnownFiles(Path(RESULTS, ".inputs.json"))), Limits(**config["limits"])
+    )
     ENCODERS = {
         modality: build("encoders", named.name, named.parameters)
         for modality, named in (("text", CONFIG.encoders.text), ("image", CONFIG.encoders.image))
@@ -55,10 +107,6 @@ try:
     ENCODER_FINGERPRINTS = {
         modality: encoder.fingerprint() for modality, encoder in ENCODERS.items()
     }
-    for key in ("source", "text_only"):
-        prices = getattr(getattr(CONFIG, key), "prices", None)
-        if prices and not Path(prices).is_file():
-            raise InputError(f"config key {key}.prices: no file {prices!r}; give a CSV")
 except InputError as error:
     stop(error)
 
@@ -67,7 +115,14 @@ SIMULATED = any(
 )
 # On simulated data the papers' values would stand beside what was made up to be like them.
 PUBLISHED = "" if SIMULATED else str(SOURCE_TREE / "config/published")
-RESULTS = f"results/{CONFIG.name}"
+PRICES = [sources.prices for sources in SOURCES.values() if sources.prices]
+# What downloads have written down, if there are any.
+MANIFESTS = [
+    f"{RESULTS}/{folder}source/{f'{index}/fetched/' if len(sources.parts) > 1 else ''}manifest.json"
+    for folder, sources in (("", CONFIG.source), ("text_only/", CONFIG.text_only))
+    for index, part in enumerate(sources.parts if sources else ())
+    if part.parameters.get("repo")
+]
 TITLE = f"{CONFIG.name} (simulated data)" if SIMULATED else CONFIG.name
 SALTS = [str(salt) for salt in CONFIG.split.salts]
 # Every router can be trained; the config's rows are those that the main table has.
@@ -121,6 +176,7 @@ def hold(folder):
 
 onstart:
     globals()["LOCK"] = hold(Path(RESULTS))
+    pair(Path(RESULTS), Path(".snakemake"))
 
 
 def growing(least):
@@ -303,3 +359,33 @@ def table_files(name):
 
 def figure_files(name):
     return expand(f"{RESULTS}/figures/{name}.{{suffix}}", suffix=["svg", "png"])
+
+
+# What all results depend on; Snakemake compares each job's own share of it.
+MADE_FROM = digest_bytes(
+    repr(
+        [
+            CONFIG.model_dump(mode="json"),
+            FINGERPRINTS,
+            PRICED,
+            ENCODER_FINGERPRINTS,
+            [towers_fingerprint(row) for row in ROUTERS],
+            script_digest(
+                "ingest.py",
+                *sorted((SOURCE_TREE / "workflow/scripts").glob("*.py")),
+                *(file for sources in SOURCES.values() for file in source_files(sources)),
+                *(find("encoders", encoder.name).file for encoder in ENCODERS.values()),
+                *router_files(ROUTERS),
+            ),
+        ]
+    ).encode()
+)
+if workflow.is_main_process:
+    KNOWN.keep()
+    try:
+        for line in settle(
+            Path(RESULTS), Path(".snakemake"), MADE_FROM, map(Path, MANIFESTS), KNOWN
+        ):
+            print(line, file=sys.stderr)
+    except (InputError, OSError) as error:
+        stop(error)

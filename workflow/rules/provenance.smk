@@ -10,7 +10,6 @@ WANTED = [
 rule provenance:
     input:
         wanted=WANTED,
-        prices=PRICES,
     output:
         report(
             f"{RESULTS}/provenance.json",
@@ -33,6 +32,11 @@ rule provenance:
         config=CONFIG.model_dump(mode="json"),
         snakemake=version("snakemake"),
         manifests=MANIFESTS,
+        prices=lambda wildcards: PRICES,
+        checkpoints=lambda wildcards: [
+            str(file) for encoder in ENCODERS.values() for file in encoder.local_files()
+        ],
+        made_from=MADE_FROM,
         code=script_digest("provenance.py"),
     message:
         "Recording where the results come from"

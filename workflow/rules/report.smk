@@ -40,16 +40,6 @@ NOTEBOOKS = {
     ),
     "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
 }
-PRICES = [
-    sources.prices for sources in (CONFIG.source, CONFIG.text_only) if sources and sources.prices
-]
-# What downloads have written down, if there are any.
-MANIFESTS = [
-    f"{RESULTS}/{folder}source/{f'{index}/fetched/' if len(sources.parts) > 1 else ''}manifest.json"
-    for folder, sources in (("", CONFIG.source), ("text_only/", CONFIG.text_only))
-    for index, part in enumerate(sources.parts if sources else ())
-    if part.parameters.get("repo")
-]
 
 
 rule main_table:
@@ -93,7 +83,7 @@ rule main_table:
         routers=ROWS,
         salts=SALTS,
         title=TITLE,
-        published=PUBLISHED,
+        published=lambda wildcards: PUBLISHED,
         code=script_digest("main_table.py"),
     message:
         "Writing the main tables"
@@ -239,7 +229,6 @@ rule html_report:
         cases=[f"{RESULTS}/experiments/{name}.parquet" for name in CASES],
         source=f"{RESULTS}/source.json",
         figures=expand(f"{RESULTS}/figures/{{figure}}.svg", figure=FIGURES),
-        prices=PRICES,
         # The report shows how long all of them took.
         shown=SHOWN_FILES,
     output:
@@ -267,6 +256,8 @@ rule html_report:
         config=CONFIG.model_dump(mode="json"),
         snakemake=version("snakemake"),
         manifests=MANIFESTS,
+        prices=lambda wildcards: PRICES,
+        priced=PRICED,
         code=script_digest("html_report.py"),
     message:
         "Rendering the report"

@@ -79,7 +79,6 @@ rule outcomes:
     input:
         # As for the splits: params.content decides.
         index=ancient(index_file),
-        prices=CONFIG.source.prices or [],
     output:
         directory(f"{RESULTS}/outcomes"),
     log:
@@ -95,7 +94,10 @@ rule outcomes:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        pool=CONFIG.pool,
+        # Names and paths may hold braces, which Snakemake would take for wildcards elsewhere.
+        pool=lambda wildcards: CONFIG.pool,
+        prices=lambda wildcards: CONFIG.source.prices,
+        priced=PRICED["source"],
         min_coverage=CONFIG.min_coverage,
         content=content_digests,
         code=script_digest("outcomes.py"),

@@ -44,7 +44,6 @@ rule ingest_text_only:
 rule outcomes_text_only:
     input:
         data=f"{RESULTS}/text_only/data",
-        prices=CONFIG.text_only.prices or [],
     output:
         directory(f"{RESULTS}/text_only/outcomes"),
     log:
@@ -63,6 +62,8 @@ rule outcomes_text_only:
         # Models are matched with the pool by the experiment itself.
         pool=None,
         min_coverage=0.0,
+        prices=lambda wildcards: CONFIG.text_only.prices,
+        priced=PRICED["text_only"],
         code=script_digest("outcomes.py"),
     message:
         "Building the text-only outcome table"

@@ -7,7 +7,7 @@ from mmroute.figures.cases import draw
 from mmroute.job import job
 from mmroute.storage import read_json, read_table
 
-with job(snakemake):
+with job(snakemake, confined=True):
     figure = draw(
         read_table(Path(snakemake.input.cases)).to_pandas(),
         Path(read_json(Path(snakemake.input.source))["root"]),

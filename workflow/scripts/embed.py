@@ -8,7 +8,7 @@ from mmroute.embeddings import embed
 from mmroute.job import job
 from mmroute.storage import read_json, read_table, write_json
 
-with job(snakemake):
+with job(snakemake, confined=True):
     samples = read_table(Path(snakemake.input.samples), slice(*snakemake.params.rows)).to_pandas()
     start = perf_counter()
     embeddings = embed(

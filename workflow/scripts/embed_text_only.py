@@ -9,7 +9,7 @@ from mmroute.outcomes import read_samples
 from mmroute.side_features import side_features
 from mmroute.storage import read_json, write_vectors
 
-with job(snakemake):
+with job(snakemake, confined=True):
     samples = read_samples(Path(snakemake.input.data))
     root = Path(read_json(Path(snakemake.input.source))["root"])
     encoder = build("encoders", snakemake.params.encoder, snakemake.params.parameters)

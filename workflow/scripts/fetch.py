@@ -7,7 +7,7 @@ from mmroute.ingestion import fetch
 from mmroute.job import job
 from mmroute.storage import write_json
 
-with job(snakemake):
+with job(snakemake, confined=True):
     sources = [build("sources", *part) for part in snakemake.params.sources.values()]
     note = Path(snakemake.output[0])
     # Beside the declared output, where Snakemake does not delete what a broken-off

@@ -20,7 +20,7 @@ CAPTIONS = (
     "Cost and accuracy of the single models.",
 )
 
-with job(snakemake):
+with job(snakemake, confined=True):
     given = snakemake.input
     tables = {
         name: read_csv(Path(given[name]))
@@ -71,7 +71,7 @@ with job(snakemake):
             Path(snakemake.output[0]).parent,
             config=snakemake.params.config,
             snakemake=snakemake.params.snakemake,
-            prices=map(Path, given.prices),
+            prices=map(Path, snakemake.params.prices),
             manifests=map(Path, snakemake.params.manifests),
             unfinished={"notebook", "html_report", "provenance"},
         ),

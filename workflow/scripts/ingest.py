@@ -5,10 +5,10 @@ from pathlib import Path
 from mmroute.catalogue import build
 from mmroute.ingestion import ingest
 from mmroute.job import job, logger
-from mmroute.outcomes import write_datasets
-from mmroute.storage import read_json, write_frame, write_json
+from mmroute.outcomes import INPUTS, write_datasets
+from mmroute.storage import digest_file, read_json, write_frame, write_json
 
-with job(snakemake):
+with job(snakemake, confined=True):
     sources = {label: build("sources", *part) for label, part in snakemake.params.sources.items()}
     read = ingest(sources, Path(read_json(Path(snakemake.input[0]))["root"]))
     for notice in read.notices:
@@ -17,3 +17,5 @@ with job(snakemake):
     write_datasets(read.table, folder, snakemake.params.shard_size)
     write_frame(folder / "origins.parquet", read.origins)
     write_json(folder / "notices.json", read.notices)
+    files = [path for source in sources.values() for path in source.local_files()]
+    write_json(folder / INPUTS, {str(path): digest_file(path) for path in files})

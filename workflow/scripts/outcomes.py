@@ -5,11 +5,11 @@ from pathlib import Path
 from mmroute.job import job
 from mmroute.outcomes import assemble
 
-with job(snakemake):
+with job(snakemake, confined=bool(snakemake.input.prices)):
     folder = snakemake.input.get("data") or Path(snakemake.input.index).parent
     assemble(
         Path(folder),
-        Path(snakemake.input.prices) if snakemake.input.prices else None,
+        Path(snakemake.params.prices) if snakemake.params.prices else None,
         snakemake.params.pool,
         snakemake.params.min_coverage,
         Path(snakemake.output[0]),

@@ -14,9 +14,13 @@ with job(snakemake):
             record.parent,
             config=snakemake.params.config,
             snakemake=snakemake.params.snakemake,
-            prices=map(Path, snakemake.input.prices),
+            prices=map(Path, snakemake.params.prices),
             manifests=map(Path, snakemake.params.manifests),
             unfinished={"provenance"},
+            checkpoints=map(Path, snakemake.params.checkpoints),
         )
-        | {"files": digests(record.parent, snakemake.threads)},
+        | {
+            "made_from": snakemake.params.made_from,
+            "files": digests(record.parent, snakemake.threads),
+        },
     )

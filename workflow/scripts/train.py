@@ -10,7 +10,7 @@ from mmroute.job import job
 from mmroute.storage import read_json, read_vectors, write_json
 from mmroute.training import cross_fit, predict_test, train, with_paths
 
-with job(snakemake):
+with job(snakemake, confined=bool(snakemake.input.get("source"))):
     benchmark = Benchmark.read(
         Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
     )

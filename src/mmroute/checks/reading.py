@@ -82,7 +82,7 @@ def built(key: str, config: SourceConfig, found: list[Finding]) -> dict[str, Sou
     for label, part in config.labelled.items():
         with stopping(found):
             source = build("sources", part.name, part.parameters)
-            source.fingerprint()
+            source.local_files()
             sources[label] = source
     return sources
 

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from mmroute.storage import digest_listing
+
 Modality = Literal["text", "image"]
 
 
@@ -18,15 +20,25 @@ class Encoder(ABC):
     """
 
     name: ClassVar[str]
+    offline: bool = False
+    """Whether nothing may be fetched, so that what is missing raises InputError."""
 
     @property
     @abstractmethod
     def key(self) -> str:
         """Return a file-safe name that tells this encoder and its parameters from others."""
 
+    def local_files(self) -> list[Path]:
+        """List the user's own files that it is made from: a checkpoint, a model config.
+
+        Raises InputError if one of them is no file.
+        """
+        return []
+
     def fingerprint(self) -> str:
-        """Return a digest that changes when a local checkpoint does."""
-        return ""
+        """Return a digest that changes when one of ``local_files`` does; "" if there are none."""
+        files = self.local_files()
+        return digest_listing(files) if files else ""
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
+
 # Decoders of what data sets hold. Others stay shut: some of them start another program.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 # An A3 page scanned at 600 dpi has 70 million pixels.
@@ -42,11 +45,18 @@ def decode(path: Path, longest_side: int | None = None) -> Picture | None:
     Picture | None
         None if there is no such file, if it is not whole or not one of
         ``FORMATS``, or if it exceeds ``PIXEL_LIMIT`` or ``ASPECT_LIMIT``.
+
+    Raises
+    ------
+    InputError
+        If the memory ends, which says nothing of the file.
+    OSError
+        If the disk is broken.
     """
     try:
         if not path.is_file():
             return None
-        with Image.open(path, formats=FORMATS) as image:
+        with reading(path), Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > PIXEL_LIMIT:
                 return None
@@ -63,9 +73,12 @@ def decode(path: Path, longest_side: int | None = None) -> Picture | None:
         if longest_side is not None:
             upright.thumbnail((longest_side, longest_side), Image.Resampling.BOX)
         return Picture(upright, width, height)
+    except InputError:
+        raise
     # A broken file reaches code in the decoders that raises anything, from SyntaxError to
     # struct.error; whatever it is, there is no image.
-    except Exception:
+    except Exception as error:
+        raise_disk_fault(error, path)
         return None
 
 

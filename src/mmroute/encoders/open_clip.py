@@ -1,6 +1,7 @@
 """Any OpenCLIP model, from a tag's weights or a local checkpoint."""
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -14,8 +15,8 @@ from tqdm import tqdm
 
 from mmroute.encoders import Encoder
 from mmroute.encoders.images import decode, quiet_decoding
-from mmroute.errors import InputError
-from mmroute.storage import digest_listing, read_json
+from mmroute.errors import InputError, raise_disk_fault
+from mmroute.storage import file_name, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
 # can ask for ``key`` and ``fingerprint`` at no cost.
 
 
-class _Network(NamedTuple):
+class Network(NamedTuple):
+    """An OpenCLIP model, and what prepares images and texts for it.
+
+    Attributes
+    ----------
+    width
+        Of its embeddings.
+    device
+        Where it computes.
+    """
+
     model: Any
     preprocess: Callable[..., "torch.Tensor"]
     tokenizer: Callable[[list[str]], "torch.Tensor"]
@@ -63,10 +74,11 @@ class OpenClip(Encoder):
     def key(self) -> str:
         """Return the model's and the weights' names, such as "open_clip-ViT-B-32-openai"."""
         weights = self._checkpoint.stem if self._checkpoint else self.pretrained
-        return re.sub(r"[^\w.-]+", "-", f"{self.name}-{self._architecture}-{weights}")
+        key = re.sub(r"[^\w.-]+", "-", f"{self.name}-{self._architecture}-{weights}")
+        return file_name(key)
 
-    def fingerprint(self) -> str:
-        """Return a digest of the local checkpoint and model config; "" if there are none.
+    def local_files(self) -> list[Path]:
+        """List the checkpoint and the model config that are local.
 
         Raises InputError if one of them is no file.
         """
@@ -76,7 +88,7 @@ class OpenClip(Encoder):
                 raise InputError(
                     f"encoder open_clip: {path} is no file; correct `model` or `pretrained`"
                 )
-        return digest_listing(files) if files else ""
+        return files
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Encode N texts as float32 (N, d), cut off where the model's context ends.
@@ -156,34 +168,51 @@ class OpenClip(Encoder):
         return self._config.stem if self._config else self.model
 
     @cached_property
-    def network(self) -> _Network:
+    def network(self) -> Network:
         """The loaded model with its preprocessing, read on first use."""
+        self.local_files()
+        architecture = self._known_architecture()
+        weights = self._checkpoint or self._tagged_weights(architecture)
+        return self._network(architecture, weights)
+
+    def untrained(self) -> Network:
+        """Return the model as ``network``, but with weights that are still to come."""
+        return self._network(self._known_architecture(), None)
+
+    def _network(self, architecture: str, weights: Path | None) -> Network:
         import open_clip
         import torch
 
-        self.fingerprint()
-        architecture = self._known_architecture()
         tokenizer = self._tokenizer(architecture)
-        weights = {} if self._checkpoint else self._fetched_weights(architecture)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        tag = {} if self._checkpoint else self._tag(architecture)
+        device = "cuda" if torch.cuda.is_available() and weights else "cpu"
         try:
             model, _, preprocess = open_clip.create_model_and_transforms(
                 architecture,
-                self.pretrained,
+                weights and str(weights),
                 device=device,
-                # Some tags were trained with another activation than their model's config has.
-                force_quick_gelu=weights.get("quick_gelu", False),
+                # Some tags were trained with another activation than their model's config has,
+                # or on images prepared otherwise.
+                force_quick_gelu=tag.get("quick_gelu", False),
+                image_mean=tag.get("mean"),
+                image_std=tag.get("std"),
+                image_interpolation=tag.get("interpolation"),
+                image_resize_mode=tag.get("resize_mode"),
+                pretrained_text=False,
                 weights_only=True,
             )
         # A checkpoint is anybody's file; what torch and open_clip raise on one that does not fit
         # ranges from KeyError to UnpicklingError.
+        except MemoryError:
+            raise
         except Exception as error:
+            raise_disk_fault(error, Path(self.pretrained))
             raise InputError(
                 f"encoder open_clip: model {self.model} cannot be built with pretrained "
                 f"{self.pretrained} ({_one_line(error)}); give weights saved from this model"
             ) from error
         width = open_clip.get_model_config(architecture)["embed_dim"]
-        return _Network(model.eval(), preprocess, tokenizer, width, device)
+        return Network(model.eval(), preprocess, tokenizer, width, device)
 
     def _known_architecture(self) -> str:
         import open_clip
@@ -202,7 +231,19 @@ class OpenClip(Encoder):
                 f"encoder open_clip: unknown model {self.model!r}; give one that open_clip lists, "
                 f"such as {', '.join(close)}, or the path of a model config ending in .json"
             )
+        self._require_local()
         return self._architecture
+
+    def _require_local(self) -> None:
+        import open_clip
+
+        content = json.dumps(open_clip.get_model_config(self._architecture))
+        elsewhere = re.search(r'"hf_\w+_name"|"timm_model_name": "[^"]*:', content)
+        if self.offline and (elsewhere or "siglip" in self._architecture.lower()):
+            raise InputError(
+                f"encoder open_clip: the model {self.model} takes its text tower or its tokenizer "
+                "from a hub, and the network is not allowed; allow it, or choose another model"
+            )
 
     def _tokenizer(self, architecture: str) -> Callable[[list[str]], "torch.Tensor"]:
         import open_clip
@@ -211,43 +252,56 @@ class OpenClip(Encoder):
             return open_clip.get_tokenizer(architecture)
         # It may need a package that is not there, or files from the hub, or be misconfigured.
         except Exception as error:
+            raise_disk_fault(error, Path(self.model))
             raise InputError(
                 f"encoder open_clip: the tokenizer of model {self.model} cannot be had "
                 f"({_one_line(error)}); put that right or choose another model"
             ) from error
 
-    def _fetched_weights(self, architecture: str) -> dict[str, Any]:
-        """Have the tag's weights in the hub's cache; return what open_clip knows of them."""
+    def _tag(self, architecture: str) -> dict[str, Any]:
+        """Return what open_clip knows of the tag."""
         import open_clip
         from open_clip import pretrained
-        from open_clip.constants import HF_WEIGHTS_NAME
 
-        from mmroute.sources import hub
-
-        weights = pretrained.get_pretrained_cfg(architecture, self.pretrained)
-        if not weights:
+        tag = pretrained.get_pretrained_cfg(architecture, self.pretrained)
+        if not tag:
             tags = open_clip.list_pretrained_tags_by_model(architecture)
             raise InputError(
                 f"encoder open_clip: unknown tag {self.pretrained!r} in `pretrained` for model "
                 f"{architecture}; give one of: {', '.join(tags) or '(none)'}, or the path of a "
                 "checkpoint"
             )
-        # open_clip prefers these names, and finds in the client's cache what is fetched here.
-        repo, name = os.path.split(weights["hf_hub"])
+        return tag
+
+    def _tagged_weights(self, architecture: str) -> Path:
+        """Return the tag's weights in the hub's cache, where they are fetched to."""
+        from open_clip import pretrained
+        from open_clip.constants import HF_WEIGHTS_NAME
+
+        from mmroute.sources import hub
+
+        repo, name = os.path.split(self._tag(architecture)["hf_hub"])
         name = name or HF_WEIGHTS_NAME
         names = [*pretrained._get_safe_alternatives(name), name]
+        if self.offline:
+            if weights := hub.cached_model_file(repo, names):
+                return weights
+            raise InputError(
+                f"encoder open_clip: the weights {self.pretrained!r} of {architecture} are not in "
+                "the hub's cache, and the network is not allowed; allow it"
+            )
         try:
-            hub.cache_model_file(repo, names)
+            return hub.cache_model_file(repo, names)
         except (hub.FetchError, OSError) as error:
+            raise_disk_fault(error, Path(repo, name))
             raise InputError(
                 f"encoder open_clip: could not fetch the weights {self.pretrained!r} of "
                 f"{architecture} from {repo} ({_one_line(error)}); "
                 "try again, or set `pretrained` to the path of a local checkpoint"
             ) from error
-        return weights
 
 
-def _forward(network: _Network, tower: str, batch: "torch.Tensor") -> np.ndarray:
+def _forward(network: Network, tower: str, batch: "torch.Tensor") -> np.ndarray:
     import torch
 
     half = torch.autocast("cuda", torch.float16, enabled=network.device == "cuda")

@@ -62,6 +62,8 @@ class Router(BaseEstimator, ABC):
     ``finetune`` gets the frame too."""
     uses_pool: ClassVar[bool] = False
     """Whether ``fit`` takes a fourth argument, the ``Pool``."""
+    reaches_network: ClassVar[bool] = False
+    """Whether it sends queries elsewhere to predict."""
 
     @abstractmethod
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:

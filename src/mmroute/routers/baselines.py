@@ -24,6 +24,7 @@ class Random(Router):
 
     name: ClassVar[str] = "random"
     fusion: ClassVar[None] = None
+    n_models_: int
 
     def __init__(self, trials: Annotated[int, Ge(1)] = 50, random_state: int = 0) -> None:
         self.trials = trials
@@ -52,6 +53,7 @@ class Cheapest(Router):
 
     name: ClassVar[str] = "cheapest"
     fusion: ClassVar[None] = None
+    order_: np.ndarray
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Rank the models by cost, of equals the more accurate first."""
@@ -68,6 +70,7 @@ class Strongest(Router):
 
     name: ClassVar[str] = "strongest"
     fusion: ClassVar[None] = None
+    order_: np.ndarray
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Rank the models by utility, of equals the cheaper first."""
@@ -89,6 +92,8 @@ class StrongestPerDataset(Router):
     name: ClassVar[str] = "strongest_per_dataset"
     fusion: ClassVar[None] = None
     reads_samples: ClassVar[bool] = True
+    order_: np.ndarray
+    orders_: dict[str, np.ndarray]
 
     def fit(self, Z: pd.DataFrame, U: np.ndarray, C: np.ndarray) -> Self:
         """Rank the models of each data set by utility, of equals the cheaper first."""

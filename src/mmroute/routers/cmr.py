@@ -4,16 +4,16 @@ from typing import Annotated, ClassVar, Self
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mmroute.routers import Router, observed_means
-from mmroute.routers.gradients import Schedule, apply, device, train
+from mmroute.routers.gradients import Networks, Schedule, apply, device, train
 from mmroute.routers.tokens import TokenTransformer
 
 
-class CMR(Router):
+class CMR(Networks, Router):
     """Attention over the tokens text and image, and two heads for each model.
 
     The correctness head is trained by binary cross-entropy with logits, ``balance`` weighing
@@ -34,7 +34,7 @@ class CMR(Router):
     def __init__(
         self,
         width: Annotated[int, Ge(8)] = 512,
-        layers: Annotated[int, Ge(1)] = 2,
+        layers: Annotated[int, Ge(1), Le(100)] = 2,
         heads: Annotated[int, Ge(1)] = 8,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
         balance: bool = False,
@@ -60,7 +60,7 @@ class CMR(Router):
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Train the network."""
         right = observed_means(U)
-        self.n_models_ = U.shape[1]
+        self.n_features_, self.n_models_ = Z.shape[1], U.shape[1]
         observed = torch.as_tensor(np.isfinite(U), device=device())
         inputs, utility, cost, weight = (
             torch.as_tensor(values, dtype=torch.float32, device=device())
@@ -92,7 +92,7 @@ class CMR(Router):
             self.random_state,
             patience=self.patience,
         )
-        self.network_ = train(lambda: self._network(Z.shape[1]), loss, len(Z), schedule)
+        self.network_ = train(lambda: self._networks()["network_"], loss, len(Z), schedule)
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,8 +102,8 @@ class CMR(Router):
         c_hat = output[:, self.n_models_ :]
         return u_hat, np.expm1(c_hat) if self.log_cost else c_hat
 
-    def _network(self, n_features: int) -> nn.Module:
-        return nn.Sequential(
-            TokenTransformer(n_features, self.width, self.layers, self.heads, self.dropout),
-            nn.Linear(self.width, 2 * self.n_models_),
+    def _networks(self) -> dict[str, nn.Module]:
+        tokens = TokenTransformer(
+            self.n_features_, self.width, self.layers, self.heads, self.dropout
         )
+        return {"network_": nn.Sequential(tokens, nn.Linear(self.width, 2 * self.n_models_))}

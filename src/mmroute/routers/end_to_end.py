@@ -11,7 +11,7 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from mmroute.routers.gradients import Schedule, device, soft_cross_entropy, train
+from mmroute.routers.gradients import Networks, Schedule, device, soft_cross_entropy, train
 from mmroute.routers.soft_labels import SoftLabelRouter
 from mmroute.routers.towers import Towers
 
@@ -22,7 +22,7 @@ Samples = np.ndarray | pd.DataFrame
 """What a network reads: (N, d) features or a frame of N samples."""
 
 
-class EndToEndRouter(SoftLabelRouter):
+class EndToEndRouter(Networks, SoftLabelRouter):
     """A head on [t ; v] with a score per lambda and model.
 
     The paper fine-tunes a multimodal backbone. Here ``mode`` says what is trained:
@@ -74,11 +74,11 @@ class EndToEndRouter(SoftLabelRouter):
         return loss
 
     def _learn(self, Z: Samples, labels: np.ndarray) -> None:
-        n_lambdas, _, n_models = labels.shape
         towers = (
             Towers(self.clip_model, self.pretrained) if self.mode == "finetune" else nn.Identity()
         )
         features = self._apply(towers, Z)
+        self.n_features_, self.n_models_ = features.shape[1], labels.shape[2]
         targets = torch.as_tensor(labels.swapaxes(0, 1), dtype=torch.float32, device=device())
         objective = self._objective(features, targets)
         schedule = Schedule(
@@ -89,12 +89,7 @@ class EndToEndRouter(SoftLabelRouter):
             patience=self.patience,
         )
         self.network_ = self._train(
-            lambda: nn.Sequential(
-                nn.Identity(), self._head(features.shape[1], n_lambdas, n_models)
-            ),
-            features,
-            objective,
-            schedule,
+            lambda: self._behind(nn.Identity()), features, objective, schedule
         )
         if self.mode == "finetune":
             _, head = self.network_
@@ -108,6 +103,15 @@ class EndToEndRouter(SoftLabelRouter):
                     learning_rate=self.finetune_learning_rate,
                 ),
             )
+
+    def _networks(self) -> dict[str, nn.Module]:
+        tuned = self.mode == "finetune"
+        towers = Towers.untrained(self.clip_model, self.pretrained) if tuned else nn.Identity()
+        return {"network_": self._behind(towers)}
+
+    def _behind(self, towers: nn.Module) -> nn.Sequential:
+        """Return a network of towers and an untrained head."""
+        return nn.Sequential(towers, self._head(self.n_features_, len(self.grid), self.n_models_))
 
     def _train(
         self,

@@ -30,6 +30,7 @@ from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
+from sklearn.tree._tree import Tree
 
 from mmroute.routers import Router, observed_means, same_mask_columns
 
@@ -70,6 +71,15 @@ class Ensemble(Router):
 
     name: ClassVar[str] = "ensemble"
     fusion: ClassVar[str] = "tabular"
+    means_: np.ndarray
+    utility_: "_CrossFitted"
+    common_weights_: np.ndarray
+    specific_weights_: np.ndarray
+    log_means_: np.ndarray
+    log_bounds_: tuple[np.ndarray, np.ndarray]
+    cost_: "_CrossFitted"
+    cost_weights_: np.ndarray
+    smearing_: np.ndarray
 
     def __init__(
         self,
@@ -149,6 +159,12 @@ class _CrossFitted:
     learners; a training sample's is that of the learners that have not seen it.
     """
 
+    components_: np.ndarray
+    center_: np.ndarray
+    spread_: float
+    forests_: list[list[Tree]]
+    coefficients_: list[np.ndarray]
+
     def __init__(self, n_trees: int, min_samples_leaf: int, random_state: int) -> None:
         self.n_trees = n_trees
         self.min_samples_leaf = min_samples_leaf
@@ -156,10 +172,12 @@ class _CrossFitted:
 
     def cross_fit(self, Z: np.ndarray, Y: np.ndarray) -> np.ndarray:
         """Train on (n, d) features and (n, m) outcomes, NaN where missing; predict (2, n, m)."""
-        self.projection_ = PCA(min(N_COMPONENTS, *Z.shape), random_state=self.random_state)
+        projection = PCA(min(N_COMPONENTS, *Z.shape), random_state=self.random_state)
         # The share of variance that it also reports is 0 / 0 where all features are the same.
         with np.errstate(invalid="ignore"):
-            self.projection_.fit(Z)
+            projection.fit(Z)
+        self.components_ = projection.components_
+        self.center_ = projection.mean_ @ self.components_.T
         self.spread_ = np.sqrt(Z.var(axis=0).sum()) or 1.0
         low = self._components(Z)
         fold = np.random.default_rng(self.random_state).permutation(len(Z)) % N_FOLDS
@@ -184,9 +202,9 @@ class _CrossFitted:
         return sum(_predict(*learners, Z, low) for learners in folds) / len(self.forests_)
 
     def _components(self, Z: np.ndarray) -> np.ndarray:
-        return self.projection_.transform(Z) / self.spread_
+        return (Z @ self.components_.T - self.center_) / self.spread_
 
-    def _forest(self, Z: np.ndarray, Y: np.ndarray, index: int) -> ExtraTreesRegressor:
+    def _forest(self, Z: np.ndarray, Y: np.ndarray, index: int) -> list[Tree]:
         seen = np.isfinite(Y)
         filled = np.where(seen, Y, 0)
         forest = ExtraTreesRegressor(
@@ -199,7 +217,7 @@ class _CrossFitted:
             # A missing outcome has not drawn the splits, being 0 there; nor may it dilute a leaf.
             for tree, leaf in zip(forest.estimators_, forest.apply(Z).T, strict=True):
                 _average_observed(tree.tree_.value[..., 0], leaf, filled, seen)
-        return forest
+        return [estimator.tree_ for estimator in forest.estimators_]
 
 
 def _average_observed(
@@ -228,10 +246,15 @@ def _ridge_regression(low: np.ndarray, Y: np.ndarray) -> np.ndarray:
 
 
 def _predict(
-    forest: ExtraTreesRegressor, coefficients: np.ndarray, Z: np.ndarray, low: np.ndarray
+    forest: list[Tree], coefficients: np.ndarray, Z: np.ndarray, low: np.ndarray
 ) -> np.ndarray:
     by_regression = low @ coefficients[:-1] + coefficients[-1]
-    return np.stack([forest.predict(Z).reshape(by_regression.shape), by_regression])
+    # A tree does not look whether it has all features that it asks for.
+    if any(tree.n_features != Z.shape[1] for tree in forest):
+        raise ValueError(f"a tree of other features than the {Z.shape[1]} that there are")
+    Z = Z.astype(np.float32)
+    by_forest = sum(tree.predict(Z)[..., 0] for tree in forest) / len(forest)
+    return np.stack([by_forest.reshape(by_regression.shape), by_regression])
 
 
 def _weigh(predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -1,9 +1,11 @@
 """The one training loop of the routers that need gradients."""
 
 import copy
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +43,62 @@ class Schedule:
 
 FEWEST_TO_HOLD_OUT = 50
 PREDICTED_AT_ONCE = 4096
+
+
+class Networks:
+    """What routers share that have networks: they are stored as arrays, and built anew by code.
+
+    A subclass sets ``n_features_`` and ``n_models_`` before it builds them.
+    """
+
+    n_features_: int
+    n_models_: int
+    arrays_: dict[str, dict[str, np.ndarray]]
+    """In the stored state, in place of the networks: the arrays of each, by name."""
+
+    @abstractmethod
+    def _networks(self) -> dict[str, nn.Module]:
+        """Build an untrained network for each attribute that has one."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes, with arrays in place of networks."""
+        state = dict(super().__getstate__())
+        networks = [name for name, value in state.items() if isinstance(value, nn.Module)]
+        arrays = {name: _arrays(state.pop(name)) for name in networks}
+        return state | ({"arrays_": arrays} if arrays else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the attributes, and build the networks around their arrays.
+
+        Raises ValueError if an array has not the shape and type that the network wants.
+        """
+        arrays = state.pop("arrays_", {})
+        super().__setstate__(state)
+        if not arrays:
+            return
+        # Nothing is allocated before the arrays are seen to fit, however wide a network is said
+        # to be.
+        with torch.device("meta"):
+            networks = self._networks()
+        if arrays.keys() != networks.keys():
+            raise ValueError(f"arrays for {sorted(arrays)}, not for {sorted(networks)}")
+        for name, network in networks.items():
+            setattr(self, name, _filled(network, arrays[name]))
+
+
+def _arrays(network: nn.Module) -> dict[str, np.ndarray]:
+    return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+
+
+def _filled(network: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module:
+    """Return a network with its trained weights, in evaluation mode."""
+    for name, tensor in network.state_dict().items():
+        if name in arrays and torch.from_numpy(arrays[name]).dtype != tensor.dtype:
+            raise ValueError(f"{name} holds {arrays[name].dtype}, not {tensor.dtype}")
+    # Copies: torch aligns its memory by more than NumPy does.
+    tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
+    network.load_state_dict(tensors, assign=True)
+    return network.eval()
 
 
 def device() -> torch.device:

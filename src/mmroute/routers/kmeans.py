@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 from annotated_types import Ge
 from sklearn.cluster import KMeans as Clustering
+from sklearn.metrics import pairwise_distances_argmin
 
 from mmroute.routers import Router, fill_missing_means, observed_means
 
@@ -18,6 +19,9 @@ class KMeans(Router):
 
     name: ClassVar[str] = "kmeans"
     fusion: ClassVar[str] = "adaptive"
+    centers_: np.ndarray
+    utility_: np.ndarray
+    cost_: np.ndarray
 
     def __init__(self, n_clusters: Annotated[int, Ge(1)] = 20, random_state: int = 0) -> None:
         self.n_clusters = n_clusters
@@ -25,23 +29,24 @@ class KMeans(Router):
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Cluster the features and average the outcomes in each cluster."""
-        self.clusters_ = Clustering(
+        clusters = Clustering(
             n_clusters=min(self.n_clusters, len(np.unique(Z, axis=0))),
             n_init=1,
             random_state=self.random_state,
         ).fit(Z)
-        self.utility_ = self._cluster_means(U)
-        self.cost_ = self._cluster_means(C)
+        self.centers_ = clusters.cluster_centers_
+        self.utility_, self.cost_ = (_cluster_means(clusters, Y) for Y in (U, C))
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Look up each sample's cluster."""
-        cluster = self.clusters_.predict(Z)
+        cluster = pairwise_distances_argmin(Z, self.centers_)
         return self.utility_[cluster], self.cost_[cluster]
 
-    def _cluster_means(self, Y: np.ndarray) -> np.ndarray:
-        member = self.clusters_.labels_[None, :] == np.arange(self.clusters_.n_clusters)[:, None]
-        observed = np.isfinite(Y)
-        with np.errstate(invalid="ignore"):
-            means = (member @ np.where(observed, Y, 0)) / (member @ observed.astype(float))
-        return fill_missing_means(means, observed_means(Y))
+
+def _cluster_means(clusters: Clustering, Y: np.ndarray) -> np.ndarray:
+    member = clusters.labels_[None, :] == np.arange(clusters.n_clusters)[:, None]
+    observed = np.isfinite(Y)
+    with np.errstate(invalid="ignore"):
+        means = (member @ np.where(observed, Y, 0)) / (member @ observed.astype(float))
+    return fill_missing_means(means, observed_means(Y))

@@ -18,31 +18,41 @@ class KNN(Router):
 
     name: ClassVar[str] = "knn"
     fusion: ClassVar[str] = "adaptive"
+    features_: np.ndarray
+    outcomes_: tuple[np.ndarray, np.ndarray]
+    observed_: tuple[np.ndarray, np.ndarray]
+    means_: tuple[np.ndarray, np.ndarray]
 
     def __init__(self, n_neighbors: Annotated[int, Ge(1)] = 50) -> None:
         self.n_neighbors = n_neighbors
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
-        """Index the training features."""
-        self.utility_, self.cost_ = U, C
+        """Keep the training samples."""
+        # A copy: scikit-learn rounds otherwise where the queries are the very same array.
+        self.features_ = np.array(Z)
         self.means_ = observed_means(U), observed_means(C)
-        self.index_ = NearestNeighbors(
-            n_neighbors=min(self.n_neighbors, len(Z)), metric="cosine"
-        ).fit(Z)
+        self.observed_ = np.isfinite(U), np.isfinite(C)
+        self.outcomes_ = np.nan_to_num(U), np.nan_to_num(C)
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Average over each sample's neighbours."""
-        neighbours = self.index_.kneighbors(Z, return_distance=False)
-        return (
-            _neighbour_means(self.utility_, neighbours, self.means_[0]),
-            _neighbour_means(self.cost_, neighbours, self.means_[1]),
+        _, neighbours = nearest(self.features_, Z, self.n_neighbors)
+        u_hat, c_hat = (
+            _neighbour_means(Y[neighbours], observed[neighbours], mean)
+            for Y, observed, mean in zip(self.outcomes_, self.observed_, self.means_, strict=True)
         )
+        return u_hat, c_hat
 
 
-def _neighbour_means(Y: np.ndarray, neighbours: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-    observed = np.isfinite(Y)
-    count = observed[neighbours].sum(axis=1)
-    total = np.where(observed, Y, 0)[neighbours].sum(axis=1)
+def nearest(features: np.ndarray, Z: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return cosine distances and indices, (N, k), of the features nearest to each row of Z."""
+    # No index to keep: with this distance the search is exhaustive.
+    search = NearestNeighbors(n_neighbors=min(n_neighbors, len(features)), metric="cosine")
+    return search.fit(features).kneighbors(Z)
+
+
+def _neighbour_means(Y: np.ndarray, observed: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+    """Average the observed entries of (N, k, K) over the k neighbours."""
     with np.errstate(invalid="ignore"):
-        return fill_missing_means(total / count, fallback)
+        return fill_missing_means(Y.sum(axis=1) / observed.sum(axis=1), fallback)

@@ -19,6 +19,8 @@ class Linear(Router):
 
     name: ClassVar[str] = "linear"
     fusion: ClassVar[str] = "mean"
+    utility_: np.ndarray
+    cost_: np.ndarray
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Fit the two regressions."""
@@ -40,6 +42,9 @@ class LinearMF(Router):
 
     name: ClassVar[str] = "linear_mf"
     fusion: ClassVar[str] = "adaptive"
+    components_: np.ndarray
+    utility_: np.ndarray
+    cost_: np.ndarray
 
     def __init__(
         self,
@@ -56,15 +61,16 @@ class LinearMF(Router):
         rank = max(1, min(self.n_components, min(Z.shape) - 1))
         # The variance it also reports is 0 / 0 where all features are the same.
         with np.errstate(divide="ignore", invalid="ignore"):
-            self.projection_ = TruncatedSVD(rank, random_state=self.random_state).fit(Z)
-        low = self.projection_.transform(Z)
+            projection = TruncatedSVD(rank, random_state=self.random_state).fit(Z)
+        self.components_ = projection.components_
+        low = Z @ self.components_.T
         self.utility_ = _masked_regression(Ridge(alpha=self.alpha), low, U)
         self.cost_ = _masked_regression(Ridge(alpha=self.alpha), low, C)
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Project, then apply the two regressions."""
-        low = self.projection_.transform(Z)
+        low = Z @ self.components_.T
         return _apply(self.utility_, low), _apply(self.cost_, low)
 
 

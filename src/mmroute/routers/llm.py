@@ -5,16 +5,22 @@ import io
 import json
 import logging
 import os
+import socket
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Timer
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import requests
 from annotated_types import Ge, Gt
+from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
+from mmroute.catalogue import Url
 from mmroute.encoders.images import decode
 from mmroute.errors import InputError
 from mmroute.outcomes import PRICE_COLUMNS
@@ -24,6 +30,8 @@ from mmroute.storage import digest_bytes, read_json, write_json
 
 LONGEST_SIDE = 768
 """Pixels of the longer side of an image that is sent."""
+LONGEST_ANSWER = 10**6
+"""Bytes of an answer of the endpoint; a choice takes some hundred."""
 INSTRUCTION = """\
 You route queries to models. Given the cards of the models and one query, choose the model that \
 should answer it: the cheapest that is likely to answer it right. The query stands between \
@@ -56,16 +64,16 @@ class LLM(Router):
     model
         The chat model's name there.
     cache
-        Folder of the answers.
+        Folder of the answers; None: they are kept in memory only.
     cards
         Model to what is known of it, in words. A model that is not in the pool is passed
         over, as a fold or a smaller pool may lack it.
     api_key_variable
-        Name of the environment variable that holds the key; unset, none is sent.
+        Name of the environment variable that holds the key; empty or unset, none is sent.
     usd_per_1m_prompt_tokens, usd_per_1m_completion_tokens
         The chat model's own prices.
     timeout
-        Seconds to wait for a connection, and for each further piece of an answer.
+        Seconds for the whole of one attempt.
     retries
         Further attempts after a failure of the endpoint.
     """
@@ -74,12 +82,18 @@ class LLM(Router):
     fusion: ClassVar[None] = None
     reads_samples: ClassVar[bool] = True
     uses_pool: ClassVar[bool] = True
+    reaches_network: ClassVar[bool] = True
+    prompt_: str
+    unit_: float
+    order_: np.ndarray
+    fallbacks_: Counter[str]
+    answers_: dict[str, dict[str, int] | None]
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: Url,
         model: str,
-        cache: str = "llm-router-cache",
+        cache: str | None = "llm-router-cache",
         cards: dict | None = None,
         api_key_variable: str = "OPENAI_API_KEY",
         usd_per_1m_prompt_tokens: Annotated[float, Ge(0)] = 0.0,
@@ -105,8 +119,8 @@ class LLM(Router):
         )
         self.unit_ = pool.unit
         self.order_ = np.lexsort((observed_means(C), -observed_means(U)))
-        self.fallbacks_: Counter[str] = Counter()
-        self.answers_: dict[str, dict[str, int] | None] = {}
+        self.fallbacks_ = Counter()
+        self.answers_ = {}
         return self
 
     def predict(self, Z: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +203,8 @@ class LLM(Router):
 
     def _answer(self, request: dict[str, Any], asked: str) -> dict[str, int]:
         """Return a kept answer, or ask and keep it."""
+        if self.cache is None:
+            return self._checked(self._send(request))
         kept = Path(self.cache, f"{asked}.json")
         if kept.exists():
             try:
@@ -210,28 +226,44 @@ class LLM(Router):
         failure = _Failure("no attempt")
         for _ in range(1 + self.retries):
             try:
-                response = requests.post(
+                return _parsed(json.loads(self._attempt(request, key)))
+            except _Failure as fault:
+                failure = fault
+            except (ValueError, RecursionError):
+                # Also an integer of more digits than Python converts.
+                failure = _Failure("no JSON")
+        raise failure
+
+    def _attempt(self, request: dict[str, Any], key: str) -> bytes:
+        """Return what the endpoint answers; raise _Failure if it does not, in time and in size."""
+        with requests.Session() as session, _time_limit(session, self.timeout) as expired:
+            try:
+                response = session.post(
                     f"{self.endpoint.rstrip('/')}/chat/completions",
                     json=request,
                     headers={"Authorization": f"Bearer {key}"} if key else {},
                     timeout=self.timeout,
                     # Otherwise a password for this host in .netrc takes the key's place.
                     auth=lambda prepared: prepared,
+                    allow_redirects=False,
+                    stream=True,
                 )
                 response.raise_for_status()
-                return _parsed(response.json())
+                content = b""
+                for piece in response.iter_content(2**16):
+                    content += piece
+                    if len(content) > LONGEST_ANSWER:
+                        raise _Failure("too long an answer")
             except requests.Timeout:
-                failure = _Failure("time-out")
+                raise _Failure("time-out") from None
             except requests.HTTPError:
-                failure = _Failure(f"status {response.status_code}")
-            except (requests.JSONDecodeError, RecursionError):
-                failure = _Failure("no JSON")
+                raise _Failure(f"status {response.status_code}") from None
             except requests.RequestException:
-                failure = _Failure("no connection")
-            except ValueError:
-                # Not a JSONDecodeError: an integer of more digits than Python converts.
-                failure = _Failure("no JSON")
-        raise failure
+                raise _Failure("time-out" if expired.is_set() else "no connection") from None
+            if expired.is_set():
+                # Cut off where its length was not told, an answer looks whole.
+                raise _Failure("time-out")
+            return content
 
     def _checked(self, answer: Any) -> dict[str, int]:
         """Return the answer if it is one: whole numbers, and a model of the pool."""
@@ -264,3 +296,53 @@ def _parsed(completion: Any) -> dict[str, Any]:
     if not isinstance(usage, dict):
         raise _Failure("no token usage")
     return {"model": chosen} | {name: usage.get(name) for name in _TOKENS}
+
+
+class _Severable(HTTPAdapter):
+    """Connections that another thread can cut, whatever they wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections: list[Any] = []
+
+    def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
+        """Return a pool whose connections are noted before they are made."""
+        pool = super().get_connection_with_tls_context(*arguments, **named)
+        noted = self.connections
+
+        class Noted(pool.ConnectionCls):
+            def connect(self) -> None:
+                noted.append(self)
+                super().connect()
+
+        pool.ConnectionCls = Noted
+        return pool
+
+    def cut(self) -> None:
+        """End all connections at once."""
+        for connection in self.connections:
+            with suppress(OSError, AttributeError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _time_limit(session: requests.Session, seconds: float) -> Iterator[Event]:
+    """Cut a session's connections after ``seconds``, and tell that by the event.
+
+    The client's own limit is for each piece of an answer: one that comes byte by byte never ends.
+    """
+    adapter, expired = _Severable(), Event()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, adapter)
+
+    def expire() -> None:
+        expired.set()
+        adapter.cut()
+
+    timer = Timer(seconds, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()

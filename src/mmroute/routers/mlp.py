@@ -8,12 +8,12 @@ from annotated_types import Ge, Gt
 from torch import nn
 
 from mmroute.routers import Router, observed_means
-from mmroute.routers.gradients import Schedule, apply, masked_squared_error, train
+from mmroute.routers.gradients import Networks, Schedule, apply, masked_squared_error, train
 
 HIDDEN = (256, 128)
 
 
-class MLP(Router):
+class MLP(Networks, Router):
     """Two perceptrons with hidden layers of 256 and 128, for utility and for cost.
 
     ReLU, mean squared error over the observed outcomes, Adam at 1e-3, on the mean of both
@@ -41,6 +41,7 @@ class MLP(Router):
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Train both networks."""
         observed_means(U)
+        self.n_features_, self.n_models_ = Z.shape[1], U.shape[1]
         self.utility_, self.cost_ = (self._train(Z, Y) for Y in (U, C))
         return self
 
@@ -56,15 +57,13 @@ class MLP(Router):
             self.random_state,
             patience=self.patience,
         )
-        return train(
-            lambda: self._network(Z.shape[1], Y.shape[1]),
-            masked_squared_error(Z, Y),
-            len(Z),
-            schedule,
-        )
+        return train(self._network, masked_squared_error(Z, Y), len(Z), schedule)
 
-    def _network(self, n_features: int, n_models: int) -> nn.Module:
-        return perceptron(n_features, *HIDDEN, n_models)
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"utility_": self._network(), "cost_": self._network()}
+
+    def _network(self) -> nn.Module:
+        return perceptron(self.n_features_, *HIDDEN, self.n_models_)
 
 
 class MLPMF(MLP):
@@ -91,10 +90,11 @@ class MLPMF(MLP):
         super().__init__(epochs, learning_rate, batch_size, patience, random_state)
         self.latent = latent
 
-    def _network(self, n_features: int, n_models: int) -> nn.Module:
+    def _network(self) -> nn.Module:
         # A last layer without activation before it is the inner product with w_j, plus b_j.
         return nn.Sequential(
-            perceptron(n_features, *HIDDEN, self.latent), nn.Linear(self.latent, n_models)
+            perceptron(self.n_features_, *HIDDEN, self.latent),
+            nn.Linear(self.latent, self.n_models_),
         )
 
 

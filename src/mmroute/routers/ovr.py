@@ -23,6 +23,10 @@ class OVR(Router):
 
     name: ClassVar[str] = "ovr"
     fusion: ClassVar[str] = "concat"
+    cost_: np.ndarray
+    mean_: np.ndarray
+    mixed_: np.ndarray
+    coefficients_: np.ndarray
 
     def __init__(self, alpha: Annotated[float, Gt(0)] = 1.0) -> None:
         self.alpha = alpha

@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from annotated_types import Ge
-from sklearn.neighbors import NearestNeighbors
 
 from mmroute.routers import Router, fill_missing_means, observed_means
+from mmroute.routers.knn import nearest
 from mmroute.routers.soft_labels import is_correct
 
 _NEAREST = 1e-6
@@ -29,27 +29,36 @@ class PRkNN(Router):
 
     name: ClassVar[str] = "prknn"
     fusion: ClassVar[str] = "concat"
+    features_: np.ndarray
+    vote_: np.ndarray
+    cost_: np.ndarray
+    observed_: tuple[np.ndarray, np.ndarray]
+    means_: tuple[np.ndarray, np.ndarray]
 
     def __init__(self, n_neighbors: Annotated[int, Ge(1)] = 7) -> None:
         self.n_neighbors = n_neighbors
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
-        """Find each training sample's best correct model, and index the features."""
-        self.vote_, self.cost_ = _best_correct(U, C), C
-        self.means_ = observed_means(self.vote_), observed_means(C)
-        self.index_ = NearestNeighbors(
-            n_neighbors=min(self.n_neighbors, len(Z)), metric="cosine"
-        ).fit(Z)
+        """Find each training sample's best correct model, and keep the features."""
+        # A copy: scikit-learn rounds otherwise where the queries are the very same array.
+        self.features_ = np.array(Z)
+        vote = _best_correct(U, C)
+        self.means_ = observed_means(vote), observed_means(C)
+        self.observed_ = np.isfinite(vote), np.isfinite(C)
+        self.vote_, self.cost_ = np.nan_to_num(vote), np.nan_to_num(C)
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Average the votes and the costs of each sample's neighbours."""
-        distance, neighbours = self.index_.kneighbors(Z)
+        distance, neighbours = nearest(self.features_, Z, self.n_neighbors)
         weights = 1 / np.maximum(distance, _NEAREST)[:, :, None]
-        return (
-            _weighted_means(self.vote_[neighbours], weights, self.means_[0]),
-            _weighted_means(self.cost_[neighbours], weights, self.means_[1]),
+        u_hat, c_hat = (
+            _weighted_means(Y[neighbours], observed[neighbours], weights, mean)
+            for Y, observed, mean in zip(
+                (self.vote_, self.cost_), self.observed_, self.means_, strict=True
+            )
         )
+        return u_hat, c_hat
 
 
 def _best_correct(U: np.ndarray, C: np.ndarray) -> np.ndarray:
@@ -59,9 +68,10 @@ def _best_correct(U: np.ndarray, C: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(U), np.nan, best / np.maximum(best.sum(axis=1, keepdims=True), 1))
 
 
-def _weighted_means(Y: np.ndarray, weights: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+def _weighted_means(
+    Y: np.ndarray, observed: np.ndarray, weights: np.ndarray, fallback: np.ndarray
+) -> np.ndarray:
     """Average the observed entries of (N, k, K) over the k neighbours."""
-    observed = np.isfinite(Y)
     with np.errstate(invalid="ignore"):
-        means = (weights * np.where(observed, Y, 0)).sum(axis=1) / (weights * observed).sum(axis=1)
+        means = (weights * Y).sum(axis=1) / (weights * observed).sum(axis=1)
     return fill_missing_means(means, fallback)

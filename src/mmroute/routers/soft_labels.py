@@ -68,6 +68,9 @@ class SoftLabelRouter(GridRouter):
     """Lambdas of the grid, 0 always among them; None: ``GRID``."""
     scale: float
     """s of the labels."""
+    mean_utility_: np.ndarray
+    mean_cost_: np.ndarray
+    mean_label_: np.ndarray
 
     @property
     def grid(self) -> np.ndarray:

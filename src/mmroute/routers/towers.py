@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from mmroute.encoders.images import decode, quiet_decoding
-from mmroute.encoders.open_clip import OpenClip
+from mmroute.encoders.open_clip import Network, OpenClip
+from mmroute.routers.gradients import seeded
 
 
 class Towers(nn.Module):
@@ -31,8 +33,20 @@ class Towers(nn.Module):
     """
 
     def __init__(self, clip_model: str, pretrained: str) -> None:
+        self._take(OpenClip(clip_model, pretrained).network)
+
+    @classmethod
+    def untrained(cls, clip_model: str, pretrained: str) -> Self:
+        """Return towers whose weights are still to come; none are looked for."""
+        towers = cls.__new__(cls)
+        # Real, whatever device a caller builds the rest on: not all that towers compute with is
+        # among their weights.
+        with torch.device("cpu"), seeded(0):
+            towers._take(OpenClip(clip_model, pretrained).untrained())
+        return towers
+
+    def _take(self, loaded: Network) -> None:
         super().__init__()
-        loaded = OpenClip(clip_model, pretrained).network
         self.clip = loaded.model
         self.preprocess, self.tokenizer = loaded.preprocess, loaded.tokenizer
         self.width = loaded.width

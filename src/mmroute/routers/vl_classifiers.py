@@ -3,6 +3,7 @@
 The paper trains each once per lambda. Here one fit learns the labels of all lambdas.
 """
 
+import math
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from mmroute.routers.gradients import Schedule, device, soft_cross_entropy, train
+from mmroute.routers.gradients import Networks, Schedule, device, soft_cross_entropy, train
 from mmroute.routers.kmeans import KMeans
 from mmroute.routers.knn import KNN
 from mmroute.routers.mlp import perceptron
@@ -22,6 +23,7 @@ class KNNVL(SoftLabelRouter):
 
     name: ClassVar[str] = "knn_vl"
     fusion: ClassVar[str] = "concat"
+    neighbours_: KNN
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class KMeansVL(SoftLabelRouter):
 
     name: ClassVar[str] = "kmeans_vl"
     fusion: ClassVar[str] = "concat"
+    clusters_: KMeans
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ def _by_lambda(columns: np.ndarray, n_lambdas: int) -> np.ndarray:
     return columns.reshape(len(columns), n_lambdas, -1).transpose(1, 0, 2)
 
 
-class SoftmaxRouter(SoftLabelRouter):
+class SoftmaxRouter(Networks, SoftLabelRouter):
     """A network with one softmax over models per lambda.
 
     Cross-entropy to the soft labels, averaged over the lambdas, with early stopping on
@@ -94,19 +97,20 @@ class SoftmaxRouter(SoftLabelRouter):
     random_state: int
 
     def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
-        n_lambdas, n_samples, n_models = labels.shape
+        self.n_features_, self.n_models_ = Z.shape[1], labels.shape[2]
         inputs = torch.as_tensor(Z, dtype=torch.float32, device=device())
         targets = torch.as_tensor(labels.transpose(1, 0, 2), dtype=torch.float32, device=device())
-
-        def build() -> nn.Module:
-            logits = perceptron(Z.shape[1], *self.hidden, n_lambdas * n_models)
-            return nn.Sequential(logits, nn.Unflatten(1, (n_lambdas, n_models)))
 
         def loss(network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
             return soft_cross_entropy(network(inputs[rows]), targets[rows])
 
         schedule = Schedule(self.epochs, self.learning_rate, self.batch_size, self.random_state)
-        self.network_ = train(build, loss, n_samples, schedule)
+        self.network_ = train(lambda: self._networks()["network_"], loss, len(Z), schedule)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        shape = len(self.grid), self.n_models_
+        logits = perceptron(self.n_features_, *self.hidden, math.prod(shape))
+        return {"network_": nn.Sequential(logits, nn.Unflatten(1, shape))}
 
     def predict_scores(self, Z: np.ndarray) -> np.ndarray:
         """Return the probabilities of each lambda's softmax."""

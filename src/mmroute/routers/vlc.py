@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 
 from mmroute.routers.end_to_end import EndToEndRouter
@@ -30,7 +30,7 @@ class VLC(EndToEndRouter):
         lambdas: list[Annotated[float, Ge(0)]] | None = None,
         scale: Annotated[float, Gt(0)] = 1.0,
         width: Annotated[int, Ge(1)] = 128,
-        layers: Annotated[int, Ge(1)] = 2,
+        layers: Annotated[int, Ge(1), Le(100)] = 2,
         heads: Annotated[int, Ge(1)] = 4,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
         epochs: Annotated[int, Ge(1)] = 100,

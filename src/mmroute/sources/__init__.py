@@ -1,12 +1,14 @@
 """Sources: where outcomes, questions and images come from. One module each."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from mmroute.digest import code_digest
+from mmroute.known_files import KnownFiles
 from mmroute.outcomes import OutcomeTable
-from mmroute.storage import digest_listing
 
 
 class Source(ABC):
@@ -22,10 +24,18 @@ class Source(ABC):
 
     @abstractmethod
     def local_files(self) -> Iterable[Path]:
-        """List the user's own files that are read in place; empty if all is fetched.
+        """List the user's own files that the outcomes are read from; empty if all is fetched.
 
         Raises InputError if one that the config names does not exist.
         """
+
+    def image_names(self) -> Iterable[str]:
+        """Read from ``local_files`` what they call the user's own images that are read too."""
+        return ()
+
+    def image_files(self, names: Sequence[str]) -> list[Path]:
+        """List the files that ``image_names`` may mean; some may not be there."""
+        return []
 
     @abstractmethod
     def fetch(self, folder: Path) -> Path:
@@ -49,6 +59,23 @@ class Source(ABC):
         were made is said by ``warnings.warn``, and stands in the report.
         """
 
-    def fingerprint(self) -> str:
-        """Return a digest that changes when one of ``local_files`` does."""
-        return digest_listing(self.local_files())
+    def fingerprint(self, known: KnownFiles | None = None) -> str:
+        """Return a digest that changes with what is read, and not with what lies beside it.
+
+        Parameters
+        ----------
+        known
+            What earlier runs know of the files, for speed alone.
+
+        Raises
+        ------
+        InputError
+            As ``local_files``, or if a file cannot be read for what it names.
+        """
+        known = known or KnownFiles()
+        files = list(self.local_files())
+        if not files:
+            return ""
+        reader = f"{code_digest(Path(inspect.getfile(type(self))))} {vars(self)}"
+        names = known.names(reader, files, self.image_names)
+        return known.fingerprint([*files, *self.image_files(names)])

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import IO
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.storage import atomic_folder
 
 # Far above any release (10,370 images, a few GB), far below what fills a disk for good.
@@ -48,8 +49,10 @@ def unpack(
         If a member would leave ``folder`` or replace another, nests too deep, is a
         symbolic link, a device or a pipe, if the archive exceeds a limit, or if it
         cannot be read to its end. A limit is checked before anything is written.
+    OSError
+        If the disk is full, read-only or broken.
     """
-    with atomic_folder(folder) as partial:
+    with reading(archive), atomic_folder(folder) as partial:
         try:
             with gzip.open(archive) as content:
                 stream = _Bounded(content)
@@ -63,14 +66,17 @@ def unpack(
                         if total > max_bytes:
                             raise _exceeds(archive, f"{max_bytes / 1e9:g} GB", "max_gigabytes")
                         stream.allowance = member.size
-                        members.extract(member, partial, filter="data")
+                        # A large archive has its time for each member.
+                        with reading(archive):
+                            members.extract(member, partial, filter="data")
                     stream.seek(members.offset)
                     _check_rest(content)
-        except InputError:
+        except (InputError, MemoryError):
             raise
         # A hostile header reaches code that raises anything, from OverflowError to
         # RecursionError.
         except Exception as error:
+            raise_disk_fault(error, folder)
             reason = shorten(str(error), 200, placeholder=" ...")
             raise InputError(
                 f"{archive}: not readable as tar.gz ({reason}); delete it and fetch it again"

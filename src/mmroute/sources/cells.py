@@ -10,7 +10,8 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
 from pathlib import Path
@@ -26,7 +27,8 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 from python_calamine import CalamineError
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcomes import PRICE_COLUMNS, SAMPLE_COLUMNS, OutcomeTable
 
 NUMBER_MISSING = frozenset({"", "nan", "none", "null"})
@@ -41,6 +43,10 @@ CORRECTNESS_WORDS = {
     "incorrect": 0.0,
 }
 
+MAX_COLUMNS = 100_000
+# Of a JSONL: its cells are as many as its lines times the keys of all of them together.
+MAX_SPARSE_CELLS = 30_000_000
+
 # Arrow wants a whole row inside one block; questions and predictions can be long.
 CSV_BLOCK_BYTES = 64 * 2**20
 
@@ -48,18 +54,22 @@ CSV_BLOCK_BYTES = 64 * 2**20
 # the whole process where the memory is not there.
 MAX_SHEET_CELLS = 30_000_000
 MAX_SHEET_BYTES = 2 * 2**30
+# A cell holds 32,767 characters at most.
+_LONGEST_TEXT_BYTES = 2**20
 _CELL = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)(\d+)["']""")
 # Beyond column Z or row 9,999; only where there is one are all references read.
 _FAR_CELL = re.compile(rb"""r\s*=\s*["'](?:[A-Za-z]{2,}\d|[A-Za-z]?\d{5})""")
 
 
-def read_cells(path: Path) -> pd.DataFrame:
+def read_cells(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a CSV, TSV, Parquet, JSONL, Feather or Excel (first sheet) file as text.
 
     Parameters
     ----------
     path
         The file; its suffix names the format.
+    columns
+        The columns to read, all of which it has; None for all.
 
     Returns
     -------
@@ -74,10 +84,11 @@ def read_cells(path: Path) -> pd.DataFrame:
     """
     read_table, _ = _format(path)
     with _reading(path):
-        table = read_table(path)
+        table = read_table(path, columns)
         names = table.column_names
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
+        _check_width(len(names))
+        if len(set(names)) < len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
             raise ValueError(f"column {twice!r:.80} appears twice")
         cells = pa.table([_text(table[name], name) for name in names], names=names)
     if cells.num_rows == 0:
@@ -217,8 +228,12 @@ _UNREADABLE = (
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
-        yield
+        with reading(path):
+            yield
+    except InputError:
+        raise
     except _UNREADABLE as error:
+        raise_disk_fault(error, path)
         reason = shorten(str(error), 200, placeholder=" ...")
         raise InputError(
             f"{path}: not readable as {path.suffix[1:].upper()} ({reason}); "
@@ -233,16 +248,25 @@ def _csv_options(separator: str) -> dict[str, Any]:
     }
 
 
+def _check_width(columns: int) -> None:
+    if columns > MAX_COLUMNS:
+        raise ValueError(f"{columns:,} columns, of {MAX_COLUMNS:,} that a table may have")
+
+
 def _csv_names(path: Path, separator: str) -> list[str]:
+    with path.open("rb") as stream:
+        _check_width(stream.readline(CSV_BLOCK_BYTES).count(separator.encode()) + 1)
     with pa.csv.open_csv(path, **_csv_options(separator)) as reader:
         return reader.schema.names
 
 
-def _read_csv(path: Path, separator: str) -> pa.Table:
+def _read_csv(path: Path, columns: Sequence[str] | None, separator: str) -> pa.Table:
     as_text = dict.fromkeys(_csv_names(path, separator), pa.string())
     return pa.csv.read_csv(
         path,
-        convert_options=pa.csv.ConvertOptions(column_types=as_text, null_values=[]),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=as_text, null_values=[], include_columns=columns
+        ),
         **_csv_options(separator),
     )
 
@@ -255,12 +279,17 @@ def _jsonl_names(path: Path) -> list[str]:
     return [] if first is None else list(_record(first[1], first[0]))
 
 
-def _read_jsonl(path: Path) -> pa.Table:
+def _read_jsonl(path: Path, columns: Sequence[str] | None) -> pa.Table:
     with path.open(encoding="utf-8-sig") as stream:
         records = [
             _record(line, number) for number, line in enumerate(stream, start=1) if line.strip()
         ]
-    names = dict.fromkeys(name for record in records for name in record)
+    names = columns or dict.fromkeys(name for record in records for name in record)
+    cells, filled = len(records) * len(names), sum(map(len, records))
+    if cells > max(MAX_SPARSE_CELLS, 10 * filled):
+        raise ValueError(
+            f"its {len(records):,} lines have {len(names):,} different keys, and few of them each"
+        )
     return pa.table({name: [_json_text(record, name) for record in records] for name in names})
 
 
@@ -311,7 +340,9 @@ def _check_extent(path: Path) -> None:
             rows, columns = 9_999, 26
             with workbook.open(member) as stream:
                 tail = b""
-                while block := stream.read(2**20):
+                while block := stream.read(_LONGEST_TEXT_BYTES):
+                    if len(block) == _LONGEST_TEXT_BYTES and b"<" not in block:
+                        raise ValueError(f"a cell of more than {_LONGEST_TEXT_BYTES} bytes")
                     if _FAR_CELL.search(tail + block):
                         for letters, digits in _CELL.findall(tail + block):
                             rows = max(rows, int(digits))
@@ -325,12 +356,13 @@ def _column_number(letters: bytes) -> int:
     return reduce(lambda number, letter: 26 * number + letter - 64, letters.upper(), 0)
 
 
-def _read_xlsx(path: Path) -> pa.Table:
+def _read_xlsx(path: Path, columns: Sequence[str] | None) -> pa.Table:
     sheet = _sheet(path)
-    return pa.table(
+    table = pa.table(
         [pa.array(sheet[column][1:], pa.string()) for column in sheet],
         names=_header(sheet),
     )
+    return table if columns is None else table.select(columns)
 
 
 def _header(sheet: pd.DataFrame) -> list[str]:
@@ -338,12 +370,12 @@ def _header(sheet: pd.DataFrame) -> list[str]:
     return [name or f"Unnamed: {position}" for position, name in enumerate(sheet.iloc[0])]
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    return _validated(pq.read_table(path, page_checksum_verification=True))
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    return _validated(pq.read_table(path, columns=columns, page_checksum_verification=True))
 
 
-def _read_feather(path: Path) -> pa.Table:
-    return _validated(pa.feather.read_table(path))
+def _read_feather(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    return _validated(pa.feather.read_table(path, columns))
 
 
 def _validated(table: pa.Table) -> pa.Table:
@@ -353,7 +385,7 @@ def _validated(table: pa.Table) -> pa.Table:
 
 
 class _Format(NamedTuple):
-    read_table: Callable[[Path], pa.Table]
+    read_table: Callable[[Path, Sequence[str] | None], pa.Table]
     read_names: Callable[[Path], list[str]]
 
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.csv
 from annotated_types import Ge
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources.cells import (
     CORRECTNESS_WORDS,
@@ -206,21 +207,25 @@ def _blocks(path: Path) -> Iterator[pa.Table]:
         ours[found] = options[0]
     empty = True
     try:
-        with pa.csv.open_csv(
-            path,
-            read_options=pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=list(ours),
-                column_types=dict.fromkeys(ours, pa.string()),
-                null_values=[],
-            ),
-        ) as reader:
+        with (
+            reading(path),
+            pa.csv.open_csv(
+                path,
+                read_options=pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+                parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+                convert_options=pa.csv.ConvertOptions(
+                    include_columns=list(ours),
+                    column_types=dict.fromkeys(ours, pa.string()),
+                    null_values=[],
+                ),
+            ) as reader,
+        ):
             for batch in reader:
                 if batch.num_rows:
                     empty = False
                     yield pa.Table.from_batches([batch]).rename_columns(list(ours.values()))
     except (OSError, pa.ArrowException) as error:
+        raise_disk_fault(error, path)
         reason = shorten(str(error), 200, placeholder=" ...")
         raise InputError(f"{path}: not readable as CSV ({reason}); give a whole file") from error
     if empty:

@@ -50,7 +50,7 @@ from huggingface_hub.utils import (
     tqdm,
 )
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.sources.archives import leaves_folder
 from mmroute.storage import read_json, write_json
 
@@ -128,6 +128,8 @@ def download(
     InputError
         If the data set cannot be reached, does not exist, needs a login, or
         sends a file other than the one it announced.
+    OSError
+        If the disk is full, read-only or broken; what was brought so far stays.
     """
     # The client itself reads the variable only once, when it is first imported.
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", "").rstrip("/") or None)
@@ -141,6 +143,7 @@ def download(
             land = partial(_land, api=api, repo=repo, commit=commit, folder=folder)
             records = list(pool.map(land, chosen))
     except (FetchError, OSError) as error:
+        raise_disk_fault(error, folder)
         raise InputError(
             f"source.repo: cannot fetch the data set {repo!r} at revision {revision!r} from "
             f"{api.endpoint}: {_reason(error)}; or download it elsewhere and set source.path "
@@ -236,7 +239,13 @@ def _transfer(file: RepoFile, part: Path, url: str) -> None:
                     bar.update(len(chunk))
 
 
-def cache_model_file(repo: str, names: Sequence[str]) -> None:
+def cached_model_file(repo: str, names: Sequence[str]) -> Path | None:
+    """Return the first of these files of a hub model that the client's cache has."""
+    cached = (try_to_load_from_cache(repo, name) for name in names)
+    return next((Path(path) for path in cached if isinstance(path, str)), None)
+
+
+def cache_model_file(repo: str, names: Sequence[str]) -> Path:
     """Have the first of these files that a hub model has in the client's cache, verified.
 
     Raises FetchError if none can be had, after retries as in `download`. A file whose
@@ -249,19 +258,21 @@ def cache_model_file(repo: str, names: Sequence[str]) -> None:
             # Without a connection this one may be missing in the cache and the next be there.
             if name == names[-1] or not isinstance(error.__cause__, EntryNotFoundError):
                 raise
+    raise ValueError("no names")
 
 
-def _cache(repo: str, name: str) -> None:
+def _cache(repo: str, name: str) -> Path:
     link = Path(hf_hub_download(repo, name))
     # No link where the system has none, and no sha256 where a mirror names files otherwise.
     stated = link.readlink().name if link.is_symlink() else ""
     if not re.fullmatch("[0-9a-f]{64}", stated):
-        return
+        return link
     with link.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != stated:
         (link.parent / link.readlink()).unlink(missing_ok=True)
         raise WrongContentError("came with another hash than announced, and was removed")
+    return link
 
 
 def persist(

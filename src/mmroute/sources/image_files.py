@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmroute.errors import InputError
 from mmroute.sources.archives import leaves_folder
-from mmroute.storage import digest_file
+from mmroute.storage import digest_file, is_file
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
@@ -18,7 +18,8 @@ def list_images(root: Path) -> list[str]:
     """List the image files below ``root``, shallowest first, as POSIX paths from it.
 
     Each folder is listed once. Linked folders are followed, so that images can
-    lie on another disk, but never in a circle.
+    lie on another disk, but never in a circle. What no data can name, as its name is
+    not UTF-8, or is no file, such as a link to nothing, is left out.
     """
     seen: set[str] = set()
     images: list[PurePosixPath] = []
@@ -29,8 +30,21 @@ def list_images(root: Path) -> list[str]:
             continue
         seen.add(real)
         below = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        images += [below / name for name in names if is_image(name)]
+        images += [
+            below / name
+            for name in names
+            if is_image(name) and is_utf8(str(below / name)) and is_file(Path(folder, name))
+        ]
     return [str(path) for path in sorted(images, key=lambda path: (len(path.parts), path))]
+
+
+def is_utf8(name: str) -> bool:
+    """Tell whether the name of a file is UTF-8, as all that data name and tables hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_image(name: str) -> bool:
@@ -69,8 +83,7 @@ def relative_paths(cells: pd.Series, root: Path, path: Path) -> pd.Series:
     InputError
         If one leads out of ``root``.
     """
-    below = f"{root.resolve().as_posix()}/"
-    spelled = cells.str.removeprefix(below)
+    spelled = _spelled(cells, root)
     outside = spelled.map({text: leaves_folder(text) for text in spelled.unique()})
     if outside.any():
         sample = outside.idxmax()
@@ -82,6 +95,19 @@ def relative_paths(cells: pd.Series, root: Path, path: Path) -> pd.Series:
     return spelled.map(
         {text: str(PurePosixPath(text)) if text else "" for text in spelled.unique()}
     )
+
+
+def paths_below(root: Path, cells: pd.Series) -> list[str]:
+    """Return the images that a column names as ``relative_paths`` spells them, each once.
+
+    Those that lead out of ``root`` are left out.
+    """
+    names = _spelled(cells, root).unique()
+    return [str(PurePosixPath(name)) for name in names if name and not leaves_folder(name)]
+
+
+def _spelled(cells: pd.Series, root: Path) -> pd.Series:
+    return cells.str.removeprefix(f"{root.resolve().as_posix()}/")
 
 
 def digests(images: pd.Series, root: Path) -> pd.Series:

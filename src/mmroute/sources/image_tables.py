@@ -16,12 +16,13 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcomes import folder_name
 from mmroute.sources.archives import leaves_folder
 from mmroute.storage import (
     atomic_folder,
-    digest_bytes,
+    is_file,
     read_json,
     read_table,
     write_frame,
@@ -31,7 +32,8 @@ from mmroute.storage import (
 LONGEST_POINTER = 64
 LONGEST_CELL = 2**28
 """Of characters: 192 MiB of image, which bounds the memory that a row takes."""
-LONGEST_NAME = 150
+LONGEST_HEADER = 2**20
+"""Of characters."""
 
 IMAGES = "images"
 INDEX = "index.parquet"
@@ -58,12 +60,35 @@ def find_tables(folders: Iterable[Path], datasets: Iterable[str]) -> dict[str, P
     """
     by_name: dict[str, Path] = {}
     for folder in folders:
-        tables = sorted(folder.glob("*.tsv")) if folder.is_dir() else []
+        tables = filter(is_file, sorted(folder.glob("*.tsv")))
         for key in (lambda name: name, _plain):
             for table in tables:
                 by_name.setdefault(key(table.stem), table)
     found = {dataset: by_name.get(dataset, by_name.get(_plain(dataset))) for dataset in datasets}
     return {dataset: table for dataset, table in found.items() if table is not None}
+
+
+def named_files(table: Path) -> Iterator[str]:
+    """Yield the paths of the image files that a table may mean where it holds no image itself.
+
+    Raises InputError if the table cannot be read to its end.
+    """
+    with table.open(encoding="utf-8-sig", errors="replace") as stream:
+        if "image_path" not in stream.readline(LONGEST_HEADER):
+            return
+    for row in _rows(table):
+        if not _first(row.get("image", ""))[0]:
+            path, _ = _first(row.get("image_path", ""))
+            yield from map(str, _candidates(table, path) if path else ())
+
+
+def _candidates(table: Path, named: str) -> list[Path]:
+    """Return where an image may lie that a table names; empty if it leads elsewhere."""
+    here = table.parent
+    path = named.removeprefix(f"{here.resolve().as_posix()}/")
+    if leaves_folder(path):
+        return []
+    return [here / path, here / "images" / table.stem / path]
 
 
 def extract(tables: Mapping[str, Path], folder: Path) -> None:
@@ -166,13 +191,13 @@ class _Extraction:
             return None
         if more:
             self._remark("rows hold several images, of which the first is used", index)
-        here = self.table.parent
-        path = named.removeprefix(f"{here.resolve().as_posix()}/")
-        if leaves_folder(path):
+        candidates = _candidates(self.table, named)
+        if not candidates:
+            here = self.table.parent
             self._remark(f"rows name an image outside of {here} and have none", index)
             return None
-        for candidate in (here / path, here / "images" / self.table.stem / path):
-            if candidate.is_file():
+        for candidate in candidates:
+            if is_file(candidate):
                 return self._write(index, candidate.read_bytes())
         self._remark("rows name an image file that is not there and have none", index)
         return None
@@ -184,10 +209,7 @@ class _Extraction:
                 "rows hold no image in valid base64 and a known format, and have none", index
             )
             return None
-        name = folder_name(index)
-        if len(name) > LONGEST_NAME:
-            name = digest_bytes(index.encode())
-        image = f"{self.below}/{name}{suffix}"
+        image = f"{self.below}/{folder_name(index)}{suffix}"
         (self.folder / image).write_bytes(content)
         return f"{IMAGES}/{image}"
 
@@ -200,7 +222,7 @@ class _Extraction:
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
     """Yield the rows of a table as text, one in memory at a time."""
-    with _long_cells():
+    with _long_cells(), reading(table):
         try:
             with table.open(encoding="utf-8-sig", newline="") as stream:
                 rows = csv.reader(stream, delimiter="\t")
@@ -215,6 +237,7 @@ def _rows(table: Path) -> Iterator[dict[str, str]]:
                         raise ValueError(f"row {number} has {len(row)} cells, not {len(names)}")
                     yield dict(zip(names, row, strict=True))
         except (OSError, ValueError, csv.Error) as error:
+            raise_disk_fault(error, table)
             raise InputError(
                 f"{table}: not readable as TSV ({error!s:.200}); give a whole table"
             ) from error

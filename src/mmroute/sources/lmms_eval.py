@@ -4,7 +4,7 @@ import json
 import re
 import reprlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, printable
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source
+from mmroute.sources.archives import leaves_folder
 from mmroute.sources.cells import nullable, outcome_table
-from mmroute.sources.image_files import digests, list_images
+from mmroute.sources.image_files import digests, is_image, is_utf8
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import estimate
+from mmroute.storage import is_file
 
 LOG_NAME = re.compile(r"(?P<date>.+?)_samples_(?P<task>.+)\.jsonl")
 NO_METRICS = frozenset(
@@ -69,14 +72,25 @@ class LmmsEval(Source):
         self.metrics = metrics or {}
 
     def local_files(self) -> list[Path]:
-        """List all logs, and the images below the folder."""
-        logs = [
+        """List all logs."""
+        return [
             log
             for models in _find_logs(self.path).values()
             for runs in models.values()
             for log in runs
         ]
-        return [*logs, *(self.path / image for image in list_images(self.path))]
+
+    def image_names(self) -> Iterator[str]:
+        """Read the paths of images from the documents."""
+        for log in self.local_files():
+            with log.open("rb") as stream:
+                for record in map(_parsed, (line for line in stream if b'"image' in line)):
+                    if isinstance(record, dict) and isinstance(record.get("doc"), dict):
+                        yield from _image_paths(record["doc"], self.path)
+
+    def image_files(self, names: Sequence[str]) -> list[Path]:
+        """List the images, below the folder."""
+        return [self.path / name for name in names]
 
     def fetch(self, folder: Path) -> Path:
         """Return the folder of the logs; nothing is copied."""
@@ -95,8 +109,10 @@ class LmmsEval(Source):
         models = sorted({model for runs in logs.values() for model in runs})
         gathered = _Gathered(root)
         for path in sorted(root.glob("*/*.jsonl")):
-            if not LOG_NAME.fullmatch(path.name):
-                gathered.remark("files are no logs of samples and were skipped", str(path))
+            if not (LOG_NAME.fullmatch(path.name) and is_file(path)):
+                gathered.remark(
+                    "files are no logs of samples and were skipped", printable(str(path))
+                )
         for task, runs_of_models in logs.items():
             for model, runs in runs_of_models.items():
                 log = _best_run(runs, gathered)
@@ -140,8 +156,6 @@ class _Gathered:
     ----------
     root
         Folder of the logs.
-    images
-        The image files below it.
     samples
         By sample id, in the order of first appearance.
     outcomes
@@ -151,6 +165,8 @@ class _Gathered:
         What a reader has to know: for each kind how often and the first example.
     metrics
         The names of the metrics that were found to be the utility, by task.
+    images
+        Whether an image that was named is a file, by its path below the folder.
     """
 
     root: Path
@@ -158,9 +174,7 @@ class _Gathered:
     outcomes: list[tuple[list[int], int, np.ndarray, list[str]]] = field(default_factory=list)
     remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
     metrics: dict[str, dict[str, None]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.images = frozenset(list_images(self.root))
+    images: dict[str, bool] = field(default_factory=dict)
 
     def remark(self, kind: str, example: str) -> None:
         count, first = self.remarks.get(kind, (0, example))
@@ -228,10 +242,12 @@ class _Gathered:
 
     def image(self, doc: Mapping[str, Any]) -> str:
         """Return the path of a document's image below ``root``, empty if there is none."""
-        below = f"{self.root.resolve().as_posix()}/"
-        paths = (doc.get(name) for name in ("image_path", "image"))
-        spelled = (str(PurePosixPath(p.removeprefix(below))) for p in paths if isinstance(p, str))
-        return next((path for path in spelled if path in self.images), "")
+        for path in _image_paths(doc, self.root):
+            if path not in self.images:
+                self.images[path] = is_file(self.root / path)
+            if self.images[path]:
+                return path
+        return ""
 
     def _numbers(self, chunk: list[_Line]) -> np.ndarray:
         """Return (3, n): utility, prompt and completion tokens, estimated where unknown."""
@@ -305,7 +321,11 @@ def _find_logs(root: Path) -> dict[str, dict[str, list[Path]]]:
     """Find the logs by task and model, each model's newest run first."""
     logs: dict[str, dict[str, list[Path]]] = {}
     for path in sorted(root.glob("*/*.jsonl"), key=_age, reverse=True):
-        if named := LOG_NAME.fullmatch(path.name):
+        if (named := LOG_NAME.fullmatch(path.name)) and is_file(path):
+            if not is_utf8(str(path.relative_to(root))):
+                raise InputError(
+                    f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder"
+                )
             logs.setdefault(named["task"], {}).setdefault(path.parent.name, []).append(path)
     if not logs:
         raise InputError(
@@ -313,6 +333,17 @@ def _find_logs(root: Path) -> dict[str, dict[str, list[Path]]]:
             "--log_samples and set source.path to its --output_path"
         )
     return {task: dict(sorted(logs[task].items())) for task in sorted(logs)}
+
+
+def _image_paths(doc: Mapping[str, Any], root: Path) -> Iterator[str]:
+    """Yield the paths that a document may have its image at, spelled from ``root``."""
+    below = f"{root.resolve().as_posix()}/"
+    for name in ("image_path", "image"):
+        path = doc.get(name)
+        if isinstance(path, str) and is_utf8(path):
+            path = str(PurePosixPath(path.removeprefix(below)))
+            if is_image(path) and not leaves_folder(path):
+                yield path
 
 
 def _age(log: Path) -> tuple[str, str]:
@@ -339,7 +370,7 @@ def _best_run(runs: list[Path], gathered: _Gathered) -> Path:
 def _size(log: Path) -> int:
     """Count a log's whole lines."""
     size = 0
-    with log.open("rb") as stream:
+    with reading(log), log.open("rb") as stream:
         for line in stream:
             size += bool(line.strip()) and (line.endswith(b"\n") or _parsed(line) is not None)
     return size
@@ -354,7 +385,7 @@ def _parsed(line: bytes) -> Any:
 
 
 def _lines(log: Path, task: str, metric: str | None, gathered: _Gathered) -> Iterator[_Line]:
-    with log.open("rb") as stream:
+    with reading(log), log.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmroute.confined import reading
 from mmroute.errors import InputError
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources.cells import outcome_table
@@ -186,11 +187,7 @@ class _Column:
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each line's object, and how messages name the line."""
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: not readable ({error}); give a file of JSON lines") from error
-    with stream:
+    with reading(path), path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():
                 where = f"{path}: line {number}"

@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +14,14 @@ from mmroute.errors import InputError
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.archives import unpack
-from mmroute.sources.cells import nullable, outcome_table, read_cells
+from mmroute.sources.cells import column_names, nullable, outcome_table, read_cells
 from mmroute.sources.hub import check_place, download
 from mmroute.sources.image_files import (
     digests,
     index_by_tail,
     is_image,
     list_images,
+    paths_below,
     relative_paths,
 )
 from mmroute.sources.wide import find_models, model_columns, read_matrices
@@ -83,16 +84,32 @@ class MmrRelease(Source):
         self.max_gigabytes = max_gigabytes
 
     def local_files(self) -> list[Path]:
-        """List the CSV, the image archive if there is one, and the images; none for a hub."""
+        """List the CSV, and the image archive if there is one; none for a hub."""
         if self.path is None:
             return []
         root = Path(self.path)
         archive = root / ARCHIVE_NAME
-        return [
-            _find_csv(root),
-            *([archive] if archive.is_file() else []),
-            *(root / image for image in list_images(root)),
-        ]
+        return [_find_csv(root), *([archive] if archive.is_file() else [])]
+
+    def image_names(self) -> Iterator[str]:
+        """Read the images of the CSV, unless they come from the archive."""
+        csv, *archive = self.local_files()
+        if archive:
+            return
+        named = set(column_names(csv)) & {"dataset_idx", "img_path"}
+        cells = read_cells(csv, sorted(named))
+        if "dataset_idx" in named:
+            parts = cells["dataset_idx"].str.rpartition("_")
+            yield from _image_folder(parts[0]) + "/" + parts[2]
+        if "img_path" in named:
+            yield from paths_below(csv.parent, cells["img_path"])
+
+    def image_files(self, names: Sequence[str]) -> list[Path]:
+        """List the images below the release's folder that a name is the end of."""
+        root = Path(self.path)
+        index = index_by_tail(list_images(root))
+        ends = (name + suffix for name in names for suffix in ("", *RELEASE_SUFFIXES))
+        return [root / index[end] for end in ends if end in index]
 
     def fetch(self, folder: Path) -> Path:
         """Download the release, or point at the local one; unpack its images if need be.
@@ -182,6 +199,10 @@ def _find_csv(root: Path) -> Path:
     )
 
 
+def _image_folder(dataset: pd.Series) -> pd.Series:
+    return dataset.map(lambda name: IMAGE_FOLDERS.get(name, name))
+
+
 def _find_images(
     cells: pd.DataFrame, dataset: pd.Series, number: pd.Series, root: Path, csv: Path
 ) -> pd.Series:
@@ -190,7 +211,7 @@ def _find_images(
     Warns where ``img_path`` names no file.
     """
     index = index_by_tail(list_images(root))
-    folder = dataset.map(lambda name: IMAGE_FOLDERS.get(name, name))
+    folder = _image_folder(dataset)
     images = pd.Series(None, index=cells.index, dtype=object)
     for suffix in RELEASE_SUFFIXES:
         images = images.where(images.notna(), (folder + "/" + number + suffix).map(index))

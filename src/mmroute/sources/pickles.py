@@ -6,15 +6,19 @@ and what stands there is ours: a function or a class of this module that checks 
 arguments and builds the object through the public constructors of pandas, NumPy and
 Arrow. Even their internals cannot be fed by hand, which with a made-up memory layout
 would be as good as running code.
+
+A pickle can also hold one object in many places, and so say little and mean very much: what
+is read may nest no deeper, and mean no more, than data does.
 """
 
 import mmap
 import pickle
 import re
 import reprlib
+import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, ClassVar, NamedTuple
@@ -24,7 +28,19 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
+
+DEEPEST = 100
+"""Containers in each other."""
+LARGEST_KEY, LARGEST_TUPLE = 1_000, 10_000_000
+"""Parts of a tuple or frozenset, each counted as often as it is meant: what is hashed has few."""
+LONGEST_NUMBER = 1023
+"""Bits of a whole number: as many as a float can have before its point."""
+LEAST_MEANT, TIMES_MEANT = 2**30, 64
+"""Bytes that any pickle may stand for, and how many times its own size a large one may."""
+_LEAVES = frozenset({type(None), bool, int, float, complex})
+_TEXTS = frozenset({str, bytes, bytearray})
 
 _PLAIN_DTYPE = re.compile(r"[biufc]\d{1,2}|[SU]\d{1,9}|[mM]8|O8?")
 # A shape with a zero in it needs no bytes, whatever its other numbers are.
@@ -52,18 +68,26 @@ def read_pickle(path: Path) -> Any:
     Raises
     ------
     InputError
-        If the file cannot be read or is broken, or names anything that is not admitted.
+        If the file cannot be read or is broken, names anything that is not admitted, nests
+        deeper than ``DEEPEST``, holds itself, or stands for much more than its size.
     """
     try:
         with (
+            reading(path),
             path.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
-            return _Reader(content).load()
+            meant = max(LEAST_MEANT, TIMES_MEANT * len(content))
+            value = _Reader(content, meant).load()
+            _Scale(meant).weigh(value, 0)
+            return value
     except _RefusedError as refused:
         raise InputError(f"{path}: {refused}") from None
+    except InputError:
+        raise
     # A broken program fails in as many ways as there are instructions.
     except Exception as error:
+        raise_disk_fault(error, path)
         reason = shorten(f"{type(error).__name__} {error}", 200, placeholder=" ...")
         raise InputError(
             f"{path}: not readable as a pickle ({reason}); give a whole, uncompressed file"
@@ -74,12 +98,107 @@ class _RefusedError(Exception):
     """What the pickle wants is not admitted; the message is the rest of the line."""
 
 
+def _followed(
+    load: Callable[["_Reader"], None], check: Callable[["_Reader"], None]
+) -> Callable[["_Reader"], None]:
+    """Return an instruction of the reader that does one thing and then another."""
+
+    def both(reader: "_Reader") -> None:
+        load(reader)
+        check(reader)
+
+    return both
+
+
 class _Pending(ABC):
     """An object whose state is still to be read, as pickles make them in two steps."""
 
     @abstractmethod
     def build(self, state: Any) -> Any:
         """Return the object itself."""
+
+
+def _too_deep() -> _RefusedError:
+    return _RefusedError(f"nests more than {DEEPEST} containers in each other; give plain data")
+
+
+def _too_much(meant: int) -> _RefusedError:
+    return _RefusedError(
+        f"holds the same data in so many places that it stands for more than {meant / 1e9:.1f} GB; "
+        "give plain data"
+    )
+
+
+class _Scale:
+    """Finds what a value stands for if all that it shares is counted wherever it is."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # With the value itself, or its id could be another one's by and by.
+        self._known: dict[int, tuple[Any, int, int]] = {}
+        self._open: set[int] = set()
+
+    def weigh(self, value: Any, depth: int) -> tuple[int, int]:
+        """Return the bytes and the height of a value; refuse too much, too deep and cycles."""
+        if id(value) in self._known:
+            return self._known[id(value)][1:]
+        if depth > DEEPEST:
+            raise _too_deep()
+        if id(value) in self._open:
+            raise _RefusedError("holds something that holds itself; give plain data")
+        self._open.add(id(value))
+        size, height = 8 + (value.nbytes if isinstance(value, np.ndarray) else 0), 0
+        for items in _parts(value):
+            kinds = set(map(type, items))
+            if kinds <= _LEAVES:
+                size += 8 * len(items)
+                continue
+            if kinds <= _TEXTS:
+                size += sum(map(len, items)) + 8 * len(items)
+                continue
+            for item in items:
+                own, below = self._of_part(item, depth + 1)
+                size, height = size + own, max(height, below + 1)
+            # Before the next one, which may be as large.
+            if size > self._most:
+                raise _too_much(self._most)
+        if size > self._most:
+            raise _too_much(self._most)
+        if height > DEEPEST:
+            raise _too_deep()
+        self._open.remove(id(value))
+        self._known[id(value)] = value, size, height
+        return size, height
+
+    def _of_part(self, item: Any, depth: int) -> tuple[int, int]:
+        if type(item) in _TEXTS:
+            return len(item) + 8, 0
+        return (8, 0) if type(item) in _LEAVES else self.weigh(item, depth)
+
+
+def _parts(value: Any) -> Iterator[Sequence[Any]]:
+    """Yield what a container holds; of arrays and tables only objects can hold more."""
+    match value:
+        case dict():
+            yield list(value)
+            yield list(value.values())
+        case list() | tuple() | set() | frozenset():
+            yield list(value)
+        case np.ndarray() if value.dtype.hasobject:
+            yield value.ravel().tolist()
+        case pd.DataFrame():
+            yield [value.columns, value.index]
+            yield [value.iloc[:, place].array for place in range(value.shape[1])]
+        case pd.Series():
+            yield [value.index, value.array, value.name]
+        case pd.MultiIndex():
+            yield [*value.levels, list(value.names)]
+        case pd.Index():
+            yield [value.array, value.name]
+        case pd.Categorical():
+            yield [value.categories]
+        case ExtensionArray() if value.dtype == object:
+            yield value.to_numpy(object).tolist()
 
 
 class _Reader(pickle._Unpickler):
@@ -90,6 +209,13 @@ class _Reader(pickle._Unpickler):
     """
 
     dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, content: Any, meant: int) -> None:
+        super().__init__(content)
+        self._meant = meant
+        self._left = meant
+        # By the id of a tuple or frozenset: how many parts it has, and how deep it is.
+        self._shapes: dict[int, tuple[int, int]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name; refuse any that is not listed."""
@@ -141,6 +267,124 @@ class _Reader(pickle._Unpickler):
         self.append(bytearray(self.read(size)))
 
     dispatch[pickle.BYTEARRAY8[0]] = _bytearray
+
+    def _take_shape(self) -> None:
+        """Note what a tuple or frozenset holds; hashing one goes through all of it, unguarded."""
+        value = self.stack[-1]
+        parts, height = 1, 0
+        for item in value:
+            if type(item) in (tuple, frozenset):
+                own, below = self._shapes.get(id(item), (1, 0))
+                parts, height = parts + own, max(height, below + 1)
+            else:
+                parts += 1
+        if height > DEEPEST:
+            raise _too_deep()
+        if parts > LARGEST_TUPLE:
+            raise _too_much(self._meant)
+        self._shapes[id(value)] = parts, height
+
+    def _check_hashed(self, items: Iterable[Any]) -> None:
+        for item in items:
+            if (
+                type(item) in (tuple, frozenset)
+                and self._shapes.get(id(item), (1, 0))[0] > LARGEST_KEY
+            ):
+                raise _RefusedError(
+                    f"has a key of more than {LARGEST_KEY} parts; use text or numbers as keys"
+                )
+
+    def _check_number(self) -> None:
+        bits = int(self.stack[-1]).bit_length()
+        if bits > LONGEST_NUMBER:
+            raise _RefusedError(
+                f"holds a whole number of {bits:,} bits; keep it below {LONGEST_NUMBER + 1}"
+            )
+
+    def _check_built(self) -> None:
+        """Count the memory of what was made of parts, which can be made of them again and again."""
+        built = self.stack[-1]
+        if isinstance(built, np.ndarray | pa.Array | pa.ChunkedArray):
+            self._left -= built.nbytes
+        elif isinstance(built, set | frozenset | dict | bytes | bytearray):
+            self._left -= sys.getsizeof(built)
+        if self._left < 0:
+            raise _too_much(self._meant)
+        if type(built) is frozenset:
+            self._take_shape()
+
+    def _check_arguments(self, arguments: Iterable[Any]) -> None:
+        """Look at what a set or a dictionary may be made of."""
+        for argument in arguments:
+            if type(argument) in (list, tuple, set, frozenset):
+                self._check_hashed(argument)
+                pairs = (pair for pair in argument if type(pair) in (list, tuple))
+                self._check_hashed(key for pair in pairs for key in pair[:1])
+
+    def _call(self) -> None:
+        self._check_arguments(self.stack[-1])
+        self.load_reduce()
+
+    def _new(self) -> None:
+        self._check_arguments(self.stack[-1])
+        self.load_newobj()
+
+    def _instance(self) -> None:
+        self._check_arguments(self.stack)
+        self.load_inst()
+
+    def _setitems(self) -> None:
+        items = self.pop_mark()
+        self._set(items[::2], items[1::2])
+
+    def _setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set([key], [value])
+
+    def _dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._set(items[::2], items[1::2])
+
+    def _set(self, keys: list[Any], values: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict):
+            raise _RefusedError(f"sets items of a {type(target).__name__}; give plain data")
+        self._check_hashed(keys)
+        target.update(zip(keys, values, strict=True))
+
+    def _additems(self) -> None:
+        items = self.pop_mark()
+        target = self.stack[-1]
+        if not isinstance(target, set):
+            raise _RefusedError(f"adds items to a {type(target).__name__}; give plain data")
+        self._check_hashed(items)
+        target.update(items)
+
+    def _frozenset(self) -> None:
+        items = self.pop_mark()
+        self._check_hashed(items)
+        self.append(frozenset(items))
+        self._take_shape()
+
+    dispatch[pickle.INST[0]] = _instance
+    dispatch[pickle.REDUCE[0]] = _call
+    dispatch[pickle.NEWOBJ[0]] = _new
+    dispatch[pickle.SETITEMS[0]] = _setitems
+    dispatch[pickle.SETITEM[0]] = _setitem
+    dispatch[pickle.DICT[0]] = _dict
+    dispatch[pickle.ADDITEMS[0]] = _additems
+    dispatch[pickle.FROZENSET[0]] = _frozenset
+    # Ways to make an object that no admitted one is written with.
+    for _opcode in (pickle.OBJ, pickle.NEWOBJ_EX):
+        del dispatch[_opcode[0]]
+    for _check, _opcodes in (
+        (_take_shape, (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)),
+        (_check_number, (pickle.INT, pickle.LONG, pickle.LONG1, pickle.LONG4)),
+        (_check_built, (pickle.INST, pickle.REDUCE, pickle.BUILD, pickle.NEWOBJ)),
+    ):
+        for _opcode in _opcodes:
+            dispatch[_opcode[0]] = _followed(dispatch[_opcode[0]], _check)
 
 
 class _Dtype(_Pending):

@@ -10,6 +10,8 @@ import pandas as pd
 from mmroute.errors import InputError
 from mmroute.sources import Source
 from mmroute.sources.hub import check_place, download
+from mmroute.sources.image_files import is_utf8
+from mmroute.storage import is_file
 
 
 class Release(Source):
@@ -73,8 +75,9 @@ class Release(Source):
         """List the files to read below ``root``; raise InputError if there is none."""
         if self.path is not None and self.path.is_file():
             return [root / self.path.name]
-        below = sorted(path for path in root.rglob("*") if path.is_file())
-        chosen = self.choose([path.relative_to(root).as_posix() for path in below])
+        below = sorted(filter(is_file, root.rglob("*")))
+        names = (path.relative_to(root).as_posix() for path in below)
+        chosen = self.choose(list(filter(is_utf8, names)))
         if not chosen:
             raise InputError(
                 f"{root}: no {self.wanted} in this folder; set source.path to a folder with the "

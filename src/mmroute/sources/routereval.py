@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from annotated_types import Ge, Gt
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources.archives import MAX_BYTES
 from mmroute.sources.cells import outcome_table
@@ -156,7 +157,7 @@ class RouterEval(Release):
     def _unpack(self, archive: Path, folder: Path) -> None:
         """Write the archive's pickles into ``folder`` by their bare names, and nothing else."""
         try:
-            with zipfile.ZipFile(archive) as members:
+            with reading(archive), zipfile.ZipFile(archive) as members:
                 wanted = [
                     member for member in members.infolist() if self._is_wanted(member.filename)
                 ]
@@ -167,11 +168,13 @@ class RouterEval(Release):
                     )
                 for member in wanted:
                     with (
+                        reading(archive),
                         members.open(member) as packed,
                         (folder / PurePosixPath(member.filename).name).open("wb") as stream,
                     ):
                         shutil.copyfileobj(packed, stream)
         except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+            raise_disk_fault(error, folder)
             raise InputError(
                 f"{archive}: not readable as zip ({shorten(str(error), 200)}); fetch it again"
             ) from error
@@ -261,7 +264,7 @@ def _scores(scores: Any, shape: tuple[int, int], split: str, path: Path) -> np.n
         else:
             # Row by row: lists nested deeper are an error, not a matrix of more dimensions.
             matrix = np.stack([np.fromiter(row, float, count=len(row)) for row in scores])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = np.empty(0)
     if matrix.shape != shape:
         raise InputError(

@@ -1,13 +1,14 @@
 """Your own table of outcomes: long or wide, in any common table format."""
 
-import errno
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from mmroute.confined import reading
 from mmroute.errors import InputError
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source
@@ -19,8 +20,9 @@ from mmroute.sources.cells import (
     outcome_table,
     read_cells,
 )
-from mmroute.sources.image_files import digests, list_images, relative_paths
+from mmroute.sources.image_files import digests, paths_below, relative_paths
 from mmroute.sources.wide import find_models, model_columns, read_matrices
+from mmroute.storage import is_file
 
 CORE_COLUMNS = ("dataset", "scenario", "question", "answer", "image")
 NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
@@ -83,19 +85,23 @@ class TableSource(Source):
         self.columns = columns or {}
 
     def local_files(self) -> list[Path]:
-        """List the table, the samples' file, and the images below the table's folder.
-
-        Images are listed only if the table has a column for them.
-        """
+        """List the table and the samples' file."""
         files = [self.path, *([] if self.samples is None else [self.samples])]
         for file in files:
             _require_file(file)
             _check_separator(file)
+        return files
+
+    def image_names(self) -> Iterator[str]:
+        """Read the image column of the table and of the samples' file."""
         image = self.columns.get("image", "image")
-        if not any(image in column_names(file) for file in files):
-            return files
-        root = self.path.parent
-        return [*files, *(root / path for path in list_images(root))]
+        for file in self.local_files():
+            if image in column_names(file):
+                yield from paths_below(self.path.parent, read_cells(file, [image])[image])
+
+    def image_files(self, names: Sequence[str]) -> list[Path]:
+        """List the images, below the table's folder."""
+        return [self.path.parent / name for name in names]
 
     def fetch(self, folder: Path) -> Path:
         """Return the table's own folder; nothing is copied."""
@@ -129,7 +135,7 @@ class TableSource(Source):
             if theirs not in present:
                 raise InputError(
                     f"source.columns: {self.path} has no column {theirs!r} to use as {ours!r}; "
-                    f"it has {', '.join(sorted(present))}"
+                    f"it has {', '.join(sorted(present)):.500}"
                 )
         rows = self._rename(rows)
         if self.shape == "wide" and "sample_id" not in rows:
@@ -159,7 +165,7 @@ class TableSource(Source):
         dataset = facts.get("dataset", empty)
         scenario = facts.get("scenario", empty)
         named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
-        there = {path: path for path in named.unique() if path and _is_file(root / path)}
+        there = {path: path for path in named.unique() if path and is_file(root / path)}
         images = named.map(there)
         lost = named[(named != "") & images.isna()]
         if len(lost):
@@ -199,7 +205,7 @@ def _check_separator(path: Path) -> None:
     own = SEPARATORS.get(path.suffix.lower())
     if own is None:
         return
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    with reading(path), path.open(encoding="utf-8", errors="replace") as stream:
         header = stream.readline(LONGEST_HEADER)
     other = next((mark for mark in ";\t|," if mark in header), None)
     if own not in header and other is not None:
@@ -207,16 +213,6 @@ def _check_separator(path: Path) -> None:
             f"{path}: a {path.suffix[1:].upper()} has {own!r} between its columns, this file "
             f"{other!r}; save it with {own!r}, and with '.' in its numbers"
         )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as error:
-        # What a cell holds may be no path at all.
-        if error.errno == errno.ENAMETOOLONG:
-            return False
-        raise
 
 
 def _require_ids(cells: pd.DataFrame, path: Path) -> None:
@@ -298,26 +294,30 @@ def _gather(
         ``answer`` or ``image`` of one sample.
     """
     rows = pd.concat([stated, description], ignore_index=True).fillna("")
-    facts = pd.DataFrame(index=ids)
-    left_out = []
-    for column in rows.columns.drop("sample_id"):
-        told = rows.loc[rows[column] != "", ["sample_id", column]].drop_duplicates()
-        contradicted = told["sample_id"].duplicated()
-        if not contradicted.any():
-            facts[column] = told.set_index("sample_id")[column].reindex(ids, fill_value="")
+    sample, known = pd.factorize(rows["sample_id"])
+    wanted = known.get_indexer(ids)
+    facts, left_out = {}, []
+    for column, cells in rows.drop(columns="sample_id").items():
+        values = cells.to_numpy(object)
+        told = np.flatnonzero(values != "")
+        # Of several rows that state it the first counts, which is written last.
+        first = np.full(len(known), "", object)
+        first[sample[told[::-1]]] = values[told[::-1]]
+        contradicting = told[values[told] != first[sample[told]]]
+        if not contradicting.size:
+            facts[column] = pd.array(first[wanted], dtype="str")
         elif column in CORE_COLUMNS:
-            sample = told["sample_id"][contradicted].iloc[0]
-            first, second = told.loc[told["sample_id"] == sample, column].iloc[:2]
+            row = contradicting[0]
             raise InputError(
-                f"{path}: column {column!r:.80} of sample {sample!r:.80} holds both "
-                f"{first!r:.80} and {second!r:.80}; make them equal"
+                f"{path}: column {column!r:.80} of sample {known[sample[row]]!r:.80} holds both "
+                f"{first[sample[row]]!r:.80} and {values[row]!r:.80}; make them equal"
             )
         else:
             left_out.append(column)
     if left_out:
         warnings.warn(
-            f"{path}: the columns {', '.join(left_out)} differ between the rows of a sample "
+            f"{path}: the columns {', '.join(left_out):.500} differ between the rows of a sample "
             "and are not kept as tags",
             stacklevel=2,
         )
-    return facts
+    return pd.DataFrame(facts, index=ids)

@@ -1,6 +1,6 @@
 """The VL-RouterBench release: VLMEvalKit's outputs and judgements, in one archive."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +90,17 @@ class VlRelease(Source):
         if data is None:
             return [_require_archive(Path(self.path))]
         files = [file.path for tree in (EVALUATION, INFERENCE) for file in _scan(data / tree)]
-        return [*files, *sorted((data / IMAGES).glob("*.tsv"))]
+        return [*files, *_tables(data).values()]
+
+    def image_names(self) -> Iterator[str]:
+        """Read the paths that the image tables hold in place of images."""
+        data = _find_data(Path(self.path))
+        for table in () if data is None else _tables(data).values():
+            yield from image_tables.named_files(table)
+
+    def image_files(self, names: Sequence[str]) -> list[Path]:
+        """List the files that the image tables name."""
+        return list(map(Path, names))
 
     def fetch(self, folder: Path) -> Path:
         """Download the release, or point at the local one; unpack it, make files of its images.
@@ -115,9 +125,7 @@ class VlRelease(Source):
             data = _find_data(folder / UNPACKED)
             if data is None:
                 raise InputError(f"{archive}: no {EVALUATION} in it; use another archive")
-        tables = image_tables.find_tables(
-            [data / IMAGES], sorted({file.dataset for file in _scan(data / EVALUATION)})
-        )
+        tables = _tables(data)
         if data.is_relative_to(folder) or tables:
             folder.mkdir(parents=True, exist_ok=True)
             image_tables.extract(tables, folder)
@@ -149,6 +157,11 @@ class VlRelease(Source):
 
 def _scan(folder: Path) -> list[WorkFile]:
     return scan(folder, SCENARIOS)
+
+
+def _tables(data: Path) -> dict[str, Path]:
+    datasets = sorted({file.dataset for file in _scan(data / EVALUATION)})
+    return image_tables.find_tables([data / IMAGES], datasets)
 
 
 def _find_data(root: Path) -> Path | None:

@@ -31,7 +31,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mmroute.errors import InputError
+from mmroute.confined import reading
+from mmroute.errors import InputError, printable, raise_disk_fault
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source, image_tables, token_counts
 from mmroute.sources.cells import (
@@ -41,9 +42,9 @@ from mmroute.sources.cells import (
     outcome_table,
     read_cells,
 )
-from mmroute.sources.image_files import digests
+from mmroute.sources.image_files import digests, is_utf8
 from mmroute.sources.pickles import read_pickle
-from mmroute.storage import link_to
+from mmroute.storage import is_file, link_to
 
 ID_COLUMNS = ("sample_id", "id", "index")
 CORRECTNESS_COLUMNS = ("is_correct", "score", "hit", "eval_match")
@@ -143,6 +144,15 @@ class Vlmevalkit(Source):
         files = self._files()
         return [*(file.path for file in files), *self._tables(files).values()]
 
+    def image_names(self) -> Iterator[str]:
+        """Read the paths that the image tables hold in place of images."""
+        for table in self._tables(self._files()).values():
+            yield from image_tables.named_files(table)
+
+    def image_files(self, names: Sequence[str]) -> list[Path]:
+        """List the files that the image tables name."""
+        return list(map(Path, names))
+
     def fetch(self, folder: Path) -> Path:
         """Point at the work directory; make files of the images if there are image tables.
 
@@ -216,6 +226,11 @@ def scan(root: Path, known: Collection[str] = ()) -> list[WorkFile]:
     known
         Names of data sets. They are recognised in the names of files that lie in no
         model's folder, too.
+
+    Raises
+    ------
+    InputError
+        If the name of such a file is not UTF-8.
     """
     found = []
     for path in _walk(root):
@@ -224,7 +239,7 @@ def scan(root: Path, known: Collection[str] = ()) -> list[WorkFile]:
         run = RUN_FOLDER.fullmatch(folder.name) is not None and folder != root
         home = folder.parent if run else folder
         model = home.name if home != root else ""
-        if suffix not in SUFFIXES or not path.is_file():
+        if suffix not in SUFFIXES or not is_file(path):
             continue
         if model and path.stem.startswith(f"{model}_"):
             rest = path.stem[len(model) + 1 :]
@@ -234,6 +249,10 @@ def scan(root: Path, known: Collection[str] = ()) -> list[WorkFile]:
             continue
         kind = _kind(rest, suffix, known)
         if kind is not None:
+            if not is_utf8(str(path)):
+                raise InputError(
+                    f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder"
+                )
             dataset, order, judge, judged = kind
             rank = (order, judge == EXACT, judge != "openai", judge, SUFFIXES.index(suffix))
             key = (folder.name if run else "", str(folder))
@@ -615,8 +634,12 @@ def _read_file(path: Path) -> pd.DataFrame:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        with reading(path):
+            return json.loads(path.read_bytes())
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
+        raise_disk_fault(error, path)
         raise InputError(
             f"{path}: not readable as JSON ({shorten(str(error), 200)}); give a whole file"
         ) from error

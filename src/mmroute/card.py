@@ -1,0 +1,221 @@
+"""What an exported router says of itself: ``router.json``, typed, and a digest of every file.
+
+Whoever made a folder wrote its card too. So a card is read as a stranger's word: every key has
+a type and a range, what it names is looked up in the package's own catalogue or in modules that
+the caller trusts, and parameters pass the same validation as a config's. The digests find
+damage; they are no signature, as a stranger can make them anew.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from mmroute.config import Named, RouterConfig, Strict, describe, named, parse_router
+from mmroute.errors import InputError
+from mmroute.storage import read_json, write_text
+
+FORMAT = 2
+CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
+    "router.json",
+    "router.safetensors",
+    "features.safetensors",
+    "curve.safetensors",
+    "README.md",
+)
+DIGESTS = "SHA256SUMS"
+"""As ``sha256sum`` writes and checks it, over all other files."""
+LARGEST_CARD, LARGEST_FILE = 10**8, 32 * 10**9
+"""Bytes, far beyond what a router of millions of samples takes."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0)]
+_DIGEST_LINE = re.compile(r"([0-9a-f]{64})  ([\w.-]+)")
+
+
+class Model(Strict):
+    """A model that the router chooses among."""
+
+    model: Annotated[str, Field(min_length=1)]
+    utility: Share
+    """Mean on the training split."""
+    cost_usd: Amount
+    """Mean of a call on the training split."""
+    usd_per_1m_prompt_tokens: Amount | None
+    usd_per_1m_completion_tokens: Amount | None
+
+
+class Trained(Strict):
+    """A router or a fusion: its name in the catalogue or ``module:Class``, and its parameters."""
+
+    name: str
+    parameters: dict[str, Any]
+
+
+class Encoder(Trained):
+    """An encoder, and what tells it from others."""
+
+    probe: Annotated[list[float], Field(min_length=1, max_length=100_000)]
+    """Its embedding of one fixed text or image."""
+    checkpoint: str | None
+    """Digest of a checkpoint of one's own."""
+
+
+class Shrunk(Strict):
+    """How far predictions are trusted; see ``shrinkage``."""
+
+    rho: Share
+    means: list[Share]
+
+
+class Card(Strict):
+    """The content of ``router.json``."""
+
+    format: Literal[2]
+    mmroute: str
+    """Version that exported it."""
+    benchmark: str
+    simulated: bool
+    row: str
+    """Row of the main table, or the model that is always taken."""
+    reason: str
+    router: Trained | None
+    """None where a model is always taken."""
+    fusion: Trained | None
+    shrinkage: Shrunk | None
+    policy: Literal["lambda", "budget"]
+    threshold: Amount | None
+    unit_usd: Annotated[float, Field(gt=0)]
+    """USD of a normalised cost of 1."""
+    models: Annotated[list[Model], Field(min_length=1)]
+    encoders: dict[Literal["text", "image"], Encoder]
+    measured: dict[str, float | str | dict[str, Share] | None]
+    """On the test split, with the bounds of the intervals."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        names = [model.model for model in self.models]
+        if len(set(names)) < len(names):
+            raise ValueError("models: a name appears twice")
+        if self.router is None:
+            if self.row not in names:
+                raise ValueError(f"row: {self.row!r:.80} is no model of the card")
+            if self.fusion or self.shrinkage or self.encoders or self.threshold is not None:
+                raise ValueError("router: missing beside fusion, shrinkage, encoders or threshold")
+            return self
+        if self.threshold is None:
+            raise ValueError("threshold: missing; a router has one")
+        if (self.fusion is None) != (not self.encoders) or len(self.encoders) == 1:
+            raise ValueError("encoders: a fusion has one of text and one of image, else none")
+        if self.shrinkage and len(self.shrinkage.means) != len(names):
+            raise ValueError("shrinkage.means: has not one number for each model")
+        return self
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the folder but for the digests."""
+        router = [ROUTER] if self.router else []
+        return [CARD, *router, *([FEATURES] if self.fusion else []), CURVE, MODEL_CARD]
+
+    def router_config(self, trusted: Sequence[str]) -> RouterConfig:
+        """Return the router as a config names it.
+
+        Raises InputError for a router, fusion or parameter that no config could name, or a
+        module that is not trusted.
+        """
+        fusion = {}
+        if self.fusion:
+            _require_trusted(self.fusion.name, trusted)
+            fusion = {"fusion": {self.fusion.name: self.fusion.parameters}}
+        _require_trusted(self.router.name, trusted)
+        if clash := self.router.parameters.keys() & {"class", "fusion"}:
+            raise InputError(f"router.parameters: {min(clash)} is no parameter")
+        config = parse_router(
+            "router", {"class": self.router.name} | fusion | self.router.parameters
+        )
+        if (config.fusion is None) != (self.fusion is None):
+            raise InputError("fusion: does not go with the router")
+        if self.shrinkage and not config.predicts:
+            raise InputError("shrinkage: does not go with the router")
+        return config
+
+    def encoder(self, modality: Literal["text", "image"], trusted: Sequence[str]) -> Named:
+        """Return an encoder as a config names it; raises InputError as ``router_config``."""
+        described = self.encoders[modality]
+        _require_trusted(described.name, trusted)
+        return named("encoders", described.name, described.parameters)
+
+
+def _require_trusted(name: str, trusted: Sequence[str]) -> None:
+    module, outside, _ = name.partition(":")
+    if outside and not any(f"{module}.".startswith(f"{known}.") for known in trusted):
+        raise InputError(
+            f"names {name!r:.200}, code that lies outside of the package; if you know its author, "
+            f"trust the module {module!r:.80}"
+        )
+
+
+def read_card(folder: Path) -> Card:
+    """Read the card of an exported router, once every file is seen to be as it was written.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, not a regular one or not of this format, or if the card
+        has a value that it cannot have.
+    """
+    path = folder / CARD
+    _require_regular(path, LARGEST_CARD)
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path}: no router of format {FORMAT}; export it again with this version")
+    try:
+        card = TypeAdapter(Card).validate_python(content)
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: {describe(error)}; export the router again, or do not use it"
+        ) from None
+    digests = _read_digests(folder / DIGESTS)
+    for name in card.files:
+        _require_regular(folder / name, LARGEST_FILE)
+        if digests.pop(name, None) != _digest(folder / name):
+            raise InputError(
+                f"{folder / name}: damaged or of another router, as its digest is not the one in "
+                f"{DIGESTS}; copy the whole folder again"
+            )
+    if digests:
+        raise InputError(
+            f"{folder / DIGESTS}: lists {min(digests)!r}, which is no part of such a router; "
+            "copy the whole folder again"
+        )
+    return card
+
+
+def write_digests(folder: Path) -> None:
+    """Write the digests of all files of a folder."""
+    lines = [f"{_digest(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    write_text(folder / DIGESTS, "".join(lines))
+
+
+def _read_digests(path: Path) -> dict[str, str]:
+    _require_regular(path, LARGEST_CARD)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    matches = [_DIGEST_LINE.fullmatch(line) for line in lines]
+    if not all(matches):
+        raise InputError(f"{path}: not as sha256sum writes it; copy the whole folder again")
+    return {match[2]: match[1] for match in matches}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_regular(path: Path, largest: int) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; copy the whole folder again")
+    if path.stat().st_size > largest:
+        raise InputError(f"{path}: of {path.stat().st_size:,} bytes, more than any router has")
