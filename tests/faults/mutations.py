@@ -227,8 +227,11 @@ def check_numbers(expected: Expected, table: Any, said: list[str]) -> None:
 # -- What a run does first ----------------------------------------------------------------
 
 
-def first_steps(folder: Path) -> tuple[Any, list[str]]:
-    """Take the steps of a run up to the data report; return the outcomes and all that was said."""
+def first_steps(folder: Path, config_file: Path) -> tuple[Any, list[str]]:
+    """Take the steps of a run up to the data report; return the outcomes and all that was said.
+
+    They write below the folder.
+    """
     import numpy as np
 
     from mmroute.benchmark import OutcomeTable
@@ -242,7 +245,7 @@ def first_steps(folder: Path) -> tuple[Any, list[str]]:
     from mmroute.outcomes import assemble, read_samples, split_by_dataset, write_datasets
     from mmroute.storage import read_json
 
-    config = _read(folder / "config.yaml")
+    config = _read(config_file)
     finite = [config.min_coverage, config.split.train, *config.decision.what_if_prices.values()]
     finite += [amount for amount in config.decision.budgets if isinstance(amount, float)]
     assert all(map(math.isfinite, finite)), "the config takes what is no finite number"
@@ -290,7 +293,7 @@ def examine(case: Case, folder: Path) -> Outcome:
     expected = Expected(None)
     try:
         expected = case.write(folder)
-        table, said = first_steps(folder)
+        table, said = first_steps(folder, folder / "config.yaml")
         check_numbers(expected, table, said)
     except InputError as error:
         kind, message = "refused", str(error)
