@@ -176,7 +176,12 @@ def hold(folder):
 
 onstart:
     globals()["LOCK"] = hold(Path(RESULTS))
-    pair(Path(RESULTS), Path(".snakemake"))
+    try:
+        pair(Path(RESULTS), Path(".snakemake"))
+    except OSError as error:
+        stop(
+            f"{error.filename}: {error.strerror}; make it writable, with room left on the disk"
+        )
 
 
 def growing(least):
@@ -361,31 +366,31 @@ def figure_files(name):
     return expand(f"{RESULTS}/figures/{name}.{{suffix}}", suffix=["svg", "png"])
 
 
-# What all results depend on; Snakemake compares each job's own share of it.
-MADE_FROM = digest_bytes(
-    repr(
-        [
-            CONFIG.model_dump(mode="json"),
-            FINGERPRINTS,
-            PRICED,
-            ENCODER_FINGERPRINTS,
-            [towers_fingerprint(row) for row in ROUTERS],
-            script_digest(
-                "ingest.py",
-                *sorted((SOURCE_TREE / "workflow/scripts").glob("*.py")),
-                *(file for sources in SOURCES.values() for file in source_files(sources)),
-                *(find("encoders", encoder.name).file for encoder in ENCODERS.values()),
-                *router_files(ROUTERS),
-            ),
-        ]
-    ).encode()
-)
-if workflow.is_main_process:
-    KNOWN.keep()
-    try:
+try:
+    # What all results depend on; Snakemake compares each job's own share of it.
+    MADE_FROM = digest_bytes(
+        repr(
+            [
+                CONFIG.model_dump(mode="json"),
+                FINGERPRINTS,
+                PRICED,
+                ENCODER_FINGERPRINTS,
+                [towers_fingerprint(row) for row in ROUTERS],
+                script_digest(
+                    "ingest.py",
+                    *sorted((SOURCE_TREE / "workflow/scripts").glob("*.py")),
+                    *(file for sources in SOURCES.values() for file in source_files(sources)),
+                    *(find("encoders", encoder.name).file for encoder in ENCODERS.values()),
+                    *router_files(CONFIG.routers if CONFIG.experiments == ["main"] else ROUTERS),
+                ),
+            ]
+        ).encode()
+    )
+    if workflow.is_main_process:
         for line in settle(
             Path(RESULTS), Path(".snakemake"), MADE_FROM, map(Path, MANIFESTS), KNOWN
         ):
             print(line, file=sys.stderr)
-    except (InputError, OSError) as error:
-        stop(error)
+        KNOWN.keep()
+except (InputError, OSError) as error:
+    stop(error)
