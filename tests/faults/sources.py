@@ -479,7 +479,6 @@ def archives() -> Iterator[Attempt]:
         ("is sparse, of 2^50 bytes", sparse, {}),
         ("says a size of 2^62", sized(str(2**62)), {}),
         ("says a size below zero", sized("-1"), {}),
-        ("says a size of many digits", sized("9" * 5000), {}),
         ("says a size that is none", sized("x"), {}),
     ):
         how = {"format": tarfile.PAX_FORMAT}
@@ -488,12 +487,13 @@ def archives() -> Iterator[Attempt]:
             _archive(lambda add=add, how=how: _members(add, **how), **limits),
             ARCHIVE,
         )
-    yield Attempt(
-        "an archive has many headers",
-        _archive(lambda: _members(records, format=tarfile.PAX_FORMAT)),
-        ARCHIVE,
-        _any_numbers(),
-    )
+    for what, add in (
+        ("has many headers", records),
+        # Python takes no number of so many digits, and the member for an empty one.
+        ("says a size of many digits", sized("9" * 5000)),
+    ):
+        content = lambda add=add: _members(add, format=tarfile.PAX_FORMAT)  # noqa: E731
+        yield Attempt(f"an archive {what}", _archive(content), ARCHIVE, _any_numbers())
     for what, change in _CONTENTS.items():
         yield Attempt(
             f"an archive {what}", _archive(lambda change=change: change(_members())), ARCHIVE
@@ -757,6 +757,8 @@ def workbooks() -> Iterator[Attempt]:
 
         lawful = what in (
             *("reads a definition", "has many shared strings", "has UTF-16 inside", "has no types"),
+            # Its cells hold their text themselves.
+            "has shared strings that expand",
         )
         expected = _numbers() if lawful or "styles" in what else None
         yield Attempt(f"a workbook {what}", write, "table.xlsx", expected)
@@ -1289,7 +1291,7 @@ def logs() -> Iterator[Attempt]:
         "logs/m-huge/_samples_.jsonl",
     ):
         expected = Expected(whole, own, present=False)
-        yield Attempt(f"a log is called {new!r}", renamed(path, new), "logs", expected)
+        yield Attempt(f"a log is called {new!r}", renamed(path, new), "", expected)
 
     def table_of_images(cells: dict[str, str]) -> Write:
         def write(folder: Path) -> None:
@@ -1484,7 +1486,8 @@ def configs() -> Iterator[Attempt]:
         "has limits that are none": lambda own: own.replace("gigabytes: 3", "gigabytes: .nan"),
         "has limits without end": lambda own: own.replace("gigabytes: 3", "gigabytes: .inf"),
     }.items():
-        yield Attempt(f"a config {what}", texts(change), "config")
+        named = ".csv" if what.startswith("names a") or what == "names no file" else "config"
+        yield Attempt(f"a config {what}", texts(change), named)
 
     def password(folder: Path) -> None:
         _table("table.csv", inputs.long_table().text)(folder)
@@ -1653,18 +1656,20 @@ def _steps(expected: Expected) -> Callable[[], None]:
     """Return what takes the first steps of a run, and compares their numbers."""
 
     def take() -> None:
+        from mmroute.confined import Limits, confined
         from mmroute.errors import InputError
 
-        # What it says is of no interest here; how it ends is.
-        warnings.simplefilter("ignore")
+        def compare() -> None:
+            # What it says is of no interest here; how it ends is.
+            warnings.simplefilter("ignore")
+            table, said = mutations.first_steps(Path("results/steps"), Path("config.yaml"))
+            mutations.check_numbers(expected, table, said)
+
         try:
-            table, said = mutations.first_steps(
-                Path("results/steps").resolve(), Path("config.yaml")
-            )
+            confined(compare, Limits(**LIMITS))
         except InputError as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(2)
-        mutations.check_numbers(expected, table, said)
 
     return take
 
