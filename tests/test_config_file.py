@@ -86,7 +86,7 @@ def test_what_no_config_holds_is_refused_at_once_in_one_line(tmp_path, text, sai
 
 
 def test_a_file_that_is_none_or_no_utf8_is_named(tmp_path):
-    with pytest.raises(InputError, match="gone.yaml: not readable"):
+    with pytest.raises(InputError, match="gone.yaml: no such file"):
         read(tmp_path / "gone.yaml")
     (tmp_path / "my.yaml").write_bytes(b"name: caf\xe9\n")
     with pytest.raises(InputError, match="my.yaml: not readable"):

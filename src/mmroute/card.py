@@ -7,16 +7,17 @@ damage; they are no signature, as a stranger can make them anew.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mmroute.config import Named, RouterConfig, Strict, describe, named, parse_router
 from mmroute.errors import InputError
-from mmroute.storage import read_json, write_text
+from mmroute.storage import write_text
 
 FORMAT = 2
 CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
@@ -169,11 +170,11 @@ def read_card(folder: Path) -> Card:
     """
     path = folder / CARD
     _require_regular(path, LARGEST_CARD)
-    content = read_json(path)
+    content = _content(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: no router of format {FORMAT}; export it again with this version")
     try:
-        card = TypeAdapter(Card).validate_python(content)
+        card = Card.model_validate(content, strict=True)
     except ValidationError as error:
         raise InputError(
             f"{path}: {describe(error)}; export the router again, or do not use it"
@@ -192,6 +193,22 @@ def read_card(folder: Path) -> Card:
             "copy the whole folder again"
         )
     return card
+
+
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_mapping)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: not readable as JSON ({error!s:.200}); copy the whole folder again"
+        ) from error
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError("a key is given twice")
+    return mapping
 
 
 def write_digests(folder: Path) -> None:

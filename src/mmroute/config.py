@@ -571,11 +571,11 @@ def describe(error: ValidationError, prefix: str = "") -> str:
         case "extra_forbidden":
             known = _known_keys(error.title, first["loc"][:-1])
             close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-            message = f"{key}: unknown key; " + (
-                f"did you mean {close[0]}?"
-                if close
-                else f"known keys: {', '.join(known) or 'none'}"
-            )
+            if close:
+                way = f"; did you mean {close[0]}?"
+            else:
+                way = f"; known keys: {', '.join(known)}" if known else ""
+            message = f"{key}: unknown key{way}"
         case "missing":
             message = f"{key}: missing; give it a value"
         case "value_error":

@@ -6,7 +6,10 @@ from typing import Any
 import yaml
 
 from mmroute.errors import InputError
+from mmroute.storage import is_file
 
+LARGEST = 2**20
+"""Bytes; one that lists every model of a large pool takes a hundredth."""
 DEEPEST = 50
 MOST_VALUES = 100_000
 """Of a file whose aliases are written out; one of a few lines may stand for more than memory."""
@@ -22,6 +25,10 @@ def read(path: Path) -> dict[str, Any]:
         holds more than any config does.
     """
     try:
+        if not is_file(path):
+            raise InputError(f"{path}: no such file; name a config")
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{path}: more than {LARGEST:,} bytes, which no config has")
         text = path.read_text(encoding="utf-8")
         _Nesting(path).follow(text)
         content = yaml.safe_load(text)

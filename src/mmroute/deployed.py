@@ -308,7 +308,9 @@ class DeployedRouter:
         return Decisions(self.models, choice, utility, cost_usd)
 
     def _predict(self, Z: np.ndarray | pd.DataFrame) -> Predictions:
-        predictions = predict(self._router, pd.Series(np.arange(len(Z)).astype(str)), Z)
+        # What is not finite is told below.
+        with np.errstate(all="ignore"):
+            predictions = predict(self._router, pd.Series(np.arange(len(Z)).astype(str)), Z)
         shape = (len(Z), len(self.models))
         for numbers in (predictions.u_hat, predictions.c_hat, predictions.scores):
             if numbers is not None and not (

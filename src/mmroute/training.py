@@ -37,7 +37,8 @@ def pool_of(table: OutcomeTable, unit: float) -> Pool:
 def with_paths(samples: pd.DataFrame, root: Path) -> pd.DataFrame:
     """Return what a router may read of N samples, with the images' paths below ``root``."""
     frame = samples[["sample_id", "dataset", "question"]].copy()
-    frame["image"] = [None if pd.isna(image) else str(root / image) for image in samples["image"]]
+    images = [None if pd.isna(image) else str(root / image) for image in samples["image"]]
+    frame["image"] = pd.Series(images, frame.index, dtype=object)
     return frame
 
 

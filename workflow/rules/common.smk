@@ -26,7 +26,7 @@ from snakemake.io import regex_from_filepattern
 from mmroute import config_file
 from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, known_routers, load, published_fusion
-from mmroute.confined import Limits, confined
+from mmroute.confined import Limits, confined, working_on
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError
 from mmroute.experiments import EXPERIMENTS
@@ -50,12 +50,13 @@ def stop(error):
 
 def inspect(known):
     """Digest the files of each source, some of which are looked into, and the price tables."""
+
+    def fingerprint(part):
+        with working_on(Path(part.label)):
+            return build("sources", part.name, part.parameters).fingerprint(known)
+
     fingerprints = {
-        key: [
-            build("sources", part.name, part.parameters).fingerprint(known)
-            for part in sources.parts
-        ]
-        for key, sources in SOURCES.items()
+        key: [fingerprint(part) for part in sources.parts] for key, sources in SOURCES.items()
     }
     priced = {
         key: sources.prices and digest_file(Path(sources.prices))

@@ -22,6 +22,7 @@ from mmroute.checks.finding import (
     with_close,
 )
 from mmroute.config import Config, SourceConfig
+from mmroute.confined import working_on
 from mmroute.data_report import dataset_report, model_report, notices
 from mmroute.errors import InputError
 from mmroute.ingestion import Ingested, fetch, ingest
@@ -61,11 +62,12 @@ class _Held:
     """A source that was read already, for ``ingest``."""
 
     def __init__(self, source: Source, root: Path) -> None:
-        with warnings.catch_warnings(record=True) as self.said:
+        origin = source.origin(root)
+        with warnings.catch_warnings(record=True) as self.said, working_on(origin):
             warnings.simplefilter("always")
             self.table = source.read(root)
         self.origin = source.origin
-        validate(self.table, str(source.origin(root)))
+        validate(self.table, str(origin))
 
     def read(self, root: Path) -> OutcomeTable:
         for one in self.said:
@@ -82,7 +84,8 @@ def built(key: str, config: SourceConfig, found: list[Finding]) -> dict[str, Sou
     for label, part in config.labelled.items():
         with stopping(found):
             source = build("sources", part.name, part.parameters)
-            source.local_files()
+            with working_on(Path(label)):
+                source.local_files()
             sources[label] = source
     return sources
 

@@ -32,7 +32,7 @@ class CosineHead(nn.Module):
         self.projections = nn.Sequential(
             nn.Linear(n_features, n_lambdas * projection), nn.Unflatten(1, (n_lambdas, projection))
         )
-        self.models = nn.Parameter(torch.randn(n_lambdas, n_models, projection))
+        self.models = nn.Parameter(torch.empty(n_lambdas, n_models, projection).normal_())
         self.temperature = temperature
 
     def project(self, features: torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,9 @@ PREDICTED_AT_ONCE = 4096
 class Networks:
     """What routers share that have networks: they are stored as arrays, and built anew by code.
 
-    A subclass sets ``n_features_`` and ``n_models_`` before it builds them.
+    A subclass sets ``n_features_`` and ``n_models_`` before it builds them. Random numbers are
+    drawn by ``torch.empty(...).normal_()``: ``torch.randn`` would import a compiler where nothing
+    is allocated.
     """
 
     n_features_: int

@@ -304,25 +304,30 @@ class _Severable(HTTPAdapter):
     def __init__(self) -> None:
         super().__init__()
         self.connections: list[Any] = []
+        self.sockets: list[socket.socket] = []
 
     def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
         """Return a pool whose connections are noted before they are made."""
         pool = super().get_connection_with_tls_context(*arguments, **named)
-        noted = self.connections
+        connections, sockets = self.connections, self.sockets
 
         class Noted(pool.ConnectionCls):
             def connect(self) -> None:
-                noted.append(self)
+                connections.append(self)
                 super().connect()
+                # The connection itself may let go of it before the answer has come.
+                sockets.append(self.sock)
 
         pool.ConnectionCls = Noted
         return pool
 
     def cut(self) -> None:
         """End all connections at once."""
-        for connection in self.connections:
-            with suppress(OSError, AttributeError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+        for connected in [connection.sock for connection in self.connections] + self.sockets:
+            if connected is not None:
+                # Not that of a TLS socket, which would leave it without what a reader needs.
+                with suppress(OSError):
+                    socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class TokenTransformer(nn.Module):
         self.split = width_of_text(n_features)
         widths = (self.split, max(n_features - self.split, 1))
         self.projections = nn.ModuleList([nn.Linear(own, width) for own in widths])
-        self.modality = nn.Parameter(0.02 * torch.randn(2, width))
+        self.modality = nn.Parameter(0.02 * torch.empty(2, width).normal_())
         layer = nn.TransformerEncoderLayer(
             width, heads, 2 * width, dropout, batch_first=True, norm_first=True
         )

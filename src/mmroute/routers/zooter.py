@@ -30,7 +30,8 @@ class RewardHead(nn.Module):
             nn.Unflatten(1, (n_lambdas, hidden)),
             nn.ReLU(),
         )
-        self.weight = nn.Parameter(torch.randn(n_lambdas, n_models, hidden) * hidden**-0.5)
+        weight = torch.empty(n_lambdas, n_models, hidden).normal_()
+        self.weight = nn.Parameter(weight * hidden**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_lambdas, n_models))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

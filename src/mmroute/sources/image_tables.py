@@ -167,12 +167,14 @@ class _Extraction:
                 pointers[index] = cell
             else:
                 images[index] = self._decode(index, cell)
-        for index, start in pointers.items():
-            target, seen = start, {index}
-            while target in pointers and target not in seen:
-                seen.add(target)
-                target = pointers[target]
-            images[index] = images.get(target)
+        # Each is followed once, however long a chain they make.
+        pending = dict(pointers)
+        for index in pointers:
+            chain, target = [], index
+            while target in pending:
+                chain.append(target)
+                target = pending.pop(target)
+            images |= dict.fromkeys(chain, images.get(target))
             if images[index] is None:
                 self._remark("rows point to a row without an image and have none", index)
         return ((self.dataset, index, ids[index], image) for index, image in images.items())

@@ -250,7 +250,8 @@ def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndar
             f"{path}: row {twice[0] + 1} repeats sample {ids[i[twice[0]]]!r:.80} with model "
             f"{models[j[twice[0]]]!r:.80}; keep one row for each pair"
         )
-    by_id = rows.set_index("sample_id")
+    numeric = ["utility", *(column for column in NUMBER_COLUMNS if column in rows)]
+    by_id = rows[["sample_id", *numeric]].set_index("sample_id")
     shape = (len(ids), len(models))
     matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_COLUMNS)}
     matrices["utility"][i, j] = numbers(by_id["utility"], path, CORRECTNESS_WORDS, highest=1)
