@@ -313,6 +313,8 @@ def start(tmp_path):
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell's job in the background ignores it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return run

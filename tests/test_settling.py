@@ -28,9 +28,9 @@ def place(tmp_path):
     return results, records
 
 
-def settled(place, made_from="these", manifests=()):
+def settled(place, made_from="these", manifests=(), begin=lambda: None):
     results, records = place
-    return list(settle(results, records, made_from, manifests, KnownFiles()))
+    return list(settle(results, records, made_from, manifests, KnownFiles(), begin))
 
 
 def there(results):
@@ -141,3 +141,16 @@ def test_a_manifest_that_is_not_there_yet_says_nothing_and_a_damaged_one_is_name
     write_text(manifest, "{")
     with pytest.raises(DamagedFile, match=r"manifest\.json"):
         settled(place, manifests=[manifest])
+
+
+def test_what_is_only_to_be_told_moves_nothing(place):
+    results, records = place
+    (records / "mmroute" / results.name).unlink(missing_ok=True)
+    (results / ".twin").unlink(missing_ok=True)
+    begun = []
+    before = there(results)
+    assert len(settled(place, "others", begin=None)) == 1
+    assert there(results) == before
+    assert len(settled(place, "others", begin=lambda: begun.append(there(results)))) == 1
+    assert begun == [before]
+    assert there(results) == []

@@ -33,6 +33,7 @@ from mmroute.fusion import Adaptive, Features
 from mmroute.routers.ensemble import Ensemble
 from mmroute.routers.kmeans import KMeans as KMeansRouter
 from mmroute.routers.knn import KNN
+from mmroute.routers.mlp import MLP
 
 
 @dataclass(frozen=True)
@@ -650,6 +651,30 @@ def test_what_is_read_is_of_the_class_that_is_asked_for(file):
     refused(file, KNN)
 
 
+def test_parameters_are_compared_before_anything_is_built(file, monkeypatch):
+    built = []
+    monkeypatch.setattr(MLP, "_networks", lambda self: built.append(1) or {})
+    router = MLP(epochs=1).fit(np.ones((9, 2)), np.ones((9, 2)), np.ones((9, 2)))
+    weights.write(file, router)
+    built.clear()
+    for parameters in ({"epochs": 2}, {"epochs": "1"}, {"epochs": 1, "missing": 3}):
+        with pytest.raises(InputError, match=f"{list(parameters)[-1]} is (1|None), not "):
+            weights.read(file, MLP, parameters=parameters)
+    assert not built
+    with pytest.raises(InputError, match="arrays for"):
+        weights.read(file, MLP, parameters={"epochs": 1})
+    assert built
+
+
+@pytest.mark.parametrize("kind", ["set", "frozenset", "dict", "Counter"])
+def test_keys_that_collide_are_refused(file, kind):
+    keys = [number * (2**61 - 1) for number in range(1, 100_000)]
+    items = keys if "set" in kind else [[key, 1] for key in keys]
+    forge(file, [kind, *items])
+    asked = {"set": set, "frozenset": frozenset, "dict": dict, "Counter": Counter}[kind]
+    assert "keys that are neither text nor small" in refused(file, asked)
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_numbers_of_a_router_are_finite(file, number):
     tensors = KNN_TENSORS | {"float64": np.array([1, 1, number, 1, 1])}
@@ -725,6 +750,18 @@ def test_a_tree_whose_walk_would_not_end_or_leave_its_memory_is_refused(file, ch
     assert "lead nowhere" in refused(file, Tree, ["sklearn"])
 
 
+NO_NODES = [
+    "records",
+    [0],
+    False,
+    [
+        [name, ["array", dtype, [0]]]
+        for name, dtype in (("left_child", "i8"), ("right_child", "i8"), ("feature", "i8"))
+    ],
+]
+NO_VALUES = ["array", "f8", [0, 1, 1]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "state"),
     [
@@ -732,6 +769,7 @@ def test_a_tree_whose_walk_would_not_end_or_leave_its_memory_is_refused(file, ch
         ([1, ["array", "i8", [1]], 10**12], {}),
         ([1, ["array", "i8", [1]], 2], {}),
         ([1, ["array", "i8", [0]], 0], {}),
+        ([1, ["array", "i8", [1]], 1], {"node_count": 0, "nodes": NO_NODES, "values": NO_VALUES}),
         ([1, ["array", "i8", [1]], 1], {"node_count": 10**12}),
         ([1, ["array", "i8", [1]], 1], {"node_count": 2}),
         ([1.5, ["array", "i8", [1]], 1], {}),

@@ -9,7 +9,7 @@ damage; they are no signature, as a stranger can make them anew.
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mmroute.config import Named, RouterConfig, Strict, describe, named, parse_router
 from mmroute.errors import InputError
-from mmroute.storage import write_text
+from mmroute.storage import is_file, write_text
 
 FORMAT = 2
 CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
@@ -197,7 +197,7 @@ def read_card(folder: Path) -> Card:
 
 def _content(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_mapping)
+        return json.loads(_read(path), object_pairs_hook=_mapping)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not readable as JSON ({error!s:.200}); copy the whole folder again"
@@ -219,20 +219,38 @@ def write_digests(folder: Path) -> None:
 
 def _read_digests(path: Path) -> dict[str, str]:
     _require_regular(path, LARGEST_CARD)
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _read(path).decode(errors="replace").splitlines()
     matches = [_DIGEST_LINE.fullmatch(line) for line in lines]
     if not all(matches):
         raise InputError(f"{path}: not as sha256sum writes it; copy the whole folder again")
     return {match[2]: match[1] for match in matches}
 
 
+def _read(path: Path) -> bytes:
+    return b"".join(_blocks(path))
+
+
 def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    for block in _blocks(path):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file, and no more than its size: a link may lead to an endless one."""
+    size = path.stat().st_size
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(2**20):
+            size -= len(block)
+            if size < 0:
+                raise InputError(f"{path}: longer than it says it is; do not use the folder")
+            yield block
 
 
 def _require_regular(path: Path, largest: int) -> None:
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file; copy the whole folder again")
-    if path.stat().st_size > largest:
-        raise InputError(f"{path}: of {path.stat().st_size:,} bytes, more than any router has")
+    size = path.stat().st_size
+    if not 0 < size <= largest:
+        raise InputError(f"{path}: has {size:,} bytes, as no such file has; copy the whole folder")

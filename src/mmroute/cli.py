@@ -15,7 +15,7 @@ import typer
 
 from mmroute import config_file
 from mmroute.config import Config, load
-from mmroute.confined import Limits, confined
+from mmroute.confined import Limits, confined, go_on_confined, working_on
 from mmroute.errors import InputError, plain, refusal
 
 SOURCE_TREE = Path(__file__).parents[2]
@@ -216,6 +216,12 @@ def route(
     key_variable: Annotated[
         str, typer.Option(help="Environment variable with the key for the router's endpoint.")
     ] = "",
+    gigabytes: Annotated[
+        float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")
+    ] = 16,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=1e9, help="Time to load, and for 1,000 queries.")
+    ] = 600,
 ) -> None:
     """Say which model to ask, as JSON: one line for each query.
 
@@ -223,27 +229,32 @@ def route(
     choice.
     """
     with _one_line_errors():
+        go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
         from mmroute.deployed import load_router
 
         if (jsonl is None) == (text is None and image is None):
             raise InputError("give a query, TEXT and --image, or --jsonl with many")
         if trust:
             sys.path.append(str(Path.cwd()))
-        router = load_router(folder, trust or [], allow_network, key_variable)
+        with working_on(folder):
+            router = load_router(folder, trust or [], allow_network, key_variable)
         how = {"budget": budget, "trade_off": trade_off}
         if jsonl is None:
-            typer.echo(_as_line(router.route(text, image, dataset=dataset, **how)))
+            with working_on(folder):
+                answer = router.route(text, image, dataset=dataset, **how)
+            typer.echo(_as_line(answer))
             return
         import pandas as pd
 
-        with jsonl.open(encoding="utf-8") as stream:
+        with jsonl.open(encoding="utf-8", errors="surrogateescape") as stream:
             queries = enumerate(stream, start=1)
             while batch := list(islice(queries, QUERIES_AT_ONCE)):
                 frame = pd.DataFrame(
                     [_query(line, number, jsonl, dataset) for number, line in batch]
                 )
                 try:
-                    decisions = router.route_all(frame, threads=os.cpu_count() or 1, **how)
+                    with working_on(folder):
+                        decisions = router.route_all(frame, threads=os.cpu_count() or 1, **how)
                 except InputError as error:
                     raise InputError(f"{jsonl}, from line {batch[0][0]}: {error}") from None
                 for index in range(len(decisions)):
@@ -253,7 +264,7 @@ def route(
 def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:
     try:
         query = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}, line {number}: no JSON ({error}); correct the line") from None
     known = {"text", "image", "dataset"}
     if not isinstance(query, dict) or not known & set(query) or set(query) - known:
@@ -272,7 +283,7 @@ def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:
 
 
 def _as_line(answer: Any) -> str:
-    return json.dumps(answer._asdict())
+    return json.dumps(answer._asdict(), allow_nan=False)
 
 
 if __name__ == "__main__":

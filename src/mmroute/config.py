@@ -402,9 +402,9 @@ class ShardSize(Strict):
 class Limits(Strict):
     """What reading files that others made may take, in a process of its own."""
 
-    gigabytes: Annotated[float, Field(gt=0)] = 16
+    gigabytes: Annotated[float, Field(gt=0, le=1e6)] = 16
     """Memory of the process, in GB."""
-    seconds: Annotated[float, Field(gt=0)] = 1800
+    seconds: Annotated[float, Field(gt=0, le=1e9)] = 1800
     """Time for each file."""
 
 

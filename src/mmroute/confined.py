@@ -65,10 +65,13 @@ class Limits(NamedTuple):
         Memory of the process, in GB.
     seconds
         Time for each file.
+    keys
+        What raises the one and the other.
     """
 
     gigabytes: float
     seconds: float
+    keys: tuple[str, str] = ("limits.gigabytes", "limits.seconds")
 
 
 @contextmanager
@@ -183,6 +186,7 @@ class _Board:
     """Memory that two processes share: what one reads and writes, and since when."""
 
     def __init__(self) -> None:
+        self.watcher = os.getpid()
         self._memory = mmap.mmap(-1, _PLACES * _PLACE)
         self._free = list(range(_PLACES - 1))
 
@@ -277,7 +281,7 @@ def _too_large(path: Path | None) -> InputError:
 def _beyond(limits: Limits, path: Path | None) -> str:
     return (
         f"{_called(path)}: takes more than {limits.gigabytes:g} GB of memory to read; if you trust "
-        "it, raise limits.gigabytes"
+        f"it, raise {limits.keys[0]}"
     )
 
 
@@ -299,6 +303,8 @@ def _restrict(board: _Board, limits: Limits) -> None:
     _here.board, _here.limits = board, limits
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != board.watcher:
+        os._exit(1)
     # Where the system has no memory left, it is this process that it ends.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -379,7 +385,7 @@ def _watch(pid: int, receiver: int, board: _Board, limits: Limits) -> tuple[int,
                 elif not ready and board.stalled() > limits.seconds:
                     raise InputError(
                         f"{_called(board.last())}: not read after {limits.seconds:g} s; if you "
-                        "trust it, raise limits.seconds"
+                        f"trust it, raise {limits.keys[1]}"
                     )
     finally:
         os.close(receiver)
@@ -392,14 +398,14 @@ def _watch(pid: int, receiver: int, board: _Board, limits: Limits) -> tuple[int,
             else:
                 path.unlink(missing_ok=True)
     if os.WIFSIGNALED(status):
-        raise InputError(_killed(os.WTERMSIG(status), board.last()))
+        raise InputError(_killed(os.WTERMSIG(status), board.last(), limits))
     code = os.waitstatus_to_exitcode(status)
     if code == _NO_MEMORY:
         raise InputError(_beyond(limits, board.last()))
     return code, b"".join(answer)
 
 
-def _killed(number: int, path: Path | None) -> str:
+def _killed(number: int, path: Path | None, limits: Limits) -> str:
     name = signal.Signals(number).name
     why = (
         "as the system does where memory runs out"
@@ -408,7 +414,7 @@ def _killed(number: int, path: Path | None) -> str:
     )
     return (
         f"{_called(path)}: reading it was ended by {name}, {why}; give a whole file, or, if you "
-        "trust it, raise limits.gigabytes and give the machine as much"
+        f"trust it, raise {limits.keys[0]} and give the machine as much"
     )
 
 

@@ -18,7 +18,7 @@ A folder may be a stranger's. Nothing of it is run, sent or written unless the c
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +41,7 @@ from mmroute.predictions import Predictions
 from mmroute.routers import Router
 from mmroute.shrinkage import Shrinkage
 from mmroute.side_features import side_features
+from mmroute.sources.image_files import is_utf8
 from mmroute.training import predict
 from mmroute.weights import read
 
@@ -135,7 +136,8 @@ class DeployedRouter:
         if self._config:
             self._router = _read_router(folder / ROUTER, self._config, trusted)
             if self._router.reaches_network:
-                _open_network(self._router, network, key_variable)
+                _require_network(self._router, network)
+                self._router.take_up(key_variable, len(self.models))
             if self._config.fusion:
                 self._features = _read_features(folder / FEATURES, self._config.fusion, trusted)
         self._shrinkage = card.shrinkage and Shrinkage(
@@ -220,6 +222,9 @@ class DeployedRouter:
             }
         ).reset_index(drop=True)
         _require_input(samples)
+        if not len(samples):
+            nothing = np.empty((0, len(self.models)))
+            return Decisions(self.models, np.empty(0, int), nothing, nothing)
         if self._config is None or not (self._features or self._config.reads_samples):
             return self._decide(np.empty((len(samples), 0)), budget, trade_off)
         if self._config.reads_samples:
@@ -259,7 +264,9 @@ class DeployedRouter:
         """
         if side is None:
             side = np.empty((len(text.vectors), 0), np.float32)
-        return self._decide(self._features.transform(text, image, side), budget, trade_off)
+        with _one_line():
+            Z = self._features.transform(text, image, side)
+        return self._decide(Z, budget, trade_off)
 
     def threshold(self, budget: float | None = None, trade_off: float | None = None) -> float:
         """Return the parameter of the policy family that is used; arguments as for ``route``."""
@@ -299,28 +306,21 @@ class DeployedRouter:
         if self._router is None:
             choice = np.full(n_queries, self.models.index(self.card.row))
             return Decisions(self.models, choice, utility, cost_usd)
-        predictions = self._predict(Z)
-        observed = np.ones((n_queries, len(self.models)), bool)
-        choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
-        if self._config.predicts:
-            utility = predictions.u_hat[0].astype(float)
-            cost_usd = predictions.c_hat[0] * self.card.unit_usd
+        with _one_line(), np.errstate(all="ignore"):
+            predictions = self._predict(Z)
+            observed = np.ones((n_queries, len(self.models)), bool)
+            choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
+            if self._config.predicts:
+                utility = predictions.u_hat[0].astype(float)
+                cost_usd = predictions.c_hat[0] * self.card.unit_usd
+                _require_sound((utility, cost_usd), utility.shape)
         return Decisions(self.models, choice, utility, cost_usd)
 
     def _predict(self, Z: np.ndarray | pd.DataFrame) -> Predictions:
-        # What is not finite is told below.
-        with np.errstate(all="ignore"):
-            predictions = predict(self._router, pd.Series(np.arange(len(Z)).astype(str)), Z)
-        shape = (len(Z), len(self.models))
-        for numbers in (predictions.u_hat, predictions.c_hat, predictions.scores):
-            if numbers is not None and not (
-                numbers.shape[1:] == shape and np.isfinite(numbers).all()
-            ):
-                raise InputError(
-                    f"{ROUTER}: predicts {numbers.shape[1:]} numbers that are not finite, or not "
-                    f"one for each of {shape[0]} queries and {shape[1]} models; export it again, "
-                    "or do not use it"
-                )
+        predictions = predict(self._router, pd.Series(np.arange(len(Z)).astype(str)), Z)
+        _require_sound(
+            (predictions.u_hat, predictions.c_hat, predictions.scores), (len(Z), len(self.models))
+        )
         return self._shrinkage.apply(predictions) if self._shrinkage else predictions
 
     def _try(self) -> None:
@@ -331,29 +331,20 @@ class DeployedRouter:
             {"sample_id": ["0"], "dataset": [""], "question": [PROBE_TEXT], "image": [None]},
             dtype=object,
         )
-        try:
-            if self._features is None:
-                self._predict(sample if self._config.reads_samples else np.empty((1, 0)))
-                return
-            text, image = (
-                Embeddings(
-                    np.array([self.card.encoders[modality].probe], np.float32),
-                    np.ones(1, np.float32),
-                    np.ones(1, bool),
-                )
-                for modality in ("text", "image")
+        if self._features is None:
+            reads = self._config.reads_samples
+            self._decide(sample if reads else np.empty((1, 0)), None, None)
+            return
+        text, image = (
+            Embeddings(
+                np.array([self.card.encoders[modality].probe], np.float32),
+                np.ones(1, np.float32),
+                np.ones(1, bool),
             )
-            side = np.zeros((1, len(self._features.side_mean)))
-            self._predict(self._features.transform(text, image, side))
-        except InputError:
-            raise
-        # The parts may be anybody's, and fit together in as many ways as not.
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__} {error}".split())
-            raise InputError(
-                f"{CARD}, {ROUTER}: do not belong together ({reason:.200}); copy the whole folder "
-                "again, or do not use it"
-            ) from error
+            for modality in ("text", "image")
+        )
+        side = side_features(sample, Path()) if self._features.fusion.with_side else None
+        self.route_embedded(text, image, side)
 
     def _embed(self, modality: Modality, samples: pd.DataFrame, threads: int) -> Embeddings:
         """Embed one modality; its encoder is not loaded if no query has it."""
@@ -446,9 +437,7 @@ def require_usable(router: Router, fusion: Named | None, row: str) -> None:
 def _read_router(path: Path, config: RouterConfig, trusted: Sequence[str]) -> Router:
     expected = build("routers", config.name, config.parameters)
     require_usable(expected, config.fusion, config.name)
-    router = read(path, type(expected), trusted)
-    _require_parameters(path, router, config)
-    return router
+    return read(path, type(expected), trusted, config.parameters)
 
 
 def _read_features(path: Path, fusion: Named, trusted: Sequence[str]) -> Features:
@@ -483,7 +472,7 @@ def _require_outside(described: Named | None, folder: Path) -> None:
                 )
 
 
-def _open_network(router: Router, network: bool, key_variable: str) -> None:
+def _require_network(router: Router, network: bool) -> None:
     if not network:
         raise InputError(
             f"the router {router.name!r} sends each query to "
@@ -491,8 +480,6 @@ def _open_network(router: Router, network: bool, key_variable: str) -> None:
             "network is not allowed; allow it if you know who answers there (network=True, "
             "--allow-network)"
         )
-    # Neither a secret of the caller's nor a place to write at is for a card to name.
-    router.set_params(api_key_variable=key_variable, cache=None)
 
 
 def _read_curve(path: Path) -> pd.DataFrame:
@@ -530,6 +517,35 @@ def _probe_image() -> bytes:
 
 
 @contextmanager
+def _one_line() -> Iterator[None]:
+    """Tell in one line where the parts of a folder do not fit together, however that shows."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise InputError(
+            f"{CARD}, {ROUTER}: do not belong together ({reason:.200}); copy the whole folder "
+            "again, or do not use it"
+        ) from error
+
+
+def _require_sound(predicted: Iterable[np.ndarray | None], shape: tuple[int, ...]) -> None:
+    """Raise InputError unless there is a finite number for each of N queries and K models."""
+    for numbers in predicted:
+        if numbers is not None and not (
+            numbers.dtype.kind in "fiu"
+            and numbers.shape[-2:] == shape
+            and np.isfinite(numbers).all()
+        ):
+            raise InputError(
+                f"{ROUTER}: predicts what is no finite number for each of {shape[0]} queries and "
+                f"{shape[1]} models; export it again, or do not use it"
+            )
+
+
+@contextmanager
 def _as_path(image: str | Path | bytes | None) -> Iterator[str | None]:
     if not isinstance(image, bytes):
         yield None if image is None else str(image)
@@ -546,6 +562,8 @@ def _require_input(samples: pd.DataFrame) -> None:
     ):
         if not isinstance(question, str):
             raise InputError(f"query {number}: the question is {question!r:.80}; give text")
+        if not is_utf8(question):
+            raise InputError(f"query {number}: the question is no text in UTF-8; correct it")
         if pd.isna(image):
             if not question.strip():
                 raise InputError(f"query {number}: neither text nor image; give one of them")

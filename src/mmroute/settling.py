@@ -4,7 +4,7 @@ Snakemake tells by its own records, which lie in ``.snakemake`` where it was sta
 that were moved from there, or copied without it, would look as if nothing had changed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from secrets import token_hex
 
@@ -33,7 +33,12 @@ def pair(results: Path, records: Path) -> None:
 
 
 def settle(
-    results: Path, records: Path, made_from: str, manifests: Iterable[Path], known: KnownFiles
+    results: Path,
+    records: Path,
+    made_from: str,
+    manifests: Iterable[Path],
+    known: KnownFiles,
+    begin: Callable[[], None] | None,
 ) -> Iterator[str]:
     """Move aside what is to be made anew although Snakemake would not see it.
 
@@ -53,6 +58,8 @@ def settle(
         Of downloads, as ``sources.hub.download`` writes them; they may not exist yet.
     known
         What is known of files.
+    begin
+        Called before anything is moved; None: nothing is, and it is only told.
 
     Yields
     ------
@@ -71,8 +78,10 @@ def settle(
         if (folder / name).exists()
     ]
     if early and not _is_paired(results, records) and _made_from(results) != made_from:
-        for path in early:
-            move_aside(path)
+        if begin:
+            begin()
+            for path in early:
+                move_aside(path)
         yield (
             f"{results}: came here without {records}, and is not what data, config and code now "
             "make; all of it is made anew"
@@ -82,7 +91,9 @@ def settle(
         note = note.with_suffix(".json")
         damaged = _damage(manifest, known)
         if damaged and note.exists():
-            move_aside(note)
+            if begin:
+                begin()
+                move_aside(note)
             yield f"{damaged}: is not what was fetched; it is fetched again"
 
 

@@ -60,6 +60,13 @@ _PADDING = 16
 
 _SEQUENCES = {kind.__name__: kind for kind in (list, tuple, set, frozenset)}
 _MAPPINGS = {kind.__name__: kind for kind in (dict, OrderedDict, Counter)}
+_SCALARS = {kind.__name__: kind for kind in np.sctypeDict.values()}
+_TENSORS = frozenset(
+    [f"{kind}{bits}" for kind in ("int", "float") for bits in (16, 32, 64)]
+    + ["bool", "uint8", "int8", "bfloat16", "complex64", "complex128"]
+)
+_MOST_ODD_KEYS = 1000
+"""Of a dict or set, besides texts and small whole numbers: others can be made to collide."""
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
@@ -104,7 +111,12 @@ def write(path: Path, value: Any) -> None:
             ) from error
 
 
-def read(path: Path, kind: type | None = None, trusted: Sequence[str] = ()) -> Any:
+def read(
+    path: Path,
+    kind: type | None = None,
+    trusted: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> Any:
     """Read what ``write`` has written, without running anything that the file brings.
 
     Admitted are ``kind`` and the classes that its annotations name, theirs included, each with
@@ -121,6 +133,9 @@ def read(path: Path, kind: type | None = None, trusted: Sequence[str] = ()) -> A
     trusted
         Modules whose classes the file may name too, with any attributes: a user's own. So may
         it those of the packages that an annotation of a ``kind`` from there names.
+    parameters
+        What it was constructed with, as far as that is known. It is compared before anything is
+        built from what the file says.
 
     Raises
     ------
@@ -146,7 +161,7 @@ def read(path: Path, kind: type | None = None, trusted: Sequence[str] = ()) -> A
         check_place(path, structure.get("place", ""))
         admission = _Admission(kind, trusted)
         admission.check(path, structure["classes"], structure["functions"])
-        return _Decoder(tensors, admission, structure).finish(kind)
+        return _Decoder(tensors, admission, structure).finish(kind, parameters or {})
     except InputError:
         raise
     except ImportError as error:
@@ -600,8 +615,13 @@ class _Decoder:
         self.held: frozenset[str] | None = None
         """Classes of the objects that may stand here; None: any that is admitted."""
 
-    def finish(self, kind: type | None) -> Any:
+    def finish(self, kind: type | None, parameters: Mapping[str, Any]) -> Any:
         """Return the value of the outermost node, which takes all numbers and is a ``kind``."""
+        for name, told in parameters.items():
+            state = self.node[-1] if isinstance(self.node, list) else None
+            stored = self.decode(state[name]) if isinstance(state, dict) and name in state else None
+            if stored != told:
+                raise ValueError(f"{name} is {stored!r:.80}, not {told!r:.80}")
         self.held = frozenset() if kind is None else frozenset([_name_of(kind)])
         value = self.decode(self.node)
         if kind is not None and type(value) is not kind:
@@ -620,9 +640,12 @@ class _Decoder:
             case ["float", "nan" | "inf" | "-inf" as text] if not self.finite:
                 return float(text)
             case [kind, *items] if kind in _SEQUENCES:
-                return _SEQUENCES[kind](self.decode(item) for item in items)
+                values = [self.decode(item) for item in items]
+                return _SEQUENCES[kind](_hashable(values) if "set" in kind else values)
             case [kind, *pairs] if kind in _MAPPINGS:
-                return _MAPPINGS[kind]({self.decode(key): self.decode(item) for key, item in pairs})
+                keys = _hashable([self.decode(key) for key, _ in pairs])
+                values = [self.decode(item) for _, item in pairs]
+                return _MAPPINGS[kind](dict(zip(keys, values, strict=True)))
             case ["array", *_]:
                 return self._numbers(node).copy(order="K")
             case ["records", shape, bool(aligned), fields]:
@@ -635,8 +658,8 @@ class _Decoder:
                 return self.decode(array)[()]
             case ["dtype", str(name)]:
                 return np.dtype(name)
-            case ["type", str(name)] if issubclass(getattr(np, name), np.generic):
-                return getattr(np, name)
+            case ["type", str(name)]:
+                return _SCALARS[name]
             case ["random", kind, name, state] if name in _BIT_GENERATORS:
                 return self._generator(kind, name, self.decode(state))
             case ["function", int(number)]:
@@ -736,6 +759,8 @@ class _Decoder:
     def _tensor(self, kind: str, name: str, requires_grad: bool, array: list[Any]) -> Any:
         import torch
 
+        if name not in _TENSORS:
+            raise ValueError(f"no tensor can be of {name!r:.80}")
         # A copy: torch aligns its memory by more than NumPy does.
         tensor = torch.from_numpy(self._numbers(array)).clone().view(getattr(torch, name))
         if kind == "parameter":
@@ -755,6 +780,18 @@ def _lengths(shape: list[int]) -> tuple[int, ...]:
     if not all(type(length) is int and length >= 0 for length in shape):
         raise ValueError(f"no shape can be {shape}")
     return tuple(shape)
+
+
+def _hashable(values: list[Any]) -> list[Any]:
+    """Return what is to be keys, of which few may be of a kind that can be made to collide."""
+    odd = [
+        value
+        for value in values
+        if not (isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**32))
+    ]
+    if len(odd) > _MOST_ODD_KEYS:
+        raise ValueError(f"a dict or set with {len(odd)} keys that are neither text nor small")
+    return values
 
 
 def _texts(strings: list[str]) -> np.ndarray:
@@ -777,6 +814,7 @@ def _check_tree(
     inner = (left > place) & (left < count) & (right > place) & (right < count)
     sound = (
         type(n_features) is type(n_outputs) is type(count) is int
+        and count > 0
         and nodes.shape == (count,)
         and n_classes.shape == (n_outputs,)
         and values.shape == (count, n_outputs, n_classes.max())

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mmroute.config import parse_router
 from mmroute.errors import InputError
 from mmroute.outcomes import PRICE_COLUMNS
 from mmroute.routers import Pool
@@ -256,3 +258,73 @@ def test_a_damaged_kept_answer_is_asked_for_again(make, endpoint, tmp_path, cont
     assert chosen(make(), samples("a")) == [1]
     assert len(endpoint.requests) == 2
     assert json.loads(kept.read_text())["model"] == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_an_endpoint_that_answers_byte_by_byte_has_its_time_in_all(make, head):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(head)
+                while True:
+                    connection.sendall(b"1\r\n1\r\n" if b"chunked" in head else b" ")
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        port = server.getsockname()[1]
+        router = make(endpoint=f"http://127.0.0.1:{port}/v1", timeout=0.5)
+        start = time.monotonic()
+        assert chosen(router, samples("a")) == [0]
+        assert time.monotonic() - start < 10
+    assert router.fallbacks_ == {"time-out": 1}
+
+
+def test_an_answer_without_end_is_cut_off(make, endpoint, monkeypatch):
+    monkeypatch.setattr("mmroute.routers.llm.LONGEST_ANSWER", 1000)
+    endpoint.reply = lambda request: (200, " " * 2000)
+    router = make()
+    chosen(router, samples("a"))
+    assert router.fallbacks_ == {"too long an answer": 1}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:sesame@host/v1",
+        "https://sesame@host",
+        "http://host/v1?key=sesame",
+        "http://host/v1#sesame",
+        "ftp://host",
+        "file:///etc/passwd",
+        "host/v1",
+        "http://",
+        "http://host:99999999/v1",
+        "http://host/\n",
+    ],
+)
+def test_an_endpoint_that_is_no_bare_url_is_refused_and_not_shown(url):
+    with pytest.raises(InputError, match="endpoint") as caught:
+        parse_router("llm", {"endpoint": url, "model": "chat"})
+    assert "sesame" not in str(caught.value)
+
+
+def test_taken_away_it_has_no_key_no_place_and_no_answers_of_its_own(make, endpoint, tmp_path):
+    router = make()
+    chosen(router, samples("a"))
+    router.take_up("", 3)
+    chosen(router, samples("a"))
+    assert endpoint.keys == [f"Bearer {KEY}", None]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    with pytest.raises(InputError, match="does not rank 4 models"):
+        router.take_up("", 4)

@@ -21,6 +21,7 @@ sys.path.insert(0, str(PACKAGE))
 # Modules of the user's own lie where snakemake runs; nothing there is to take the place of others.
 sys.path.append(os.getcwd())
 
+from snakemake.cli import get_argument_parser
 from snakemake.io import regex_from_filepattern
 
 from mmroute import config_file
@@ -28,12 +29,21 @@ from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, known_routers, load, published_fusion
 from mmroute.confined import Limits, confined, working_on
 from mmroute.digest import code_digest
-from mmroute.errors import DamagedFile, InputError
+from mmroute.errors import DamagedFile, InputError, refusal
 from mmroute.experiments import EXPERIMENTS
 from mmroute.job import set_aside
 from mmroute.known_files import KnownFiles
 from mmroute.settling import pair, settle
 from mmroute.storage import digest_bytes, digest_file, read_json
+
+# With them Snakemake tells something of results, and makes none.
+TELLING_OPTIONS = (
+    *("dryrun", "unlock", "lint", "summary", "detailed_summary", "dag", "rulegraph", "filegraph"),
+    *("d3dag", "list_rules", "list_target_rules", "list_changes", "list_input_changes"),
+    *("list_params_changes", "list_untracked", "list_conda_envs", "print_compilation", "archive"),
+    *("report", "containerize", "export_cwl", "generate_unit_tests", "cleanup_metadata"),
+    *("cleanup_shadow", "delete_all_output", "delete_temp_output", "conda_create_envs_only"),
+)
 
 # A user's config replaces the default one: merged, it would keep the default's
 # source and routers.
@@ -108,8 +118,8 @@ try:
     ENCODER_FINGERPRINTS = {
         modality: encoder.fingerprint() for modality, encoder in ENCODERS.items()
     }
-except InputError as error:
-    stop(error)
+except (InputError, OSError) as error:
+    stop((refusal(error) if isinstance(error, OSError) else None) or error)
 
 SIMULATED = any(
     find("sources", part.name).attributes.get("simulated", False) for part in CONFIG.source.parts
@@ -175,8 +185,19 @@ def hold(folder):
     return lock
 
 
+def lock_results():
+    """Lock the results, once; it is the earliest that a run needs that decides when."""
+    globals().setdefault("LOCK", hold(Path(RESULTS)))
+
+
+def makes_results():
+    """Tell whether this start of Snakemake makes any; that is known here by its command line."""
+    asked = vars(get_argument_parser().parse_known_args(sys.argv[1:])[0])
+    return not any(asked.get(option) for option in TELLING_OPTIONS)
+
+
 onstart:
-    globals()["LOCK"] = hold(Path(RESULTS))
+    lock_results()
     try:
         pair(Path(RESULTS), Path(".snakemake"))
     except OSError as error:
@@ -389,7 +410,12 @@ try:
     )
     if workflow.is_main_process:
         for line in settle(
-            Path(RESULTS), Path(".snakemake"), MADE_FROM, map(Path, MANIFESTS), KNOWN
+            Path(RESULTS),
+            Path(".snakemake"),
+            MADE_FROM,
+            map(Path, MANIFESTS),
+            KNOWN,
+            lock_results if makes_results() else None,
         ):
             print(line, file=sys.stderr)
         KNOWN.keep()

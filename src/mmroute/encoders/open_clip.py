@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -177,7 +178,13 @@ class OpenClip(Encoder):
 
     def untrained(self) -> Network:
         """Return the model as ``network``, but with weights that are still to come."""
-        return self._network(self._known_architecture(), None)
+        # That no weights were asked for is no news.
+        disabled = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            return self._network(self._known_architecture(), None)
+        finally:
+            logging.disable(disabled)
 
     def _network(self, architecture: str, weights: Path | None) -> Network:
         import open_clip

@@ -90,6 +90,14 @@ class Router(BaseEstimator, ABC):
         u_hat, c_hat = self.predict(Z)
         return u_hat[None], c_hat[None]
 
+    def take_up(self, key_variable: str, n_models: int) -> None:
+        """Get ready to be used by whoever has loaded it, if it reaches the network.
+
+        What a file is not to decide is set anew; ``key_variable`` names the environment variable
+        of a key, empty for none. Raises ValueError if it was not trained for ``n_models``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what of it is secret")
+
     def overhead(self, Z: np.ndarray) -> np.ndarray:
         """Return the (N,) normalised costs of the decisions themselves."""
         return np.zeros(len(Z))

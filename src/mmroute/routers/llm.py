@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import requests
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
@@ -98,8 +98,8 @@ class LLM(Router):
         api_key_variable: str = "OPENAI_API_KEY",
         usd_per_1m_prompt_tokens: Annotated[float, Ge(0)] = 0.0,
         usd_per_1m_completion_tokens: Annotated[float, Ge(0)] = 0.0,
-        timeout: Annotated[float, Gt(0)] = 30.0,
-        retries: Annotated[int, Ge(0)] = 2,
+        timeout: Annotated[float, Gt(0), Le(86_400)] = 30.0,
+        retries: Annotated[int, Ge(0), Le(100)] = 2,
     ) -> None:
         self.endpoint = endpoint
         self.model = model
@@ -141,6 +141,13 @@ class LLM(Router):
             ]
         ).reshape(-1, 2)
         return tokens @ prices / 1e6 / self.unit_
+
+    def take_up(self, key_variable: str, n_models: int) -> None:
+        """Take the key from the caller's variable, write no answers, and know none."""
+        self.api_key_variable, self.cache = key_variable, None
+        self.fallbacks_, self.answers_ = Counter(), {}
+        if not np.array_equal(np.sort(self.order_), np.arange(n_models)):
+            raise InputError(f"the router {self.name!r} does not rank {n_models} models")
 
     def _card(self, row: dict[str, Any]) -> str:
         prices = [row[column] for column in PRICE_COLUMNS]

@@ -42,7 +42,9 @@ class Towers(nn.Module):
         # Real, whatever device a caller builds the rest on: not all that towers compute with is
         # among their weights.
         with torch.device("cpu"), seeded(0):
-            towers._take(OpenClip(clip_model, pretrained).untrained())
+            loader = OpenClip(clip_model, pretrained)
+            loader.offline = True
+            towers._take(loader.untrained())
         return towers
 
     def _take(self, loaded: Network) -> None:

@@ -109,7 +109,7 @@ class LmmsEval(Source):
         models = sorted({model for runs in logs.values() for model in runs})
         gathered = _Gathered(root)
         for path in sorted(root.glob("*/*.jsonl")):
-            if not (LOG_NAME.fullmatch(path.name) and is_file(path)):
+            if not (LOG_NAME.fullmatch(path.name) and path.exists()):
                 gathered.remark(
                     "files are no logs of samples and were skipped", printable(str(path))
                 )
@@ -321,7 +321,7 @@ def _find_logs(root: Path) -> dict[str, dict[str, list[Path]]]:
     """Find the logs by task and model, each model's newest run first."""
     logs: dict[str, dict[str, list[Path]]] = {}
     for path in sorted(root.glob("*/*.jsonl"), key=_age, reverse=True):
-        if (named := LOG_NAME.fullmatch(path.name)) and is_file(path):
+        if (named := LOG_NAME.fullmatch(path.name)) and path.exists():
             if not is_utf8(str(path.relative_to(root))):
                 raise InputError(
                     f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder"
