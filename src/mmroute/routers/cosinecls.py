@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from mmroute.routers.end_to_end import EndToEndRouter
+from mmroute.routers.gradients import drawn
 
 
 class CosineHead(nn.Module):
@@ -32,7 +33,7 @@ class CosineHead(nn.Module):
         self.projections = nn.Sequential(
             nn.Linear(n_features, n_lambdas * projection), nn.Unflatten(1, (n_lambdas, projection))
         )
-        self.models = nn.Parameter(torch.empty(n_lambdas, n_models, projection).normal_())
+        self.models = drawn(n_lambdas, n_models, projection)
         self.temperature = temperature
 
     def project(self, features: torch.Tensor) -> torch.Tensor:

@@ -48,9 +48,7 @@ PREDICTED_AT_ONCE = 4096
 class Networks:
     """What routers share that have networks: they are stored as arrays, and built anew by code.
 
-    A subclass sets ``n_features_`` and ``n_models_`` before it builds them. Random numbers are
-    drawn by ``torch.empty(...).normal_()``: ``torch.randn`` would import a compiler where nothing
-    is allocated.
+    A subclass sets ``n_features_`` and ``n_models_`` before it builds them.
     """
 
     n_features_: int
@@ -101,6 +99,13 @@ def _filled(network: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module:
     tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
     network.load_state_dict(tensors, assign=True)
     return network.eval()
+
+
+def drawn(*shape: int, scale: float = 1.0) -> nn.Parameter:
+    """Parameter drawn from a normal distribution, unless it has a shape only and no memory."""
+    numbers = torch.empty(shape)
+    # There PyTorch would import its compiler, which takes seconds and writes a folder.
+    return nn.Parameter(numbers if numbers.is_meta else numbers.normal_().mul_(scale))
 
 
 def device() -> torch.device:

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from mmroute.routers.gradients import drawn
+
 
 def width_of_text(width: int) -> int:
     """Return how many of a pair's columns are the text's; an odd one is the text's too."""
@@ -33,7 +35,7 @@ class TokenTransformer(nn.Module):
         self.split = width_of_text(n_features)
         widths = (self.split, max(n_features - self.split, 1))
         self.projections = nn.ModuleList([nn.Linear(own, width) for own in widths])
-        self.modality = nn.Parameter(0.02 * torch.empty(2, width).normal_())
+        self.modality = drawn(2, width, scale=0.02)
         layer = nn.TransformerEncoderLayer(
             width, heads, 2 * width, dropout, batch_first=True, norm_first=True
         )

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from torch import nn
 
 from mmroute.routers.end_to_end import EndToEndRouter
+from mmroute.routers.gradients import drawn
 
 
 class RewardHead(nn.Module):
@@ -30,8 +31,7 @@ class RewardHead(nn.Module):
             nn.Unflatten(1, (n_lambdas, hidden)),
             nn.ReLU(),
         )
-        weight = torch.empty(n_lambdas, n_models, hidden).normal_()
-        self.weight = nn.Parameter(weight * hidden**-0.5)
+        self.weight = drawn(n_lambdas, n_models, hidden, scale=hidden**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_lambdas, n_models))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
