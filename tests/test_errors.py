@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmroute.errors import DISK_FAULTS, DamagedFile, raise_disk_fault, refusal
+from mmroute.errors import DISK_FAULTS, DamagedFile, plain, raise_disk_fault, refusal
 
 
 def wrapped(error):
@@ -55,3 +55,18 @@ def test_a_damaged_file_can_be_told_to_another_process():
     error = pickle.loads(pickle.dumps(DamagedFile(Path("a"), "damaged", "make it anew")))
     assert str(error) == "a: damaged; make it anew"
     assert (error.path, error.wrong, error.way) == (Path("a"), "damaged", "make it anew")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://bob:secret@host/v1?x", "https://…@host/v1?x"),
+        ("'https:/bob:secret@host/t.csv': no file", "'https:/…@host/t.csv': no file"),
+        ("http://secret@host", "http://…@host"),
+        ("https://host/a@b", "https://host/a@b"),
+        ("\x1b[31mred\u202e\udce9", "\\x1b[31mred\\u202e\\udce9"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+    ],
+)
+def test_text_for_a_terminal_steers_nothing_and_shows_no_password(text, shown):
+    assert plain(text) == shown

@@ -15,8 +15,8 @@ import typer
 
 from mmroute import config_file
 from mmroute.config import Config, load
-from mmroute.confined import Limits, confined, go_on_confined, working_on
-from mmroute.errors import InputError, plain, refusal
+from mmroute.confined import Limits, confined, go_on_confined, reading, working_on
+from mmroute.errors import InputError, is_utf8, plain, refusal
 
 SOURCE_TREE = Path(__file__).parents[2]
 FAULT = 2
@@ -58,6 +58,8 @@ def _read(path: Path) -> Config:
     # Routers from outside the package lie where the command runs, which may be anybody's folder:
     # it comes last, so that nothing in it takes the place of an installed module.
     sys.path.append(str(Path.cwd()))
+    if not is_utf8(str(Path.cwd())):
+        raise InputError(f"{Path.cwd()}: the folder's name is not UTF-8; work in another folder")
     return load(config_file.read(path), str(path))
 
 
@@ -79,7 +81,7 @@ def check(config: ConfigFile) -> None:
             lambda: examine(settings, _results(settings) / "source"),
             Limits(**settings.limits.model_dump()),
         )
-    typer.echo(found.text(), nl=False)
+    typer.echo(plain(found.text()), nl=False)
     if found.errors:
         raise typer.Exit(FAULT)
 
@@ -246,7 +248,7 @@ def route(
             return
         import pandas as pd
 
-        with jsonl.open(encoding="utf-8", errors="surrogateescape") as stream:
+        with reading(jsonl), jsonl.open(encoding="utf-8", errors="surrogateescape") as stream:
             queries = enumerate(stream, start=1)
             while batch := list(islice(queries, QUERIES_AT_ONCE)):
                 frame = pd.DataFrame(

@@ -402,7 +402,7 @@ class ShardSize(Strict):
 class Limits(Strict):
     """What reading files that others made may take, in a process of its own."""
 
-    gigabytes: Annotated[float, Field(gt=0, le=1e6)] = 16
+    gigabytes: Annotated[float, Field(ge=0.5, le=1e6)] = 16
     """Memory of the process, in GB."""
     seconds: Annotated[float, Field(gt=0, le=1e9)] = 1800
     """Time for each file."""

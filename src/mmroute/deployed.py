@@ -35,13 +35,12 @@ from mmroute.config import Named, RouterConfig
 from mmroute.curve import steps_of
 from mmroute.embeddings import Embeddings, embed
 from mmroute.encoders import Encoder, Modality
-from mmroute.errors import DamagedFile, InputError
+from mmroute.errors import DamagedFile, InputError, is_utf8
 from mmroute.fusion import Features, Fusion
 from mmroute.predictions import Predictions
 from mmroute.routers import Router
 from mmroute.shrinkage import Shrinkage
 from mmroute.side_features import side_features
-from mmroute.sources.image_files import is_utf8
 from mmroute.training import predict
 from mmroute.weights import read
 
@@ -366,7 +365,9 @@ class DeployedRouter:
         described = self._encoders[modality]
         encoder = build("encoders", described.name, described.parameters)
         encoder.offline = not self._network
-        vector, expected = probe(encoder, modality), self.card.encoders[modality].probe
+        expected = self.card.encoders[modality].probe
+        with _one_line():
+            vector = probe(encoder, modality)
         if len(vector) != len(expected) or not np.allclose(vector, expected, atol=PROBE_TOLERANCE):
             raise InputError(
                 f"{CARD}: encoder {described.name!r} of the {modality} gives other vectors than "

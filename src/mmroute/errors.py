@@ -7,7 +7,8 @@ from pathlib import Path
 
 DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors of a disk that is full, read-only or broken, whatever was to be read or written."""
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"@]*@")
+_CREDENTIALS = re.compile(r"(?<=:/)(/?)[^/\s'\"@]*@")
+"""Of a URL, also of one that was taken for a path, which has one slash only."""
 
 
 class InputError(ValueError):
@@ -86,7 +87,15 @@ def refusal(error: OSError) -> str | None:
 
 def plain(text: str) -> str:
     """Text from anywhere, so that it cannot steer a terminal and shows no password of a URL."""
-    lines = text.split("\n")
-    return _CREDENTIALS.sub(
-        "…@", "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
-    )
+    parts = re.split(r"([\n\t])", text)
+    shown = "".join(part if part in ("\n", "\t") else printable(part) for part in parts)
+    return _CREDENTIALS.sub(r"\1…@", shown)
+
+
+def is_utf8(name: str) -> bool:
+    """Tell whether the name of a file is UTF-8, as all that data name and tables hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

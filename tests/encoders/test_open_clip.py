@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from mmroute.encoders.open_clip import OpenClip
 from mmroute.errors import InputError
+from mmroute.sources import hub
 
 CONFIG = {
     "embed_dim": 24,
@@ -344,3 +345,40 @@ def test_a_bad_model_config_is_named(folder, tmp_path, content, named):
 def test_a_batch_holds_one_at_least():
     with pytest.raises(InputError, match="batch_size is 0"):
         OpenClip("ViT-B-32", "openai", batch_size=0)
+
+
+@pytest.mark.parametrize("stem", ["hf-hub:stranger", "local-dir:release", "a:b"])
+def test_a_config_whose_name_is_an_address_is_refused(tmp_path, stem):
+    config = {"embed_dim": 8, "text_cfg": {}, "vision_cfg": {}}
+    (tmp_path / f"{stem}.json").write_text(json.dumps(config))
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    encoder = OpenClip(str(tmp_path / f"{stem}.json"), str(tmp_path / "weights.pt"))
+    with pytest.raises(InputError, match="a config's name has no colon"):
+        encoder.encode_texts(["a"])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"vision_cfg": {"timm_model_name": "hf-hub:stranger/model"}, "text_cfg": {}},
+        {"vision_cfg": {"timm_model_name": "local-dir:folder"}, "text_cfg": {}},
+        {"vision_cfg": {}, "text_cfg": {"hf_model_name": "stranger/model"}},
+        {"vision_cfg": {}, "text_cfg": {"hf_tokenizer_name": "stranger/model"}},
+    ],
+)
+def test_offline_a_model_that_needs_a_hub_is_refused_before_it_is_built(tmp_path, config):
+    (tmp_path / "stranger.json").write_text(json.dumps({"embed_dim": 8} | config))
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    for use in (lambda encoder: encoder.network, lambda encoder: encoder.untrained()):
+        encoder = OpenClip(str(tmp_path / "stranger.json"), str(tmp_path / "weights.pt"))
+        encoder.offline = True
+        with pytest.raises(InputError, match="from a hub, and the network is not allowed"):
+            use(encoder)
+
+
+def test_offline_a_tags_weights_come_from_the_cache_only(monkeypatch):
+    monkeypatch.setattr(hub, "cached_model_file", lambda repo, names: None)
+    encoder = OpenClip("ViT-B-32", "openai")
+    encoder.offline = True
+    with pytest.raises(InputError, match="are not in the hub's cache, and the network is not"):
+        encoder.encode_texts(["a"])

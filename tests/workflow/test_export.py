@@ -328,6 +328,22 @@ def test_the_shell_exports_what_was_decided_and_routes(run, tmp_path):
     (tmp_path / "q.jsonl").write_text('{"text": "a"}\n{"question": "a"}\n')
     done = command("route", out, "--jsonl", "q.jsonl", folder=tmp_path)
     assert "q.jsonl, line 2" in done.stderr
+    for content, said in (
+        (b'{"text": "caf\xe9"}', "the question is no text in UTF-8"),
+        (b'{"text": "a\\ud800"}', "the question is no text in UTF-8"),
+        (b'{"text": ' + b"[" * 100_000, "q.jsonl, line 1: no JSON"),
+        (None, "is a pipe, no regular file"),
+    ):
+        (tmp_path / "q.jsonl").unlink()
+        if content is None:
+            os.mkfifo(tmp_path / "q.jsonl")
+        else:
+            (tmp_path / "q.jsonl").write_bytes(content)
+        done = command("route", out, "--jsonl", "q.jsonl", folder=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
 
     for given, said in (
         (("--budget", "7%"), "nothing was decided for the budget '7%', only for 50%, 1000.0"),

@@ -29,7 +29,7 @@ from mmroute.catalogue import build, find
 from mmroute.config import SHRUNK, known_routers, load, published_fusion
 from mmroute.confined import Limits, confined, working_on
 from mmroute.digest import code_digest
-from mmroute.errors import DamagedFile, InputError, refusal
+from mmroute.errors import DamagedFile, InputError, is_utf8, plain, refusal
 from mmroute.experiments import EXPERIMENTS
 from mmroute.job import set_aside
 from mmroute.known_files import KnownFiles
@@ -54,7 +54,7 @@ if not workflow.overwrite_configfiles:
 
 def stop(error):
     """End before any job with one line."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {plain(str(error))}", file=sys.stderr)
     sys.exit(1)
 
 
@@ -80,6 +80,8 @@ if set("{}:") & set(str(SOURCE_TREE)):
         f"{SOURCE_TREE}: Snakemake takes braces for wildcards, and Python a colon for the end of a "
         "path; move the checkout to a folder without them"
     )
+if not is_utf8(os.getcwd()):
+    stop(f"{os.getcwd()}: the folder's name is not UTF-8; work in another folder")
 try:
     # As Snakemake looks for its locks.
     re.compile(regex_from_filepattern(f"{os.getcwd()}/{{n,[0-9]+}}.lock"))

@@ -231,6 +231,9 @@ class OpenClip(Encoder):
                     raise InputError(
                         f"{self._config}: no key {key!r}; give an OpenCLIP model config"
                     )
+            if ":" in self._architecture:
+                # open_clip would take it for the address of another config.
+                raise InputError(f"{self._config}: a config's name has no colon; rename the file")
             open_clip.add_model_config(self._config)
         elif self.model not in open_clip.list_models():
             close = difflib.get_close_matches(self.model, open_clip.list_models(), 5, 0)

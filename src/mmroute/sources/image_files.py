@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, is_utf8
 from mmroute.sources.archives import leaves_folder
 from mmroute.storage import digest_file, is_file
 
@@ -36,15 +36,6 @@ def list_images(root: Path) -> list[str]:
             if is_image(name) and is_utf8(str(below / name)) and is_file(Path(folder, name))
         ]
     return [str(path) for path in sorted(images, key=lambda path: (len(path.parts), path))]
-
-
-def is_utf8(name: str) -> bool:
-    """Tell whether the name of a file is UTF-8, as all that data name and tables hold."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def is_image(name: str) -> bool:

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from mmroute.confined import reading
-from mmroute.errors import InputError, printable
+from mmroute.errors import InputError, is_utf8, printable
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.archives import leaves_folder
 from mmroute.sources.cells import nullable, outcome_table
-from mmroute.sources.image_files import digests, is_image, is_utf8
+from mmroute.sources.image_files import digests, is_image
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import estimate
 from mmroute.storage import is_file

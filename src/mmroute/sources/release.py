@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, is_utf8
 from mmroute.sources import Source
 from mmroute.sources.hub import check_place, download
-from mmroute.sources.image_files import is_utf8
 from mmroute.storage import is_file
 
 

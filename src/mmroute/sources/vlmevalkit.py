@@ -32,7 +32,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mmroute.confined import reading
-from mmroute.errors import InputError, printable, raise_disk_fault
+from mmroute.errors import InputError, is_utf8, printable, raise_disk_fault
 from mmroute.outcomes import OutcomeTable
 from mmroute.sources import Source, image_tables, token_counts
 from mmroute.sources.cells import (
@@ -42,7 +42,7 @@ from mmroute.sources.cells import (
     outcome_table,
     read_cells,
 )
-from mmroute.sources.image_files import digests, is_utf8
+from mmroute.sources.image_files import digests
 from mmroute.sources.pickles import read_pickle
 from mmroute.storage import is_file, link_to
 
