@@ -197,7 +197,7 @@ def read_card(folder: Path) -> Card:
 
 def _content(path: Path) -> Any:
     try:
-        return json.loads(_read(path), object_pairs_hook=_mapping)
+        return json.loads(_read(path).decode(), object_pairs_hook=_mapping)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not readable as JSON ({error!s:.200}); copy the whole folder again"
