@@ -21,7 +21,6 @@ sys.path.insert(0, str(PACKAGE))
 # Modules of the user's own lie where snakemake runs; nothing there is to take the place of others.
 sys.path.append(os.getcwd())
 
-from snakemake.cli import get_argument_parser
 from snakemake.io import regex_from_filepattern
 
 from mmroute import config_file
@@ -37,12 +36,10 @@ from mmroute.settling import pair, settle
 from mmroute.storage import digest_bytes, digest_file, read_json
 
 # With them Snakemake tells something of results, and makes none.
-TELLING_OPTIONS = (
-    *("dryrun", "unlock", "lint", "summary", "detailed_summary", "dag", "rulegraph", "filegraph"),
-    *("d3dag", "list_rules", "list_target_rules", "list_changes", "list_input_changes"),
-    *("list_params_changes", "list_untracked", "list_conda_envs", "print_compilation", "archive"),
-    *("report", "containerize", "export_cwl", "generate_unit_tests", "cleanup_metadata"),
-    *("cleanup_shadow", "delete_all_output", "delete_temp_output", "conda_create_envs_only"),
+TELLING_OPTIONS = re.compile(
+    r"-[A-Za-z]*[nDSl][A-Za-z]*|--(dry-?run|unlock|lint|summary|detailed-summary|archive|report"
+    r"|dag|rulegraph|filegraph|d3dag|list-?.*|print-compilation|containerize|export-cwl"
+    r"|generate-unit-tests|cleanup-.*|delete-.*|conda-create-envs-only)"
 )
 
 # A user's config replaces the default one: merged, it would keep the default's
@@ -194,8 +191,7 @@ def lock_results():
 
 def makes_results():
     """Tell whether this start of Snakemake makes any; that is known here by its command line."""
-    asked = vars(get_argument_parser().parse_known_args(sys.argv[1:])[0])
-    return not any(asked.get(option) for option in TELLING_OPTIONS)
+    return not any(TELLING_OPTIONS.fullmatch(word.split("=")[0]) for word in sys.argv[1:])
 
 
 onstart:
