@@ -277,6 +277,8 @@ def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:
     for key, value in query.items():
         if not isinstance(value, str | None):
             raise InputError(f"{path}, line {number}: {key} is {value!r:.80}; give text or null")
+        if value and not is_utf8(value):
+            raise InputError(f"{path}, line {number}: {key} is no text in UTF-8; correct the line")
     return {
         "question": query.get("text") or "",
         "image": query.get("image"),

@@ -329,8 +329,8 @@ def test_the_shell_exports_what_was_decided_and_routes(run, tmp_path):
     done = command("route", out, "--jsonl", "q.jsonl", folder=tmp_path)
     assert "q.jsonl, line 2" in done.stderr
     for content, said in (
-        (b'{"text": "caf\xe9"}', "the question is no text in UTF-8"),
-        (b'{"text": "a\\ud800"}', "the question is no text in UTF-8"),
+        (b'{"text": "caf\xe9"}', "q.jsonl, line 1: text is no text in UTF-8"),
+        (b'{"text": "a\\ud800"}', "q.jsonl, line 1: text is no text in UTF-8"),
         (b'{"text": ' + b"[" * 100_000, "q.jsonl, line 1: no JSON"),
         (None, "is a pipe, no regular file"),
     ):
