@@ -94,9 +94,13 @@ class Router(BaseEstimator, ABC):
         """Get ready to be used by whoever has loaded it, if it reaches the network.
 
         What a file is not to decide is set anew; ``key_variable`` names the environment variable
-        of a key, empty for none. Raises ValueError if it was not trained for ``n_models``.
+        of a key, empty for none. Raises InputError if it was not trained for ``n_models``, or if
+        its class does not say here what a file must not decide.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what of it is secret")
+        raise InputError(
+            f"the router {self.name!r} reaches the network, and its class has no take_up; define "
+            "it, to set anew what a stranger's file must not decide"
+        )
 
     def overhead(self, Z: np.ndarray) -> np.ndarray:
         """Return the (N,) normalised costs of the decisions themselves."""
