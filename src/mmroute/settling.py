@@ -14,6 +14,8 @@ from mmroute.known_files import MOST_CONTENT, KnownFiles
 from mmroute.provenance import RECORD
 from mmroute.storage import is_file, read_json, write_text
 
+NOT_PLANNED = "a run makes anew what was made of it, which a dry run does not show"
+"""Snakemake plans by its records and by what is missing; a dry run moves nothing aside."""
 _NOTE = "source.json"
 """What the first job of all makes."""
 _TWIN = ".twin"
@@ -84,7 +86,7 @@ def settle(
                 move_aside(path)
         yield (
             f"{results}: came here without {records}, and is not what data, config and code now "
-            "make; all of it is made anew"
+            f"make; {'all of it is made anew' if begin else NOT_PLANNED}"
         )
     for manifest in filter(is_file, manifests):
         note = next(folder for folder in manifest.parents if folder.name == "source")
@@ -94,7 +96,8 @@ def settle(
             if begin:
                 begin()
                 move_aside(note)
-            yield f"{damaged}: is not what was fetched; it is fetched again"
+            again = "it is fetched again" if begin else NOT_PLANNED
+            yield f"{damaged}: is not what was fetched; {again}"
 
 
 def _record(results: Path, records: Path) -> Path:

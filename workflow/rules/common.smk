@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from shlex import quote
 
@@ -164,11 +165,13 @@ wildcard_constraints:
     salt=r"[A-Za-z0-9_-]+",
 
 
-def hold(folder):
-    """Return a lock on the results that lasts until this process ends, however it ends.
+@cache
+def lock_results():
+    """Lock the results until this process ends, however it ends; once.
 
-    Snakemake's own lies in the working directory and does not see a run from another one.
+    Snakemake's own lock lies in the working directory and does not see a run from another one.
     """
+    folder = Path(RESULTS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
@@ -182,11 +185,6 @@ def hold(folder):
         # A file system without locks.
         pass
     return lock
-
-
-def lock_results():
-    """Lock the results, once; it is the earliest that a run needs that decides when."""
-    globals().setdefault("LOCK", hold(Path(RESULTS)))
 
 
 def makes_results():
