@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -33,12 +33,12 @@ def changed_by(package, edited, *entries):
         ("mmroute.routers.knn", "routers/__init__.py", True),
         ("mmroute.routers.knn", "errors.py", True),
         ("mmroute.routers.knn", "routers/kmeans.py", False),
-        ("mmroute.routers.knn", "metrics.py", False),
-        ("mmroute.evaluation", "metrics.py", True),
-        ("mmroute.evaluation", "curve.py", True),
-        ("mmroute.evaluation", "routers/knn.py", False),
+        ("mmroute.routers.knn", "evaluation/metrics.py", False),
+        ("mmroute.evaluation.exact", "evaluation/metrics.py", True),
+        ("mmroute.evaluation.exact", "evaluation/curve.py", True),
+        ("mmroute.evaluation.exact", "routers/knn.py", False),
         ("mmroute.sources.demo", "sources/wide.py", True),
-        ("mmroute.sources.demo", "simulation/pictures.py", True),
+        ("mmroute.sources.demo", "sources/simulation/pictures.py", True),
     ],
 )
 def test_a_digest_covers_what_is_reached_and_nothing_else(package, entry, edited, reached):
@@ -47,9 +47,9 @@ def test_a_digest_covers_what_is_reached_and_nothing_else(package, entry, edited
 
 def test_a_script_reaches_what_it_imports_anywhere_in_it(package, tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("def later():\n    from mmroute import curve\n")
-    assert changed_by(package, "curve.py", script)
-    assert not changed_by(package, "metrics.py", script)
+    script.write_text("def later():\n    from mmroute.evaluation import curve\n")
+    assert changed_by(package, "evaluation/curve.py", script)
+    assert not changed_by(package, "evaluation/metrics.py", script)
 
 
 def test_a_new_router_leaves_the_digests_of_the_others(package):

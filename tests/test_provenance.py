@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.outcomes import write_datasets
+from mmroute.outcomes.datasets import write_datasets
 from mmroute.provenance import (
     Comparison,
     code,

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build, catalogue
 from mmroute.errors import InputError
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.baselines import Oracle, Strongest, StrongestPerDataset
 from mmroute.routers.linear import Linear
 from mmroute.routers.vl_classifiers import KNNVL

@@ -12,5 +12,5 @@ __all__ = ["load_router"]
 def __getattr__(name: str) -> Any:
     """Load what takes time to load when it is asked for, and keep it out of every digest."""
     if name == "load_router":
-        return import_module("mmroute.deployed").load_router
+        return import_module("mmroute.decision.deployed").load_router
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -80,12 +80,10 @@ class Entry:
 
 @cache
 def catalogue(package: str) -> Mapping[str, Entry]:
-    """List what ``sources``, ``encoders``, ``fusion`` or ``routers`` offers, by name."""
+    """List what ``sources``, ``encoders``, ``features`` or ``routers`` offers, by name."""
     entries: dict[str, Entry] = {}
     package_root = Path(__file__).parent
-    for path in sorted(package_root.glob(f"{package}.py")) + sorted(
-        package_root.glob(f"{package}/*.py")
-    ):
+    for path in sorted(package_root.glob(f"{package}/*.py")):
         module = "mmroute." + ".".join(path.relative_to(package_root).with_suffix("").parts)
         for node in _classes(path):
             name = _literal_attributes(node).get("name")
@@ -110,7 +108,7 @@ def find(package: str, name: str) -> Entry:
     entries = catalogue(package)
     if name not in entries:
         raise InputError(
-            f"unknown {package.removesuffix('s')} {name!r}; choose from: "
+            f"unknown {'fusion' if package == 'features' else package[:-1]} {name!r}; choose from: "
             + ", ".join(sorted(entries))
         )
     return entries[name]

@@ -136,8 +136,8 @@ def export(
     threshold.
     """
     with _one_line_errors():
-        from mmroute.export import Choice, decided
-        from mmroute.export import export as write
+        from mmroute.decision.export import Choice, decided
+        from mmroute.decision.export import export as write
 
         if sum(given is not None for given in (budget, accuracy, router)) != 1:
             raise InputError("give one of --budget, --accuracy and --router")
@@ -232,7 +232,7 @@ def route(
     """
     with _one_line_errors():
         go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
-        from mmroute.deployed import load_router
+        from mmroute.decision.deployed import load_router
 
         if (jsonl is None) == (text is None and image is None):
             raise InputError("give a query, TEXT and --image, or --jsonl with many")

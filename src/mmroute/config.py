@@ -350,7 +350,7 @@ def _within(key: str, parse: Callable[[Any], Any], value: Any) -> Any:
         raise InputError(f"{key}: {error}") from None
 
 
-_Fusion = _named("fusion")
+_Fusion = _named("features")
 _FUSION_ADAPTER: Callable[[Any], Named] = _Fusion.__metadata__[0].func
 
 
@@ -465,7 +465,7 @@ class Config(Strict):
                                 "routers",
                                 name,
                                 **(
-                                    {"fusion": _named_schema("fusion")}
+                                    {"fusion": _named_schema("features")}
                                     if entry.attributes.get("fusion")
                                     else {}
                                 ),
@@ -587,7 +587,7 @@ def describe(error: ValidationError, prefix: str = "") -> str:
 
 def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
     if title != Config.__name__:
-        for package in ("sources", "encoders", "fusion", "routers"):
+        for package in ("sources", "encoders", "features", "routers"):
             if title in catalogue(package) or ":" in title:
                 return sorted(
                     _parameters_model("routers" if ":" in title else package, title).model_fields

@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mmroute.errors import InputError, printable
-from mmroute.outcomes import INPUTS, read_samples
+from mmroute.outcomes.datasets import INPUTS, read_samples
 from mmroute.storage import damaged, digest_file, digest_sha256, is_file, read_json
 
 RECORD = "provenance.json"

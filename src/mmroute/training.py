@@ -1,6 +1,5 @@
 """Training a router on one split of a benchmark, and what it predicts."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +8,15 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.benchmark import Benchmark
 from mmroute.errors import InputError
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import fold_of
 from mmroute.predictions import Predictions
 from mmroute.routers import GridRouter, Pool, Router, fit
-from mmroute.storage import digest_bytes
-
-N_FOLDS = 5
 
 Inputs = np.ndarray | pd.DataFrame | None
 """What a router reads of N samples: (N, d) features, a frame of samples, or nothing."""
-
-
-def fold_of(sample_ids: Sequence[str]) -> np.ndarray:
-    """Return the (n,) fold of each sample, which depends on its id alone."""
-    return np.array(
-        [int(digest_bytes(sample_id.encode())[:8], 16) % N_FOLDS for sample_id in sample_ids]
-    )
 
 
 def pool_of(table: OutcomeTable, unit: float) -> Pool:

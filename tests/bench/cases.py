@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 from measure import Case
 
-from mmroute.bootstrap import curve_replicates, resample_weights
 from mmroute.catalogue import build, catalogue
-from mmroute.curve import Policy, frontier, operating_curve, policy_steps, trace
-from mmroute.evaluation import Setting, evaluate, operating_points, slices
-from mmroute.metrics import frontier_of, nauc, peak_score, qnc, single_models
-from mmroute.outcomes import MATRICES, PRICE_COLUMNS, OutcomeTable
-from mmroute.policy_metrics import auroc, equal_mass_cuts, of_chosen, policy_sums
+from mmroute.evaluation.bootstrap import curve_replicates, resample_weights
+from mmroute.evaluation.curve import Policy, frontier, operating_curve, policy_steps, trace
+from mmroute.evaluation.exact import evaluate
+from mmroute.evaluation.measured import operating_points
+from mmroute.evaluation.metrics import frontier_of, nauc, peak_score, qnc, single_models
+from mmroute.evaluation.policy_metrics import auroc, equal_mass_cuts, of_chosen, policy_sums
+from mmroute.evaluation.setting import Setting, slices
+from mmroute.evaluation.shards import add_up, curve_blocks, running, threshold_grid
+from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
 from mmroute.predictions import Predictions
 from mmroute.routers import Pool, fit
-from mmroute.shards import add_up, curve_blocks, running, threshold_grid
 from mmroute.training import predict
 
 POLICIES: tuple[Policy, ...] = ("lambda", "budget")

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mmroute.bootstrap import CONFIDENCE, curve_replicates, interval, resample_weights
-from mmroute.curve import operating_curve, policy_steps
-from mmroute.metrics import frontier_of, nauc, peak_score, single_models
+from mmroute.evaluation.bootstrap import CONFIDENCE, curve_replicates, interval, resample_weights
+from mmroute.evaluation.curve import operating_curve, policy_steps
+from mmroute.evaluation.metrics import frontier_of, nauc, peak_score, single_models
 
 RESAMPLES = 1000
 N_TRUTH = 2_000_000

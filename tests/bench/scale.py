@@ -29,10 +29,10 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from mmroute.config import ShardSize
-from mmroute.evaluation import Setting, evaluate, gather, gather_points
-from mmroute.outcomes import PRICE_COLUMNS, OutcomeTable
-from mmroute.predictions import Predictions
-from mmroute.shards import (
+from mmroute.evaluation.exact import evaluate
+from mmroute.evaluation.gathered import gather, gather_points
+from mmroute.evaluation.setting import Setting
+from mmroute.evaluation.shards import (
     Grid,
     Sharded,
     lay_out,
@@ -41,6 +41,8 @@ from mmroute.shards import (
     write_points,
     write_sums,
 )
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.predictions import Predictions
 from mmroute.storage import atomic, write_frame, write_json
 
 ROOT = Path(__file__).parents[2]

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from measure import Case
 
-from mmroute.card import CARD, CURVE, FEATURES, FORMAT, MODEL_CARD, ROUTER, write_digests
 from mmroute.catalogue import build, find
 from mmroute.config import parse_router
-from mmroute.deployed import CURVE_COLUMNS, DeployedRouter, load_router, probe
-from mmroute.embeddings import Embeddings, embed
-from mmroute.fusion import Features
+from mmroute.decision.card import CARD, CURVE, FEATURES, FORMAT, MODEL_CARD, ROUTER, write_digests
+from mmroute.decision.deployed import CURVE_COLUMNS, DeployedRouter, load_router, probe
+from mmroute.features.embeddings import Embeddings, embed
+from mmroute.features.fusion import Features
+from mmroute.features.side_features import side_features
+from mmroute.persistence import write
 from mmroute.routers import Pool, fit
-from mmroute.side_features import side_features
 from mmroute.storage import write_json, write_text
-from mmroute.weights import write
 
 N_TRAIN, N_QUERIES, N_MODELS = 2_074, 10_000, 10
 ROUTERS = ("knn", "ensemble")
@@ -43,7 +43,7 @@ def make_folder(name: str, part: int) -> Path:
     image = Embeddings.masked(N_TRAIN, len(probes["image"]))
     side = side_features(samples, Path())
     fitted = Features.fit(
-        build("fusion", find("routers", name).attributes["fusion"], {}), text, image, side
+        build("features", find("routers", name).attributes["fusion"], {}), text, image, side
     )
     generator = np.random.default_rng(part)
     utility = generator.integers(0, 2, (N_TRAIN, N_MODELS)).astype(float)

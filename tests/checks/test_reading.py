@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mmroute.checks.reading import MODEL_COLUMNS
-from mmroute.outcomes import PRICE_COLUMNS
+from mmroute.outcome_table import PRICE_COLUMNS
 
 PRICES = ",".join(("model", *PRICE_COLUMNS))
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mmroute.checks import repeats
-from mmroute.outcomes import split
+from mmroute.outcomes.splits import split
 
 WORDS = [f"{a}{b}{c}" for a in "bd" for b in "aeiou" for c in ("r", "n", "st", "mp")]
 

@@ -1,6 +1,6 @@
 """What a config asks for and the data do not give."""
 
-from mmroute.outcomes import split
+from mmroute.outcomes.splits import split
 
 
 def test_a_model_without_outcome_in_training(bench):

@@ -17,9 +17,9 @@ from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
 
+from mmroute import hub
 from mmroute.encoders.open_clip import OpenClip
 from mmroute.errors import InputError
-from mmroute.sources import hub
 
 CONFIG = {
     "embed_dim": 24,
@@ -240,7 +240,7 @@ def model_hub(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(server.cache))
-    monkeypatch.setattr("mmroute.sources.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
+    monkeypatch.setattr("mmroute.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
     tags = {"tiny": {"release": {"hf_hub": "someone/tiny/"}}}
     monkeypatch.setattr(open_clip.pretrained, "_PRETRAINED", tags)
     yield server

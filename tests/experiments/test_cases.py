@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.evaluation import Setting
+from mmroute.evaluation.setting import Setting
 from mmroute.experiments.cases import RESCUE, SAVING, findings
 from mmroute.predictions import Predictions
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmroute.curve import steps_of
-from mmroute.evaluation import Setting
+from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.setting import Setting
 from mmroute.experiments.difficulty import (
     TIERS,
     findings,
@@ -19,9 +19,9 @@ from mmroute.experiments.difficulty import (
     strata,
     training_points,
 )
-from mmroute.findings import summarise
+from mmroute.experiments.findings import summarise
 from mmroute.predictions import Predictions
-from mmroute.tables import write_csv
+from mmroute.presentation.tables import write_csv
 
 
 def predictions_for(table, trials=1, seed=3):

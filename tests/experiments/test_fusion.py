@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import steps_of
+from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
+from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.metrics import single_models
+from mmroute.experiments.findings import summarise
 from mmroute.experiments.fusion import ADAPTIVE, MEAN, findings, present
-from mmroute.findings import summarise
-from mmroute.metrics import single_models
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.knn import KNN
 from mmroute.routers.linear import Linear
 from mmroute.training import train_and_predict

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.benchmark import Benchmark
 from mmroute.errors import InputError
+from mmroute.experiments.findings import summarise
 from mmroute.experiments.label_efficiency import (
     BEST_SINGLE,
     FRACTIONS,
@@ -16,8 +16,8 @@ from mmroute.experiments.label_efficiency import (
     findings,
     present,
 )
-from mmroute.findings import summarise
-from mmroute.outcomes import split
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import split
 from mmroute.routers.baselines import Strongest
 from mmroute.routers.linear import Linear
 

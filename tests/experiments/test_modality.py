@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import resample_weights
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.metrics import single_models
+from mmroute.experiments.findings import METRICS, measure, summarise
 from mmroute.experiments.modality import SINGLE_MODEL, findings, present
-from mmroute.findings import METRICS, measure, summarise
-from mmroute.metrics import single_models
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.routers.kmeans import KMeans
 from mmroute.routers.knn import KNN

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import policy_steps, steps_of
 from mmroute.errors import InputError
+from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
+from mmroute.evaluation.curve import policy_steps, steps_of
+from mmroute.evaluation.metrics import SingleModels, single_models
+from mmroute.experiments.findings import summarise
 from mmroute.experiments.pool import (
     ALL,
     BEST_SINGLE,
@@ -24,8 +25,7 @@ from mmroute.experiments.pool import (
     variations,
     yardstick,
 )
-from mmroute.findings import summarise
-from mmroute.metrics import SingleModels, single_models
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.baselines import Oracle, Strongest
 from mmroute.routers.knn import KNN
 from mmroute.training import train_and_predict

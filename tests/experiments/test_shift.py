@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.benchmark import Benchmark
+from mmroute.experiments.findings import summarise
 from mmroute.experiments.shift import (
     BEST_SINGLE,
     IN_DOMAIN,
@@ -16,7 +16,7 @@ from mmroute.experiments.shift import (
     present,
     scenarios,
 )
-from mmroute.findings import summarise
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.baselines import Strongest
 from mmroute.routers.linear import Linear
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.benchmark import Benchmark
 from mmroute.errors import InputError
+from mmroute.experiments.findings import summarise
 from mmroute.experiments.transfer import BEST_SINGLE, findings, notices, present, transferred
-from mmroute.findings import summarise
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.baselines import Oracle, Random, Strongest, StrongestPerDataset
 from mmroute.routers.knn import KNN
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmroute.curve import steps_of
-from mmroute.evaluation import Setting
+from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.setting import Setting
 from mmroute.experiments.difficulty import training_points
+from mmroute.experiments.findings import summarise
 from mmroute.experiments.uncertainty import (
     AT_RANDOM,
     PERSON,
@@ -27,9 +28,8 @@ from mmroute.experiments.uncertainty import (
     ranking,
     vote,
 )
-from mmroute.findings import summarise
 from mmroute.predictions import Predictions
-from mmroute.tables import write_csv
+from mmroute.presentation.tables import write_csv
 
 STRATEGIES = (STRONGEST, VOTE, PERSON)
 

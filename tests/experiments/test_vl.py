@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.curve import operating_curve
-from mmroute.evaluation import Setting
+from mmroute.evaluation.curve import operating_curve
+from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.evaluation.setting import Setting
+from mmroute.experiments.findings import summarise
 from mmroute.experiments.vl import findings, present, throughput
-from mmroute.findings import summarise
-from mmroute.metrics import single_models
-from mmroute.policy_metrics import cost_range, rank_score
 from mmroute.predictions import Predictions
 from mmroute.routers.soft_labels import GRID
 

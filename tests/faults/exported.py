@@ -8,18 +8,20 @@ import inputs
 import numpy as np
 import pyarrow as pa
 
-from mmroute import weights
-from mmroute.benchmark import Benchmark
+from mmroute import persistence
 from mmroute.catalogue import build
 from mmroute.config import SHRUNK, Config, RouterConfig, load
-from mmroute.embeddings import Embeddings, embed
-from mmroute.export import Choice, export
-from mmroute.fusion import Features
-from mmroute.ingestion import fetch, ingest
-from mmroute.outcomes import assemble, read_samples, split_by_dataset, write_datasets
+from mmroute.decision.export import Choice, export
+from mmroute.evaluation.shrinkage import choose, shrink_crossfit
+from mmroute.features.embeddings import Embeddings, embed
+from mmroute.features.fusion import Features
+from mmroute.features.side_features import side_features
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.datasets import read_samples, write_datasets
+from mmroute.outcomes.ingestion import fetch, ingest
+from mmroute.outcomes.pool import assemble
+from mmroute.outcomes.splits import split_by_dataset
 from mmroute.predictions import Predictions
-from mmroute.shrinkage import choose, shrink_crossfit
-from mmroute.side_features import side_features
 from mmroute.storage import write_json, write_table, write_vectors
 from mmroute.training import cross_fit, predict_test, train, with_paths
 
@@ -112,7 +114,7 @@ class _Run:
             train(router, self.benchmark, inputs_of_all)
             predictions = predict_test(router, self.benchmark, inputs_of_all)
             predictions.write(folder / "predictions.parquet")
-            weights.write(folder / "router.safetensors", router)
+            persistence.write(folder / "router.safetensors", router)
             if row + SHRUNK == SHRUNK_ROW:
                 self._shrink(crossfit, predictions)
 
@@ -121,10 +123,10 @@ class _Run:
         mask = self.in_train
         training = (self.text.take(mask), self.image.take(mask), self.side[mask])
         features = Features.fit(
-            build("fusion", named.fusion.name, named.fusion.parameters), *training
+            build("features", named.fusion.name, named.fusion.parameters), *training
         )
         path = self.results / "features" / named.fusion.key / f"{SALT}.safetensors"
-        weights.write(path, features)
+        persistence.write(path, features)
         return features.of_splits(*fused, mask)
 
     def _shrink(self, crossfit: Predictions, predictions: Predictions) -> None:

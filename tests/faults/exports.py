@@ -740,7 +740,7 @@ CLASSES = (
     "timm.models.vision_transformer:VisionTransformer",
     "open_clip.model:CLIP",
     "open_clip.tokenizer:HFTokenizer",
-    "mmroute.deployed:DeployedRouter",
+    "mmroute.decision.deployed:DeployedRouter",
     "mmroute.encoders.open_clip:OpenClip",
     "mmroute.encoders.builtin:Builtin",
     "mmroute.routers.towers:Towers",
@@ -748,7 +748,7 @@ CLASSES = (
     "mmroute.sources.table:TableSource",
     "mmroute.sources.mmr_release:MmrRelease",
     "mmroute.config:Config",
-    "mmroute.benchmark:Benchmark",
+    "mmroute.outcomes.benchmark:Benchmark",
     "mmroute.errors:InputError",
     "subprocess:Popen",
     "psutil:Popen",
@@ -787,7 +787,7 @@ def gadgets() -> Iterator[Attempt]:
         encoder = {"name": "psutil:Popen", "parameters": {"args": export.command}, "probe": [0.0]}
         described = {"text": encoder, "image": encoder}
         card = _nodes_of({"encoders": described, "row": "x"})
-        return stored.made("mmroute.deployed:DeployedRouter", card=card, models=["list"])
+        return stored.made("mmroute.decision.deployed:DeployedRouter", card=card, models=["list"])
 
     def stacking(export: Export, stored: Stored) -> list[Any]:
         lure = {"estimators_": ["list", bait(export, stored)], "estimators": ["list"]}
@@ -1205,8 +1205,8 @@ def numbers() -> Iterator[Attempt]:
         return change
 
     for name in (
-        "mmroute.fusion:Text",
-        "mmroute.fusion:Tabular",
+        "mmroute.features.fusion:Text",
+        "mmroute.features.fusion:Tabular",
         "mmroute.encoders.builtin:Builtin",
     ):
         yield Attempt(f"the fusion is a {name}", "knn", fusion_of(name))

@@ -234,15 +234,17 @@ def first_steps(folder: Path, config_file: Path) -> tuple[Any, list[str]]:
     """
     import numpy as np
 
-    from mmroute.benchmark import OutcomeTable
     from mmroute.catalogue import build
     from mmroute.checks import check
     from mmroute.cli import _read
-    from mmroute.data_report import dataset_report, model_report, notices
-    from mmroute.embeddings import embed
     from mmroute.errors import InputError
-    from mmroute.ingestion import fetch, ingest
-    from mmroute.outcomes import assemble, read_samples, split_by_dataset, write_datasets
+    from mmroute.features.embeddings import embed
+    from mmroute.outcomes.benchmark import OutcomeTable
+    from mmroute.outcomes.datasets import read_samples, write_datasets
+    from mmroute.outcomes.ingestion import fetch, ingest
+    from mmroute.outcomes.pool import assemble
+    from mmroute.outcomes.splits import split_by_dataset
+    from mmroute.report.data_report import dataset_report, model_report, notices
     from mmroute.storage import read_json
 
     config = _read(config_file)

@@ -1571,7 +1571,6 @@ class Adversary:
         import mmroute.checks
         import mmroute.cli  # noqa: F401
         from mmroute.catalogue import catalogue
-        from mmroute.encoders import builtin  # noqa: F401
 
         for entry in catalogue("sources").values():
             __import__(entry.module)

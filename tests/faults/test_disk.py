@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, pandas as pd
-from mmroute import weights
+from mmroute import persistence
 from mmroute.embeddings import Embeddings
 from mmroute.job import job
 from mmroute.predictions import Predictions
@@ -33,7 +33,7 @@ with job(SimpleNamespace(log=[str(folder / "job.log")], input=[])):
     elif what == "predicting":
         Predictions(ids, values[None], values[None]).write(folder / "knn/0/predictions.parquet")
     else:
-        weights.write(folder / "knn/0/router.safetensors", values)
+        persistence.write(folder / "knn/0/router.safetensors", values)
 """
 WRITTEN = {
     "embedding": "text/builtin/A.parquet",

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mmroute.benchmark import Benchmark
 from mmroute.cli import app
-from mmroute.embeddings import Embeddings, read_all
 from mmroute.errors import DamagedFile, InputError
-from mmroute.figures.frontiers import read_by_router
-from mmroute.outcomes import OutcomeTable
+from mmroute.features.embeddings import Embeddings, read_all
+from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.provenance import digests
+from mmroute.report.frontiers import read_by_router
 from mmroute.storage import (
     read_json,
     read_table,

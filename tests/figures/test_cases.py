@@ -15,8 +15,8 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from mmroute.experiments.cases import RESCUE, SAVING
-from mmroute.figures import save
 from mmroute.figures.cases import NO_IMAGE, draw, present, shorten
+from mmroute.presentation.figures import save
 
 HOSTILE = "<script>alert(1)</script> $\\frac{1$ %s {{ 7*7 }} \x00\x1b[31m\u202e\ufffe"
 

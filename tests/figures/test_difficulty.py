@@ -6,8 +6,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mmroute.experiments.difficulty import TIERS
-from mmroute.figures import save
 from mmroute.figures.difficulty import draw
+from mmroute.presentation.figures import save
 
 HOSTILE = "level $\\frac{<b>" + "x" * 80
 COLUMNS = ["router", "point", "stratum", "tier", "metric", "minus", "value"]

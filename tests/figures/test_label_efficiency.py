@@ -6,8 +6,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mmroute.experiments.label_efficiency import BEST_SINGLE, STRONGEST
-from mmroute.figures import save
 from mmroute.figures.label_efficiency import draw
+from mmroute.presentation.figures import save
 
 COUNTS = {0.01: 3, 0.1: 20, 0.8: 200}
 

@@ -6,8 +6,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mmroute.experiments.modality import SINGLE_MODEL
-from mmroute.figures import save
 from mmroute.figures.modality import draw
+from mmroute.presentation.figures import save
 
 NAMES = ["<b>cheap</b>", "$dear$"]
 

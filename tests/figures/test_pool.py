@@ -4,8 +4,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mmroute.experiments.pool import ALL, BEST_SINGLE, GROWTH, NEWCOMER, OLD_POOL
-from mmroute.figures import save
 from mmroute.figures.pool import draw
+from mmroute.presentation.figures import save
 
 NAMES = ["cheap", "<b>middle</b>", "$dear$"]
 

@@ -6,8 +6,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mmroute.experiments.uncertainty import PERSON, SHARES, STRONGEST, VOTE
-from mmroute.figures import save
 from mmroute.figures.uncertainty import ENDS, draw
+from mmroute.presentation.figures import save
 
 
 def summary(n_routers=1, strategies=(STRONGEST, VOTE, PERSON), free=False):

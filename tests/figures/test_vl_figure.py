@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
-from mmroute.figures import save
 from mmroute.figures.vl import draw
+from mmroute.presentation.figures import save
 
 HOSTILE = "$x <b> & router"
 

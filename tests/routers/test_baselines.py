@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from mmroute.curve import operating_curve
+from mmroute.evaluation.curve import operating_curve
 from mmroute.routers.baselines import Cheapest, Oracle, Random, Strongest, StrongestPerDataset
 
 UTILITY = np.array([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])

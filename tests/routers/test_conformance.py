@@ -10,9 +10,9 @@ from safetensors import safe_open
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-from mmroute import weights
+from mmroute import persistence
 from mmroute.catalogue import REQUIRED, build, catalogue, find
-from mmroute.outcomes import PRICE_COLUMNS
+from mmroute.outcome_table import PRICE_COLUMNS
 from mmroute.routers import GridRouter, Pool, fit
 
 LEARNED = [
@@ -114,9 +114,9 @@ def test_fitting_twice_gives_the_same_bytes(name):
 
 def test_a_stored_router_predicts_the_same_bytes(name, tmp_path):
     router, features = fitted(name)
-    weights.write(tmp_path / "router.safetensors", router)
+    persistence.write(tmp_path / "router.safetensors", router)
     own = [name.split(":")[0].split(".")[0]] if ":" in name else []
-    stored = weights.read(tmp_path / "router.safetensors", type(router), own)
+    stored = persistence.read(tmp_path / "router.safetensors", type(router), own)
     for before, after in zip(
         router.predict_trials(features), stored.predict_trials(features), strict=True
     ):
@@ -128,10 +128,10 @@ def test_a_stored_router_predicts_the_same_bytes(name, tmp_path):
 
 def test_a_file_may_name_the_classes_that_the_router_holds_and_no_others(name, tmp_path):
     router, _ = fitted(name)
-    weights.write(tmp_path / "router.safetensors", router)
+    persistence.write(tmp_path / "router.safetensors", router)
     with safe_open(tmp_path / "router.safetensors", "np") as file:
-        held = json.loads(file.metadata()[weights.KEY][32:])
-    admission = weights._Admission(type(router), [])
+        held = json.loads(file.metadata()[persistence.KEY][32:])
+    admission = persistence._Admission(type(router), [])
     assert set(held["classes"]) == set(admission.kinds)
     assert not [kind for kind in admission.kinds if kind.startswith("torch")]
     assert {kind for kind in admission.kinds if not kind.startswith("mmroute.routers.")} <= {

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mmroute.config import parse_router
 from mmroute.errors import InputError
-from mmroute.outcomes import PRICE_COLUMNS
+from mmroute.outcome_table import PRICE_COLUMNS
 from mmroute.routers import Pool
 from mmroute.routers.llm import LLM
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mmroute import weights
+from mmroute import persistence
 from mmroute.catalogue import build
-from mmroute.embeddings import embed
 from mmroute.encoders.open_clip import OpenClip
 from mmroute.errors import InputError
-from mmroute.fusion import Pair
+from mmroute.features.embeddings import embed
+from mmroute.features.fusion import Pair
 from mmroute.routers.towers import Towers
 
 CONFIG = {
@@ -120,8 +120,8 @@ def test_finetuning_learns(router, samples):
 
 def test_a_finetuned_router_predicts_after_it_was_stored(router, folder, tmp_path):
     hard = samples_of(folder, ["What?", "", "a" * 999], [None, "broken.png", "blue.png"])
-    weights.write(tmp_path / "router.safetensors", router)
-    stored = weights.read(tmp_path / "router.safetensors", type(router))
+    persistence.write(tmp_path / "router.safetensors", router)
+    stored = persistence.read(tmp_path / "router.safetensors", type(router))
     for before, after in zip(router.predict(hard), stored.predict(hard), strict=True):
         assert before.shape == (3, 2)
         assert np.isfinite(before).all()

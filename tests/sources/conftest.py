@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.outcomes import MATRICES
+from mmroute.outcome_table import MATRICES
 from mmroute.sources import Source
 
 REPO = "someone/release"
@@ -185,7 +185,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hf_cache"))
-    monkeypatch.setattr("mmroute.sources.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
+    monkeypatch.setattr("mmroute.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
     yield server
     server.shutdown()
     server.server_close()

@@ -8,9 +8,9 @@ from PIL import Image
 
 from mmroute.config import load
 from mmroute.errors import InputError
-from mmroute.simulation.datasets import DATASETS
-from mmroute.simulation.pool import POOL
 from mmroute.sources.demo import Demo
+from mmroute.sources.simulation.datasets import DATASETS
+from mmroute.sources.simulation.pool import POOL
 
 PER_DATASET = 40
 

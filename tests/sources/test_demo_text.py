@@ -6,10 +6,10 @@ import pytest
 
 from mmroute.config import load
 from mmroute.errors import InputError
-from mmroute.outcomes import validate
-from mmroute.simulation.datasets import TEXT_DATASETS
-from mmroute.simulation.pool import POOL
+from mmroute.outcome_table import validate
 from mmroute.sources.demo_text import DemoText
+from mmroute.sources.simulation.datasets import TEXT_DATASETS
+from mmroute.sources.simulation.pool import POOL
 
 PER_DATASET = 300
 NAMES = ["GSM8K", "MMLU", "ARC"]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.outcomes import validate
+from mmroute.outcome_table import validate
 from mmroute.sources import embedllm
 from mmroute.sources.embedllm import EmbedLlm
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.sources.hub import download
+from mmroute.hub import download
 from mmroute.sources.mmr_release import MmrRelease
 
 REPO = "someone/release"
@@ -119,8 +119,8 @@ ONCE = [*STATUSES, ("break", 0), ("break", 10), ("stall", 0), ("stall", 10), ("s
 @pytest.fixture
 def wait_for_a_byte(monkeypatch):
     def wait(seconds):
-        monkeypatch.setattr("mmroute.sources.hub.LISTING_STALL", seconds)
-        monkeypatch.setattr("mmroute.sources.hub.TRANSFER_STALL", seconds)
+        monkeypatch.setattr("mmroute.hub.LISTING_STALL", seconds)
+        monkeypatch.setattr("mmroute.hub.TRANSFER_STALL", seconds)
 
     return wait
 

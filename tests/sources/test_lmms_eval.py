@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.outcomes import validate
+from mmroute.outcome_table import validate
 from mmroute.sources.lmms_eval import LONGEST_ANSWER, LmmsEval
 from mmroute.storage import digest_bytes
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.outcomes import validate
+from mmroute.outcome_table import validate
 from mmroute.sources.mixinstruct import MixInstruct
 
 TRAIN, VAL, TEST = (f"{split}_data_prepared.jsonl" for split in ("train", "val", "test"))

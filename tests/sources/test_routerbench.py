@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.outcomes import validate
+from mmroute.outcome_table import validate
 from mmroute.sources.routerbench import SMALL, SMALL_DATASET, RouterBench
 
 FILE = "routerbench_0shot.pkl"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.outcomes import validate
+from mmroute.outcome_table import validate
 from mmroute.sources.routereval import ARCHIVE, SPLITS, RouterEval
 
 SIZES = {"train": 3, "val": 1, "test": 2}

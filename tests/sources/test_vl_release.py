@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmroute.errors import InputError
-from mmroute.outcomes import read_prices
+from mmroute.outcomes.pool import read_prices
 from mmroute.sources.token_counts import estimate
 from mmroute.sources.vl_release import ARCHIVE_NAME, SCENARIOS, VlRelease
 

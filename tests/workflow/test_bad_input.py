@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mmroute.outcomes import split
+from mmroute.outcomes.splits import split
 
 WIDE = {
     "dataset_idx": [f"Own_{index}" for index in range(40)],

@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 import mmroute
-from mmroute.card import write_digests
 from mmroute.cli import app
 from mmroute.config import load
-from mmroute.curve import operating_curve, steps_of
+from mmroute.decision.card import write_digests
+from mmroute.decision.export import Choice, export
 from mmroute.errors import InputError
-from mmroute.evaluation import Setting
-from mmroute.export import Choice, export
+from mmroute.evaluation.curve import operating_curve, steps_of
+from mmroute.evaluation.setting import Setting
 from mmroute.predictions import Predictions
 from mmroute.storage import read_json
 from mmroute.training import with_paths

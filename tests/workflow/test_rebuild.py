@@ -57,7 +57,7 @@ def test_a_router_retrains_alone(finished, small):
 
 
 def test_figures_only_render_again(finished, small):
-    assert after_edit(finished, small, "src/mmroute/figures/__init__.py") == {
+    assert after_edit(finished, small, "src/mmroute/presentation/figures.py") == {
         "Drawing fig4",
         "Drawing figS1",
         "Drawing calibration",
@@ -69,12 +69,12 @@ def test_figures_only_render_again(finished, small):
 
 
 def test_the_reports_template_only_renders_the_report(finished, small):
-    planned = after_edit(finished, small, "src/mmroute/report.html.j2", "<!-- edited -->\n")
+    planned = after_edit(finished, small, "src/mmroute/report/report.html.j2", "<!-- edited -->\n")
     assert planned == {"Rendering the report", "Recording where the results come from"}
 
 
 def test_a_metric_trains_nothing(finished, small):
-    planned = after_edit(finished, small, "src/mmroute/metrics.py")
+    planned = after_edit(finished, small, "src/mmroute/evaluation/metrics.py")
     rows = [*small["routers"], "knn+shrink", "linear+shrink"]
     assert {job for job in planned if "Tracing" in job} == {
         f"Tracing the operating curves of {row} (salt 0)" for row in rows
@@ -107,7 +107,9 @@ def test_a_hyper_parameter_retrains_its_router(finished, small):
     }
 
 
-@pytest.mark.parametrize("path", ["curve.py", "evaluation.py", "experiments/pool.py"])
+@pytest.mark.parametrize(
+    "path", ["evaluation/curve.py", "evaluation/exact.py", "experiments/pool.py"]
+)
 def test_what_measures_trains_nothing(finished, small, path):
     planned = after_edit(finished, small, f"src/mmroute/{path}")
     assert not {job for job in planned if job.startswith(("Training", "Fusing", "Embedding"))}

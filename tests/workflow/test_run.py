@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 
 
 @pytest.fixture(scope="module")

@@ -285,7 +285,7 @@ def embedding_files(wildcards):
 
 def side_files(wildcards):
     """Return the side features' files, for a fusion that has them."""
-    with_side = find("fusion", FUSIONS[wildcards.fusion].name).attributes.get("with_side")
+    with_side = find("features", FUSIONS[wildcards.fusion].name).attributes.get("with_side")
     return sharded("side") if with_side else []
 
 

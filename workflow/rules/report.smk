@@ -204,7 +204,7 @@ rule notebook:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        code=script_digest("notebook.py", "mmroute.tables"),
+        code=script_digest("notebook.py", "mmroute.presentation.tables"),
     message:
         "Running the notebook {wildcards.notebook}"
     script:
@@ -213,7 +213,7 @@ rule notebook:
 
 rule html_report:
     input:
-        template=PACKAGE / "mmroute/report.html.j2",
+        template=PACKAGE / "mmroute/report/report.html.j2",
         table2=f"{RESULTS}/tables/table2.csv",
         datasets=f"{RESULTS}/tables/datasets.csv",
         models=f"{RESULTS}/tables/models.csv",

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mmroute.evaluation import Setting
+from mmroute.evaluation.setting import Setting
 from mmroute.experiments.cases import findings
 from mmroute.job import job
 from mmroute.predictions import Predictions
+from mmroute.presentation.tables import read_csv, write_csv
 from mmroute.storage import write_frame
-from mmroute.tables import read_csv, write_csv
 
 with job(snakemake):
     setting = Setting.read(

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mmroute.data_report import dataset_report, model_report, notices
-from mmroute.embeddings import read_all
+from mmroute.features.embeddings import read_all
 from mmroute.job import job
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
+from mmroute.presentation.tables import write_csv
+from mmroute.report.data_report import dataset_report, model_report, notices
 from mmroute.storage import read_json, read_table, write_json
-from mmroute.tables import write_csv
 
 with job(snakemake):
     folder = Path(snakemake.input.outcomes)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mmroute.decision import decide
-from mmroute.evaluation import Setting
+from mmroute.decision.decide import decide
+from mmroute.evaluation.setting import Setting
 from mmroute.job import job
 from mmroute.predictions import read_by_row
-from mmroute.tables import write_csv
+from mmroute.presentation.tables import write_csv
 
 with job(snakemake):
     setting = Setting.read(

@@ -4,9 +4,9 @@ from importlib import import_module
 from pathlib import Path
 
 from mmroute.experiments import EXPERIMENTS
-from mmroute.figures import save
 from mmroute.job import job
-from mmroute.tables import read_csv
+from mmroute.presentation.figures import save
+from mmroute.presentation.tables import read_csv
 
 with job(snakemake):
     name = snakemake.params.experiment

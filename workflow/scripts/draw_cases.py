@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mmroute.figures import save
 from mmroute.figures.cases import draw
 from mmroute.job import job
+from mmroute.presentation.figures import save
 from mmroute.storage import read_json, read_table
 
 with job(snakemake, confined=True):

@@ -4,7 +4,7 @@ from pathlib import Path
 from time import perf_counter
 
 from mmroute.catalogue import build
-from mmroute.embeddings import embed
+from mmroute.features.embeddings import embed
 from mmroute.job import job
 from mmroute.storage import read_json, read_table, write_json
 

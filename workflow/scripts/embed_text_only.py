@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from mmroute.catalogue import build
-from mmroute.embeddings import embed
+from mmroute.features.embeddings import embed
+from mmroute.features.side_features import side_features
 from mmroute.job import job
-from mmroute.outcomes import read_samples
-from mmroute.side_features import side_features
+from mmroute.outcomes.datasets import read_samples
 from mmroute.storage import read_json, write_vectors
 
 with job(snakemake, confined=True):

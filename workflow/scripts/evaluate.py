@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from mmroute.evaluation import Setting, evaluate, gather
+from mmroute.evaluation.exact import evaluate
+from mmroute.evaluation.gathered import gather
+from mmroute.evaluation.setting import Setting
+from mmroute.evaluation.shards import Sharded
 from mmroute.job import job
 from mmroute.predictions import Predictions
-from mmroute.shards import Sharded
 from mmroute.storage import read_table, write_frame
 
 with job(snakemake):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mmroute.evaluation.shards import Grid
 from mmroute.job import job
-from mmroute.shards import Grid
 
 with job(snakemake):
     grid = Grid.propose(

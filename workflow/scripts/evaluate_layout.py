@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mmroute.evaluation.shards import lay_out
 from mmroute.job import job
-from mmroute.shards import lay_out
 from mmroute.storage import write_json
 
 with job(snakemake):

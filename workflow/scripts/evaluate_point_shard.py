@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mmroute.evaluation.shards import Sharded, sum_points, write_points
 from mmroute.job import job
-from mmroute.shards import Sharded, sum_points, write_points
 from mmroute.storage import read_table
 
 with job(snakemake):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mmroute.evaluation import gather_points
+from mmroute.evaluation.gathered import gather_points
+from mmroute.evaluation.shards import Sharded
 from mmroute.job import job
-from mmroute.shards import Sharded
 from mmroute.storage import write_frame
 
 with job(snakemake):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mmroute.evaluation.shards import Grid, Sharded, sum_shard, write_sums
 from mmroute.job import job
-from mmroute.shards import Grid, Sharded, sum_shard, write_sums
 
 with job(snakemake):
     sharded = Sharded.read(

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from mmroute.evaluation import Setting, evaluate_singles, gather_singles
+from mmroute.evaluation.exact import evaluate_singles
+from mmroute.evaluation.gathered import gather_singles
+from mmroute.evaluation.setting import Setting
+from mmroute.evaluation.shards import Sharded
 from mmroute.job import job
-from mmroute.shards import Sharded
 from mmroute.storage import write_frame
 
 with job(snakemake):

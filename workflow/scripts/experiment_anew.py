@@ -3,9 +3,9 @@
 from importlib import import_module
 from pathlib import Path
 
-from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build
 from mmroute.job import job
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.storage import read_vectors, write_frame
 
 with job(snakemake):

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from mmroute.evaluation import Setting
+from mmroute.evaluation.setting import Setting
 from mmroute.job import job
 from mmroute.predictions import read_by_row
 from mmroute.storage import write_frame

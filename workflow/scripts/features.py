@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from mmroute.catalogue import build
-from mmroute.embeddings import read_all
-from mmroute.fusion import Features
+from mmroute.features.embeddings import read_all
+from mmroute.features.fusion import Features
 from mmroute.job import job
+from mmroute.persistence import write
 from mmroute.storage import read_table, read_vectors, write_vectors
-from mmroute.weights import write
 
 with job(snakemake):
     splits = read_table(Path(snakemake.input.splits)).to_pandas()
@@ -20,7 +20,7 @@ with job(snakemake):
     if snakemake.input.side:
         side = read_vectors(snakemake.input.side, ids)
     fitted = Features.fit(
-        build("fusion", snakemake.params.fusion, snakemake.params.parameters),
+        build("features", snakemake.params.fusion, snakemake.params.parameters),
         text.take(train),
         image.take(train),
         side[train],

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mmroute.catalogue import build
-from mmroute.ingestion import fetch
 from mmroute.job import job
+from mmroute.outcomes.ingestion import fetch
 from mmroute.storage import write_json
 
 with job(snakemake, confined=True):

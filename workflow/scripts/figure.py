@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mmroute.figures import save
-from mmroute.figures.frontiers import draw, read_by_router
 from mmroute.job import job
+from mmroute.presentation.figures import save
+from mmroute.presentation.tables import FIGURE_ROWS, prominent, read_csv
+from mmroute.report.frontiers import draw, read_by_router
 from mmroute.storage import read_table
-from mmroute.tables import FIGURE_ROWS, prominent, read_csv
 
 with job(snakemake):
     routers = snakemake.params.routers

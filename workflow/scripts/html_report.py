@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from mmroute.conclusions import conclude
-from mmroute.decision import present as present_decision
+from mmroute.decision.decide import present as present_decision
 from mmroute.experiments import EXPERIMENTS
 from mmroute.figures.cases import present as present_cases
 from mmroute.job import job
+from mmroute.presentation.tables import read_csv
 from mmroute.provenance import describe
-from mmroute.report import Frame, Report, Section
+from mmroute.report.conclusions import conclude
+from mmroute.report.html import Frame, Report, Section
 from mmroute.storage import read_json, read_table, write_text
-from mmroute.tables import read_csv
 
 CAPTIONS = (
     "Frontier of each router on all test samples, with its 95 % confidence band; points are the "

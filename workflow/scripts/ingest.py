@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mmroute.catalogue import build
-from mmroute.ingestion import ingest
 from mmroute.job import job, logger
-from mmroute.outcomes import INPUTS, write_datasets
+from mmroute.outcomes.datasets import INPUTS, write_datasets
+from mmroute.outcomes.ingestion import ingest
 from mmroute.storage import digest_file, read_json, write_frame, write_json
 
 with job(snakemake, confined=True):

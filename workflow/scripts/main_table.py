@@ -4,10 +4,8 @@ from itertools import product
 from pathlib import Path
 
 from mmroute.job import job
-from mmroute.outcomes import read_samples
-from mmroute.published import applies, beside
-from mmroute.storage import read_table, write_text
-from mmroute.tables import (
+from mmroute.outcomes.datasets import read_samples
+from mmroute.presentation.tables import (
     add_macro_averages,
     differences,
     read_replicates,
@@ -16,6 +14,8 @@ from mmroute.tables import (
     to_markdown,
     write_csv,
 )
+from mmroute.report.published import applies, beside
+from mmroute.storage import read_table, write_text
 
 COMPARED = ("nauc", "nauc_honest", "peak_score", "peak_score_honest")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmroute.job import job
-from mmroute.notebooks import run
+from mmroute.report.notebooks import run
 
 with job(snakemake):
     run(

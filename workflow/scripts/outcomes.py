@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmroute.job import job
-from mmroute.outcomes import assemble
+from mmroute.outcomes.pool import assemble
 
 with job(snakemake, confined=bool(snakemake.params.prices)):
     folder = snakemake.input.get("data") or Path(snakemake.input.index).parent

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mmroute.benchmark import Benchmark
+from mmroute.evaluation.shrinkage import choose, shrink_crossfit
 from mmroute.job import job
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.shrinkage import choose, shrink_crossfit
 from mmroute.storage import write_json
 
 with job(snakemake):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mmroute.features.side_features import side_features
 from mmroute.job import job
-from mmroute.side_features import side_features
 from mmroute.storage import read_json, read_table, write_vectors
 
 with job(snakemake, confined=True):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmroute.job import job
-from mmroute.outcomes import read_samples, split_by_dataset
+from mmroute.outcomes.datasets import read_samples
+from mmroute.outcomes.splits import split_by_dataset
 from mmroute.storage import write_table
 
 with job(snakemake):

@@ -4,11 +4,17 @@ from importlib import import_module
 from pathlib import Path
 
 from mmroute.experiments import EXPERIMENTS
-from mmroute.findings import summarise
+from mmroute.experiments.findings import summarise
 from mmroute.job import job
-from mmroute.published import applies, beside
+from mmroute.presentation.tables import (
+    frame_to_latex,
+    frame_to_markdown,
+    published_rows,
+    read_csv,
+    write_csv,
+)
+from mmroute.report.published import applies, beside
 from mmroute.storage import read_table, write_json, write_text
-from mmroute.tables import frame_to_latex, frame_to_markdown, published_rows, read_csv, write_csv
 
 with job(snakemake):
     name = snakemake.params.experiment

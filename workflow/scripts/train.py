@@ -3,10 +3,10 @@
 from pathlib import Path
 from time import perf_counter
 
-from mmroute import weights
-from mmroute.benchmark import Benchmark
+from mmroute import persistence
 from mmroute.catalogue import build
 from mmroute.job import job
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.storage import read_json, read_vectors, write_json
 from mmroute.training import cross_fit, predict_test, train, with_paths
 
@@ -31,4 +31,4 @@ with job(snakemake, confined=bool(snakemake.input.get("source"))):
         Path(snakemake.output.timing),
         {"seconds": seconds, "samples": len(predictions.sample_ids)},
     )
-    weights.write(Path(snakemake.output.router), router)
+    persistence.write(Path(snakemake.output.router), router)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build
-from mmroute.embeddings import Embeddings, read_all
 from mmroute.experiments.transfer import findings
-from mmroute.fusion import Features
+from mmroute.features.embeddings import Embeddings, read_all
+from mmroute.features.fusion import Features
 from mmroute.job import job
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.storage import read_table, read_vectors, write_frame
 
 with job(snakemake):
@@ -24,7 +24,7 @@ with job(snakemake):
     other_side = read_vectors([given.text_only_side], other_ids)
     routers = {}
     for row, (name, parameters) in snakemake.params.routers.items():
-        fusion = build("fusion", *snakemake.params.fusions[row])
+        fusion = build("features", *snakemake.params.fusions[row])
         fitted = Features.fit(fusion, text.take(train), image.take(train), side[train])
         own = fitted.of_splits(text, image, side, train)
         no_image = Embeddings.masked(len(other_side), image.vectors.shape[1])

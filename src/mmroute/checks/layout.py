@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.checks.finding import LEVELS, Finding, counted
-from mmroute.outcomes import PRICE_COLUMNS
+from mmroute.outcome_table import PRICE_COLUMNS
 
 COLUMNS = 100
 """Width of the terminal that a check is printed for."""

@@ -23,20 +23,12 @@ from mmroute.checks.finding import (
 )
 from mmroute.config import Config, SourceConfig
 from mmroute.confined import working_on
-from mmroute.data_report import dataset_report, model_report, notices
 from mmroute.errors import InputError
-from mmroute.ingestion import Ingested, fetch, ingest
-from mmroute.outcomes import (
-    PRICE_COLUMNS,
-    OutcomeTable,
-    choose_pool,
-    mask_unpriced,
-    read_prices,
-    reprice,
-    split,
-    split_by_dataset,
-    validate,
-)
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable, validate
+from mmroute.outcomes.ingestion import Ingested, fetch, ingest
+from mmroute.outcomes.pool import choose_pool, mask_unpriced, read_prices, reprice
+from mmroute.outcomes.splits import split, split_by_dataset
+from mmroute.report.data_report import dataset_report, model_report, notices
 from mmroute.sources import Source
 
 SHARES = np.arange(1, 20) / 20

@@ -5,20 +5,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from mmroute.benchmark import Benchmark
 from mmroute.catalogue import build
-from mmroute.checks.finding import (
-    Finding,
-    counted,
-    flow,
-    pool_line,
-    stopping,
-    with_close,
-)
+from mmroute.checks.finding import Finding, counted, flow, pool_line, stopping, with_close
 from mmroute.checks.reading import other_share
 from mmroute.config import Config, Named
 from mmroute.errors import InputError
-from mmroute.outcomes import OutcomeTable, cost_unit
+from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.pool import cost_unit
 
 FEWEST_TEST_SAMPLES = 100
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mmroute.checks.finding import Finding, counted, pool_line, some
-from mmroute.encoders.images import decode, quiet_decoding
-from mmroute.metrics import ROUNDING
-from mmroute.outcomes import OutcomeTable
+from mmroute.evaluation.metrics import ROUNDING
+from mmroute.images import decode, quiet_decoding
+from mmroute.outcome_table import OutcomeTable
 
 FEWEST_OUTCOMES = 20
 """With fewer, it says nothing that all of them are alike."""

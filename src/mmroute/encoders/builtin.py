@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from tqdm import tqdm
 
 from mmroute.encoders import Encoder
-from mmroute.encoders.images import Picture, decode, quiet_decoding
+from mmroute.images import Picture, decode, quiet_decoding
 
 TEXT_WIDTH = 512
 TEXTS_AT_ONCE = 4096

@@ -15,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from mmroute.encoders import Encoder
-from mmroute.encoders.images import decode, quiet_decoding
 from mmroute.errors import InputError, raise_disk_fault
+from mmroute.images import decode, quiet_decoding
 from mmroute.storage import file_name, read_json
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ class OpenClip(Encoder):
         from open_clip import pretrained
         from open_clip.constants import HF_WEIGHTS_NAME
 
-        from mmroute.sources import hub
+        from mmroute import hub
 
         repo, name = os.path.split(self._tag(architecture)["hf_hub"])
         name = name or HF_WEIGHTS_NAME

@@ -9,10 +9,10 @@ their outcomes to show what happens, not how often.
 import numpy as np
 import pandas as pd
 
-from mmroute.curve import steps_of
-from mmroute.evaluation import Setting
+from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.setting import Setting
 from mmroute.experiments.difficulty import training_points
-from mmroute.metrics import single_models
 from mmroute.predictions import Predictions
 
 SAVING, RESCUE = "saving", "rescue"

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mmroute.curve import steps_of, training_frontier
-from mmroute.evaluation import Setting, operating_points
-from mmroute.findings import difference
-from mmroute.metrics import single_models
-from mmroute.outcomes import OutcomeTable
+from mmroute.evaluation.curve import steps_of, training_frontier
+from mmroute.evaluation.measured import operating_points
+from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.setting import Setting
+from mmroute.experiments.findings import difference
+from mmroute.outcome_table import OutcomeTable
 from mmroute.predictions import Predictions
-from mmroute.tables import format_interval
+from mmroute.presentation.tables import format_interval
 
 TIERS = ("cheap", "middle", "dear")
 POINTS = ("half_cost", "peak")

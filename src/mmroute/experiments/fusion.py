@@ -11,12 +11,12 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import resample_weights
-from mmroute.curve import Policy
-from mmroute.findings import METRICS, difference, measure
-from mmroute.metrics import single_models
-from mmroute.tables import format_interval
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.curve import Policy
+from mmroute.evaluation.metrics import single_models
+from mmroute.experiments.findings import METRICS, difference, measure
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.presentation.tables import format_interval
 from mmroute.training import train_and_predict
 
 MEAN, ADAPTIVE = "mean", "adaptive"

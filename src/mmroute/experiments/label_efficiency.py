@@ -13,15 +13,15 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import resample_weights
-from mmroute.curve import Policy
 from mmroute.errors import InputError
-from mmroute.findings import best_single, difference, measure
-from mmroute.metrics import single_models
-from mmroute.outcomes import split
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.curve import Policy
+from mmroute.evaluation.metrics import single_models
+from mmroute.experiments.findings import best_single, difference, measure
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import split
+from mmroute.presentation.tables import format_interval
 from mmroute.routers.baselines import Strongest
-from mmroute.tables import format_interval
 from mmroute.training import Inputs, train_and_predict
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8)

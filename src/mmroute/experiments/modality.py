@@ -12,14 +12,14 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import resample_weights
-from mmroute.curve import Curve, Policy, frontier, steps_of, trace
-from mmroute.findings import METRICS, difference, measure
-from mmroute.metrics import ROUNDING, single_models
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.curve import Curve, Policy, frontier, steps_of, trace
+from mmroute.evaluation.metrics import ROUNDING, single_models
+from mmroute.experiments.findings import METRICS, difference, measure
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
+from mmroute.presentation.tables import format_interval
 from mmroute.routers.kmeans import KMeans
-from mmroute.tables import format_interval
 from mmroute.training import train_and_predict
 
 UNIMODAL = ("text", "image")

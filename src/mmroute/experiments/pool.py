@@ -14,15 +14,15 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import curve_metrics, resample_weights
-from mmroute.curve import Policy, steps_of
 from mmroute.errors import InputError
-from mmroute.findings import best_single, difference
-from mmroute.metrics import SingleModels, single_models
+from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
+from mmroute.evaluation.curve import Policy, steps_of
+from mmroute.evaluation.metrics import SingleModels, single_models
+from mmroute.experiments.findings import best_single, difference
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
+from mmroute.presentation.tables import format_interval
 from mmroute.storage import digest_bytes
-from mmroute.tables import format_interval
 from mmroute.training import Inputs, train_and_predict
 
 LEAVE_ONE_OUT, NEWCOMER, GROWTH = "leave_one_out", "newcomer", "growth"

@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from mmroute.benchmark import Benchmark
-from mmroute.bootstrap import resample_weights
-from mmroute.curve import Policy
 from mmroute.errors import InputError
-from mmroute.evaluation import slices
-from mmroute.findings import best_single, difference, measure
-from mmroute.metrics import single_models
-from mmroute.outcomes import OutcomeTable, join
-from mmroute.tables import format_interval
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.curve import Policy
+from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.setting import slices
+from mmroute.experiments.findings import best_single, difference, measure
+from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.datasets import join
+from mmroute.presentation.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict
 
 BEST_SINGLE = "best_single"

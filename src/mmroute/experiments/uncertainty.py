@@ -13,15 +13,15 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from mmroute.curve import Policy, steps_of
-from mmroute.evaluation import Setting
+from mmroute.evaluation.curve import Policy, steps_of
+from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.policy_metrics import auroc
+from mmroute.evaluation.setting import Setting
 from mmroute.experiments.difficulty import training_points
-from mmroute.findings import difference
-from mmroute.metrics import single_models
-from mmroute.outcomes import OutcomeTable
-from mmroute.policy_metrics import auroc
+from mmroute.experiments.findings import difference
+from mmroute.outcome_table import OutcomeTable
 from mmroute.predictions import Predictions
-from mmroute.tables import format_interval
+from mmroute.presentation.tables import format_interval
 
 SHARES = np.arange(21) / 20
 """Shares of the queries that are handed on."""

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from mmroute.curve import Policy, frontier, steps_of, trace, training_frontier
-from mmroute.evaluation import Setting
-from mmroute.metrics import SingleModels, single_models
-from mmroute.policy_metrics import cost_range, rank_score
+from mmroute.evaluation.curve import Policy, frontier, steps_of, trace, training_frontier
+from mmroute.evaluation.metrics import SingleModels, single_models
+from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.evaluation.setting import Setting
 from mmroute.predictions import Predictions
+from mmroute.presentation.tables import format_interval
 from mmroute.routers.soft_labels import GRID
-from mmroute.tables import format_interval
 
 POLICY: Policy = "lambda"
 BEST_SINGLE = "best_single"

@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mmroute.encoders.images import decode, quiet_decoding
 from mmroute.experiments.cases import RESCUE, SAVING
+from mmroute.images import decode, quiet_decoding
 
 HEADINGS = {
     SAVING: "Savings: both right, the chosen model cheaper",

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from mmroute.experiments.modality import SINGLE_MODEL, UNIMODAL
-from mmroute.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
+from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
 
 PER_ROW = 2
 DASHES = ("--", ":")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from mmroute.experiments.uncertainty import PERSON, STRONGEST, VOTE
-from mmroute.figures import ACCURACY_LABEL
+from mmroute.presentation.figures import ACCURACY_LABEL
 
 PER_ROW = 4
 COLOURS = dict(zip((STRONGEST, VOTE, PERSON), sns.color_palette("colorblind"), strict=False))

@@ -21,9 +21,9 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from mmroute.catalogue import Url
-from mmroute.encoders.images import decode
 from mmroute.errors import InputError
-from mmroute.outcomes import PRICE_COLUMNS
+from mmroute.images import decode
+from mmroute.outcome_table import PRICE_COLUMNS
 from mmroute.routers import Pool, Router, observed_means
 from mmroute.routers.baselines import ranking
 from mmroute.storage import digest_bytes, read_json, write_json

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from mmroute.encoders.images import decode, quiet_decoding
 from mmroute.encoders.open_clip import Network, OpenClip
+from mmroute.images import decode, quiet_decoding
 from mmroute.routers.gradients import seeded
 
 

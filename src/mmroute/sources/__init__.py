@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from mmroute.digest import code_digest
 from mmroute.known_files import KnownFiles
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 
 
 class Source(ABC):

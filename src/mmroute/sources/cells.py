@@ -29,7 +29,7 @@ from python_calamine import CalamineError
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.outcomes import PRICE_COLUMNS, SAMPLE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import PRICE_COLUMNS, SAMPLE_COLUMNS, OutcomeTable
 
 NUMBER_MISSING = frozenset({"", "nan", "none", "null"})
 CORRECTNESS_WORDS = {

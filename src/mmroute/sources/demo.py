@@ -12,14 +12,14 @@ import pandas as pd
 from annotated_types import Ge
 from tqdm import tqdm
 
-from mmroute.outcomes import OutcomeTable
-from mmroute.simulation import pictures
-from mmroute.simulation.datasets import DATASETS, DataSet
-from mmroute.simulation.pool import prompt_tokens
-from mmroute.simulation.questions import STEPS, TASKS, ask
-from mmroute.simulation.samples import draw
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.mmr_release import MmrRelease
+from mmroute.sources.simulation import pictures
+from mmroute.sources.simulation.datasets import DATASETS, DataSet
+from mmroute.sources.simulation.pool import prompt_tokens
+from mmroute.sources.simulation.questions import STEPS, TASKS, ask
+from mmroute.sources.simulation.samples import draw
 from mmroute.storage import atomic_folder, write_text
 
 _COMMENT = f"{pictures.MARK} by mmroute".encode()

@@ -12,14 +12,14 @@ from typing import Annotated, Any, ClassVar
 import pandas as pd
 from annotated_types import Ge
 
-from mmroute.outcomes import OutcomeTable
-from mmroute.simulation.datasets import TEXT_DATASETS, DataSet
-from mmroute.simulation.pool import prompt_tokens
-from mmroute.simulation.questions import STEPS
-from mmroute.simulation.samples import draw
-from mmroute.simulation.text_questions import TEXT_TASKS, ask_text
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.mmr_release import MmrRelease
+from mmroute.sources.simulation.datasets import TEXT_DATASETS, DataSet
+from mmroute.sources.simulation.pool import prompt_tokens
+from mmroute.sources.simulation.questions import STEPS
+from mmroute.sources.simulation.samples import draw
+from mmroute.sources.simulation.text_questions import TEXT_TASKS, ask_text
 from mmroute.storage import write_text
 
 _SCENARIO = "Text"

@@ -14,7 +14,7 @@ from annotated_types import Ge
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.cells import (
     CORRECTNESS_WORDS,
     CSV_BLOCK_BYTES,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.archives import leaves_folder
 from mmroute.sources.cells import nullable, outcome_table

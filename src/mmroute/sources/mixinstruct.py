@@ -14,7 +14,7 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.cells import outcome_table
 from mmroute.sources.release import Release, clean
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate

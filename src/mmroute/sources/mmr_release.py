@@ -11,11 +11,11 @@ import pandas as pd
 from annotated_types import Ge, Gt
 
 from mmroute.errors import InputError
-from mmroute.outcomes import OutcomeTable
+from mmroute.hub import check_place, download
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.archives import unpack
 from mmroute.sources.cells import column_names, nullable, outcome_table, read_cells
-from mmroute.sources.hub import check_place, download
 from mmroute.sources.image_files import (
     digests,
     index_by_tail,

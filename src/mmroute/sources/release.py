@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from mmroute.errors import InputError, is_utf8
+from mmroute.hub import check_place, download
 from mmroute.sources import Source
-from mmroute.sources.hub import check_place, download
 from mmroute.storage import is_file
 
 

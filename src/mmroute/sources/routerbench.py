@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.cells import CORRECTNESS_WORDS, numbers, outcome_table
 from mmroute.sources.pickles import read_pickle
 from mmroute.sources.release import Release, clean, scenarios

@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.archives import MAX_BYTES
 from mmroute.sources.cells import outcome_table
 from mmroute.sources.pickles import read_pickle

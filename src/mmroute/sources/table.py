@@ -10,7 +10,7 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
     CORRECTNESS_WORDS,

@@ -7,10 +7,10 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 
 from mmroute.errors import InputError
-from mmroute.outcomes import OutcomeTable
+from mmroute.hub import check_place, download
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source, image_tables
 from mmroute.sources.archives import unpack
-from mmroute.sources.hub import check_place, download
 from mmroute.sources.vlmevalkit import LINK, WorkFile, read_outcomes, scan
 from mmroute.storage import link_to
 

@@ -33,15 +33,9 @@ from tqdm import tqdm
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable, raise_disk_fault
-from mmroute.outcomes import OutcomeTable
+from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source, image_tables, token_counts
-from mmroute.sources.cells import (
-    CORRECTNESS_WORDS,
-    nullable,
-    numbers,
-    outcome_table,
-    read_cells,
-)
+from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers, outcome_table, read_cells
 from mmroute.sources.image_files import digests
 from mmroute.sources.pickles import read_pickle
 from mmroute.storage import is_file, link_to

@@ -1,0 +1,1 @@
+"""Decision: what to run under a budget, and a router that is taken away and used."""

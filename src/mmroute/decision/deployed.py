@@ -1,0 +1,572 @@
+"""A router in use: what ``mmroute export`` wrote, loaded and asked query by query.
+
+The folder holds
+
+``router.json``
+    what the router is, see ``card``: its row, policy and threshold, the models with their
+    prices, encoders with a checksum;
+``router.safetensors``, ``features.safetensors``
+    the trained router and the fitted fusion, without pickle;
+``curve.safetensors``
+    the operating curve on cross-fitted training predictions that thresholds are chosen on;
+``README.md``
+    the model card;
+``SHA256SUMS``
+    digests of all of them, which find damage; they are no signature.
+
+A folder may be a stranger's. Nothing of it is run, sent or written unless the caller says so.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from mmroute.catalogue import build
+from mmroute.config import Named, RouterConfig
+from mmroute.decision.card import CARD, CURVE, FEATURES, ROUTER, Card, read_card
+from mmroute.encoders import Encoder, Modality
+from mmroute.errors import DamagedFile, InputError, is_utf8
+from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.shrinkage import Shrinkage
+from mmroute.features.embeddings import Embeddings, embed
+from mmroute.features.fusion import Features, Fusion
+from mmroute.features.side_features import side_features
+from mmroute.persistence import read
+from mmroute.predictions import Predictions
+from mmroute.routers import Router
+from mmroute.training import predict
+
+CURVE_COLUMNS = ("threshold", "cost_usd_per_1000", "cost_usd_per_1000_at_most", "utility")
+LONGEST_PATH = 4096
+PROBE_TEXT = "Which of the 3 lines, A, B or C, is longer than 12.5 cm?"
+PROBE_TOLERANCE = 1e-2
+"""Of a probe's unit vector: other hardware and library versions round otherwise."""
+
+
+class Routed(NamedTuple):
+    """The answer to one query.
+
+    Attributes
+    ----------
+    model
+        The model to ask.
+    utility, cost_usd
+        By model, what is predicted of its answer: utility in [0, 1], up to the error of the
+        prediction, and the cost in USD.
+    confidence
+        Predicted utility of the model to ask, within [0, 1].
+    """
+
+    model: str
+    utility: dict[str, float]
+    cost_usd: dict[str, float]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The answers to N queries.
+
+    Attributes
+    ----------
+    models
+        K names.
+    choice
+        (N,) indices of the models to ask.
+    utility, cost_usd
+        (N, K) predictions.
+    """
+
+    models: Sequence[str]
+    choice: np.ndarray
+    utility: np.ndarray
+    cost_usd: np.ndarray
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(N,) predicted utility of the model to ask, within [0, 1]."""
+        return np.clip(self.utility[np.arange(len(self.choice)), self.choice], 0, 1)
+
+    def __len__(self) -> int:
+        """Return the number of queries."""
+        return len(self.choice)
+
+    def __getitem__(self, index: int) -> Routed:
+        """Return the answer to one query."""
+        return Routed(
+            self.models[self.choice[index]],
+            dict(zip(self.models, self.utility[index].tolist(), strict=True)),
+            dict(zip(self.models, self.cost_usd[index].tolist(), strict=True)),
+            float(self.confidence[index]),
+        )
+
+
+class DeployedRouter:
+    """A trained router, ready to be asked; ``load_router`` makes one.
+
+    Attributes
+    ----------
+    models
+        The K models that it chooses among.
+    card
+        The content of ``router.json``.
+    """
+
+    def __init__(
+        self, card: Card, folder: Path, trusted: Sequence[str], network: bool, key_variable: str
+    ) -> None:
+        self.card = card
+        self.models = [model.model for model in card.models]
+        self._config = card.router_config(trusted) if card.router else None
+        self._encoders = {name: card.encoder(name, trusted) for name in card.encoders}
+        self._network = network
+        for described in (self._config, *self._encoders.values()):
+            _require_outside(described, folder)
+        self._router = None
+        self._features: Features | None = None
+        if self._config:
+            self._router = _read_router(folder / ROUTER, self._config, trusted)
+            if self._router.reaches_network:
+                _require_network(self._router, network)
+                self._router.take_up(key_variable, len(self.models))
+            if self._config.fusion:
+                self._features = _read_features(folder / FEATURES, self._config.fusion, trusted)
+        self._shrinkage = card.shrinkage and Shrinkage(
+            card.shrinkage.rho, np.array(card.shrinkage.means)
+        )
+        self._curve = _read_curve(folder / CURVE)
+        self._means = tuple(
+            np.array([getattr(model, name) for model in card.models])
+            for name in ("utility", "cost_usd")
+        )
+        self._try()
+
+    def route(
+        self,
+        text: str | None = None,
+        image: str | Path | bytes | None = None,
+        *,
+        dataset: str = "",
+        budget: float | None = None,
+        trade_off: float | None = None,
+    ) -> Routed:
+        """Choose the model for one query.
+
+        Parameters
+        ----------
+        text
+            The question.
+        image
+            The path of an image file, or its content.
+        dataset
+            The data set that the query belongs to, for a router that goes by it.
+        budget
+            USD per 1,000 queries, not to be exceeded on average by queries like those of the
+            training split: the threshold is chosen on the router's operating curve there.
+        trade_off
+            Utility per normalised cost, the lambda of the policy family ``lambda``. With
+            neither, the threshold that was exported holds.
+
+        Raises
+        ------
+        InputError
+            If there is neither text nor image, if the image cannot be read, if no threshold
+            keeps the budget, or if the router has no such parameter.
+        """
+        with _as_path(image) as path:
+            queries = pd.DataFrame(
+                {"question": [text or ""], "image": [path], "dataset": [dataset]}, dtype=object
+            )
+            return self.route_all(queries, budget=budget, trade_off=trade_off)[0]
+
+    def route_all(
+        self,
+        queries: pd.DataFrame,
+        *,
+        budget: float | None = None,
+        trade_off: float | None = None,
+        threads: int = 1,
+    ) -> Decisions:
+        """Choose the models for N queries at once.
+
+        Parameters
+        ----------
+        queries
+            ``question``, text; ``image``, paths of files, or null; ``dataset`` where the
+            router goes by it. A missing column is empty throughout.
+        budget, trade_off
+            As for ``route``.
+        threads
+            Threads for images.
+
+        Raises
+        ------
+        InputError
+            As ``route``, naming the first such query.
+        """
+        samples = pd.DataFrame(
+            {
+                "sample_id": [str(number) for number in range(len(queries))],
+                "dataset": queries.get("dataset", ""),
+                "question": queries.get("question", pd.Series("", queries.index)).fillna(""),
+                "image": queries.get("image"),
+            }
+        ).reset_index(drop=True)
+        _require_input(samples)
+        if not len(samples):
+            nothing = np.empty((0, len(self.models)))
+            return Decisions(self.models, np.empty(0, int), nothing, nothing)
+        if self._config is None or not (self._features or self._config.reads_samples):
+            return self._decide(np.empty((len(samples), 0)), budget, trade_off)
+        if self._config.reads_samples:
+            return self._decide(samples, budget, trade_off)
+        text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
+        unseen = samples["image"].notna().to_numpy() & ~image.present
+        if unseen.any():
+            raise InputError(
+                f"query {int(unseen.argmax()) + 1}: the image "
+                f"{samples['image'][int(unseen.argmax())]!s:.200} cannot be decoded; give a whole "
+                "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, or leave it out"
+            )
+        side = None
+        if self._features.fusion.with_side:
+            side = side_features(samples, Path())
+        return self.route_embedded(text, image, side, budget=budget, trade_off=trade_off)
+
+    def route_embedded(
+        self,
+        text: Embeddings,
+        image: Embeddings,
+        side: np.ndarray | None = None,
+        *,
+        budget: float | None = None,
+        trade_off: float | None = None,
+    ) -> Decisions:
+        """Choose the models for N queries whose embeddings are known.
+
+        Parameters
+        ----------
+        text, image
+            Embeddings by the router's own encoders.
+        side
+            (N, s) side features, for a fusion that has them.
+        budget, trade_off
+            As for ``route``.
+        """
+        if side is None:
+            side = np.empty((len(text.vectors), 0), np.float32)
+        with _one_line():
+            Z = self._features.transform(text, image, side)
+        return self._decide(Z, budget, trade_off)
+
+    def threshold(self, budget: float | None = None, trade_off: float | None = None) -> float:
+        """Return the parameter of the policy family that is used; arguments as for ``route``."""
+        if budget is not None and trade_off is not None:
+            raise InputError("budget and trade_off: got both; give one of them")
+        if trade_off is not None:
+            if self._router is None or self.card.policy != "lambda":
+                raise InputError(
+                    f"trade_off: {self.card.row!r} was exported with "
+                    + (
+                        "a single model, which has none; leave it out"
+                        if self._router is None
+                        else f"the policy {self.card.policy!r}; give budget instead"
+                    )
+                )
+            if not 0 <= trade_off < np.inf:
+                raise InputError(f"trade_off: {trade_off} is no number of at least 0; give one")
+            return trade_off
+        if budget is None:
+            return self.card.threshold
+        kept = self._curve[self._curve["cost_usd_per_1000_at_most"] <= budget]
+        if kept.empty:
+            raise InputError(
+                f"budget: {budget} USD per 1,000 queries is not surely kept by any threshold of "
+                f"{self.card.row!r}; give at least "
+                f"{self._curve['cost_usd_per_1000_at_most'].min():.6g}"
+            )
+        best = kept.sort_values(["utility", "cost_usd_per_1000"], ascending=[False, True])
+        return float(best["threshold"].iloc[0])
+
+    def _decide(
+        self, Z: np.ndarray | pd.DataFrame, budget: float | None, trade_off: float | None
+    ) -> Decisions:
+        parameter = self.threshold(budget, trade_off)
+        n_queries = len(Z)
+        utility, cost_usd = (np.tile(means, (n_queries, 1)) for means in self._means)
+        if self._router is None:
+            choice = np.full(n_queries, self.models.index(self.card.row))
+            return Decisions(self.models, choice, utility, cost_usd)
+        with _one_line(), np.errstate(all="ignore"):
+            predictions = self._predict(Z)
+            observed = np.ones((n_queries, len(self.models)), bool)
+            choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
+            if self._config.predicts:
+                utility = predictions.u_hat[0].astype(float)
+                cost_usd = predictions.c_hat[0] * self.card.unit_usd
+                _require_sound((utility, cost_usd), utility.shape)
+        return Decisions(self.models, choice, utility, cost_usd)
+
+    def _predict(self, Z: np.ndarray | pd.DataFrame) -> Predictions:
+        predictions = predict(self._router, pd.Series(np.arange(len(Z)).astype(str)), Z)
+        _require_sound(
+            (predictions.u_hat, predictions.c_hat, predictions.scores), (len(Z), len(self.models))
+        )
+        return self._shrinkage.apply(predictions) if self._shrinkage else predictions
+
+    def _try(self) -> None:
+        """Raise InputError unless the parts work together, asked what the encoders were asked."""
+        if self._router is None or self._router.reaches_network:
+            return
+        sample = pd.DataFrame(
+            {"sample_id": ["0"], "dataset": [""], "question": [PROBE_TEXT], "image": [None]},
+            dtype=object,
+        )
+        if self._features is None:
+            reads = self._config.reads_samples
+            self._decide(sample if reads else np.empty((1, 0)), None, None)
+            return
+        text, image = (
+            Embeddings(
+                np.array([self.card.encoders[modality].probe], np.float32),
+                np.ones(1, np.float32),
+                np.ones(1, bool),
+            )
+            for modality in ("text", "image")
+        )
+        side = side_features(sample, Path()) if self._features.fusion.with_side else None
+        self.route_embedded(text, image, side)
+
+    def _embed(self, modality: Modality, samples: pd.DataFrame, threads: int) -> Embeddings:
+        """Embed one modality; its encoder is not loaded if no query has it."""
+        given = samples["image"].notna() if modality == "image" else samples["question"] != ""
+        if not given.any():
+            return Embeddings.masked(len(samples), len(self.card.encoders[modality].probe))
+        encoder = self._text_encoder if modality == "text" else self._image_encoder
+        return embed(encoder, modality, samples, Path(), threads)
+
+    @cached_property
+    def _text_encoder(self) -> Encoder:
+        return self._checked("text")
+
+    @cached_property
+    def _image_encoder(self) -> Encoder:
+        return self._checked("image")
+
+    def _checked(self, modality: Modality) -> Encoder:
+        described = self._encoders[modality]
+        encoder = build("encoders", described.name, described.parameters)
+        encoder.offline = not self._network
+        expected = self.card.encoders[modality].probe
+        with _one_line():
+            vector = probe(encoder, modality)
+        if len(vector) != len(expected) or not np.allclose(vector, expected, atol=PROBE_TOLERANCE):
+            raise InputError(
+                f"{CARD}: encoder {described.name!r} of the {modality} gives other vectors than "
+                "when the router was trained; install the version of mmroute and the checkpoint "
+                "that the model card names"
+            )
+        return encoder
+
+
+def load_router(
+    folder: str | Path,
+    trusted: Sequence[str] = (),
+    network: bool = False,
+    key_variable: str = "",
+) -> DeployedRouter:
+    """Load a router that ``mmroute export`` has written.
+
+    Nothing in the folder is run, and nothing of it reaches the network or is written anywhere
+    unless the caller says so here. Its numbers are its author's: digests find damage, and are no
+    signature.
+
+    Parameters
+    ----------
+    folder
+        What was exported.
+    trusted
+        Modules that a router, a fusion or an encoder of your own is defined in, such as
+        ``my_routers``; their code runs.
+    network
+        Whether the router may send queries to the endpoint that it names, and an encoder fetch
+        its weights.
+    key_variable
+        Name of the environment variable whose content a router sends to its endpoint as key;
+        empty: none.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged or not the exported one, if the card says what cannot be,
+        names code that is not trusted or needs the network, or if the parts do not belong
+        together.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    try:
+        return DeployedRouter(card, folder, trusted, network, key_variable)
+    except DamagedFile as error:
+        raise InputError(f"{error.path}: {error.wrong}; copy the whole folder again") from error
+    except InputError as error:
+        known = str(error)
+        prefix = "" if known.startswith(str(folder)) else f"{folder / CARD}: "
+        raise InputError(f"{prefix}{known}") from None
+
+
+def require_usable(router: Router, fusion: Named | None, row: str) -> None:
+    """Raise InputError for what cannot be used on queries whose answers nobody knows."""
+    if not isinstance(router, Router) or type(router).predict_trials is not Router.predict_trials:
+        raise InputError(
+            f"{row!r} cannot be used: it draws, or knows what nobody knows; name another row"
+        )
+    if fusion and fusion.parameters.get("statistics") == "batch":
+        raise InputError(
+            f"{row!r}: its fusion has statistics: batch, so that a query's features depend on "
+            "the other queries; use statistics: train"
+        )
+
+
+def _read_router(path: Path, config: RouterConfig, trusted: Sequence[str]) -> Router:
+    expected = build("routers", config.name, config.parameters)
+    require_usable(expected, config.fusion, config.name)
+    return read(path, type(expected), trusted, config.parameters)
+
+
+def _read_features(path: Path, fusion: Named, trusted: Sequence[str]) -> Features:
+    expected = build("features", fusion.name, fusion.parameters)
+    if not isinstance(expected, Fusion):
+        raise InputError(f"fusion: {fusion.name!r:.200} is none")
+    features = read(path, Features, trusted)
+    if type(features.fusion) is not type(expected):
+        raise InputError(
+            f"{path}: holds the fusion {type(features.fusion).__name__}, not {fusion.name!r:.200}"
+        )
+    _require_parameters(path, features.fusion, fusion)
+    return features
+
+
+def _require_parameters(path: Path, stored: Router | Fusion, named: Named) -> None:
+    """Raise InputError unless what is stored was made with the parameters that are told."""
+    for name, told in named.parameters.items():
+        if vars(stored).get(name) != told:
+            raise InputError(f"{path}: {name} is {vars(stored).get(name)!r:.80}, not {told!r:.80}")
+
+
+def _require_outside(described: Named | None, folder: Path) -> None:
+    """Raise InputError where a parameter names a file that came with the folder."""
+    for name, value in described.parameters.items() if described else ():
+        if isinstance(value, str) and "\0" not in value and len(value) < LONGEST_PATH:
+            path = Path(value)
+            if path.exists() and path.resolve().is_relative_to(folder.resolve()):
+                raise InputError(
+                    f"{name}: {value!r} is a file in the folder itself; move it elsewhere if you "
+                    "know its author"
+                )
+
+
+def _require_network(router: Router, network: bool) -> None:
+    if not network:
+        raise InputError(
+            f"the router {router.name!r} sends each query to "
+            f"{getattr(router, 'endpoint', 'the network')!r:.200}, and the "
+            "network is not allowed; allow it if you know who answers there (network=True, "
+            "--allow-network)"
+        )
+
+
+def _read_curve(path: Path) -> pd.DataFrame:
+    columns = read(path, dict)
+    if not isinstance(columns, dict) or columns.keys() != set(CURVE_COLUMNS):
+        raise InputError(f"{path}: no curve of {', '.join(CURVE_COLUMNS)}")
+    sound = all(
+        isinstance(column, np.ndarray)
+        and column.dtype == np.float64
+        and column.ndim == 1
+        and len(column) == len(columns["threshold"]) > 0
+        and (column >= 0).all()
+        and np.isfinite(column).all()
+        for column in columns.values()
+    )
+    if not sound:
+        raise InputError(f"{path}: the curve has columns of other lengths, or what is no number")
+    return pd.DataFrame(columns)
+
+
+def probe(encoder: Encoder, modality: Modality) -> np.ndarray:
+    """Return the (d,) embedding of one fixed text or image, which tells encoders apart."""
+    with _as_path(None if modality == "text" else _probe_image()) as path:
+        sample = pd.DataFrame({"question": [PROBE_TEXT], "image": [path]}, dtype=object)
+        return embed(encoder, modality, sample, Path(), 1).vectors[0]
+
+
+def _probe_image() -> bytes:
+    row, column = np.mgrid[:64, :64]
+    pixels = np.stack([4 * row, 4 * column, 255 * ((row // 8 + column // 8) % 2)], axis=2)
+    with tempfile.SpooledTemporaryFile() as stream:
+        Image.fromarray(pixels.astype(np.uint8)).save(stream, "PNG")
+        stream.seek(0)
+        return stream.read()
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Tell in one line where the parts of a folder do not fit together, however that shows."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise InputError(
+            f"{CARD}, {ROUTER}: do not belong together ({reason:.200}); copy the whole folder "
+            "again, or do not use it"
+        ) from error
+
+
+def _require_sound(predicted: Iterable[np.ndarray | None], shape: tuple[int, ...]) -> None:
+    """Raise InputError unless there is a finite number for each of N queries and K models."""
+    for numbers in predicted:
+        if numbers is not None and not (
+            numbers.dtype.kind in "fiu"
+            and numbers.shape[-2:] == shape
+            and np.isfinite(numbers).all()
+        ):
+            raise InputError(
+                f"{ROUTER}: predicts what is no finite number for each of {shape[0]} queries and "
+                f"{shape[1]} models; export it again, or do not use it"
+            )
+
+
+@contextmanager
+def _as_path(image: str | Path | bytes | None) -> Iterator[str | None]:
+    if not isinstance(image, bytes):
+        yield None if image is None else str(image)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "image")
+        path.write_bytes(image)
+        yield str(path)
+
+
+def _require_input(samples: pd.DataFrame) -> None:
+    for number, (question, image) in enumerate(
+        zip(samples["question"], samples["image"], strict=True), start=1
+    ):
+        if not isinstance(question, str):
+            raise InputError(f"query {number}: the question is {question!r:.80}; give text")
+        if not is_utf8(question):
+            raise InputError(f"query {number}: the question is no text in UTF-8; correct it")
+        if pd.isna(image):
+            if not question.strip():
+                raise InputError(f"query {number}: neither text nor image; give one of them")
+        elif not Path(image).is_file():
+            raise InputError(f"query {number}: no image {str(image)!r:.200}; give a file's path")

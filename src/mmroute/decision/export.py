@@ -1,0 +1,475 @@
+"""Taking a router away: one folder that ``mmroute.load_router`` reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmroute import persistence
+from mmroute.catalogue import build, find
+from mmroute.config import SHRUNK, Config, Named, RouterConfig
+from mmroute.decision.card import (
+    CARD,
+    CURVE,
+    FEATURES,
+    FORMAT,
+    MODEL_CARD,
+    ROUTER,
+    Card,
+    write_digests,
+)
+from mmroute.decision.decide import MEASURED, PER_1000, Yardstick, router_candidate
+from mmroute.decision.deployed import CURVE_COLUMNS, load_router, probe, require_usable
+from mmroute.encoders import Encoder, Modality
+from mmroute.errors import InputError
+from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.metrics import ROUNDING, single_models
+from mmroute.evaluation.setting import Setting
+from mmroute.features.embeddings import Embeddings, read_all
+from mmroute.features.fusion import Features
+from mmroute.outcome_table import PRICE_COLUMNS
+from mmroute.outcomes.benchmark import Benchmark
+from mmroute.predictions import Predictions
+from mmroute.presentation.tables import frame_to_markdown, markdown_escape, read_csv
+from mmroute.routers import Router
+from mmroute.storage import (
+    atomic_folder,
+    damaged,
+    digest_file,
+    read_json,
+    read_vectors,
+    write_json,
+    write_text,
+)
+
+TITLES = {
+    "accuracy": "accuracy",
+    "cost_usd_per_1000": "USD per 1,000 queries",
+    "saving": "saving against the best single model",
+    "gain": "accuracy gained on it",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to export.
+
+    Attributes
+    ----------
+    row
+        A row of the main table, or a model that is always taken.
+    threshold
+        The policy's parameter; NaN for a model.
+    reason
+        How it was chosen, in words.
+    """
+
+    row: str
+    threshold: float
+    reason: str
+
+
+def decided(results: Path, asked: str, amount: str) -> Choice:
+    """Return what the workflow decided on.
+
+    Parameters
+    ----------
+    results
+        The benchmark's folder.
+    asked
+        ``budget`` or ``accuracy``.
+    amount
+        As it stands in the config.
+
+    Raises
+    ------
+    InputError
+        If it was not asked for there, or if nothing surely kept it.
+    """
+    path = results / "decision.csv"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
+    table = read_csv(path)
+    table = table[(table["prices"] == "today") & (table["asked"] == asked)]
+    amounts = table["amount"].astype(str)
+    row = table[amounts == amount]
+    if row.empty:
+        key = {"budget": "budgets", "accuracy": "quality_targets"}[asked]
+        raise InputError(
+            f"{path}: nothing was decided for the {asked} {amount!r}, only for "
+            f"{', '.join(amounts) or 'nothing'}; add it to decision.{key} and run again"
+        )
+    found = row.iloc[0]
+    if not found["feasible"]:
+        raise InputError(
+            f"{path}: nothing surely keeps the {asked} {amount!r} in training; ask for another, "
+            "or name a router and a threshold"
+        )
+    return Choice(found["router"], float(found["threshold"]), f"decided for the {asked} {amount}")
+
+
+def export(config: Config, results: Path, choice: Choice, folder: Path) -> None:
+    """Write a trained router with all that it needs, and check that it chooses as it did.
+
+    Parameters
+    ----------
+    config
+        That of the run.
+    results
+        The benchmark's folder, with a finished run.
+    choice
+        What to export.
+    folder
+        Where to; it appears only when it is whole.
+
+    Raises
+    ------
+    InputError
+        If there is something at ``folder``, if the run is not finished, if the row does not
+        exist or cannot be used, or if what was written chooses otherwise than the run did on
+        any sample of the test split.
+    """
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; name another folder, or remove it")
+    run = _Run(config, results, choice)
+    with atomic_folder(folder) as partial:
+        run.write(partial)
+        run.check(partial)
+
+
+class _Run:
+    """A finished run, as far as one of its rows is concerned."""
+
+    def __init__(self, config: Config, results: Path, choice: Choice) -> None:
+        self.config, self.results, self.choice = config, results, choice
+        self.salt = str(config.split.salts[0])
+        outcomes, splits = results / "outcomes", results / "splits.parquet"
+        for needed in (outcomes, splits):
+            if not needed.exists():
+                raise InputError(f"{needed}: no such file; run the config first: mmroute run")
+        self.benchmark = Benchmark.read(outcomes, splits, self.salt)
+        self.setting = Setting.read(
+            outcomes,
+            splits,
+            self.salt,
+            policy=config.policy,
+            n_resamples=config.resamples,
+            seed=config.seed,
+        )
+        names = self.setting.table.model_names
+        self.model = names.index(choice.row) if choice.row in names else None
+        self.router = None if self.model is not None else self._router(names)
+
+    def _router(self, models: Sequence[str]) -> RouterConfig:
+        rows = self.config.routers
+        row = self.choice.row.removesuffix(SHRUNK)
+        if row not in rows or (row != self.choice.row and not rows[row].predicts):
+            raise InputError(
+                f"no row {self.choice.row!r} in the config; it has: {', '.join(rows)}; or a model: "
+                + ", ".join(models)
+            )
+        if row == self.choice.row and not np.isfinite(self.choice.threshold):
+            raise InputError(f"threshold: missing for {row!r}; give one, or a budget or accuracy")
+        require_usable(
+            build("routers", rows[row].name, rows[row].parameters), rows[row].fusion, row
+        )
+        return rows[row]
+
+    def _stored(self, part: str, row: str | None = None) -> Path:
+        path = self.results / "routers" / (row or self.choice.row) / self.salt / part
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
+        return path
+
+    def _trained(self, row: str) -> Router:
+        """Return a row's trained router, once it is seen to be that router."""
+        path = self._stored(ROUTER, row)
+        configured = build("routers", self.router.name, self.router.parameters)
+        stored = persistence.read(path, type(configured), self.config.modules)
+        parameters = stored.get_params()
+        if any(parameters[name] != told for name, told in self.router.parameters.items()):
+            raise damaged(path, f"holds a {type(stored).__name__} that is not the config's {row!r}")
+        return stored
+
+    def _features_file(self) -> Path | None:
+        if self.router is None or self.router.fusion is None:
+            return None
+        path = self.results / "features" / self.router.fusion.key / f"{self.salt}.safetensors"
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
+        return path
+
+    def write(self, folder: Path) -> None:
+        """Write everything but the check."""
+        card = self._card()
+        if self.router:
+            row = self.choice.row.removesuffix(SHRUNK)
+            # Written anew, not copied: taken away, they have no place in a run any more.
+            persistence.write(folder / ROUTER, self._trained(row))
+            if features := self._features_file():
+                persistence.write(
+                    folder / FEATURES, persistence.read(features, Features, self.config.modules)
+                )
+        persistence.write(folder / CURVE, dict(zip(CURVE_COLUMNS, self._curve(), strict=True)))
+        write_json(folder / CARD, Card.model_validate(card).model_dump())
+        write_text(folder / MODEL_CARD, self._model_card(card))
+        write_digests(folder)
+
+    def _card(self) -> dict[str, Any]:
+        training = self.setting.training
+        alone = single_models(training.utility, training.cost)
+        prices = self.setting.table.models[list(PRICE_COLUMNS)].astype(object)
+        prices = prices.where(prices.notna(), None)
+        models = [
+            {"model": name, "utility": float(utility), "cost_usd": float(cost)} | dict(row)
+            for name, utility, cost, (_, row) in zip(
+                training.model_names,
+                alone.utility[0],
+                alone.cost[0],
+                prices.iterrows(),
+                strict=True,
+            )
+        ]
+        shrunk = self.router is not None and self.choice.row.endswith(SHRUNK)
+        router = self.router
+        return {
+            "format": FORMAT,
+            "mmroute": version("mmroute"),
+            "benchmark": self.config.name,
+            "simulated": any(
+                find("sources", part.name).attributes.get("simulated", False)
+                for part in self.config.source.parts
+            ),
+            "row": self.choice.row,
+            "reason": self.choice.reason,
+            "router": _as_json(router) if router else None,
+            "fusion": _as_json(router.fusion) if router and router.fusion else None,
+            "shrinkage": read_json(self._stored("shrinkage.json")) if shrunk else None,
+            "policy": self.config.policy,
+            "threshold": self.choice.threshold if router else None,
+            "unit_usd": self.setting.unit,
+            "models": models,
+            "encoders": self._encoders() if router and router.fusion else {},
+            "measured": self._measured(),
+        }
+
+    def _built_encoders(self) -> Iterator[tuple[Modality, Encoder]]:
+        for modality in ("text", "image"):
+            named: Named = getattr(self.config.encoders, modality)
+            yield modality, build("encoders", named.name, named.parameters)
+
+    def _encoders(self) -> dict[str, Any]:
+        """Describe the encoders, with what a probe tells of them and the checkpoint's digest."""
+        described = {}
+        for modality, encoder in self._built_encoders():
+            named = getattr(self.config.encoders, modality)
+            vector = probe(encoder, modality)
+            checkpoint = Path(str(named.parameters.get("pretrained", "")))
+            described[modality] = _as_json(named) | {
+                "probe": vector.tolist(),
+                "checkpoint": digest_file(checkpoint) if checkpoint.is_file() else None,
+            }
+        return described
+
+    def _measured(self) -> dict[str, Any]:
+        measure = Yardstick.of(self.setting)
+        predictions = self._predictions() if self.router else None
+        cost, utility, shares = measure.use(predictions, self.model, self.choice.threshold)
+        names = self.setting.table.model_names
+        expected = {
+            name: None if np.isnan(value) else float(value)
+            for name, value in measure.expected(cost, utility).items()
+        }
+        return expected | {
+            "samples": len(self.setting.table.samples),
+            "training_samples": len(self.setting.training.samples),
+            "traffic": dict(zip(names, shares.tolist(), strict=True)),
+            "best_single_model": names[measure.best],
+        }
+
+    def _predictions(self) -> Predictions:
+        ids = self.setting.table.samples["sample_id"]
+        return Predictions.read(self._stored("predictions.parquet"), ids)
+
+    def _curve(self) -> tuple[np.ndarray, ...]:
+        """Return the columns of the curve."""
+        training = self.setting.training
+        if self.router is None:
+            seen = np.isfinite(training.utility[:, self.model])
+            cost = PER_1000 * training.cost[seen, self.model].mean()
+            utility = training.utility[seen, self.model].mean()
+            # Of a model that is always taken no threshold is asked for.
+            return tuple(np.array([number], float) for number in (0, cost, cost, utility))
+        crossfit = Predictions.read(self._stored("crossfit.parquet"), training.samples["sample_id"])
+        nothing = np.zeros(len(training.samples))
+        own = router_candidate(self.choice.row, crossfit, self.setting, nothing)
+        return own.threshold, PER_1000 * own.cost, PER_1000 * own.cost_at_most, own.utility
+
+    def _reaches_network(self) -> bool:
+        attributes = find("routers", self.router.name).attributes if self.router else {}
+        return attributes.get("reaches_network", False)
+
+    def check(self, folder: Path) -> None:
+        """Raise InputError unless the written router chooses as the run did."""
+        # Without features there is nothing to get wrong, and asking a chat model costs money.
+        if self.router is None or self.router.fusion is None:
+            return
+        deployed = load_router(folder, self.config.modules)
+        test = self.benchmark.in_test
+        decisions = deployed.route_embedded(*self._test_embeddings(test))
+        predictions = self._predictions()
+        everything = np.ones_like(self.setting.table.utility, bool)
+        steps = steps_of(predictions, 0, everything, self.config.policy)
+        # Just at a threshold the last digit decides.
+        nearby = self.choice.threshold * np.array([1 - ROUNDING, 1, 1 + ROUNDING])
+        choices = [steps.choices(threshold) for threshold in nearby]
+        differing = np.flatnonzero((choices != decisions.choice).all(axis=0))
+        if len(differing):
+            sample = predictions.sample_ids.iloc[differing[0]]
+            raise InputError(
+                f"{self.choice.row}: the exported router chooses otherwise than the run did on "
+                f"{len(differing)} of {test.sum()} test samples, for instance {sample!r}; run the "
+                "config again, its files may be of different runs"
+            )
+
+    def _test_embeddings(
+        self, test: np.ndarray
+    ) -> tuple[Embeddings, Embeddings, np.ndarray | None]:
+        shards = [
+            f"{dataset['folder']}.{shard}.parquet"
+            for dataset in read_json(self.results / "data/index.json")["datasets"]
+            for shard in range(len(dataset["shards"]))
+        ]
+        folder = self.results / "embeddings"
+        ids = self.benchmark.table.samples["sample_id"]
+        text, image = (
+            read_all([str(folder / modality / encoder.key / shard) for shard in shards], ids).take(
+                test
+            )
+            for modality, encoder in self._built_encoders()
+        )
+        if not find("features", self.router.fusion.name).attributes.get("with_side"):
+            return text, image, None
+        side = read_vectors([str(folder / "side" / shard) for shard in shards], ids)
+        return text, image, side[test]
+
+    def _model_card(self, card: Mapping[str, Any]) -> str:
+        measured = card["measured"]
+        expected = pd.DataFrame(
+            [
+                {
+                    "measured on the test split": TITLES[name],
+                    "value": _shown(name, measured[name]),
+                    "95 % interval": f"{_shown(name, measured[f'{name}_low'])} to "
+                    f"{_shown(name, measured[f'{name}_high'])}",
+                }
+                for name in MEASURED
+            ]
+        )
+        models = pd.DataFrame(
+            [
+                {
+                    "model": model["model"],
+                    "share of the traffic": f"{measured['traffic'][model['model']]:.1%}",
+                    "accuracy in training": f"{model['utility']:.1%}",
+                    "USD per 1,000 queries in training": f"{PER_1000 * model['cost_usd']:.4g}",
+                    "USD per 1M prompt tokens": _or_unknown(model[PRICE_COLUMNS[0]]),
+                    "USD per 1M completion tokens": _or_unknown(model[PRICE_COLUMNS[1]]),
+                }
+                for model in card["models"]
+            ]
+        )
+        encoders = [
+            f"- {modality}: {markdown_escape(str(described['name']))}, parameters "
+            f"{markdown_escape(str(described['parameters']))}"
+            + (f", checkpoint {described['checkpoint']}" if described["checkpoint"] else "")
+            for modality, described in card["encoders"].items()
+        ]
+        datasets = self.setting.table.samples["dataset"].drop_duplicates()
+        what = (
+            f"The router `{card['row']}` at the threshold {card['threshold']:.6g} of the policy "
+            f"family `{card['policy']}`"
+            if self.router
+            else f"Always the model {markdown_escape(card['row'])}"
+        )
+        simulated = "**The data are simulated: nothing here says anything about a real model.**\n\n"
+        return _CARD.format(
+            title=markdown_escape(f"{card['row']} on {card['benchmark']}"),
+            simulated=simulated if card["simulated"] else "",
+            what=what,
+            reason=markdown_escape(card["reason"]),
+            version=card["mmroute"],
+            n_train=measured["training_samples"],
+            n_test=measured["samples"],
+            best=markdown_escape(measured["best_single_model"]),
+            datasets=markdown_escape(", ".join(datasets)),
+            expected=_table(expected),
+            models=_table(models),
+            encoders="\n".join(encoders) or "None: it reads no features.",
+            network=_NETWORK if self._reaches_network() else "",
+        )
+
+
+_CARD = """\
+# {title}
+
+{simulated}{what}, {reason}; exported by mmroute {version}.
+
+It was trained on {n_train} queries of {datasets}. The threshold was chosen on them, too, by
+cross-fitted predictions, and measured on {n_test} other queries of the same data sets. On queries
+of another kind it can do worse; the best single model, {best}, is what it is compared with.
+
+## What to expect
+
+{expected}
+
+## Models
+
+{models}
+
+## Encoders
+
+{encoders}
+
+## Use
+
+```python
+import mmroute
+
+router = mmroute.load_router("this folder")
+answer = router.route(text="...", image="a file")  # budget=... or trade_off=...
+answer.model, answer.confidence, answer.utility, answer.cost_usd
+```
+
+`mmroute route` does the same from the shell. A file that is not as `SHA256SUMS` has it is damaged,
+and refused; these digests are no signature. There is no pickle and no code in this folder.{network}
+"""
+
+
+_NETWORK = """
+
+It sends each query to the endpoint that `router.json` names, which takes `network=True` (or
+`--allow-network`); the environment variable with the key is named by `key_variable=` (or
+`--key-variable`)."""
+
+
+def _as_json(named: Named) -> dict[str, Any]:
+    return {"name": named.name, "parameters": dict(named.parameters)}
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if name == "cost_usd_per_1000" else f"{value:.1%}"
+
+
+def _or_unknown(price: float | None) -> str:
+    return "unknown" if price is None else f"{price:g}"
+
+
+def _table(frame: pd.DataFrame) -> str:
+    return frame_to_markdown(frame, "").split("\n\n", 1)[1].strip()

@@ -1,0 +1,391 @@
+"""Paired bootstrap over evaluation samples: intervals, differences and p-values.
+
+A resample only re-weights samples, so a router's breakpoints are sorted once and
+each resample is a weighted running sum over them. Every router meets the same
+resamples, so that differences between routers have intervals too.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from mmroute.evaluation.curve import Steps
+from mmroute.evaluation.metrics import (
+    ROUNDING,
+    Frontiers,
+    Majorants,
+    SingleModels,
+    frontiers,
+    majorants,
+    mean_height,
+    nauc,
+    peak_score,
+    qnc,
+    savings_at_parity,
+)
+from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.storage import digest_bytes
+
+CONFIDENCE = 0.95
+N_BAND = 60
+"""Costs at which a confidence band is computed."""
+_CHUNK = 400_000
+"""Cells of a (resamples, operating points) matrix worked on at once, to stay in cache."""
+_BLOCK = 1 << 16
+"""Consecutive samples of a data set that are drawn together."""
+_DRAWN = 1 << 19
+"""Cells of a (resamples, samples) matrix drawn at once."""
+
+Points = tuple[slice, np.ndarray, np.ndarray]
+"""Some weightings, and the costs and utilities of P operating points under each, (b, P)."""
+
+
+def resample_weights(datasets: pd.Series, n_resamples: int, seed: int) -> np.ndarray:
+    """Draw how often each sample stands in each resample.
+
+    Samples are drawn with replacement within each data set, whose size is part
+    of the benchmark. A data set's draws depend on its name, its size and the
+    seed only, not on the other data sets.
+
+    Parameters
+    ----------
+    datasets
+        (N,) data set of each evaluation sample.
+    n_resamples
+        B.
+    seed
+        From the config.
+
+    Returns
+    -------
+    (1 + B, N) counts. The first row is the sample itself: all ones.
+    """
+    weights = np.ones((1 + n_resamples, len(datasets)), np.uint8)
+    for dataset, columns in datasets.groupby(datasets, sort=False).indices.items():
+        size = len(columns)
+        for rows, drawn in weight_blocks(dataset, size, slice(0, size), n_resamples, seed):
+            weights[:, columns[rows]] = drawn
+    return weights
+
+
+def weight_blocks(
+    dataset: str, size: int, rows: slice, n_resamples: int, seed: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Draw the weights of some consecutive samples of a data set, as ``resample_weights`` does.
+
+    A large data set is drawn in blocks: first how many draws of a resample fall into
+    each block, then, for each block alone, which of its samples they are.
+
+    Parameters
+    ----------
+    dataset, size
+        The data set, and its number of evaluation samples.
+    rows
+        The samples, from a start to an end within the data set; at least one.
+    n_resamples, seed
+        As for ``resample_weights``.
+
+    Yields
+    ------
+    Some of the samples, and their (1 + B, n) counts; the first row is all ones.
+    """
+    key = [seed, int(digest_bytes(dataset.encode())[:8], 16)]
+    generator = np.random.default_rng(key)
+    begins = np.arange(0, size, _BLOCK)
+    sizes = np.minimum(_BLOCK, size - begins)
+    if len(sizes) == 1:
+        falls = np.full((n_resamples, 1), size)
+    else:
+        falls = generator.multinomial(size, sizes / size, n_resamples)
+    for block in range(rows.start // _BLOCK, -(-rows.stop // _BLOCK)):
+        # Seeds that differ by a zero at the end are the same.
+        own = generator if len(sizes) == 1 else np.random.default_rng([*key, block + 1])
+        counts = _draw(falls[:, block], int(sizes[block]), own)
+        begin = int(begins[block])
+        part = slice(max(rows.start, begin), min(rows.stop, begin + int(sizes[block])))
+        yield part, counts[:, part.start - begin : part.stop - begin]
+
+
+def _draw(falls: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
+    """Return the (1 + B, size) counts of as many draws as fall to each resample, below ones."""
+    counts = np.ones((1 + len(falls), size), np.uint8)
+    step = max(1, _DRAWN // size)
+    for begin in range(0, len(falls), step):
+        own = falls[begin : begin + step]
+        drawn = generator.integers(size, size=own.sum())
+        drawn += np.repeat(np.arange(len(own)) * size, own)
+        counted = np.bincount(drawn, minlength=len(own) * size).reshape(len(own), size)
+        counts[1 + begin : 1 + begin + len(own)] = counted
+    return counts
+
+
+@dataclass(frozen=True)
+class CurveReplicates:
+    """Metrics of one router's operating curve under each weighting.
+
+    Attributes
+    ----------
+    metrics
+        Name to (1 + B,) values.
+    majorant
+        What ``aiq`` needs once all routers are known.
+    band_cost, band_low, band_high
+        Pointwise confidence band of the frontier's utility, by ``interval`` on
+        straight lines between its points, at costs on a logarithmic grid from its
+        cheapest point to its most accurate one.
+    """
+
+    metrics: dict[str, np.ndarray]
+    majorant: Majorants
+    band_cost: np.ndarray
+    band_low: np.ndarray
+    band_high: np.ndarray
+
+
+def curve_replicates(
+    steps: Steps,
+    utility: np.ndarray,
+    cost: np.ndarray,
+    weights: np.ndarray,
+    singles: SingleModels,
+    honest: np.ndarray,
+    honest_start: int,
+) -> CurveReplicates:
+    """Measure one operating curve under each weighting.
+
+    Parameters
+    ----------
+    steps
+        The router's changes of choice on the N samples.
+    utility, cost
+        (N, K) true outcomes, NaN where missing.
+    weights
+        (1 + B, N) as from ``resample_weights``.
+    singles
+        The single models under the same weights.
+    honest
+        (M,) parameter values of the frontier on the training split, by ascending
+        cost there.
+    honest_start
+        The model that is cheapest on the training split.
+
+    Returns
+    -------
+    ``nauc``, ``peak_score``, ``qnc``, ``savings_at_parity``, ``rank_score`` (the
+    largest on the curve), and the honest twins
+    ``nauc_honest`` and ``peak_score_honest``. The frontier takes maxima on the
+    evaluation sample. The twins do not: their operating points were chosen on
+    the training split and are only measured here, joined by straight lines in
+    the order of their measured costs. ``peak_score_honest`` is the utility of the
+    point that was most accurate in training.
+    """
+    points = np.searchsorted(steps.threshold[_last_of_ties(steps)[1:]], honest, side="right")
+    curves = _weighted_curves([steps], utility, cost, weights)
+    return measure_curve(curves, singles, points, honest_start)
+
+
+def measure_curve(
+    curves: Iterable[Points], singles: SingleModels, honest: np.ndarray, honest_start: int
+) -> CurveReplicates:
+    """Measure one operating curve whose points are known under each weighting.
+
+    Parameters
+    ----------
+    curves
+        All 1 + B weightings, some at a time, in their order.
+    singles, honest_start
+        As for ``curve_replicates``.
+    honest
+        (M,) which of the P points the frontier on the training split chose, by
+        ascending cost there.
+    """
+    parts, grid, heights = [], np.empty(0), []
+    for rows, costs, utilities in curves:
+        own = frontiers(costs, utilities)
+        models = SingleModels(singles.cost[rows], singles.utility[rows])
+        start = models.of(np.full(len(costs), honest_start))
+        line = _line(
+            np.column_stack([start[0], costs[:, honest]]),
+            np.column_stack([start[1], utilities[:, honest]]),
+        )
+        parity = qnc(own, models)
+        bounds = np.nanmin(models.cost, axis=1), np.nanmax(models.cost, axis=1)
+        majorant = majorants(own)
+        if not len(grid):
+            grid = _band_grid(own.cost[own.row == 0])
+        heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
+        parts.append(
+            {
+                "nauc": nauc(own, models),
+                "nauc_honest": mean_height(line, *bounds),
+                "peak_score": peak_score(own),
+                "peak_score_honest": utilities[:, honest[-1]],
+                "qnc": parity,
+                "savings_at_parity": savings_at_parity(parity),
+                "rank_score": _best_rank_score(own, models),
+                "area": majorant.area,
+                "end_cost": majorant.end_cost,
+                "end_utility": majorant.end_utility,
+            }
+        )
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    majorant = Majorants(*(values.pop(name) for name in ("area", "end_cost", "end_utility")))
+    bounds = np.array([interval(column) for column in np.array(heights).T])
+    return CurveReplicates(values, majorant, grid, bounds[:, 0], bounds[:, 1])
+
+
+def _band_grid(cost: np.ndarray) -> np.ndarray:
+    low, high = cost[0], cost[-1]
+    if high == low:
+        return cost[:1]
+    return np.geomspace(low if low > 0 else high * 1e-4, high, N_BAND)
+
+
+def _best_rank_score(own: Frontiers, models: SingleModels) -> np.ndarray:
+    """Return the (B,) largest rank scores; the score rises with utility and falls with cost."""
+    low, high = cost_range(models.cost)
+    best = np.full(own.n_rows, -np.inf)
+    np.maximum.at(best, own.row, rank_score(own.utility, own.cost, low[own.row], high[own.row]))
+    return best
+
+
+def curve_metrics(
+    curves: Sequence[Steps],
+    utility: np.ndarray,
+    cost: np.ndarray,
+    weights: np.ndarray,
+    singles: SingleModels,
+) -> dict[str, np.ndarray]:
+    """Measure the frontier of several operating curves together under each weighting.
+
+    Parameters
+    ----------
+    curves
+        Changes of choice on the same N samples, one curve a router or setting.
+    utility, cost, weights, singles
+        As for ``curve_replicates``.
+
+    Returns
+    -------
+    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each.
+    """
+    parts = []
+    for rows, costs, utilities in _weighted_curves(curves, utility, cost, weights):
+        own = frontiers(costs, utilities)
+        models = SingleModels(singles.cost[rows], singles.utility[rows])
+        parts.append((nauc(own, models), peak_score(own), qnc(own, models)))
+    names = ("nauc", "peak_score", "qnc")
+    return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+
+
+def _weighted_curves(
+    curves: Sequence[Steps], utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
+) -> Iterator[Points]:
+    """Yield the curves' operating points, some weightings at a time."""
+    n_points = sum(int(_last_of_ties(steps).sum()) for steps in curves)
+    for rows in weightings(len(weights), n_points):
+        own = weights[rows].astype(np.float64)
+        points = [_weighted_curve(steps, utility, cost, own) for steps in curves]
+        yield rows, *(np.concatenate(matrices, axis=1) for matrices in zip(*points, strict=True))
+
+
+def weightings(n_weightings: int, n_points: int) -> Iterator[slice]:
+    """Yield which weightings to work on at once, for as many operating points."""
+    size = max(1, _CHUNK // n_points)
+    for begin in range(0, n_weightings, size):
+        yield slice(begin, begin + size)
+
+
+def _weighted_curve(
+    steps: Steps, utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
+) -> list[np.ndarray]:
+    """Return costs and utilities of one curve's points, (B, P) each."""
+    samples = np.arange(len(utility))
+    total = weights.sum(axis=1, keepdims=True)
+    moved = weights[:, steps.sample]
+    reached = _last_of_ties(steps)
+    points = []
+    for matrix in (cost, utility):
+        change = matrix[steps.sample, steps.after] - matrix[steps.sample, steps.before]
+        sums = np.empty((len(weights), len(steps.threshold) + 1))
+        sums[:, 0] = weights @ matrix[samples, steps.first]
+        np.multiply(moved, change, out=sums[:, 1:])
+        np.cumsum(sums, axis=1, out=sums)
+        points.append(sums[:, reached] / total)
+    return points
+
+
+def _last_of_ties(steps: Steps) -> np.ndarray:
+    """Return which of the (1 + S) running sums are points of the curve.
+
+    Where several samples change at one threshold, only the sum after all of them is.
+    """
+    return np.append(np.diff(steps.threshold, prepend=-np.inf) != 0, True)
+
+
+def _line(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
+    """Lay (B, M) points out by ascending cost."""
+    order = np.argsort(cost, axis=1, kind="stable")
+    row = np.repeat(np.arange(len(cost)), cost.shape[1])
+    flat = (np.take_along_axis(matrix, order, axis=1).ravel() for matrix in (cost, utility))
+    return Frontiers(row, *flat, len(cost))
+
+
+def interval(replicates: np.ndarray) -> tuple[float, float]:
+    """Return the bias-corrected percentile interval (Efron 1981, "BC").
+
+    A frontier takes maxima, so that a metric of a resample sits above the metric
+    of the sample, as this sits above the truth. The share of resamples below the
+    sample's value measures by how much, and the percentiles are shifted by it.
+
+    Parameters
+    ----------
+    replicates
+        (1 + B,) the value and its resamples; NaN where undefined. Infinite values
+        keep their place in the order.
+
+    Returns
+    -------
+    Lower and upper bound; NaN where the value or all resamples are undefined.
+    """
+    value, resamples = replicates[0], np.sort(replicates[1:][~np.isnan(replicates[1:])])
+    if np.isnan(value) or len(resamples) == 0:
+        return np.nan, np.nan
+    shift = 2 * _normal_score(resamples, value)
+    tails = norm.cdf(shift + norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
+    low, high = np.quantile(resamples, tails, method="inverted_cdf")
+    return float(low), float(high)
+
+
+def p_value(differences: np.ndarray) -> float:
+    """Return the two-sided p-value of a difference being zero.
+
+    It is the level at which the interval of ``interval`` would just touch zero,
+    at least 2 / (B + 1).
+
+    Parameters
+    ----------
+    differences
+        (1 + B,) the difference and its resamples.
+    """
+    value, resamples = differences[0], np.sort(differences[1:][~np.isnan(differences[1:])])
+    if np.isnan(value) or len(resamples) == 0:
+        return np.nan
+    if np.abs(differences[~np.isnan(differences)]).max() <= ROUNDING:
+        return 1.0
+    score = _normal_score(resamples, 0.0) - 2 * _normal_score(resamples, value)
+    return float(max(2 * norm.sf(abs(score)), 2 / (len(resamples) + 1)))
+
+
+def _normal_score(resamples: np.ndarray, value: float) -> float:
+    """Return the normal quantile of the share of sorted resamples below a value.
+
+    Ties, up to rounding, count one half; the share stays half a resample away from 0 and 1.
+    """
+    below = np.searchsorted(resamples, value - ROUNDING, side="left")
+    upto = np.searchsorted(resamples, value + ROUNDING, side="right")
+    size = len(resamples)
+    return float(norm.ppf(np.clip((below + upto) / 2, 0.5, size - 0.5) / size))

@@ -1,0 +1,160 @@
+"""Evaluation in one pass: exact operating curves of a table that fits into memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from mmroute.errors import InputError
+from mmroute.evaluation.bootstrap import (
+    curve_replicates,
+)
+from mmroute.evaluation.curve import Steps, frontier, steps_of, trace, training_frontier
+from mmroute.evaluation.measured import (
+    Evaluation,
+    Measured,
+    operating_points,
+    replicates_frame,
+    single_rows,
+    singles_frame,
+)
+from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.policy_metrics import (
+    auroc,
+    calibration_sums,
+    equal_mass_cuts,
+    of_chosen,
+    policy_sums,
+)
+from mmroute.evaluation.setting import Setting, slices
+from mmroute.outcome_table import OutcomeTable
+from mmroute.predictions import Predictions
+
+
+def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) -> Evaluation:
+    """Measure a router on every slice, each metric with its resamples.
+
+    Parameters
+    ----------
+    setting
+        What to measure with.
+    predictions
+        Of the evaluation samples, in order.
+    crossfit
+        Of the training samples, each by a router trained without it.
+
+    Returns
+    -------
+    Metrics are means over the trials of a router that draws; its ``auroc``, band and
+    calibration are the first trial's.
+
+    Raises
+    ------
+    InputError
+        If the predictions are not of these samples.
+    """
+    table, training = setting.table, setting.training
+    _require_same(predictions, table)
+    _require_same(crossfit, training)
+    weights = setting.weights()
+    cost, training_cost = table.cost / setting.unit, training.cost / setting.unit
+    observed = np.isfinite(table.utility)
+    trials = [
+        (trial, u_hat, steps_of(predictions, trial, observed, setting.policy))
+        for trial, u_hat in enumerate(predictions.u_hat)
+    ]
+    paid = predictions.paid(cost)
+    measured = Measured(setting.unit, table.model_names)
+    for part, trained in zip(slices(table.samples), _training_rows(setting), strict=True):
+        rows = part.rows
+        utility, part_cost, own = table.utility[rows], paid[rows], weights[:, rows]
+        singles = single_models(utility, cost[rows], own)
+        chosen = training_frontier(
+            crossfit.take(trained),
+            training.utility[trained],
+            training_cost[trained],
+            setting.policy,
+        ).threshold
+        start = single_models(training.utility[trained], training_cost[trained]).cheapest[0]
+        for trial, u_hat, all_steps in trials:
+            steps = all_steps.take(rows)
+            best = frontier(trace(steps, utility, part_cost, setting.policy))
+            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, start)
+            measured.add_curve(part.name, trial, best, curve)
+            for point, parameter in operating_points(best, singles).items():
+                choice = steps.choices(parameter)
+                predicted = of_chosen(u_hat[rows], choice)
+                cuts = equal_mass_cuts(predicted)
+                policy = policy_sums(choice, predicted, utility, part_cost, own, cuts)
+                measured.add_policy(part.name, point, policy)
+                if part.level == "full" and trial == 0:
+                    bins = calibration_sums(choice, predicted, utility, own, cuts)
+                    measured.add_calibration(point, bins)
+            if trial == 0:
+                measured.add(part.name, "", {"auroc": auroc(u_hat[rows], utility, own)})
+    return measured.evaluation()
+
+
+def _require_same(predictions: Predictions, table: OutcomeTable) -> None:
+    if not np.array_equal(predictions.sample_ids, table.samples["sample_id"]):
+        raise InputError(
+            "the predictions are of other samples than the outcome table's split; "
+            "delete the router's folder and run again"
+        )
+
+
+def _training_rows(setting: Setting) -> Iterator[np.ndarray]:
+    """Yield the training rows of each evaluation slice's data set, then all."""
+    by_dataset = setting.training.samples.groupby("dataset", sort=False).indices
+    for part in slices(setting.table.samples):
+        everything = np.arange(len(setting.training.samples))
+        # A data set whose training samples were all left out borrows the others' choice.
+        yield by_dataset.get(part.name, everything) if part.level == "dataset" else everything
+
+
+def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure every single model on every slice, and the best one as if it were a router.
+
+    Returns
+    -------
+    replicates
+        Of the best single model of each slice, as from ``evaluate``. In a resample it
+        stays the model that was best on the sample.
+    models
+        ``dataset``, ``model``, ``utility``, ``cost``, ``cost_usd``, ``coverage``,
+        ``samples`` and the bounds ``utility_low``, ``utility_high``,
+        ``cost_usd_low``, ``cost_usd_high``: means over the samples on which the
+        model was observed.
+    """
+    table, unit = setting.table, setting.unit
+    weights = setting.weights()
+    cost = table.cost / unit
+    replicates, models = [], []
+    for part in slices(table.samples):
+        utility, part_cost = table.utility[part.rows], cost[part.rows]
+        own = weights[:, part.rows]
+        singles = single_models(utility, part_cost, own)
+        observed = np.isfinite(utility)
+        models.append(
+            singles_frame(
+                part.name, table.model_names, singles, observed.sum(axis=0), len(observed), unit
+            )
+        )
+        best = int(singles.best[0])
+        kept = observed[:, best]
+        curve = curve_replicates(
+            _constant(best, int(kept.sum())),
+            utility[kept],
+            part_cost[kept],
+            own[:, kept],
+            singles,
+            np.zeros(1),
+            int(singles.cheapest[0]),
+        )
+        replicates += single_rows(part.name, curve)
+    return replicates_frame(replicates), pd.concat(models, ignore_index=True)
+
+
+def _constant(model: int, n_samples: int) -> Steps:
+    none = np.empty(0, np.int32)
+    return Steps(np.full(n_samples, model, np.int32), np.empty(0), none, none, none)

@@ -1,0 +1,177 @@
+"""Evaluation of a large table, gathered from what its shards add up to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmroute.evaluation.bootstrap import (
+    Points,
+    measure_curve,
+    weightings,
+)
+from mmroute.evaluation.curve import (
+    frontier,
+)
+from mmroute.evaluation.measured import (
+    Evaluation,
+    Measured,
+    operating_points,
+    replicates_frame,
+    single_rows,
+    singles_frame,
+)
+from mmroute.evaluation.metrics import SingleModels
+from mmroute.evaluation.policy_metrics import (
+    binned_auroc,
+)
+from mmroute.evaluation.shards import (
+    Sharded,
+    Sums,
+    accumulate,
+    add_up,
+    cut,
+    point_sums,
+    single_blocks,
+    sum_files,
+)
+
+
+def gather(
+    sharded: Sharded,
+    folders: Sequence[Path],
+    cuts: pd.DataFrame,
+    point_folders: Sequence[Path],
+) -> Evaluation:
+    """Measure a router on every slice of a large benchmark, from the sums of its shards.
+
+    Parameters
+    ----------
+    sharded
+        What to measure with.
+    folders
+        Of each shard, with the files of ``shards.sum_shard``.
+    cuts
+        As from ``gather_points``.
+    point_folders
+        Of each shard, with the files of ``shards.sum_points``.
+
+    Returns
+    -------
+    As from ``evaluate``, with operating curves on the grid and ``auroc`` over its bins.
+    """
+    measured, points = _gather_curves(sharded, folders)
+    for trial, asked in cuts.groupby("trial"):
+        found = {
+            (own.slice, own.parameter): sums
+            for own, sums in zip(
+                asked.itertuples(),
+                point_sums(sharded, point_folders, trial, asked.index),
+                strict=True,
+            )
+        }
+        for name, own_points in points[trial].items():
+            for point, parameter in own_points.items():
+                policy, calibration = found[name, parameter]
+                measured.add_policy(name, point, policy)
+                if calibration is not None:
+                    measured.add_calibration(point, calibration)
+    return measured.evaluation()
+
+
+def gather_points(sharded: Sharded, folders: Sequence[Path], predictions: Path) -> pd.DataFrame:
+    """Return the operating points of a router on a large benchmark, as ``shards.cut`` does.
+
+    Parameters
+    ----------
+    sharded, folders
+        As for ``gather``.
+    predictions
+        File of the router's predictions of the evaluation samples.
+    """
+    _, points = _gather_curves(sharded, folders)
+    return cut(
+        sharded,
+        predictions,
+        {
+            trial: {name: sorted(set(own.values())) for name, own in by_slice.items()}
+            for trial, by_slice in points.items()
+        },
+    )
+
+
+_OperatingPoints = dict[int, dict[str, dict[str, float]]]
+"""By trial, slice and name: the parameter of each operating point."""
+
+
+def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured, _OperatingPoints]:
+    measured = Measured(sharded.empty.unit, sharded.empty.table.model_names)
+    trained = {name: sum_files(sharded, folders, name, "train") for name in sharded.trained}
+    everything = reduce(add, trained.values())
+    points: _OperatingPoints = {}
+    for name, own in _slice_sums(sharded, folders):
+        singles = _singles(own.values)
+        # As in ``_training_rows``.
+        known = trained.get(name, everything)
+        chosen = np.searchsorted(own.threshold, frontier(known.curve(0)).threshold)
+        start = _singles(known.values).cheapest[0]
+        for trial in range(len(own.values["cost"])):
+            best = frontier(own.curve(trial))
+            curve = measure_curve(_points(own, trial), singles, chosen, start)
+            measured.add_curve(name, trial, best, curve)
+            points.setdefault(trial, {})[name] = operating_points(best, singles)
+        areas = binned_auroc(own.values["successes"], own.values["failures"])
+        measured.add(name, "", {"auroc": areas})
+    return measured, points
+
+
+def _slice_sums(sharded: Sharded, folders: Sequence[Path]) -> Iterator[tuple[str, Sums]]:
+    """Yield the sums of each data set, one at a time, and then of all of them."""
+    full = None
+    for name in sharded.sizes:
+        own = sum_files(sharded, folders, name, "test")
+        full = own if full is None else full + own
+        yield name, own
+    yield "full", full
+
+
+def _singles(sums: Mapping[str, np.ndarray]) -> SingleModels:
+    with np.errstate(invalid="ignore"):
+        return SingleModels(
+            *((sums[f"single_{name}"] / sums["single_count"]).T for name in ("cost", "utility"))
+        )
+
+
+def _points(sums: Sums, trial: int) -> Iterator[Points]:
+    cost, utility = sums.means(trial)
+    for rows in weightings(cost.shape[1], len(cost)):
+        yield rows, cost[:, rows].T, utility[:, rows].T
+
+
+def gather_singles(sharded: Sharded) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure every single model of a large benchmark, shard by shard, as ``evaluate_singles``."""
+    sums: dict[str, dict[str, np.ndarray]] = {name: {} for name in (*sharded.sizes, "full")}
+    for shard in sharded:
+        for dataset, rows in shard.datasets.items():
+            blocks = single_blocks(shard.utility[rows], shard.cost[rows])
+            for name, more in add_up(blocks, shard.weights(dataset)).items():
+                accumulate(sums[dataset], name, more)
+                accumulate(sums["full"], name, more)
+    unit, model_names = sharded.empty.unit, sharded.empty.table.model_names
+    replicates, models = [], []
+    for name, own in sums.items():
+        singles = _singles(own)
+        count, size = own["single_count"][:, 0], int(own["n_samples"][0, 0])
+        models.append(singles_frame(name, model_names, singles, count, size, unit))
+        best = singles.best[:1]
+        curve = measure_curve(
+            [(slice(None), singles.cost[:, best], singles.utility[:, best])],
+            singles,
+            np.zeros(1, int),
+            int(singles.cheapest[0]),
+        )
+        replicates += single_rows(name, curve)
+    return replicates_frame(replicates), pd.concat(models, ignore_index=True)

@@ -1,0 +1,210 @@
+"""What is measured of one router or model, slice by slice, however its curves were made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mmroute.evaluation.bootstrap import (
+    CurveReplicates,
+    interval,
+)
+from mmroute.evaluation.curve import Curve
+from mmroute.evaluation.metrics import ROUNDING, SingleModels, reaches
+from mmroute.evaluation.policy_metrics import (
+    CalibrationSums,
+    PolicySums,
+)
+
+POINTS = ("peak", "parity", "half_cost")
+"""Named operating points (definitions, section 5)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of one router under one split.
+
+    Attributes
+    ----------
+    replicates
+        ``level``, ``dataset``, ``point`` (one of ``POINTS``, empty for a metric of
+        the whole curve), ``metric``, ``replicates``: the value, then its resamples.
+    frontiers
+        ``dataset``, ``trial``, ``cost`` (normalised), ``cost_usd``, ``utility``,
+        ``threshold``: the points of each frontier.
+    bands
+        ``dataset``, ``cost``, ``low``, ``high``: confidence band of each frontier.
+    calibration
+        ``point``, ``predicted``, ``observed``, ``low``, ``high``, ``samples``: means
+        over equal-mass bins of the chosen model's predicted utility, on all samples.
+    """
+
+    replicates: pd.DataFrame
+    frontiers: pd.DataFrame
+    bands: pd.DataFrame
+    calibration: pd.DataFrame
+
+
+@dataclass
+class Measured:
+    """What was measured so far of one router, slice by slice.
+
+    Attributes
+    ----------
+    unit
+        USD of a normalised cost of 1.
+    model_names
+        Names of the K models.
+    """
+
+    unit: float
+    model_names: Sequence[str]
+    _sums: dict[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
+    _trials: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    _frontiers: list[pd.DataFrame] = field(default_factory=list)
+    _bands: list[pd.DataFrame] = field(default_factory=list)
+    _calibration: list[pd.DataFrame] = field(default_factory=list)
+
+    def add(self, name: str, point: str, metrics: Mapping[str, np.ndarray]) -> None:
+        """Add one trial's (1 + B,) values of some metrics of a slice."""
+        for metric, values in metrics.items():
+            key = name, point, metric
+            self._sums[key] = self._sums[key] + values if key in self._sums else values
+            self._trials[key] = self._trials.get(key, 0) + 1
+
+    def add_curve(self, name: str, trial: int, best: Curve, curve: CurveReplicates) -> None:
+        """Add the frontier of a slice and the metrics of its curve."""
+        self._frontiers.append(_frontier_frame(name, trial, best, self.unit))
+        self.add(name, "", curve.metrics)
+        self.add(name, "", _majorant_metrics(curve))
+        if trial == 0:
+            band = {"cost": curve.band_cost, "low": curve.band_low, "high": curve.band_high}
+            self._bands.append(pd.DataFrame({"dataset": name, **band}))
+
+    def add_policy(self, name: str, point: str, policy: PolicySums) -> None:
+        """Add the metrics of an operating point of a slice."""
+        metrics = policy.metrics()
+        metrics["cost_usd"] = metrics["cost"] * self.unit
+        shares = zip(self.model_names, policy.traffic().T, strict=True)
+        self.add(name, point, metrics | {f"traffic {model}": share for model, share in shares})
+
+    def add_calibration(self, point: str, sums: CalibrationSums) -> None:
+        """Add the calibration at an operating point of all samples."""
+        self._calibration.append(_calibration_frame(point, sums.bins()))
+
+    def evaluation(self) -> Evaluation:
+        """Return all of it, the metrics as means over the trials."""
+        names = list(dict.fromkeys(name for name, _, _ in self._sums))
+        by_slice = sorted(self._sums, key=lambda key: names.index(key[0]))
+        return Evaluation(
+            replicates_frame(
+                [
+                    (_level(name), name, point, metric, self._sums[key] / self._trials[key])
+                    for key in by_slice
+                    for name, point, metric in [key]
+                ]
+            ),
+            *(
+                pd.concat(frames, ignore_index=True)
+                for frames in (self._frontiers, self._bands, self._calibration)
+            ),
+        )
+
+
+def _majorant_metrics(curve: CurveReplicates) -> dict[str, np.ndarray]:
+    names = "area", "end_cost", "end_utility"
+    return {f"majorant_{name}": getattr(curve.majorant, name) for name in names}
+
+
+def _level(name: str) -> str:
+    return "full" if name == "full" else "dataset"
+
+
+def operating_points(best: Curve, singles: SingleModels) -> dict[str, float]:
+    """Return the parameter value of each named operating point that the frontier has.
+
+    ``peak`` is the frontier's last point; ``parity`` the cheapest that reaches the
+    best single model's utility; ``half_cost`` the most accurate one at no more than
+    half of that model's cost. The single models' first row is the sample itself.
+    """
+    cost, utility = (float(values[0]) for values in singles.of(singles.best))
+    points = {"peak": float(best.threshold[-1])}
+    parity = np.flatnonzero(reaches(best.utility, utility))
+    if len(parity):
+        points["parity"] = float(best.threshold[parity[0]])
+    affordable = np.flatnonzero(best.cost <= cost / 2 + ROUNDING)
+    if len(affordable):
+        points["half_cost"] = float(best.threshold[affordable[-1]])
+    return points
+
+
+def singles_frame(
+    name: str,
+    model_names: Sequence[str],
+    singles: SingleModels,
+    count: np.ndarray,
+    size: int,
+    unit: float,
+) -> pd.DataFrame:
+    """Return every single model of one slice, a row each, as ``exact.evaluate_singles`` says."""
+    utility_bounds = np.array([interval(column) for column in singles.utility.T])
+    cost_bounds = np.array([interval(column) for column in singles.cost.T]) * unit
+    return pd.DataFrame(
+        {
+            "dataset": name,
+            "model": model_names,
+            "utility": singles.utility[0],
+            "utility_low": utility_bounds[:, 0],
+            "utility_high": utility_bounds[:, 1],
+            "cost": singles.cost[0],
+            "cost_usd": singles.cost[0] * unit,
+            "cost_usd_low": cost_bounds[:, 0],
+            "cost_usd_high": cost_bounds[:, 1],
+            "coverage": count / size,
+            "samples": size,
+        }
+    )
+
+
+def single_rows(name: str, curve: CurveReplicates) -> list[tuple[str, str, str, str, np.ndarray]]:
+    """Return the metrics of the best single model of one slice, a row each."""
+    metrics = {
+        metric: values for metric, values in curve.metrics.items() if not metric.endswith("_honest")
+    }
+    return [
+        (_level(name), name, "", metric, values)
+        for metric, values in (metrics | _majorant_metrics(curve)).items()
+    ]
+
+
+def replicates_frame(rows: list[tuple[str, str, str, str, np.ndarray]]) -> pd.DataFrame:
+    """Return replicates as a frame, a row per slice, operating point and metric."""
+    return pd.DataFrame(rows, columns=["level", "dataset", "point", "metric", "replicates"])
+
+
+def _frontier_frame(dataset: str, trial: int, best: Curve, unit: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "dataset": dataset,
+            "trial": trial,
+            "cost": best.cost,
+            "cost_usd": best.cost * unit,
+            "utility": best.utility,
+            "threshold": best.threshold,
+        }
+    )
+
+
+def _calibration_frame(point: str, bins: dict[str, np.ndarray]) -> pd.DataFrame:
+    bounds = np.array([interval(values) for values in bins["observed"].T])
+    return pd.DataFrame(
+        {
+            "point": point,
+            "predicted": bins["predicted"][0],
+            "observed": bins["observed"][0],
+            "low": bounds[:, 0],
+            "high": bounds[:, 1],
+            "samples": bins["samples"][0].astype(int),
+        }
+    )

@@ -1,0 +1,272 @@
+"""Metrics of operating curves against the single models of the pool.
+
+Definitions, section 5; each function names its source. Every function works on B
+weightings of the same samples at once: the sample itself and its resamples.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmroute.evaluation.curve import Curve
+
+ROUNDING = 1e-12
+"""Two means this close are taken for equal: they may be sums in another order."""
+
+
+@dataclass(frozen=True)
+class Frontiers:
+    """B frontiers, one after the other.
+
+    Attributes
+    ----------
+    row
+        (M,) which frontier a point belongs to, ascending.
+    cost, utility
+        (M,) both ascending within a row.
+    n_rows
+        B.
+    """
+
+    row: np.ndarray
+    cost: np.ndarray
+    utility: np.ndarray
+    n_rows: int
+
+    def by_row(self) -> Iterator[slice]:
+        """Yield where each frontier's points are."""
+        bounds = np.searchsorted(self.row, np.arange(self.n_rows + 1))
+        return map(slice, bounds[:-1], bounds[1:])
+
+
+@dataclass(frozen=True)
+class SingleModels:
+    """The K constant policies, always the same model, under B weightings.
+
+    Attributes
+    ----------
+    cost, utility
+        (B, K) means over the samples on which the model was observed; NaN if there
+        is none.
+    """
+
+    cost: np.ndarray
+    utility: np.ndarray
+
+    @property
+    def best(self) -> np.ndarray:
+        """(B,) index of the most accurate model; of equals, the cheaper."""
+        top = np.nanmax(self.utility, axis=1, keepdims=True)
+        return np.where(self.utility >= top - ROUNDING, self.cost, np.inf).argmin(axis=1)
+
+    @property
+    def cheapest(self) -> np.ndarray:
+        """(B,) index of the cheapest model; of equals, the more accurate."""
+        bottom = np.nanmin(self.cost, axis=1, keepdims=True)
+        return np.where(self.cost <= bottom, self.utility, -np.inf).argmax(axis=1)
+
+    def of(self, model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the (B,) cost and utility of one model per weighting."""
+        rows = np.arange(len(model))
+        return self.cost[rows, model], self.utility[rows, model]
+
+
+def single_models(
+    utility: np.ndarray, cost: np.ndarray, weights: np.ndarray | None = None
+) -> SingleModels:
+    """Evaluate each model alone.
+
+    Parameters
+    ----------
+    utility, cost
+        (N, K), NaN where missing.
+    weights
+        (B, N); None weighs all samples alike, B = 1.
+    """
+    weights = np.ones((1, len(utility))) if weights is None else weights.astype(float)
+    observed = np.isfinite(utility)
+    total = weights @ observed.astype(float)
+    with np.errstate(invalid="ignore"):
+        return SingleModels(
+            *((weights @ np.where(observed, matrix, 0)) / total for matrix in (cost, utility))
+        )
+
+
+def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
+    """Return the Pareto-optimal points of B curves, by ascending cost.
+
+    Parameters
+    ----------
+    cost, utility
+        (B, P) operating points, in any order.
+    """
+    order = np.argsort(cost, axis=1)
+    sorted_utility = np.take_along_axis(utility, order, axis=1)
+    best = np.maximum.accumulate(sorted_utility, axis=1)
+    better = np.ones(cost.shape, dtype=bool)
+    better[:, 1:] = sorted_utility[:, 1:] > best[:, :-1]
+    row, rank = np.nonzero(better)
+    point = order[row, rank]
+    kept = Frontiers(row, cost[row, point], utility[row, point], len(cost))
+    last_of_ties = np.append((np.diff(kept.row) != 0) | (np.diff(kept.cost) != 0), True)
+    return Frontiers(
+        row[last_of_ties], kept.cost[last_of_ties], kept.utility[last_of_ties], len(cost)
+    )
+
+
+def frontier_of(curve: Curve) -> Frontiers:
+    """Return the frontier of one curve as a batch of one."""
+    return frontiers(curve.cost[None], curve.utility[None])
+
+
+def nauc(own: Frontiers, singles: SingleModels) -> np.ndarray:
+    """Return the (B,) normalised areas under the accuracy-cost curve (MMR-Bench 7).
+
+    The mean of p(c) over the costs from the cheapest to the most expensive single
+    model. p joins the cheapest single model to the frontier, is piecewise linear
+    through its points and constant right of them (definitions, section 4). Where
+    every model costs the same it is p at that cost.
+    """
+    return mean_height(
+        _joined(own, *singles.of(singles.cheapest)),
+        np.nanmin(singles.cost, axis=1),
+        np.nanmax(singles.cost, axis=1),
+    )
+
+
+def _joined(own: Frontiers, cost: np.ndarray, utility: np.ndarray) -> Frontiers:
+    """Add one point to each frontier and drop what it dominates, or it if it is dominated."""
+    row = np.concatenate([own.row, np.arange(own.n_rows)])
+    costs = np.concatenate([own.cost, cost])
+    utilities = np.concatenate([own.utility, utility])
+    order = np.lexsort((-utilities, costs, row))
+    row, costs, utilities = row[order], costs[order], utilities[order]
+    # Utilities lie in [0, 1]: raised by their row they form one ascending staircase.
+    raised = utilities + 2.0 * row
+    better = np.append(True, raised[1:] > np.maximum.accumulate(raised)[:-1])
+    return Frontiers(row[better], costs[better], utilities[better], own.n_rows)
+
+
+def mean_height(line: Frontiers, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the (B,) mean heights over [low, high] of lines through points by ascending cost.
+
+    Outside its points a line continues at the height of the nearest one. Where
+    low = high it is the height there.
+    """
+    first, last = _ends(line)
+    same_row = line.row[1:] == line.row[:-1]
+    row = line.row[1:][same_row]
+    left_cost, right_cost = line.cost[:-1][same_row], line.cost[1:][same_row]
+    left, right = line.utility[:-1][same_row], line.utility[1:][same_row]
+    begin, end = np.maximum(left_cost, low[row]), np.minimum(right_cost, high[row])
+    # Utilities of one point that differ by rounding make a line without width: not inside.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rise = (right - left) / (right_cost - left_cost)
+        middle = left + rise * ((begin + end) / 2 - left_cost)
+    inside = end > begin
+    area = np.zeros(line.n_rows)
+    np.add.at(area, row[inside], ((end - begin) * middle)[inside])
+    area += np.clip(np.minimum(line.cost[first], high) - low, 0, None) * line.utility[first]
+    area += np.clip(high - np.maximum(line.cost[last], low), 0, None) * line.utility[last]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        height = area / (high - low)
+    # Where all models cost the same, the line's height there: its last point not dearer.
+    reached = np.where(line.cost <= high[line.row], line.utility, -np.inf)
+    at_high = np.full(line.n_rows, -np.inf)
+    np.maximum.at(at_high, line.row, reached)
+    at_high = np.where(np.isinf(at_high), line.utility[first], at_high)
+    return np.where(high > low, height, at_high)
+
+
+def _ends(line: Frontiers) -> tuple[np.ndarray, np.ndarray]:
+    first = np.searchsorted(line.row, np.arange(line.n_rows))
+    return first, np.append(first[1:], len(line.row)) - 1
+
+
+def peak_score(own: Frontiers) -> np.ndarray:
+    """Return the (B,) largest utilities on the curves (MMR-Bench 8)."""
+    return own.utility[_ends(own)[1]]
+
+
+def reaches(utility: np.ndarray, target: np.ndarray | float) -> np.ndarray:
+    """Return where a utility is at least the target, up to the rounding of a mean."""
+    return utility >= target - ROUNDING
+
+
+def qnc(own: Frontiers, singles: SingleModels) -> np.ndarray:
+    """Return the (B,) quality-neutral costs (MMR-Bench 9).
+
+    The smallest cost at which the router's frontier reaches the best single
+    model's utility, over that model's cost; infinite if it never does. Where the
+    best model is free, 1 if the router reaches it for nothing too.
+    """
+    cost, utility = singles.of(singles.best)
+    reached = reaches(own.utility, utility[own.row])
+    parity = np.full(own.n_rows, np.inf)
+    np.minimum.at(parity, own.row[reached], own.cost[reached])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = parity / cost
+    return np.where(cost > 0, relative, np.where(parity == 0, 1.0, np.inf))
+
+
+def savings_at_parity(quality_neutral_cost: np.ndarray) -> np.ndarray:
+    """Return 1 - qnc, and 0 where qnc is infinite or above 1."""
+    return np.clip(1 - quality_neutral_cost, 0, None)
+
+
+@dataclass(frozen=True)
+class Majorants:
+    """What ``aiq`` needs of B curves, whatever routers they are compared with.
+
+    Attributes
+    ----------
+    area
+        (B,) area under the least concave, non-decreasing majorant, from the
+        curve's cheapest point to its most accurate one.
+    end_cost, end_utility
+        (B,) the most accurate point.
+    """
+
+    area: np.ndarray
+    end_cost: np.ndarray
+    end_utility: np.ndarray
+
+
+def majorants(own: Frontiers) -> Majorants:
+    """Return the least concave, non-decreasing majorants of B frontiers.
+
+    A point below the line between its neighbours is on no concave majorant; such
+    points are dropped until none is left.
+    """
+    row, cost, utility = own.row, own.cost, own.utility
+    while True:
+        inner = np.zeros(len(row), dtype=bool)
+        inner[1:-1] = (row[:-2] == row[1:-1]) & (row[1:-1] == row[2:])
+        below = np.zeros(len(row), dtype=bool)
+        below[1:-1] = (utility[1:-1] - utility[:-2]) * (cost[2:] - cost[1:-1]) <= (
+            utility[2:] - utility[1:-1]
+        ) * (cost[1:-1] - cost[:-2])
+        drop = inner & below
+        if not drop.any():
+            break
+        row, cost, utility = row[~drop], cost[~drop], utility[~drop]
+    same = row[1:] == row[:-1]
+    slices = np.diff(cost) * (utility[1:] + utility[:-1]) / 2
+    area = np.zeros(own.n_rows)
+    np.add.at(area, row[1:][same], slices[same])
+    last = _ends(Frontiers(row, cost, utility, own.n_rows))[1]
+    return Majorants(area, cost[last], utility[last])
+
+
+def aiq(own: Majorants, compared: Sequence[Majorants]) -> np.ndarray:
+    """Return the (B,) average improvements in quality (RouterBench).
+
+    The area under the majorant from the curve's cheapest point to the largest
+    cost among all routers compared, constant right of its own end, over that
+    cost. Free routers have their utility.
+    """
+    largest = np.max([other.end_cost for other in compared], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = (own.area + (largest - own.end_cost) * own.end_utility) / largest
+    return np.where(largest > 0, mean, own.end_utility)

@@ -1,0 +1,76 @@
+"""What a benchmark is measured with, and the slices that it is measured on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.curve import Policy
+from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some evaluation samples that are measured together.
+
+    Attributes
+    ----------
+    level
+        ``dataset``, or ``full`` for all of them.
+    name
+        The data set, or ``full``.
+    rows
+        Indices into the evaluation samples.
+    """
+
+    level: str
+    name: str
+    rows: np.ndarray
+
+
+def slices(samples: pd.DataFrame) -> Iterator[Slice]:
+    """Yield each data set in order of first appearance, then ``full``."""
+    for dataset, rows in samples.groupby("dataset", sort=False).indices.items():
+        yield Slice("dataset", dataset, rows)
+    yield Slice("full", "full", np.arange(len(samples)))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all routers of one split are measured with.
+
+    Attributes
+    ----------
+    table
+        Outcomes of the evaluation samples.
+    training
+        Outcomes of the training samples.
+    unit
+        USD of a normalised cost of 1.
+    policy
+        Policy family of the operating curve.
+    n_resamples, seed
+        The bootstrap's.
+    """
+
+    table: OutcomeTable
+    training: OutcomeTable
+    unit: float
+    policy: Policy
+    n_resamples: int
+    seed: int
+
+    @classmethod
+    def read(cls, outcomes: Path, splits: Path, salt: str, **how: Any) -> "Setting":
+        """Read the stored benchmark; ``how`` holds ``policy``, ``n_resamples`` and ``seed``."""
+        benchmark = Benchmark.read(outcomes, splits, salt)
+        return cls(benchmark.test, benchmark.train, benchmark.unit, **how)
+
+    def weights(self) -> np.ndarray:
+        """Return the (1 + B, N) weights, the same for every router."""
+        return resample_weights(self.table.samples["dataset"], self.n_resamples, self.seed)

@@ -1,0 +1,1 @@
+"""Features: embeddings of texts and images, side features, and their fusion."""

@@ -1,0 +1,230 @@
+"""The outcome table: what each model of the pool did on each sample.
+
+On disk an outcome table is a folder of Parquet files, rows in the same order in
+each:
+
+``samples.parquet``
+    ``sample_id``, ``dataset``, ``scenario``, ``question``, ``answer``,
+    ``image`` (path below the source's root) and ``image_digest``, all strings;
+    ``answer``, ``image`` and ``image_digest`` may be null, an empty question
+    means that the text is missing. Free tags are string columns ``tag_<name>``.
+``models.parquet``
+    ``model`` and the prices ``usd_per_1m_prompt_tokens`` and
+    ``usd_per_1m_completion_tokens`` (null where unknown).
+``utility.parquet``, ``cost.parquet``, ``prompt_tokens.parquet``, ``completion_tokens.parquet``
+    one float64 column per model, null where missing; utility in [0, 1], cost in USD.
+``prediction.parquet``
+    one string column per model, null where unknown.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from unicodedata import category
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from mmroute.errors import InputError
+from mmroute.storage import damaged, read_table, write_table
+
+SAMPLE_COLUMNS = (
+    "sample_id",
+    "dataset",
+    "scenario",
+    "question",
+    "answer",
+    "image",
+    "image_digest",
+)
+
+
+PRICE_COLUMNS = ("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens")
+
+
+MATRICES = ("utility", "cost", "prompt_tokens", "completion_tokens", "prediction")
+
+
+_INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs"}
+
+
+RESERVED_DATASETS = ("full", "macro")
+"""Names of aggregates, which no data set may take."""
+
+
+@dataclass
+class OutcomeTable:
+    """N samples, K models and the N x K outcomes between them.
+
+    Attributes
+    ----------
+    samples
+        N rows with the columns of ``SAMPLE_COLUMNS`` and any ``tag_*``.
+    models
+        K rows: ``model`` and the columns of ``PRICE_COLUMNS``.
+    utility
+        (N, K) in [0, 1]; NaN where the outcome is missing.
+    cost
+        (N, K) in USD; NaN where unknown.
+    prompt_tokens, completion_tokens
+        (N, K) counts; NaN where unknown.
+    prediction
+        (N, K) predicted answers as strings, None where unknown.
+    """
+
+    samples: pd.DataFrame
+    models: pd.DataFrame
+    utility: np.ndarray
+    cost: np.ndarray
+    prompt_tokens: np.ndarray
+    completion_tokens: np.ndarray
+    prediction: np.ndarray = field(repr=False)
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of the K models, in column order."""
+        return self.models["model"].tolist()
+
+    @property
+    def coverage(self) -> np.ndarray:
+        """(K,) share of the samples on which each model was observed."""
+        return np.isfinite(self.utility).mean(axis=0)
+
+    def take(
+        self, rows: np.ndarray | None = None, columns: Sequence[int] | None = None
+    ) -> "OutcomeTable":
+        """Return the table of some samples (boolean mask or indices) and some models."""
+        rows = np.arange(len(self.samples)) if rows is None else rows
+        columns = range(len(self.models)) if columns is None else columns
+        return OutcomeTable(
+            self.samples[rows].reset_index(drop=True)
+            if rows.dtype == bool
+            else self.samples.iloc[rows].reset_index(drop=True),
+            self.models.iloc[list(columns)].reset_index(drop=True),
+            *(getattr(self, name)[rows][:, list(columns)] for name in MATRICES),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the table's Parquet files into ``folder``."""
+        write_table(folder / "samples.parquet", _sample_table(self.samples))
+        write_table(
+            folder / "models.parquet", pa.Table.from_pandas(self.models, preserve_index=False)
+        )
+        for name in MATRICES:
+            matrix = getattr(self, name)
+            kind = pa.string() if name == "prediction" else pa.float64()
+            columns = [pa.array(column, kind, from_pandas=True) for column in matrix.T]
+            write_table(folder / f"{name}.parquet", pa.table(columns, names=self.model_names))
+
+    @classmethod
+    def read(
+        cls, folder: Path, rows: slice = slice(None), matrices: Collection[str] = MATRICES
+    ) -> "OutcomeTable":
+        """Read a table that ``write`` has written; raise InputError if a file is damaged.
+
+        Parameters
+        ----------
+        folder
+            Where it lies.
+        rows
+            Consecutive samples to read.
+        matrices
+            Which of ``MATRICES`` to read; the others are missing everywhere.
+        """
+        samples = read_table(folder / "samples.parquet", rows).to_pandas()
+        models = read_table(folder / "models.parquet").to_pandas()
+        outcomes = {}
+        for name in MATRICES:
+            missing, kind = (None, object) if name == "prediction" else (np.nan, float)
+            outcomes[name] = np.full((len(samples), len(models)), missing, kind)
+            if name in matrices:
+                table = read_table(folder / f"{name}.parquet", rows)
+                if table.shape[0] != len(samples) or table.column_names != [*models["model"]]:
+                    raise damaged(folder / f"{name}.parquet", "holds other samples or models")
+                for index, column in enumerate(table.columns):
+                    outcomes[name][:, index] = column.to_numpy()
+        return cls(samples, models, **outcomes)
+
+
+def _sample_table(samples: pd.DataFrame) -> pa.Table:
+    schema = pa.schema([(column, pa.string()) for column in samples.columns])
+    return pa.Table.from_pandas(samples, schema=schema, preserve_index=False)
+
+
+def validate(table: OutcomeTable, origin: str) -> None:
+    """Raise InputError for outcomes that cannot be measured.
+
+    Parameters
+    ----------
+    table
+        The table as a source has read it.
+    origin
+        The file it was read from, for the message.
+    """
+    samples, names = table.samples, table.model_names
+    if not names:
+        raise InputError(f"{origin}: no model columns; each model needs its outcomes")
+    if samples.empty:
+        raise InputError(f"{origin}: no samples; the table needs at least one row")
+    for kind, own in (("model", names), ("data set", samples["dataset"].unique())):
+        # Such a name could steer a terminal, and makes a broken SVG.
+        hidden = next((name for name in own if _INVISIBLE & set(map(category, name))), None)
+        if hidden is not None:
+            raise InputError(
+                f"{origin}: the name of {kind} {hidden!r:.80} has an invisible character; rename it"
+            )
+    repeated = samples["sample_id"][samples["sample_id"].duplicated()]
+    if len(repeated):
+        raise InputError(
+            f"{origin}: sample id {repeated.iloc[0]!r:.80} occurs more than once "
+            f"({repeated.nunique()} such ids); make the ids unique"
+        )
+    _refuse(
+        table,
+        "utility",
+        ~((table.utility >= 0) & (table.utility <= 1)),
+        "scale it to [0, 1]",
+        origin,
+    )
+    for name in ("cost", "prompt_tokens", "completion_tokens"):
+        matrix = getattr(table, name)
+        wrong = ~((matrix >= 0) & np.isfinite(matrix))
+        _refuse(table, name, wrong, "give a number that is not negative", origin)
+    unobserved = np.isnan(table.utility).all(axis=0)
+    if unobserved.any():
+        raise InputError(
+            f"{origin}: model {names[int(unobserved.argmax())]!r:.80} has no outcome at all; "
+            "leave it out or fill its column"
+        )
+
+
+def validate_samples(samples: pd.DataFrame, origin: str) -> None:
+    """Raise InputError for a sample without input, or a data set with an aggregate's name.
+
+    Apart from ``validate``, as another source may tell what the first one does not.
+    """
+    reserved = samples["dataset"].isin(RESERVED_DATASETS)
+    if reserved.any():
+        raise InputError(
+            f"{origin}: column dataset: {samples['dataset'][reserved].iloc[0]!r:.80} "
+            "is the name of an "
+            "aggregate; rename the data set"
+        )
+    empty = (samples["question"].str.strip() == "") & samples["image"].isna()
+    if empty.any():
+        raise InputError(
+            f"{origin}: sample {samples['sample_id'][empty].iloc[0]!r:.80} has neither a question "
+            f"nor an image ({empty.sum()} such samples); add one or remove the row"
+        )
+
+
+def _refuse(table: OutcomeTable, name: str, wrong: np.ndarray, cure: str, origin: str) -> None:
+    matrix = getattr(table, name)
+    rows, columns = np.nonzero(wrong & ~np.isnan(matrix))
+    if len(rows):
+        row, column = rows[0], columns[0]
+        raise InputError(
+            f"{origin}: {name} of model {table.model_names[column]!r:.80} on sample "
+            f"{table.samples['sample_id'].iloc[row]!r:.80} is {matrix[row, column]:g}; {cure}"
+        )

@@ -1,0 +1,73 @@
+"""A benchmark as routers meet it: outcomes, costs in one unit, and one frozen split."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mmroute.outcome_table import MATRICES, OutcomeTable
+from mmroute.storage import check_samples, read_json, read_table
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An outcome table under one split.
+
+    Attributes
+    ----------
+    table
+        All N samples.
+    unit
+        USD of a normalised cost of 1.
+    in_train, in_test
+        (N,) masks. Samples on which no model of the pool was observed are in
+        neither.
+    """
+
+    table: OutcomeTable
+    unit: float
+    in_train: np.ndarray
+    in_test: np.ndarray
+
+    @classmethod
+    def read(
+        cls,
+        outcomes: Path,
+        splits: Path,
+        salt: str,
+        rows: slice = slice(None),
+        matrices: Collection[str] = MATRICES,
+    ) -> "Benchmark":
+        """Read the stored outcome table and the split of one salt.
+
+        Parameters
+        ----------
+        outcomes, splits, salt
+            The folder of the table, the file of the splits, and its column.
+        rows, matrices
+            What to read of the table, see ``OutcomeTable.read``.
+
+        Raises
+        ------
+        InputError
+            If a file is damaged, or the split is of other samples.
+        """
+        table = OutcomeTable.read(outcomes, rows, matrices)
+        split = read_table(splits, rows)
+        check_samples(splits, split["sample_id"].to_pylist(), table.samples["sample_id"])
+        train = split[salt].to_numpy()
+        observed = np.isfinite(table.utility).any(axis=1)
+        unit = read_json(outcomes / "pool.json")["unit_usd"]
+        return cls(table, unit, train & observed, ~train & observed)
+
+    @cached_property
+    def train(self) -> OutcomeTable:
+        """Outcomes of the training split."""
+        return self.table.take(self.in_train)
+
+    @cached_property
+    def test(self) -> OutcomeTable:
+        """Outcomes of the test split."""
+        return self.table.take(self.in_test)

@@ -1,0 +1,206 @@
+"""The outcome table of a benchmark: its data sets joined, the pool chosen, tokens priced."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmroute.confined import reading
+from mmroute.errors import InputError, raise_disk_fault
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcomes.datasets import join
+from mmroute.storage import read_json, write_json
+
+
+def assemble(
+    folder: Path,
+    prices: Path | None,
+    pool: Sequence[str] | None,
+    min_coverage: float,
+    destination: Path,
+) -> None:
+    """Build the benchmark's outcome table from its data sets.
+
+    Writes the table to ``destination`` and ``pool.json`` beside it: the USD of a
+    normalised cost of 1, and a notice for each model that was left out.
+
+    Parameters
+    ----------
+    folder
+        What ``write_datasets`` has written.
+    prices
+        CSV to reprice tokens with; None keeps the source's costs.
+    pool, min_coverage
+        As for ``choose_pool``.
+    """
+    index = read_json(folder / "index.json")
+    table = join([OutcomeTable.read(folder / dataset["folder"]) for dataset in index["datasets"]])
+    position = {name: column for column, name in enumerate(table.model_names)}
+    table = table.take(columns=[position[name] for name in index["models"]])
+    table, left_out = choose_pool(table, pool, min_coverage)
+    if prices is not None:
+        table = reprice(table, read_prices(prices), str(prices))
+    table = mask_unpriced(table, "the source")
+    table.write(destination)
+    write_json(destination / "pool.json", {"unit_usd": cost_unit(table.cost), "left_out": left_out})
+
+
+def read_prices(path: Path) -> pd.DataFrame:
+    """Read a price table's CSV; raise InputError if it is not one."""
+    try:
+        with reading(path):
+            # All is text at first: pandas would take a price True for 1, and name columns anew.
+            header, *rows = pd.read_csv(
+                path, header=None, dtype=str, keep_default_na=False
+            ).to_numpy()
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise_disk_fault(error, path)
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as CSV ({reason}); give a price table") from error
+    prices = pd.DataFrame(rows, columns=header).fillna("").astype(str)
+    twice = prices.columns[prices.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: column {twice[0]!r:.80} stands twice; keep one")
+    for column in set(PRICE_COLUMNS) & set(prices):
+        values = pd.to_numeric(prices[column], errors="coerce")
+        prices[column] = values.astype(object).where(values.notna(), prices[column])
+    return prices
+
+
+def choose_pool(
+    table: OutcomeTable, pool: Sequence[str] | None, min_coverage: float
+) -> tuple[OutcomeTable, list[str]]:
+    """Keep the models of the pool.
+
+    Parameters
+    ----------
+    table
+        The joined outcome table.
+    pool
+        Models to keep, in this order; None keeps every model whose coverage is
+        at least ``min_coverage``.
+    min_coverage
+        Share of the samples, in [0, 1].
+
+    Returns
+    -------
+    The smaller table, and one notice for each model that was left out.
+
+    Raises
+    ------
+    InputError
+        If a model of the pool is not in the table or stands there twice, or none is left.
+    """
+    names = table.model_names
+    if pool is not None:
+        for position, name in enumerate(pool):
+            if name not in names:
+                raise InputError(
+                    f"config key pool: no model {name!r} in the source; it has: {', '.join(names)}"
+                )
+            if name in pool[:position]:
+                raise InputError(
+                    f"config key pool: model {name!r} stands there twice; name it once"
+                )
+        kept = [names.index(name) for name in pool]
+        notices = [f"{name} is not in the pool" for name in names if name not in pool]
+    else:
+        kept = np.flatnonzero(table.coverage >= min_coverage).tolist()
+        notices = [
+            f"{name} was left out: coverage {coverage:.1%} is below min_coverage {min_coverage:.0%}"
+            for name, coverage in zip(names, table.coverage, strict=True)
+            if coverage < min_coverage
+        ]
+    if not kept:
+        raise InputError(
+            f"config key min_coverage: no model reaches {min_coverage:.0%} of the samples; lower it"
+        )
+    return table.take(columns=kept), notices
+
+
+def reprice(table: OutcomeTable, prices: pd.DataFrame, origin: str) -> OutcomeTable:
+    """Compute costs from token counts and a price table.
+
+    cost = (prompt tokens x price in + completion tokens x price out) / 1e6
+    (definitions, section 1). Outcomes without both token counts keep the cost
+    that the source gave.
+
+    Parameters
+    ----------
+    table
+        Outcomes with their token counts.
+    prices
+        Columns ``model`` and ``PRICE_COLUMNS``, USD per million tokens.
+    origin
+        The price table's file, for messages.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a price is not a number >= 0, a model stands
+        twice, or a model with token counts has no price.
+    """
+    missing = [column for column in ("model", *PRICE_COLUMNS) if column not in prices]
+    if missing:
+        raise InputError(f"{origin}: no column {missing[0]!r}; a price table needs it")
+    repeated = prices["model"][prices["model"].duplicated()]
+    if len(repeated):
+        raise InputError(
+            f"{origin}: column model: {repeated.iloc[0]!r:.80} stands twice; keep one row"
+        )
+    indexed = prices.set_index("model").reindex(table.model_names)
+    known = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
+    rates = []
+    for column in PRICE_COLUMNS:
+        values = pd.to_numeric(indexed[column], errors="coerce")
+        for model, text, value, counted in zip(
+            indexed.index, indexed[column], values, known.any(axis=0), strict=True
+        ):
+            if counted and not (0 <= value < np.inf):
+                raise InputError(
+                    f"{origin}: column {column}: the price of model {model!r:.80} is "
+                    f"{' '.join(str(text).split()):.80}; "
+                    "give USD per million tokens"
+                )
+        rates.append(values.to_numpy(float))
+    cost = (table.prompt_tokens * rates[0] + table.completion_tokens * rates[1]) / 1e6
+    models = table.models.assign(**dict(zip(PRICE_COLUMNS, rates, strict=True)))
+    return replace(table, models=models, cost=np.where(known, cost, table.cost))
+
+
+def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
+    """Treat an outcome as observed only where both its utility and its cost are known.
+
+    Raises InputError if a model is left without any outcome, as it is when
+    neither costs nor prices are given.
+    """
+    observed = np.isfinite(table.utility) & np.isfinite(table.cost)
+    unpriced = ~observed.any(axis=0)
+    if unpriced.any():
+        raise InputError(
+            f"{origin}: model {table.model_names[int(unpriced.argmax())]!r:.80} has no outcome "
+            "with a known cost; give costs, or token counts and a price table in source.prices"
+        )
+    return replace(
+        table,
+        utility=np.where(observed, table.utility, np.nan),
+        cost=np.where(observed, table.cost, np.nan),
+    )
+
+
+def cost_unit(cost: np.ndarray) -> float:
+    """Return the USD that a normalised cost of 1.0 stands for.
+
+    It is the mean cost of an observed call of the most expensive model
+    (MMR-Bench S1); 1.0 if every call is free.
+
+    Parameters
+    ----------
+    cost
+        (N, K) in USD, NaN where missing; each model has at least one outcome.
+    """
+    return float(np.nanmean(cost, axis=0).max()) or 1.0

@@ -1,0 +1,1 @@
+"""Presentation: how numbers become tables and figures, wherever they come from."""

@@ -1,0 +1,410 @@
+"""Tables of results: long CSV for programs, Markdown and LaTeX for people."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmroute.evaluation.bootstrap import interval, p_value
+from mmroute.evaluation.metrics import Majorants, aiq
+from mmroute.storage import read_table, write_text
+
+METRIC_TITLES = {
+    "nauc": "nAUC (higher is better)",
+    "nauc_honest": "nAUC, operating points chosen on training data (higher is better)",
+    "peak_score": "Peak score (higher is better)",
+    "peak_score_honest": "Peak score, operating point chosen on training data (higher is better)",
+    "qnc": "QNC (below 1: the best single model's accuracy at a lower cost)",
+    "savings_at_parity": "Savings at the best single model's accuracy (share of its cost)",
+    "aiq": "AIQ (higher is better)",
+    "rank_score": "Rank score, the best on the curve (0 to 100, higher is better)",
+    "auroc": "AUROC of predicted utilities (higher is better)",
+}
+LOWER_IS_BETTER = ("qnc", "cost", "cost_usd", "rci", "brier", "ece")
+UNRANKED = "traffic "
+"""Shares of the traffic are neither good nor bad."""
+REFERENCES = ("best_single", "oracle")
+"""Rows that are no routers and stand in no ranking."""
+SIGNIFICANCE = 0.05
+FIGURE_ROWS = 9
+"""Routers that a figure shows beside the oracle: more could not be told apart."""
+_MAJORANT = "majorant_"
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""A spreadsheet runs it; after apostrophes it looks as if it had been neutralised."""
+_CSV_CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^,\n]*)[,\n]')
+_COLUMN = ["level", "dataset", "point", "metric"]
+"""What the routers of one column of a table have in common."""
+
+
+def read_replicates(files: Iterable[tuple[tuple[str, str], str]]) -> pd.DataFrame:
+    """Stack replicate files, each given as ((router, salt), path)."""
+    frames = [
+        read_table(Path(path)).to_pandas().assign(router=router, salt=salt)
+        for (router, salt), path in files
+    ]
+    return add_aiq(pd.concat(frames, ignore_index=True))
+
+
+def add_aiq(replicates: pd.DataFrame) -> pd.DataFrame:
+    """Turn the routers' majorants into their ``aiq``, which depends on all of them."""
+    is_part = replicates["metric"].str.startswith(_MAJORANT)
+    rows = []
+    for keys, parts in replicates[is_part].groupby(["salt", "level", "dataset"], sort=False):
+        own = {
+            router: Majorants(
+                *(
+                    part.set_index("metric")["replicates"][f"{_MAJORANT}{name}"]
+                    for name in ("area", "end_cost", "end_utility")
+                )
+            )
+            for router, part in parts.groupby("router", sort=False)
+        }
+        rows += [
+            (*keys, router, "", "aiq", aiq(majorant, list(own.values())))
+            for router, majorant in own.items()
+        ]
+    columns = ["salt", "level", "dataset", "router", "point", "metric", "replicates"]
+    return pd.concat([replicates[~is_part], pd.DataFrame(rows, columns=columns)], ignore_index=True)
+
+
+def add_macro_averages(replicates: pd.DataFrame, scenarios: Mapping[str, str]) -> pd.DataFrame:
+    """Add means over the data sets of each scenario and over the scenarios.
+
+    Resample by resample, so that they have intervals like any other value.
+
+    Parameters
+    ----------
+    replicates
+        Metrics of whole curves, with levels ``dataset`` and ``full``.
+    scenarios
+        Scenario of each data set.
+
+    Returns
+    -------
+    The rows of the data sets, then level ``scenario``, named ``<scenario> (macro)``,
+    level ``macro``, and the rows of ``full``.
+    """
+    keys = ["router", "salt", "point", "metric"]
+    datasets = replicates[replicates["level"] == "dataset"]
+    by_scenario = _means(
+        datasets.assign(dataset=datasets["dataset"].map(scenarios)), [*keys, "dataset"]
+    ).assign(level="scenario")
+    macro = _means(by_scenario, keys).assign(level="macro", dataset="macro")
+    by_scenario["dataset"] += " (macro)"
+    full = replicates[replicates["level"] == "full"]
+    return pd.concat([datasets, by_scenario, macro, full], ignore_index=True)
+
+
+def _means(replicates: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    rows = [
+        (*names, np.mean(np.stack(list(part)), axis=0))
+        for names, part in replicates.groupby(keys, sort=False)["replicates"]
+    ]
+    return pd.DataFrame(rows, columns=[*keys, "replicates"])
+
+
+def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
+    """Turn replicates into values with intervals, averaged over the salts.
+
+    Returns
+    -------
+    ``level``, ``dataset``, ``router``, ``point``, ``metric``; ``value``, ``low``,
+    ``high``: the 95 % interval; ``infinite`` and ``undefined``: the shares of
+    resamples with no finite and with no defined value; ``p_best``: two-sided
+    p-value of the paired difference to the best router of the column, empty for
+    references; ``salt_sd``: standard deviation over the salts, empty for a single
+    one; ``salts``. Bounds, shares and p-values are means over the salts.
+    """
+    rows = []
+    for keys, group in replicates.groupby(_COLUMN, sort=False):
+        best = _best_router(group, keys[-1])
+        for _, of_salt in group.groupby("salt", sort=False):
+            own = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
+            for router, values in own.items():
+                rows.append(
+                    (
+                        *keys,
+                        router,
+                        values[0],
+                        *interval(values),
+                        np.isinf(values[1:]).mean(),
+                        np.isnan(values[1:]).mean(),
+                        _p_best(router, best, own),
+                    )
+                )
+    measures = ["value", "low", "high", "infinite", "undefined", "p_best"]
+    frame = pd.DataFrame(rows, columns=[*_COLUMN, "router", *measures])
+    grouped = frame.groupby([*_COLUMN, "router"], sort=False)
+    table = grouped[measures].mean()
+    table["salt_sd"] = grouped["value"].agg(_spread)
+    table["salts"] = grouped.size()
+    table = table.reset_index()
+    return table[["level", "dataset", "router", "point", "metric", *table.columns[5:]]]
+
+
+def _best_router(group: pd.DataFrame, metric: str) -> str | None:
+    """Return the router of the best mean over the salts; None where there is none."""
+    if metric.startswith(UNRANKED):
+        return None
+    ranked = group[~group["router"].isin(REFERENCES)]
+    values = ranked["replicates"].str[0].astype(float).groupby(ranked["router"], sort=False).mean()
+    values = values[np.isfinite(values)]
+    if values.empty:
+        return None
+    return values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax()
+
+
+def _p_best(router: str, best: str | None, own: Mapping[str, np.ndarray]) -> float:
+    if best is None or best not in own or router in REFERENCES:
+        return np.nan
+    return 1.0 if router == best else p_value(_difference(own[router], own[best]))
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return first - second; two infinite values, which never reach parity, are equal."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
+
+
+def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Compare every two routers, and each with the best single model, on ``full``.
+
+    Returns
+    -------
+    ``metric``, ``router``, ``other``, ``difference`` (router minus other), ``low``,
+    ``high``, ``p_value``, ``undefined``: means over the salts.
+    """
+    full = replicates[(replicates["level"] == "full") & (replicates["point"] == "")]
+    rows = []
+    for (metric, _), group in full.groupby(["metric", "salt"], sort=False):
+        own = dict(zip(group["router"], group["replicates"], strict=True))
+        compared = [name for name in own if name != "oracle"]
+        if metric in metrics:
+            for other, router in combinations(compared, 2):
+                values = _difference(own[router], own[other])
+                rows.append(
+                    (
+                        metric,
+                        router,
+                        other,
+                        values[0],
+                        *interval(values),
+                        p_value(values),
+                        np.isnan(values[1:]).mean(),
+                    )
+                )
+    columns = ["metric", "router", "other", "difference", "low", "high", "p_value", "undefined"]
+    keys = columns[:3]
+    return pd.DataFrame(rows, columns=columns).groupby(keys, sort=False).mean().reset_index()
+
+
+def _spread(values: pd.Series) -> float:
+    return (
+        float(np.std(values, ddof=1)) if np.isfinite(values).all() and len(values) > 1 else np.nan
+    )
+
+
+def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFrame:
+    """Return a column of one metric with a row per router and a column per data set."""
+    part = table[table["metric"] == metric]
+    return part.pivot(index="router", columns="dataset", values=column).reindex(
+        index=part["router"].unique(), columns=part["dataset"].unique()
+    )
+
+
+def prominent(table: pd.DataFrame, limit: int = FIGURE_ROWS) -> list[str]:
+    """Return the rows to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
+
+    Of a router and its shrunk twin the better one. In the main table's order.
+    """
+    full = table[(table["dataset"] == "full") & (table["metric"] == "nauc_honest")]
+    ranked = full[~full["router"].isin(REFERENCES)].sort_values(
+        "value", ascending=False, kind="stable"
+    )
+    twins = ranked["router"].astype(str).str.split("+").str[0]
+    kept = {*ranked["router"][~twins.duplicated()][:limit], "oracle"}
+    return [router for router in table["router"].unique() if router in kept]
+
+
+def published_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay the rows that a paper has too out for people: what it is, here, and published."""
+    shown = table.dropna(subset="published")
+    keys = table.columns[: table.columns.get_loc("value")]
+    cells = shown[keys].astype(object).fillna("").astype(str)
+    cells["here"] = [
+        format_interval(*numbers)
+        for numbers in shown[["value", "low", "high"]].itertuples(index=False)
+    ]
+    cells["published"] = shown["published"].map(format_value)
+    return cells.loc[:, (cells != "").any()]
+
+
+def format_value(value: float) -> str:
+    """Format a metric: three decimals, the infinity sign, a dash where undefined."""
+    if np.isnan(value):
+        return "–"
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.3f}"
+
+
+def format_interval(value: float, low: float, high: float) -> str:
+    """Format a metric with its interval."""
+    if np.isnan(low):
+        return format_value(value)
+    return f"{format_value(value)} [{format_value(low)}, {format_value(high)}]"
+
+
+def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return one metric as text with its intervals, laid out as by ``wide``."""
+    values, low, high = (wide(table, metric, column) for column in ("value", "low", "high"))
+    return pd.DataFrame(
+        np.vectorize(format_interval)(values, low, high), values.index, values.columns
+    )
+
+
+def to_markdown(table: pd.DataFrame, title: str) -> str:
+    """Render the long table as one Markdown table per metric."""
+    sections = [f"# {markdown_escape(title)}\n"]
+    for metric in table["metric"].unique():
+        body = _markdown_rows(_cells(table, metric, markdown_escape))
+        sections.append(f"## {METRIC_TITLES[metric]}\n\n{body}\n")
+    return "\n".join(sections)
+
+
+def to_latex(table: pd.DataFrame, title: str) -> str:
+    """Render the long table as one LaTeX tabular per metric (needs booktabs)."""
+    sections = [rf"\paragraph{{{_latex_escape(title)}}}"]
+    for metric in table["metric"].unique():
+        sections.append(
+            f"% {METRIC_TITLES[metric]}\n{_latex_tabular(_cells(table, metric, _latex_escape))}\n"
+        )
+    return "\n".join(sections)
+
+
+def frame_to_markdown(frame: pd.DataFrame, title: str) -> str:
+    """Render a frame of display strings as a Markdown table."""
+    return f"# {markdown_escape(title)}\n\n{_markdown_rows(_frame_cells(frame, markdown_escape))}\n"
+
+
+def frame_to_latex(frame: pd.DataFrame, title: str) -> str:
+    """Render a frame of display strings as a LaTeX tabular (needs booktabs)."""
+    return (
+        rf"\paragraph{{{_latex_escape(title)}}}"
+        + f"\n{_latex_tabular(_frame_cells(frame, _latex_escape))}\n"
+    )
+
+
+def _frame_cells(frame: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
+    rows = [list(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    return [[escape(cell) for cell in row] for row in rows]
+
+
+def _markdown_rows(cells: list[list[str]]) -> str:
+    lines = [" | ".join(row) for row in cells]
+    rule = " | ".join(["---"] + ["---:"] * (len(cells[0]) - 1))
+    return "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _latex_tabular(cells: list[list[str]]) -> str:
+    head, *body = (" & ".join(row) + r" \\" for row in cells)
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{l{'r' * (len(cells[0]) - 1)}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _cells(table: pd.DataFrame, metric: str, escape: Callable[[str], str]) -> list[list[str]]:
+    cells = with_intervals(table, metric)
+    head = ["router", *map(escape, cells.columns)]
+    return [head] + [
+        [escape(router), *(_typeset(cell, escape) for cell in row)]
+        for router, row in zip(cells.index, cells.to_numpy().tolist(), strict=True)
+    ]
+
+
+def _typeset(number: str, escape: Callable[[str], str]) -> str:
+    """Escape what a formatted number has beside digits and brackets."""
+    return "".join(escape(part) if part in "∞–" else part for part in number)
+
+
+def markdown_escape(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    for character in "\\`*_[]<>|$~&":
+        text = text.replace(character, "\\" + character)
+    return _one_line(text)
+
+
+def _latex_escape(text: str) -> str:
+    replacements = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\^{}"}
+    replacements |= {character: "\\" + character for character in "&%$#_{}"}
+    replacements |= {"∞": r"$\infty$", "–": "--"}
+    return "".join(replacements.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    """Return text without line ends and control characters, which a terminal would obey."""
+    return "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc")
+
+
+def neutral_cell(value: Any) -> Any:
+    """Return text so that no spreadsheet takes it for a formula."""
+    if isinstance(value, str) and _FORMULA.match(value):
+        return "'" + value
+    return value
+
+
+def _original_cell(value: Any) -> Any:
+    """Return what ``neutral_cell`` was given."""
+    if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value):
+        return value[1:]
+    return value
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that ``write_csv`` has written: text is that text again, though empty is NaN.
+
+    A name such as NA or 007 stays a name.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        text = stream.read()
+    names = pd.read_csv(io.StringIO(text), nrows=0).columns
+    table = pd.read_csv(
+        io.StringIO(text),
+        keep_default_na=False,
+        na_values=[""],
+        dtype={names[column]: str for column in _text_columns(text, len(names))},
+    )
+    return table.map(_original_cell).rename(columns=_original_cell)
+
+
+def _text_columns(text: str, count: int) -> list[int]:
+    """Return which of a CSV's columns hold text: their first cell that is not empty is quoted."""
+    quoted: dict[int, bool] = {}
+    for position, cell in enumerate(_CSV_CELL.finditer(text)):
+        if position >= count and cell[1] not in ("", '""'):
+            quoted.setdefault(position % count, cell[1].startswith('"'))
+        if len(quoted) == count:
+            break
+    return [column for column, is_text in quoted.items() if is_text]
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV with all digits, infinity as ``inf`` and neutral text cells."""
+    neutral = table.map(neutral_cell).rename(columns=neutral_cell)
+    text = neutral.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)

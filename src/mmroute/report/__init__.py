@@ -1,0 +1,1 @@
+"""Report: main tables and figures, the data, conclusions, notebooks and the HTML page."""

@@ -1,0 +1,144 @@
+"""The data report: what the benchmark holds, what is missing, and what was left out."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmroute.evaluation.bootstrap import interval, resample_weights
+from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.shards import GRID_SIZE
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcomes.pool import cost_unit
+
+
+def dataset_report(
+    table: OutcomeTable, splits: pd.DataFrame, present: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Count what each data set holds; one row per data set and a last one for ``full``.
+
+    Parameters
+    ----------
+    table
+        The outcome table, N samples.
+    splits
+        ``sample_id`` and one training mask per salt; the first salt is counted.
+    present
+        (N,) masks of ``text`` and ``image``: what could be embedded.
+
+    Returns
+    -------
+    ``dataset``, ``scenario``, ``samples``, ``train``, ``test``; ``no_text`` and
+    ``no_image``: samples that come without; ``undecodable_images``: images that
+    are there but cannot be decoded; ``duplicates``: samples whose question and
+    image stood before in the data set; ``unobserved``: samples that no model was
+    observed on, which are left out; ``coverage``: observed share of all pairs.
+    """
+    samples = table.samples
+    train = splits.iloc[:, 1].to_numpy()
+    observed = np.isfinite(table.utility)
+    counts = pd.DataFrame(
+        {
+            "dataset": samples["dataset"],
+            "scenario": samples["scenario"],
+            "samples": 1,
+            "train": train,
+            "test": ~train,
+            "no_text": ~present["text"],
+            "no_image": samples["image"].isna(),
+            "undecodable_images": samples["image"].notna() & ~present["image"],
+            "duplicates": samples.duplicated(["dataset", "question", "image_digest"]),
+            "unobserved": ~observed.any(axis=1),
+            "coverage": observed.mean(axis=1),
+        }
+    )
+    how = dict.fromkeys(counts.columns[2:], "sum") | {"coverage": "mean"}
+    by_dataset = counts.groupby(["dataset", "scenario"], sort=False).agg(how).reset_index()
+    full = counts.assign(dataset="full", scenario="").groupby(["dataset", "scenario"]).agg(how)
+    return pd.concat([by_dataset, full.reset_index()], ignore_index=True)
+
+
+def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFrame:
+    """Describe each model of the pool over all samples, train and test.
+
+    Parameters
+    ----------
+    table
+        The outcome table.
+    n_resamples, seed
+        Of the bootstrap behind the intervals.
+
+    Returns
+    -------
+    ``model``, ``coverage``, ``accuracy``, ``cost_usd`` (mean per call), each of the two
+    with its bounds ``_low`` and ``_high``, ``cost`` (normalised), the prices, and
+    ``cost_from``: ``tokens`` where prices and token counts gave all costs, ``source``
+    where the source did, ``mixed`` otherwise.
+    """
+    weights = resample_weights(table.samples["dataset"], n_resamples, seed)
+    singles = single_models(table.utility, table.cost, weights)
+    measured = {}
+    for name, replicates in (("accuracy", singles.utility), ("cost_usd", singles.cost)):
+        bounds = np.array([interval(column) for column in replicates.T])
+        measured[name] = replicates[0]
+        measured[f"{name}_low"], measured[f"{name}_high"] = bounds.T
+    counted = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
+    counted &= np.isfinite(table.models[list(PRICE_COLUMNS)].to_numpy(float)).all(axis=1)
+    observed = np.isfinite(table.utility)
+    priced = np.where(observed, counted, False).sum(axis=0) / observed.sum(axis=0)
+    return pd.DataFrame(
+        {
+            "model": table.model_names,
+            "coverage": table.coverage,
+            **measured,
+            "cost": singles.cost[0] / cost_unit(table.cost),
+            **{column: table.models[column] for column in PRICE_COLUMNS},
+            "cost_from": np.select([priced == 1, priced == 0], ["tokens", "source"], "mixed"),
+        }
+    )
+
+
+def notices(
+    table: OutcomeTable,
+    datasets: pd.DataFrame,
+    left_out: Sequence[str],
+    simulated: bool,
+    in_shards: bool,
+) -> list[str]:
+    """Put into words what a reader of the results has to know.
+
+    Parameters
+    ----------
+    table
+        The outcome table.
+    datasets
+        As from ``dataset_report``.
+    left_out
+        What was said of the models that are not in the pool.
+    simulated
+        Whether the source makes its outcomes up.
+    in_shards
+        Whether evaluation is scattered.
+    """
+    full = datasets.iloc[-1]
+    lines = ["the data are simulated: nothing here says anything about a real model"] * simulated
+    if in_shards:
+        lines.append(
+            f"operating curves and frontiers are known at {GRID_SIZE} thresholds only, exactly "
+            "there: the benchmark is larger than shard_size.evaluate, what one job evaluates"
+        )
+    lines += left_out
+    if full["unobserved"]:
+        lines.append(f"{full['unobserved']} samples were left out: no model was observed on them")
+    if full["undecodable_images"]:
+        lines.append(
+            f"{full['undecodable_images']} images could not be decoded; "
+            "these samples are routed by their text"
+        )
+    if full["duplicates"]:
+        lines.append(f"{full['duplicates']} samples repeat the question and image of another")
+    if full["coverage"] < 1:
+        lines.append(f"coverage is {full['coverage']:.2%} of all (sample, model) pairs")
+    if not np.isfinite(table.prompt_tokens).any():
+        lines.append("prompt tokens are unknown: costs are used as the source gives them")
+    return lines

@@ -1,0 +1,367 @@
+"""The HTML report: one file that opens from disk, with everything in it."""
+
+import base64
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from mmroute.evaluation.metrics import ROUNDING
+from mmroute.presentation.tables import (
+    METRIC_TITLES,
+    REFERENCES,
+    SIGNIFICANCE,
+    format_value,
+    prominent,
+    wide,
+)
+
+CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined", "published")
+SHOWN_METRICS = ("nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc")
+COMPARED_METRIC = "nauc_honest"
+LONG_TABLE = 24
+"""Rows beyond which a table is folded."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A table of display strings.
+
+    Attributes
+    ----------
+    columns
+        Headers.
+    rows
+        Cells.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Frame":
+        """Take a frame of display strings."""
+        return cls(list(frame.columns), frame.astype(str).to_numpy().tolist())
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the report shows of one experiment.
+
+    Attributes
+    ----------
+    title, question
+        What it is about.
+    frames
+        Its table, ``frame``, and where a paper has values of it too, ``published``.
+    figure
+        Its SVG file, if it has one.
+    """
+
+    title: str
+    question: str
+    frames: Mapping[str, Frame]
+    figure: Path | None
+
+    @property
+    def uri(self) -> str | None:
+        """The figure as the report embeds it."""
+        return _data_uri(self.figure) if self.figure else None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the report shows.
+
+    Attributes
+    ----------
+    title
+        Name of the benchmark.
+    simulated
+        Whether its outcomes were made up.
+    table
+        The long main table.
+    datasets, origins, models
+        The data report's tables.
+    notices
+        What a reader has to know.
+    singles
+        Single models on the test split, per data set.
+    points
+        Metrics at the named operating points.
+    differences
+        Paired differences between routers.
+    decision
+        What to use under each budget and for each quality.
+    conclusions
+        The papers' conclusions with what was measured here.
+    sections
+        One per experiment.
+    cases
+        Queries with their image, as of ``figures.cases.present``.
+    figures
+        SVG files with what they show.
+    config
+        The configuration after defaults.
+    provenance
+        What the run was made with, as of ``provenance.describe``.
+    """
+
+    title: str
+    simulated: bool
+    table: pd.DataFrame
+    datasets: pd.DataFrame
+    origins: pd.DataFrame
+    models: pd.DataFrame
+    notices: Sequence[str]
+    singles: pd.DataFrame
+    points: pd.DataFrame
+    differences: pd.DataFrame
+    decision: Frame
+    conclusions: Sequence[Mapping[str, str]]
+    sections: Sequence[Section]
+    cases: Sequence[Mapping[str, Any]]
+    figures: Mapping[str, Path]
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def render(self) -> str:
+        """Return the HTML; all text from data is escaped."""
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("mmroute.report", "."),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {
+            "share": _or_dash("{:.1%}".format),
+            "usd": _or_dash(_usd),
+            "metric": format_value,
+            "rounded": _or_dash("{:,.1f}".format),
+            "p": _or_dash(lambda value: "< 0.01" if value < 0.01 else f"{value:.2f}"),
+        }
+        return environment.get_template("report.html.j2").render(
+            title=self.title,
+            simulated=self.simulated,
+            summary=summarise(self.table, self.singles, self.points),
+            significance=SIGNIFICANCE,
+            infinity=math.inf,
+            metrics=[
+                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._shown, metric)}
+                for metric in SHOWN_METRICS
+            ],
+            others=[
+                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._full, metric)}
+                for metric in self.table["metric"].unique()
+                if metric not in SHOWN_METRICS
+            ],
+            points=self._points,
+            differences=self._differences,
+            decision=self.decision,
+            conclusions=self.conclusions,
+            sections=self.sections,
+            cases=self.cases,
+            long=LONG_TABLE,
+            datasets=self.datasets.to_dict("records"),
+            origins=self._origins,
+            models=self._models,
+            notices=self.notices,
+            figures={caption: _data_uri(path) for caption, path in self.figures.items()},
+            config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
+            provenance=self.provenance,
+            stages=self._stages,
+        )
+
+    @property
+    def _origins(self) -> Frame:
+        """Lay out what each source gave to each data set, unless there is only one."""
+        several = self.origins["source"].nunique() > 1
+        grouped = self.origins.groupby(["source", "dataset"], sort=False)
+        return Frame(
+            ["Source", "Data set", "(Sample, model) pairs", "Models"],
+            [
+                [source, dataset, f"{own['pairs'].sum():,}", ", ".join(own["model"])]
+                for (source, dataset), own in grouped
+                if several
+            ],
+        )
+
+    @property
+    def _shown(self) -> pd.DataFrame:
+        """The main table; with a single data set its aggregates repeat it and are left out."""
+        if (self.table["level"] == "dataset").groupby(self.table["dataset"]).any().sum() > 1:
+            return self.table
+        return self._full
+
+    @property
+    def _full(self) -> pd.DataFrame:
+        return self.table[self.table["level"] == "full"]
+
+    @property
+    def _differences(self) -> list[dict[str, Any]]:
+        """Differences between the routers that the figures show, and to the best single model."""
+        shown = {*prominent(self.table), *REFERENCES}
+        rows = self.differences[self.differences["metric"] == COMPARED_METRIC]
+        kept = rows["router"].isin(shown) & rows["other"].isin(shown)
+        return rows[kept].to_dict("records")
+
+    @property
+    def _models(self) -> list[dict[str, Any]]:
+        """The single models on the test split, the cheapest first."""
+        tested = self.singles[self.singles["dataset"] == "full"].sort_values("cost")
+        cost_from = self.models.set_index("model")["cost_from"]
+        return [
+            {
+                "model": row["model"],
+                "accuracy": _estimate(row, "utility"),
+                "cost_usd": _estimate(row, "cost_usd"),
+                "cost": row["cost"],
+                "coverage": row["coverage"],
+                "cost_from": cost_from[row["model"]],
+            }
+            for _, row in tested.iterrows()
+        ]
+
+    @property
+    def _points(self) -> list[dict[str, Any]]:
+        """The operating points on all samples: a row per router and point, estimates by metric."""
+        full = self.points[self.points["dataset"] == "full"]
+        return [
+            {
+                "router": router,
+                "point": point,
+                **{metric: _estimate(row) for metric, row in own.set_index("metric").iterrows()},
+            }
+            for (router, point), own in full.groupby(["router", "point"], sort=False)
+        ]
+
+    @property
+    def _stages(self) -> list[dict[str, Any]]:
+        """The stages of the run, the longest first; what was not measured is NaN."""
+        measured = pd.DataFrame(self.provenance["stages"], dtype=float).T.rename_axis("stage")
+        ranked = measured.sort_values("seconds", ascending=False, kind="stable")
+        return ranked.reset_index().to_dict("records")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The benchmark in a few numbers, on all test samples.
+
+    Attributes
+    ----------
+    samples
+        Test samples.
+    best_model, best_accuracy, best_cost_usd
+        The most accurate single model.
+    router, nauc
+        The router of the largest honest nAUC, and that.
+    no_worse
+        Routers that are not significantly worse.
+    peak, peak_cost_usd
+        Its most accurate operating point.
+    peak_honest
+        Accuracy of the point that was most accurate in training.
+    qnc
+        Cost at which it reaches the best single model's accuracy, over that model's.
+    never
+        Share of resamples in which it never does.
+    """
+
+    samples: int
+    best_model: str
+    best_accuracy: Estimate
+    best_cost_usd: Estimate
+    router: str
+    nauc: Estimate
+    no_worse: list[str]
+    peak: Estimate
+    peak_cost_usd: Estimate
+    peak_honest: Estimate
+    qnc: Estimate
+    never: float
+
+
+def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) -> Summary | None:
+    """Pick the numbers that a reader asks for first; None without any router."""
+    models = singles[singles["dataset"] == "full"]
+    most = models[models["utility"] >= models["utility"].max() - ROUNDING]
+    best = most.sort_values("cost").iloc[0]
+    full = table[(table["dataset"] == "full") & ~table["router"].isin(REFERENCES)]
+    ranking = full[full["metric"] == "nauc_honest"].set_index("router")
+    if ranking.empty:
+        return None
+    router = ranking["value"].idxmax()
+    own = full[full["router"] == router].set_index("metric")
+    peak = points[
+        (points["dataset"] == "full") & (points["router"] == router) & (points["point"] == "peak")
+    ].set_index("metric")
+    no_worse = ranking.index[(ranking["p_best"] >= SIGNIFICANCE) & (ranking.index != router)]
+    return Summary(
+        samples=int(best["samples"]),
+        best_model=best["model"],
+        best_accuracy=_estimate(best, "utility"),
+        best_cost_usd=_estimate(best, "cost_usd"),
+        router=router,
+        nauc=_estimate(own.loc["nauc_honest"]),
+        no_worse=list(no_worse),
+        peak=_estimate(own.loc["peak_score"]),
+        peak_cost_usd=_estimate(peak.loc["cost_usd"]),
+        peak_honest=_estimate(own.loc["peak_score_honest"]),
+        qnc=_estimate(own.loc["qnc"]),
+        never=float(own.loc["qnc", "infinite"]),
+    )
+
+
+def _estimate(row: pd.Series, name: str = "") -> Estimate:
+    if name:
+        return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return Estimate(row["value"], row["low"], row["high"])
+
+
+def _ranked(table: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """Return a metric's columns and rows; each cell knows how it compares with the best."""
+    columns = {name: wide(table, metric, name) for name in CELL_COLUMNS if name in table}
+    value = columns["value"]
+    return {
+        "columns": list(value.columns),
+        "rows": [
+            {
+                "router": router,
+                "reference": router in REFERENCES,
+                "cells": [
+                    {name: frame.loc[router, dataset] for name, frame in columns.items()}
+                    for dataset in value.columns
+                ],
+            }
+            for router in value.index
+        ],
+    }
+
+
+def _or_dash(text: Callable[[float], str]) -> Callable[[float], str]:
+    """Show an undefined value as a dash."""
+    return lambda value: "–" if math.isnan(value) else text(value)
+
+
+def _usd(value: float) -> str:
+    """Format USD per query as USD per 1,000 queries."""
+    return f"{value * 1000:,.2f}" if value * 1000 >= 0.1 else f"{value * 1000:.4f}"
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,87 @@
+import numpy as np
+import pandas as pd
+
+from mmroute.outcome_table import PRICE_COLUMNS
+from mmroute.report.data_report import dataset_report, model_report, notices
+
+
+def report_of(table, text=None, image=None):
+    everywhere = np.ones(len(table.samples), bool)
+    splits = pd.DataFrame(
+        {"sample_id": table.samples["sample_id"], "0": np.arange(len(everywhere)) < 4}
+    )
+    present = {
+        "text": everywhere if text is None else text,
+        "image": ~everywhere if image is None else image,
+    }
+    return dataset_report(table, splits, present)
+
+
+def test_counts_add_up_to_full(make_table):
+    report = report_of(make_table()).set_index("dataset")
+    assert report["samples"].tolist() == [6, 6, 12]
+    assert report["train"].tolist() == [2, 2, 4]
+    assert report["test"].tolist() == [4, 4, 8]
+    assert report["no_image"].tolist() == [6, 6, 12]
+    assert report["coverage"].tolist() == [1, 1, 1]
+
+
+def test_what_is_missing_is_counted(make_table):
+    table = make_table()
+    table.utility[0] = np.nan
+    table.utility[1, 0] = np.nan
+    table.samples.loc[:1, "image"] = "picture.jpg"
+    table.samples.loc[2, "question"] = table.samples.loc[0, "question"]
+    table.samples.loc[[0, 2], "image_digest"] = "same"
+    text = np.arange(12) != 5
+    image = np.arange(12) == 1
+    full = report_of(table, text, image).iloc[-1]
+    assert full["no_text"] == 1
+    assert full["no_image"] == 10
+    assert full["undecodable_images"] == 1
+    assert full["duplicates"] == 1
+    assert full["unobserved"] == 1
+    assert full["coverage"] == 32 / 36
+
+
+def test_each_loss_has_a_notice(make_table):
+    table = make_table()
+    table.utility[0] = np.nan
+    table.samples["image"] = "picture.jpg"
+    table.prompt_tokens[:] = np.nan
+    lines = notices(table, report_of(table), ["x was left out"], simulated=False, in_shards=False)
+    assert lines[0] == "x was left out"
+    assert any("1 samples were left out" in line for line in lines)
+    assert any("12 images could not be decoded" in line for line in lines)
+    assert any("coverage is 91.67%" in line for line in lines)
+    assert any("costs are used as the source gives them" in line for line in lines)
+
+
+def test_a_whole_benchmark_needs_no_notice(make_table):
+    table = make_table()
+    assert notices(table, report_of(table), [], simulated=False, in_shards=False) == []
+
+
+def test_simulated_data_have_one(make_table):
+    table = make_table()
+    (line,) = notices(table, report_of(table), [], simulated=True, in_shards=False)
+    assert "simulated" in line
+
+
+def test_a_benchmark_that_was_evaluated_in_shards_says_so(make_table):
+    table = make_table()
+    (line,) = notices(table, report_of(table), [], simulated=False, in_shards=True)
+    assert "known at 512 thresholds only" in line
+
+
+def test_models_say_where_their_costs_come_from(make_table):
+    table = make_table()
+    table.models[list(PRICE_COLUMNS)] = [[1.0, 1.0], [1.0, 1.0], [np.nan, np.nan]]
+    table.prompt_tokens[0, 1] = np.nan
+    report = model_report(table, 200, 0)
+    assert report["cost_from"].tolist() == ["tokens", "mixed", "source"]
+    assert report["cost"].max() == 1
+    np.testing.assert_allclose(report["accuracy"], table.utility.mean(axis=0))
+    for name in ("accuracy", "cost_usd"):
+        assert (report[f"{name}_low"] < report[name]).all()
+        assert (report[name] < report[f"{name}_high"]).all()

@@ -1,0 +1,706 @@
+"""The report: what it says in its summary, how it marks routers, and that data stay data."""
+
+import math
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from mmroute.report.html import Estimate, Frame, Report, Section, summarise
+
+HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}{% raw %}$x$&\"'"
+
+NEVER = math.inf
+UNDEFINED = math.nan
+
+
+def table_of(metrics, datasets=("A", HOSTILE, "full")):
+    """Build the main table from {metric: {router: (value, low, high, p_best, infinite)}}."""
+    rows = [
+        (level, dataset, router, metric, *numbers, 0.0, UNDEFINED, 1)
+        for metric, routers in metrics.items()
+        for router, numbers in routers.items()
+        for dataset in datasets
+        for level in ["full" if dataset == "full" else "dataset"]
+    ]
+    columns = ["level", "dataset", "router", "metric", "value", "low", "high", "p_best"]
+    return pd.DataFrame(rows, columns=[*columns, "infinite", "undefined", "salt_sd", "salts"])
+
+
+METRICS = {
+    "nauc": {
+        "best_single": (0.9, 0.88, 0.92, UNDEFINED, 0.0),
+        "knn": (0.6, 0.57, 0.63, 0.3, 0.0),
+        "linear": (0.61, 0.58, 0.64, 1.0, 0.0),
+        "weak": (0.5, 0.47, 0.53, 0.002, 0.0),
+        "oracle": (0.99, 0.98, 1.0, UNDEFINED, 0.0),
+    },
+    "nauc_honest": {
+        "knn": (0.59, 0.56, 0.62, 1.0, 0.0),
+        "linear": (0.58, 0.55, 0.61, 0.05, 0.0),
+        "weak": (0.49, 0.46, 0.52, 0.049, 0.0),
+        "oracle": (0.98, 0.97, 0.99, UNDEFINED, 0.0),
+    },
+    "peak_score": {"knn": (0.8, 0.78, 0.82, 1.0, 0.0)},
+    "peak_score_honest": {"knn": (0.79, 0.77, 0.81, 1.0, 0.0)},
+    "qnc": {
+        "best_single": (1.0, 1.0, 1.0, UNDEFINED, 0.0),
+        "knn": (0.4, 0.35, 0.55, 1.0, 0.02),
+        "weak": (NEVER, 0.9, NEVER, 0.002, 0.97),
+        "hopeless": (NEVER, NEVER, NEVER, 0.002, 1.0),
+        "oracle": (0.1, 0.09, 0.11, UNDEFINED, 0.0),
+    },
+    "auroc": {"knn": (0.66, 0.65, 0.67, 1.0, 0.0)},
+}
+
+
+def with_qnc(metrics, *numbers):
+    return metrics | {"qnc": metrics["qnc"] | {"knn": numbers}}
+
+
+def single(model, utility, cost, dataset="full"):
+    return {
+        "dataset": dataset,
+        "model": model,
+        "utility": utility,
+        "utility_low": utility - 0.03,
+        "utility_high": utility + 0.03,
+        "cost": cost,
+        "cost_usd": cost / 100,
+        "cost_usd_low": cost / 110,
+        "cost_usd_high": cost / 90,
+        "coverage": 0.875,
+        "samples": 1280 if dataset == "full" else 7,
+    }
+
+
+POINT_METRICS = {
+    "accuracy": (0.8, 0.78, 0.82),
+    "cost": (0.5, 0.4, 0.6),
+    "cost_usd": (0.005, 0.004, 0.006),
+    "routing_accuracy": (0.9, 0.88, 0.92),
+    "optimal_selection": (0.31, 0.3, 0.32),
+    "ece": (0.071, 0.06, 0.08),
+}
+
+
+def points_of(router, point, dataset="full", **given):
+    rows = [
+        (dataset, dataset, router, point, metric, *numbers)
+        for metric, numbers in (POINT_METRICS | given).items()
+    ]
+    columns = ["level", "dataset", "router", "point", "metric", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+COMMIT = "c0ffee" * 6 + "abcd"
+
+
+def digests_of(name, samples):
+    parts = {part: f"{name}-{part}-".ljust(32, "0") for part in ("ids", "text", "image", "all")}
+    return {"folder": name, "name": name, "samples": samples} | parts
+
+
+@pytest.fixture
+def report(tmp_path):
+    (tmp_path / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    counts = dict.fromkeys(
+        ["samples", "train", "test", "no_text", "no_image", "undecodable_images"], 1
+    )
+    return Report(
+        title="bench",
+        simulated=False,
+        table=table_of(METRICS),
+        points=pd.concat(
+            [
+                points_of("knn", "peak"),
+                points_of("knn", "parity", cost_usd=(0.00002, 0.00001, 0.00003)),
+                points_of("knn", "peak", "A", accuracy=(0.123, 0.12, 0.13)),
+                points_of("weak", "peak", accuracy=(0.45, 0.43, 0.47)),
+            ]
+        ),
+        differences=pd.DataFrame(
+            [
+                ("nauc_honest", "linear", "knn", -0.01, -0.02, 0.0, 0.05),
+                ("nauc_honest", "weak", "knn", -0.1, -0.12, -0.08, 0.002),
+                ("nauc", "weak", "linear", -0.777, -0.8, -0.7, 0.002),
+            ],
+            columns=["metric", "router", "other", "difference", "low", "high", "p_value"],
+        ),
+        decision=Frame(["Asked", "Use"], [["at most $1", HOSTILE]]),
+        conclusions=[
+            {"source": "A paper", "claim": "It routes.", "verdict": "holds", "measured": HOSTILE}
+        ],
+        sections=[
+            Section("Short", "How short?", {"frame": Frame(["a"], [[HOSTILE]])}, None),
+            Section(
+                "Long",
+                "How long?",
+                {"frame": Frame(["a"], [[str(row)] for row in range(30)])},
+                None,
+            ),
+        ],
+        cases=[
+            {"router": "knn", "kind": "saving", "dataset": "A", "sample_id": HOSTILE}
+            | {"question": HOSTILE, "answer": HOSTILE, "image": None}
+            | {"chosen": HOSTILE, "chosen_answer": None, "chosen_cost_usd": 0.001}
+            | {"reference": "strong", "reference_answer": HOSTILE, "reference_cost_usd": 0.1}
+        ],
+        datasets=pd.DataFrame(
+            [
+                {"dataset": "A", "scenario": "x", "coverage": 1.0, "duplicates": 0}
+                | {"unobserved": 0}
+                | counts
+            ]
+        ),
+        origins=pd.DataFrame(
+            {
+                "source": ["one", "two"],
+                "dataset": "A",
+                "model": ["cheap", "dear"],
+                "pairs": [7, 123],
+            }
+        ),
+        models=pd.DataFrame(
+            [
+                {"model": model, "accuracy": 0.111, "cost_usd": 0.111, "cost": 0.111}
+                | {"coverage": 1.0, "cost_from": source}
+                for model, source in (("cheap", "tokens"), ("strong", "bill"), ("dear", "bill"))
+            ]
+        ),
+        notices=["two samples left out"],
+        singles=pd.DataFrame(
+            [
+                single("cheap", 0.4, 0.1),
+                single("strong", 0.7, 1.0),
+                single("dear", 0.6, 2.0),
+                single("cheap", 0.99, 0.1, "A"),
+            ]
+        ),
+        figures={"a caption": tmp_path / "figure.svg"},
+        config={"name": "bench"},
+        provenance={
+            "versions": {"python": "3.99.1", "mmroute": "0.7", "snakemake": "9.8"}
+            | {"packages": {"numpy": "2.71", "pandas": "3.14"}},
+            "code": {"commit": COMMIT, "clean": True, "changed": [], "reason": None},
+            "data": {
+                "datasets": [digests_of("A", 1234), digests_of("B", 5)],
+                "text_only": None,
+                "prices": {},
+                "downloads": [],
+            },
+            "seeds": {"seed": 17, "salts": [0, "b"]},
+            "machine": {"platform": "Linux", "cpus": 6, "memory_bytes": 3 * 2**30},
+            "stages": {
+                "fetch": dict.fromkeys(["seconds", "cpu_seconds", "peak_mib"]) | {"jobs": 1},
+                "split": {"jobs": 1, "seconds": 0.26, "cpu_seconds": 0.2, "peak_mib": 80.0},
+                "train": {"jobs": 12, "seconds": 1234.56, "cpu_seconds": 9.0, "peak_mib": 2e3},
+            },
+        },
+    )
+
+
+class Page(HTMLParser):
+    """Tags, links and text of a page, and its tables by the heading above each.
+
+    A table is a list of rows, a row a list of (class, text).
+    """
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.links, self.tables, self.row_classes = [], [], {}, {}
+        self._heading, self._within, self._words = "", "", []
+        self.feed(html)
+        self.text = " ".join(" ".join(self._words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href")]
+        self._within = tag
+        kind = dict(attributes).get("class", "")
+        if tag in ("h2", "h3"):
+            self._heading = ""
+        elif tag == "tr":
+            self.tables.setdefault(self._heading, []).append([])
+            self.row_classes.setdefault(self._heading, []).append(kind)
+        elif tag in ("td", "th"):
+            self.tables[self._heading][-1].append((kind, ""))
+        elif tag == "small":
+            self.handle_data(" | ")
+
+    def handle_data(self, data):
+        if self._within != "style":
+            self._words.append(data)
+        if self._within in ("h2", "h3"):
+            self._heading += data
+        elif self._within in ("td", "th", "span", "small"):
+            rows = self.tables.get(self._heading)
+            if rows and rows[-1]:
+                kind, text = rows[-1][-1]
+                rows[-1][-1] = kind, text + data
+
+    def handle_endtag(self, tag):
+        self._within = ""
+
+    def rows_of(self, heading):
+        """Return {first cell: the others} of the one table whose heading starts so."""
+        (rows,) = (rows for name, rows in self.tables.items() if name.startswith(heading))
+        return {row[0][1]: row[1:] for row in rows[1:]}
+
+
+# --- data stay data ---------------------------------------------------------------------------
+
+
+def test_text_from_data_is_shown_and_never_run(report, tmp_path):
+    everywhere = replace(
+        report,
+        title=HOSTILE,
+        table=pd.concat(
+            [report.table, report.table[report.table["router"] == "weak"].assign(router=HOSTILE)]
+        ),
+        points=pd.concat([report.points, points_of(HOSTILE, "peak")]),
+        differences=report.differences.assign(other=HOSTILE),
+        datasets=report.datasets.assign(dataset=HOSTILE, scenario=HOSTILE),
+        origins=report.origins.assign(dataset=HOSTILE, model=HOSTILE),
+        models=report.models.iloc[:1].assign(model=HOSTILE, cost_from=HOSTILE),
+        notices=[HOSTILE],
+        singles=report.singles.assign(model=HOSTILE),
+        figures={HOSTILE: tmp_path / "figure.svg"},
+        config={HOSTILE: HOSTILE},
+        provenance=report.provenance
+        | {
+            "code": {"commit": COMMIT, "clean": False, "changed": [HOSTILE], "reason": None},
+            "data": {
+                "datasets": [digests_of(HOSTILE, 1)],
+                "text_only": [digests_of(HOSTILE, 2)],
+                "prices": {HOSTILE: HOSTILE},
+                "downloads": [
+                    dict.fromkeys(["repo", "revision", "commit"], HOSTILE) | {"files": []}
+                ],
+            },
+            "seeds": {"seed": 0, "salts": [HOSTILE]},
+            "stages": {HOSTILE: report.provenance["stages"]["split"]},
+        },
+    )
+    html = everywhere.render()
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "<script" not in html
+    # Title twice, columns of five tables, rows, notices, figure and summary.
+    assert page.text.count(HOSTILE) > 15
+    assert page.tags.count("img") == 1
+
+
+def test_a_hostile_router_in_the_summary_is_escaped_too(report):
+    table = report.table.replace({"router": {"knn": HOSTILE, "linear": HOSTILE + "2"}})
+    points = report.points.replace({"router": {"knn": HOSTILE}})
+    html = replace(report, table=table, points=points).render()
+    assert "<script" not in html
+    assert f"{HOSTILE} does best over the whole range" in Page(html).text
+    assert f"not significantly worse: {HOSTILE}2." in Page(html).text
+
+
+def test_the_page_needs_no_network(report):
+    html = report.render()
+    page = Page(html)
+    assert page.links
+    assert all(link.startswith("data:") for link in page.links)
+    assert "default-src 'none'" in html
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_several_sources_and_what_came_from_each_are_shown(report):
+    text = Page(report.render()).text
+    assert "Where the outcomes come from" in text
+    assert "123" in text
+    alone = replace(report, origins=report.origins[:1])
+    assert "Where the outcomes come from" not in Page(alone.render()).text
+
+
+def test_only_simulated_data_are_called_simulated(report):
+    assert "Simulated data." not in report.render()
+    assert "Simulated data." in replace(report, simulated=True).render()
+
+
+def test_notices_captions_and_the_configuration_are_shown(report):
+    text = Page(report.render()).text
+    for shown in ("two samples left out", "a caption", "name: bench"):
+        assert shown in text
+
+
+# --- tables of metrics ------------------------------------------------------------------------
+
+
+def classes(page, heading):
+    return {router: {kind for kind, _ in cells} for router, cells in page.rows_of(heading).items()}
+
+
+def test_the_best_router_is_bold_the_close_ones_underlined_and_references_neither(report):
+    page = Page(report.render())
+    assert classes(page, "nAUC (") == {
+        "best_single": {""},
+        "knn": {"close"},
+        "linear": {"best"},
+        "weak": {""},
+        "oracle": {""},
+    }
+
+
+def test_close_is_a_p_value_of_at_least_a_twentieth(report):
+    marked = classes(Page(report.render()), "nAUC, operating points chosen on training data")
+    assert marked["linear"] == {"close"}
+    assert marked["weak"] == {""}
+
+
+def test_references_are_rows_of_their_own_kind(report):
+    page = Page(report.render())
+    (heading,) = (name for name in page.tables if name.startswith("nAUC ("))
+    assert page.row_classes[heading] == ["", "reference", "", "", "", "reference"]
+
+
+def test_a_cell_holds_the_value_over_its_interval_for_each_data_set(report):
+    page = Page(report.render())
+    cells = page.rows_of("nAUC (")["linear"]
+    assert [text for _, text in cells] == ["0.610 | 0.580 to 0.640"] * 3
+    (heading,) = (name for name in page.tables if name.startswith("nAUC ("))
+    assert [text for _, text in page.tables[heading][0]] == ["router", "A", HOSTILE, "full"]
+
+
+def test_a_value_without_an_interval_stands_alone(report):
+    table = report.table.assign(low=UNDEFINED, high=UNDEFINED)
+    page = Page(replace(report, table=table).render())
+    assert page.rows_of("nAUC (")["linear"][0] == ("best", "0.610")
+
+
+def test_qnc_says_in_what_share_of_the_resamples_parity_is_never_reached(report):
+    rows = Page(report.render()).rows_of("QNC")
+    texts = {router: cells[0][1] for router, cells in rows.items()}
+    assert texts == {
+        "best_single": "1.000 | 1.000 to 1.000",
+        "knn": "0.400 | 0.350 to 0.550 | never in 2.0%",
+        "weak": "∞ | 0.900 to ∞ | never in 97.0%",
+        "hopeless": "∞ | ∞ to ∞",
+        "oracle": "0.100 | 0.090 to 0.110",
+    }
+
+
+def test_resamples_without_a_defined_value_are_shown(report):
+    table = report.table.assign(undefined=0.04)
+    page = Page(replace(report, table=table).render())
+    cells = page.rows_of("nAUC (")["knn"]
+    assert cells[0][1] == "0.600 | 0.570 to 0.630 | undefined in 4.0%"
+    assert "undefined" not in Page(report.render()).text
+
+
+def test_no_other_metric_says_never(report):
+    table = report.table.assign(infinite=0.5)
+    page = Page(replace(report, table=table).render())
+    assert "never" not in page.rows_of("nAUC (")["knn"][0][1]
+
+
+def test_a_single_data_set_is_shown_once(report):
+    page = Page(replace(report, table=table_of(METRICS, ("A", "full"))).render())
+    assert len(page.rows_of("nAUC (")["knn"]) == 1
+
+
+def test_metrics_that_are_not_the_main_ones_are_shown_on_the_pooled_set(report):
+    rows = Page(report.render()).rows_of("AUROC")
+    assert [text for _, text in rows["knn"]] == ["0.660 | 0.650 to 0.670"]
+
+
+# --- operating points and differences ---------------------------------------------------------
+
+
+def test_operating_points_are_those_of_the_pooled_set_with_their_intervals(report):
+    page = Page(report.render())
+    header, *rows = page.tables["Operating points"]
+    assert [text for _, text in header] == [
+        "router",
+        "point",
+        "accuracy",
+        "USD per 1,000 queries",
+        "routing accuracy",
+        "optimal selection",
+        "calibration error",
+    ]
+    assert [text for _, text in rows[0]] == [
+        "knn",
+        "peak",
+        "80.0% | (78.0% to 82.0%)",
+        "5.00 | (4.00 to 6.00)",
+        "90.0% | (88.0% to 92.0%)",
+        "31.0% | (30.0% to 32.0%)",
+        "0.071 | (0.060 to 0.080)",
+    ]
+    assert [tuple(text for _, text in row[:2]) for row in rows] == [
+        ("knn", "peak"),
+        ("knn", "parity"),
+        ("weak", "peak"),
+    ]
+    assert rows[1][3][1] == "0.0200 | (0.0100 to 0.0300)"
+    assert "12.3%" not in page.text
+
+
+def test_a_metric_that_is_undefined_at_a_point_is_a_dash(report):
+    # No model solves any sample: there is nothing that routing accuracy is a share of.
+    nowhere = (UNDEFINED, UNDEFINED, UNDEFINED)
+    points = points_of("knn", "peak", routing_accuracy=nowhere, ece=nowhere)
+    page = Page(replace(report, points=points).render())
+    _, row = page.tables["Operating points"]
+    assert row[6][1].startswith("–")
+    assert row[4][1].startswith("–")
+    assert "nan" not in page.text.split()
+
+
+def test_differences_are_those_of_the_honest_nauc_with_their_p_values(report):
+    page = Page(report.render())
+    header, *rows = page.tables["Differences between routers"]
+    assert [text for _, text in header] == [
+        "first",
+        "second",
+        "difference",
+        "95\xa0% interval",
+        "p",
+    ]
+    assert rows == [
+        [("", "linear"), ("", "knn"), ("", "-0.010"), ("", "-0.020 to 0.000"), ("", "0.05")],
+        [("", "weak"), ("", "knn"), ("", "-0.100"), ("", "-0.120 to -0.080"), ("best", "< 0.01")],
+    ]
+    assert "-0.777" not in page.text
+
+
+def test_the_models_are_those_of_the_test_split_the_cheapest_first(report):
+    page = Page(report.render())
+    _, *rows = page.tables["Models"]
+    assert [[text for _, text in row] for row in rows] == [
+        ["cheap", "40.0% | (37.0% to 43.0%)", "1.00 | (0.91 to 1.11)", "0.1000", "87.5%", "tokens"],
+        [
+            "strong",
+            "70.0% | (67.0% to 73.0%)",
+            "10.00 | (9.09 to 11.11)",
+            "1.0000",
+            "87.5%",
+            "bill",
+        ],
+        ["dear", "60.0% | (57.0% to 63.0%)", "20.00 | (18.18 to 22.22)", "2.0000", "87.5%", "bill"],
+    ]
+    assert "Routing among 3 models." in page.text
+
+
+# --- provenance -------------------------------------------------------------------------------
+
+
+def plain(rows):
+    return [[text for _, text in row] for row in rows]
+
+
+def with_data(report, **data):
+    return replace(
+        report, provenance=report.provenance | {"data": report.provenance["data"] | data}
+    )
+
+
+def test_it_says_of_what_code_versions_and_seeds_it_is(report):
+    page = Page(report.render())
+    assert plain(page.tables["Code, versions and seeds"]) == [
+        ["git commit", "c0ffeec0ffee"],
+        ["working tree", "clean"],
+        ["mmroute", "0.7"],
+        ["Python", "3.99.1"],
+        ["Snakemake", "9.8"],
+        ["seed", "17"],
+        ["salts of the splits", "0, b"],
+    ]
+    assert "Packages: numpy 2.71, pandas 3.14." in page.text
+
+
+def test_a_tree_that_is_not_as_in_the_commit_is_told(report):
+    code = {"commit": COMMIT, "clean": False, "changed": [" M a.py", "?? b.py"], "reason": None}
+    page = Page(replace(report, provenance=report.provenance | {"code": code}).render())
+    assert plain(page.tables["Code, versions and seeds"])[1] == ["working tree", "not clean"]
+    assert "changed or new since the commit: 2 M a.py ?? b.py" in page.text
+    assert "changed or new" not in Page(report.render()).text
+
+
+def test_an_unknown_commit_has_its_reason(report):
+    code = {"commit": None, "clean": None, "changed": None, "reason": HOSTILE}
+    html = replace(report, provenance=report.provenance | {"code": code}).render()
+    rows = plain(Page(html).tables["Code, versions and seeds"])
+    assert [row[0] for row in rows[:2]] == ["git commit", "mmroute"]
+    assert rows[0][1] == f"unknown: {HOSTILE}"
+    assert "<script" not in html
+
+
+def test_digests_are_short_with_the_full_ones_behind_them(report):
+    html = report.render()
+    page = Page(html)
+    assert plain(page.tables["Digests of the data"])[1:] == [
+        ["A", "1,234", "A-ids-000000", "A-text-00000", "A-image-0000", "A-all-000000"],
+        ["B", "5", "B-ids-000000", "B-text-00000", "B-image-0000", "B-all-000000"],
+    ]
+    assert f'title="{digests_of("B", 5)["image"]}"' in html
+    assert f'title="{COMMIT}"' in html
+    assert not {"Digests of the second source", "Price tables", "Downloads"} & set(page.tables)
+
+
+def test_what_was_brought_here_is_told(report):
+    files = [{"path": "a", "size": 2**20, "sha256": "ab"}, {"path": "b", "size": 2**19}]
+    given = with_data(
+        report,
+        text_only=[digests_of("C", 9)],
+        prices={"prices.csv": "d" * 32},
+        downloads=[{"repo": "o/bench", "revision": "v1", "commit": COMMIT, "files": files}],
+    )
+    tables = Page(given.render()).tables
+    assert plain(tables["Digests of the second source"])[1][:2] == ["C", "9"]
+    assert plain(tables["Price tables"])[1] == ["prices.csv", "d" * 12]
+    assert plain(tables["Downloads"])[1] == ["o/bench", "v1", "c0ffeec0ffee", "2", "1.5 MiB"]
+
+
+def test_stages_stand_the_longest_first_and_what_was_not_measured_is_a_dash(report):
+    page = Page(report.render())
+    assert plain(page.tables["Machine and time"]) == [
+        ["stage", "jobs", "seconds", "CPU seconds", "peak MiB"],
+        ["train", "12", "1,234.6", "9.0", "2,000.0"],
+        ["split", "1", "0.3", "0.2", "80.0"],
+        ["fetch", "1", "–", "–", "–"],
+    ]
+    assert "Linux, 6 CPUs, 3.0 GiB of memory." in page.text
+
+
+def test_how_to_check_the_files_is_told(report):
+    assert "mmroute verify results/bench checks every file" in Page(report.render()).text
+
+
+# --- the summary ------------------------------------------------------------------------------
+
+
+def test_the_summary_is_about_the_router_of_the_largest_honest_nauc(report):
+    # linear has the larger nAUC, but not where operating points were chosen in training.
+    summary = summarise(report.table, report.singles, report.points)
+    assert (summary.best_model, summary.samples) == ("strong", 1280)
+    assert summary.best_accuracy == Estimate(0.7, pytest.approx(0.67), pytest.approx(0.73))
+    assert summary.best_cost_usd == Estimate(0.01, pytest.approx(1 / 110), pytest.approx(1 / 90))
+    assert (summary.router, summary.nauc) == ("knn", Estimate(0.59, 0.56, 0.62))
+    assert summary.no_worse == ["linear"]
+    assert summary.peak == Estimate(0.8, 0.78, 0.82)
+    assert summary.peak_cost_usd == Estimate(0.005, 0.004, 0.006)
+    assert summary.peak_honest == Estimate(0.79, 0.77, 0.81)
+    assert (summary.qnc, summary.never) == (Estimate(0.4, 0.35, 0.55), 0.02)
+
+
+@pytest.mark.parametrize("utility", [0.7, 0.1 + 0.2 + 0.4])
+def test_of_equally_accurate_single_models_the_cheaper_is_the_best(report, utility):
+    # 0.1 + 0.2 + 0.4 is 0.7000000000000001: a mean may be a sum in another order.
+    singles = pd.DataFrame([single("dear", utility, 2.0), single("strong", 0.7, 1.0)])
+    assert summarise(report.table, singles, report.points).best_model == "strong"
+
+
+def test_the_summary_says_what_parity_saves_and_how_sure_that_is(report):
+    text = Page(report.render()).text
+    assert "Best single model 70.0% (67.0% to 73.0%) strong, $10.00 per 1,000 queries" in text
+    assert "Best router knn honest nAUC 0.590 (0.560 to 0.620)" in text
+    assert "Its peak accuracy 80.0% (78.0% to 82.0%) at $5.00 per 1,000 queries" in text
+    assert "Cost of the best model's accuracy 40.0% (35.0% to 55.0%) of that model's cost" in text
+    assert (
+        "Of the routers, knn does best over the whole range of costs ; "
+        "not significantly worse: linear."
+    ) in text.replace("costs;", "costs ;")
+    assert (
+        "Set to its most accurate point it answers 80.0% of the 1,280 test queries right for "
+        "$5.00 per 1,000 queries; strong, the best single model, answers 70.0% for $10.00."
+    ) in text
+    assert (
+        "At that model's accuracy it costs 40.0% as much, a saving of 60.0%; "
+        "in 2.0% of the resamples it never gets there."
+    ) in text
+    assert "gets 79.0% (77.0% to 81.0%): expect that number in use." in text
+
+
+def test_the_upper_bound_of_parity_may_be_never(report):
+    table = table_of(with_qnc(METRICS, 0.4, 0.35, NEVER, 1.0, 0.1))
+    assert "40.0% (35.0% to never)" in Page(replace(report, table=table).render()).text
+
+
+def test_parity_above_the_best_models_cost_is_no_saving(report):
+    table = table_of(with_qnc(METRICS, 1.2, 1.1, 1.3, 1.0, 0.0))
+    text = Page(replace(report, table=table).render()).text
+    assert (
+        "At that model's accuracy it costs 120.0% as much; "
+        "in 0.0% of the resamples it never gets there."
+    ) in text
+    assert "a saving" not in text
+
+
+@pytest.mark.parametrize(
+    ("never", "clause"),
+    [(0.97, ", nor does it in 97.0% of the resamples"), (1.0, "")],
+)
+def test_a_router_that_never_reaches_the_best_model_is_said_to_save_nothing(report, never, clause):
+    table = table_of(with_qnc(METRICS, NEVER, 0.9, NEVER, 1.0, never))
+    summary = summarise(table, report.singles, report.points)
+    assert summary.qnc.value == NEVER
+    assert summary.never == never
+    text = Page(replace(report, table=table).render()).text
+    assert "Cost of the best model's accuracy not reached at any cost" in text
+    assert (
+        f"It never reaches that model's accuracy{clause}: "
+        "on this benchmark routing saves nothing at equal accuracy."
+    ) in text
+    assert "a saving" not in text
+
+
+def test_without_a_close_rival_none_is_named(report):
+    alone = report.table[~report.table["router"].isin(["linear"])]
+    assert summarise(alone, report.singles, report.points).no_worse == []
+    assert "not significantly worse:" not in Page(replace(report, table=alone).render()).text
+
+
+@pytest.mark.parametrize("references", [["best_single"], ["best_single", "oracle"]])
+def test_references_alone_have_no_summary_and_still_a_report(report, references):
+    table = report.table[report.table["router"].isin(references)]
+    points = report.points.iloc[:0]
+    assert summarise(table, report.singles, points) is None
+    only = replace(report, table=table, points=points, differences=report.differences.iloc[:0])
+    page = Page(only.render())
+    assert "No router was run: the config lists references only." in page.text
+    assert "does best" not in page.text
+    assert page.rows_of("nAUC (").keys() == set(references)
+
+
+def test_the_decision_the_conclusions_and_the_cases_are_shown(report):
+    page = Page(report.render())
+    assert [text for _, text in page.tables["What to do"][1]] == ["at most $1", HOSTILE]
+    assert "holds : It routes. (A paper)" in page.text
+    for shown in ("saving", "answer unknown", "no image", "pays most", "$1.00 per 1,000 queries"):
+        assert shown in page.text
+
+
+def test_an_experiment_has_its_question_and_a_long_table_is_folded(report):
+    html = report.render()
+    page = Page(html)
+    assert "How long?" in page.text
+    assert len(page.tables["Long"]) == 31
+    assert "<summary>30 rows</summary>" in html
+    assert "<summary>1 rows</summary>" not in html
+
+
+def test_what_did_not_run_has_no_heading(report):
+    bare = replace(report, decision=Frame([], []), conclusions=[], sections=[], cases=[])
+    headings = set(Page(bare.render()).tables)
+    assert not headings & {"What to do", "Short", "Long"}
+    assert "conclusions hold" not in bare.render()
+    assert "Cases" not in bare.render()
+
+
+def test_published_values_stand_beside_the_reproduced_ones(report):
+    assert "published" not in Page(report.render()).text
+    table = report.table.assign(published=float("nan"))
+    table.loc[table["router"] == "knn", "published"] = 0.4321
+    both = {"frame": Frame(["a"], [["1"]]), "published": Frame(["here", "published"], [["1", "2"]])}
+    section = Section("Short", "How short?", both, None)
+    page = Page(replace(report, table=table, sections=[section]).render())
+    assert "published 0.432" in page.text
+    assert [text for _, text in page.tables["Published values beside"][1]] == ["1", "2"]
