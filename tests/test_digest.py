@@ -1,3 +1,4 @@
+import ast
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,12 @@ import mmroute
 from mmroute import digest
 
 PACKAGE = Path(mmroute.__file__).parent
+SCRIPTS = sorted(Path(__file__).parents[1].joinpath("workflow/scripts").glob("*.py"))
+
+
+def forget():
+    for function in (digest._module, digest._module_file, digest._without):
+        function.cache_clear()
 
 
 @pytest.fixture
@@ -15,15 +22,25 @@ def package(tmp_path, monkeypatch):
     copy = tmp_path / "mmroute"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(digest, "_ROOT", copy)
-    digest._imports.cache_clear()
-    return copy
+    forget()
+    yield copy
+    forget()
 
 
-def changed_by(package, edited, *entries):
-    before = digest.code_digest(*entries)
-    (package / edited).write_text((package / edited).read_text() + "\n# edited\n")
-    digest._imports.cache_clear()
-    return digest.code_digest(*entries) != before
+def rewrite(file, old, new):
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+    forget()
+
+
+def script(name):
+    (found,) = [path for path in SCRIPTS if path.stem == name]
+    return found
+
+
+def modules(package):
+    return sorted(package.rglob("*.py"))
 
 
 @pytest.mark.parametrize(
@@ -41,18 +58,139 @@ def changed_by(package, edited, *entries):
         ("mmroute.sources.demo", "sources/simulation/pictures.py", True),
     ],
 )
-def test_a_digest_covers_what_is_reached_and_nothing_else(package, entry, edited, reached):
-    assert changed_by(package, edited, entry) is reached
+def test_a_digest_covers_what_importing_runs_in_the_modules_it_reaches(
+    package, entry, edited, reached
+):
+    before = digest.code_digest(entry)
+    with (package / edited).open("a") as file:
+        file.write("\nprint('imported')\n")
+    forget()
+    assert (digest.code_digest(entry) != before) is reached
 
 
 def test_a_script_reaches_what_it_imports_anywhere_in_it(package, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text("def later():\n    from mmroute.evaluation import curve\n")
-    assert changed_by(package, "evaluation/curve.py", script)
-    assert not changed_by(package, "evaluation/metrics.py", script)
+    later = tmp_path / "script.py"
+    later.write_text(
+        "def later():\n    from mmroute.evaluation import curve\n    curve.frontier()\n"
+    )
+    before = digest.code_digest(later)
+    rewrite(package / "evaluation/curve.py", "def frontier(", "def frontier(more, ")
+    assert digest.code_digest(later) != before
 
 
 def test_a_new_router_leaves_the_digests_of_the_others(package):
     before = digest.code_digest("mmroute.routers.knn")
     (package / "routers/mine.py").write_text("class Mine:\n    name = 'mine'\n")
+    forget()
     assert digest.code_digest("mmroute.routers.knn") == before
+
+
+def noted(text, module):
+    """Add comments and docstrings to a module, wherever they may stand."""
+    lines = text.splitlines(keepends=True)
+    places = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            first = node.body[0]
+            documented = ast.get_docstring(node, clean=False) is not None
+            line = first.end_lineno if documented else first.lineno - 1
+            if first.lineno > node.lineno:
+                places[line] = " " * first.col_offset
+        if isinstance(node, ast.Module) and (ast.get_docstring(node) is None):
+            places[0] = ""
+    for line in sorted(places, reverse=True):
+        lines.insert(line, f'{places[line]}"""A docstring, or text after one."""  # and why\n')
+    return f"# {module}\n" + "".join(lines) + "\n# the end\n"
+
+
+def test_comments_and_docstrings_in_every_module_re_run_nothing(package):
+    names = [str(path.relative_to(package)) for path in modules(package)]
+    before = {name: digest.code_digest(package / name) for name in names}
+    scripts = {path: digest.code_digest(path) for path in SCRIPTS}
+    for name in names:
+        text = (package / name).read_text()
+        (package / name).write_text(noted(text, name))
+        assert len((package / name).read_text()) > len(text)
+    forget()
+    assert {name: digest.code_digest(package / name) for name in names} == before
+    assert {path: digest.code_digest(path) for path in SCRIPTS} == scripts
+
+
+def test_what_the_report_says_trains_and_measures_nothing(package):
+    early = [script(name) for name in ("fetch", "ingest", "embed", "features", "train", "evaluate")]
+    before = [digest.code_digest(path) for path in early]
+    drawn = digest.code_digest(script("html_report"))
+    for path in modules(package / "report"):
+        with path.open("a") as file:
+            file.write("\nprint('imported')\n")
+    forget()
+    assert [digest.code_digest(path) for path in early] == before
+    assert digest.code_digest(script("html_report")) != drawn
+
+
+def test_one_changed_function_re_runs_only_what_calls_it(package):
+    reports = [digest.code_digest(script(name)) for name in ("data_report", "evaluate_layout")]
+    rewrite(package / "evaluation/shards.py", "def lay_out(", "def lay_out(more, ")
+    now = [digest.code_digest(script(name)) for name in ("data_report", "evaluate_layout")]
+    assert now[0] == reports[0]
+    assert now[1] != reports[1]
+
+
+MINE = '''
+import mmroute
+from mmroute.routers import knn
+from mmroute.routers.kmeans import KMeans as Other
+import beside
+
+FIRST, SECOND = 1, 2
+UNUSED = 3
+
+
+def drawn(value):
+    return beside.drawn(value)
+
+
+def helper():
+    return FIRST
+
+
+class Mine(knn.KNN):
+    """A router."""
+
+    kind: "Other"
+
+    def fit(self):
+        return helper()
+
+    def draw(self):
+        return drawn(UNUSED)
+'''
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("mine.py", "FIRST, SECOND = 1, 2", "FIRST, SECOND = 2, 1", True),
+        ("mine.py", "UNUSED = 3", "UNUSED = 4", False),
+        ("mine.py", '"""A router."""', '"""My router."""', False),
+        ("mine.py", "return drawn(UNUSED)", "return drawn(FIRST)", False),
+        ("mine.py", "return helper()", "return 2 * helper()", True),
+        ("beside.py", "return value", "return 2 * value", False),
+        ("mmroute/routers/knn.py", "class KNN(", "@print\nclass KNN(", True),
+        ("mmroute/routers/kmeans.py", "class KMeans(", "@print\nclass KMeans(", True),
+        ("mmroute/routers/linear.py", "class Linear(", "@print\nclass Linear(", False),
+    ],
+)
+def test_a_class_counts_with_what_it_reaches_but_not_what_the_job_leaves_out(
+    package, tmp_path, file, old, new, changes
+):
+    mine = tmp_path / "mine.py"
+    mine.write_text(MINE)
+    (tmp_path / "beside.py").write_text("def drawn(value):\n    return value\n")
+    before = digest.code_digest((mine, "Mine"), without=["draw"])
+    whole = digest.code_digest((mine, "Mine"))
+    assert whole != before
+    rewrite(tmp_path / file, old, new)
+    assert (digest.code_digest((mine, "Mine"), without=["draw"]) != before) is changes
+    if file == "beside.py":
+        assert digest.code_digest((mine, "Mine")) != whole
