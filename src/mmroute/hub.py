@@ -51,8 +51,7 @@ from huggingface_hub.utils import (
 )
 
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.sources.archives import leaves_folder
-from mmroute.storage import read_json, write_json
+from mmroute.storage import leaves_folder, read_json, write_json
 
 MANIFEST = "manifest.json"
 PARALLEL_TRANSFERS = 8

@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from secrets import token_hex
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,17 @@ def file_name(text: str) -> str:
     if len(text.encode()) <= LONGEST_NAME and not _REPEATED.search(text):
         return text
     return f"{text[: LONGEST_NAME // 4]}-{digest_bytes(text.encode())}"
+
+
+def folder_name(dataset: str) -> str:
+    """Return a data set's name as a folder's: percent-encoded, never hidden, not too long."""
+    return file_name(re.sub(r"^\.", "%2E", quote(dataset, safe="")))
+
+
+def leaves_folder(name: str) -> bool:
+    """Tell whether a path, taken from a folder, would lead out of it by what it spells."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts
 
 
 def link_to(link: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import MATRICES, OutcomeTable, validate, validate_samples
-from mmroute.outcomes.datasets import folder_name, join, read_samples, write_datasets
+from mmroute.outcomes.datasets import join, read_samples, write_datasets
 from mmroute.outcomes.pool import (
     assemble,
     choose_pool,
@@ -21,7 +21,7 @@ from mmroute.outcomes.pool import (
     reprice,
 )
 from mmroute.outcomes.splits import split, split_by_dataset
-from mmroute.storage import LONGEST_NAME, read_json, write_text
+from mmroute.storage import LONGEST_NAME, folder_name, read_json, write_text
 
 IDS = st.lists(st.text(max_size=12), unique=True, max_size=60)
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mmroute.confined import Limits, confined
 from mmroute.errors import InputError
-from mmroute.sources.archives import leaves_folder, unpack
+from mmroute.sources.archives import unpack
+from mmroute.storage import leaves_folder
 
 
 def write_archive(path, members):

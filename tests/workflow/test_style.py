@@ -19,6 +19,7 @@ BIN = Path(sys.executable).parent
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
+        ["lint-imports"],
         ["snakefmt", "--check", "Snakefile", "workflow"],
         ["snakemake", "--lint"],
     ],
@@ -29,6 +30,11 @@ def test_is_clean(command):
         [BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_tree_tells_the_dag():
+    flat = list((ROOT / "src/mmroute").glob("*.py"))
+    assert len(flat) <= 20
 
 
 def locked_pins():

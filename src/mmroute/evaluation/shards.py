@@ -31,9 +31,8 @@ from mmroute.evaluation.policy_metrics import (
     policy_sums,
 )
 from mmroute.outcomes.benchmark import Benchmark
-from mmroute.outcomes.datasets import folder_name
 from mmroute.predictions import Predictions
-from mmroute.storage import count_rows, read_json, read_table, write_table
+from mmroute.storage import count_rows, folder_name, read_json, read_table, write_table
 
 GRID_SIZE = 512
 """Thresholds of a grid."""

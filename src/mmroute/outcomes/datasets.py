@@ -1,9 +1,7 @@
 """The data sets of a benchmark: one outcome table each, and an index of what they hold."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -12,7 +10,7 @@ from mmroute.outcome_table import MATRICES, OutcomeTable
 from mmroute.storage import (
     digest_bytes,
     digest_file,
-    file_name,
+    folder_name,
     read_json,
     read_table,
     write_json,
@@ -53,11 +51,6 @@ def write_datasets(table: OutcomeTable, folder: Path, shard_size: int) -> None:
             }
         )
     write_json(folder / "index.json", {"datasets": index, "models": table.model_names})
-
-
-def folder_name(dataset: str) -> str:
-    """Return a data set's name as a folder's: percent-encoded, never hidden, not too long."""
-    return file_name(re.sub(r"^\.", "%2E", quote(dataset, safe="")))
 
 
 def _content(samples: pd.DataFrame) -> dict[str, str]:

@@ -76,6 +76,8 @@ class Source(ABC):
         files = list(self.local_files())
         if not files:
             return ""
-        reader = f"{code_digest((Path(inspect.getfile(type(self))), type(self).__name__))} {vars(self)}"
+        reader = (
+            f"{code_digest((Path(inspect.getfile(type(self))), type(self).__name__))} {vars(self)}"
+        )
         names = known.names(reader, files, self.image_names)
         return known.fingerprint([*files, *self.image_files(names)])

@@ -3,13 +3,13 @@
 import gzip
 import os
 import tarfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from textwrap import shorten
 from typing import IO
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.storage import atomic_folder
+from mmroute.storage import atomic_folder, leaves_folder
 
 # Far above any release (10,370 images, a few GB), far below what fills a disk for good.
 MAX_MEMBERS = 1_000_000
@@ -17,12 +17,6 @@ MAX_BYTES = 200 * 10**9
 MAX_DEPTH = 64
 HEADER_BYTES = 2**18
 """Of a member's headers: its name, and what an archiver adds."""
-
-
-def leaves_folder(name: str) -> bool:
-    """Tell whether a path, taken from a folder, would lead out of it by what it spells."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts
 
 
 def unpack(

@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from mmroute.errors import InputError, is_utf8
-from mmroute.sources.archives import leaves_folder
-from mmroute.storage import digest_file, is_file
+from mmroute.storage import digest_file, is_file, leaves_folder
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 

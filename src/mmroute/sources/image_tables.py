@@ -18,9 +18,16 @@ from tqdm import tqdm
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.outcomes.datasets import folder_name
-from mmroute.sources.archives import leaves_folder
-from mmroute.storage import atomic_folder, is_file, read_json, read_table, write_frame, write_json
+from mmroute.storage import (
+    atomic_folder,
+    folder_name,
+    is_file,
+    leaves_folder,
+    read_json,
+    read_table,
+    write_frame,
+    write_json,
+)
 
 LONGEST_POINTER = 64
 LONGEST_CELL = 2**28

@@ -18,12 +18,11 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
-from mmroute.sources.archives import leaves_folder
 from mmroute.sources.cells import nullable, outcome_table
 from mmroute.sources.image_files import digests, is_image
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import estimate
-from mmroute.storage import is_file
+from mmroute.storage import is_file, leaves_folder
 
 LOG_NAME = re.compile(r"(?P<date>.+?)_samples_(?P<task>.+)\.jsonl")
 NO_METRICS = frozenset(
