@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.job import job
+from mmroute.job import job, split_of
 from mmroute.storage import damaged, read_json, write_frame, write_json
 
 
@@ -41,6 +41,12 @@ def test_text_from_data_cannot_steer_the_terminal(tmp_path, capsys):
     with pytest.raises(SystemExit), job(described(tmp_path / "job.log")):
         raise InputError("model '\x1b[2Jgpt\u202e' has no price")
     assert capsys.readouterr().err == "error: model '\\x1b[2Jgpt\\u202e' has no price\n"
+
+
+def test_a_job_works_on_its_outcomes_under_the_split_of_its_salt():
+    given = SimpleNamespace(outcomes="results/a/outcomes", splits="results/a/splits.parquet")
+    described = SimpleNamespace(input=given, wildcards=SimpleNamespace(salt="1"))
+    assert split_of(described) == (Path(given.outcomes), Path(given.splits), "1")
 
 
 @pytest.fixture

@@ -74,6 +74,11 @@ def job(snakemake: Any, confined: bool = False) -> Iterator[None]:
         sys.exit(1)
 
 
+def split_of(snakemake: Any) -> tuple[Path, Path, str]:
+    """Outcomes, splits and salt of the benchmark that a job works on, as ``read`` takes them."""
+    return Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
+
+
 def set_aside_all(error: DamagedFile, inputs: Sequence[str]) -> Iterator[str]:
     """Move one damaged input aside, and then each other one; yield what to tell the user.
 

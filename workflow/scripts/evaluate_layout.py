@@ -3,14 +3,9 @@
 from pathlib import Path
 
 from mmroute.evaluation.shards import lay_out
-from mmroute.job import job
+from mmroute.job import job, split_of
 from mmroute.storage import write_json
 
 with job(snakemake):
-    layout = lay_out(
-        Path(snakemake.input.outcomes),
-        Path(snakemake.input.splits),
-        snakemake.wildcards.salt,
-        snakemake.params.size,
-    )
+    layout = lay_out(*split_of(snakemake), snakemake.params.size)
     write_json(Path(snakemake.output[0]), layout)

@@ -3,17 +3,12 @@
 from pathlib import Path
 
 from mmroute.evaluation.shards import Sharded, sum_points, write_points
-from mmroute.job import job
+from mmroute.job import job, split_of
 from mmroute.storage import read_table
 
 with job(snakemake):
-    sharded = Sharded.read(
-        Path(snakemake.input.layout),
-        Path(snakemake.input.outcomes),
-        Path(snakemake.input.splits),
-        snakemake.wildcards.salt,
-        **snakemake.params.how,
-    )
+    layout = Path(snakemake.input.layout)
+    sharded = Sharded.read(layout, *split_of(snakemake), **snakemake.params.how)
     sums = sum_points(
         sharded,
         int(snakemake.wildcards.shard),

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 from mmroute.evaluation.shards import Grid, Sharded, sum_shard, write_sums
-from mmroute.job import job
+from mmroute.job import job, split_of
 
 with job(snakemake):
-    sharded = Sharded.read(
-        Path(snakemake.input.layout),
-        Path(snakemake.input.outcomes),
-        Path(snakemake.input.splits),
-        snakemake.wildcards.salt,
-        **snakemake.params.how,
-    )
+    layout = Path(snakemake.input.layout)
+    sharded = Sharded.read(layout, *split_of(snakemake), **snakemake.params.how)
     sums = sum_shard(
         sharded,
         int(snakemake.wildcards.shard),

@@ -6,16 +6,14 @@ from mmroute.evaluation.exact import evaluate_singles
 from mmroute.evaluation.gathered import gather_singles
 from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.shards import Sharded
-from mmroute.job import job
+from mmroute.job import job, split_of
 from mmroute.storage import write_frame
 
 with job(snakemake):
-    given = snakemake.input
-    benchmark = Path(given.outcomes), Path(given.splits), snakemake.wildcards.salt
-    if given.layout:
-        sharded = Sharded.read(Path(given.layout), *benchmark, **snakemake.params.how)
-        replicates, models = gather_singles(sharded)
+    layout, how = snakemake.input.layout, snakemake.params.how
+    if layout:
+        replicates, models = gather_singles(Sharded.read(Path(layout), *split_of(snakemake), **how))
     else:
-        replicates, models = evaluate_singles(Setting.read(*benchmark, **snakemake.params.how))
+        replicates, models = evaluate_singles(Setting.read(*split_of(snakemake), **how))
     write_frame(Path(snakemake.output.replicates), replicates)
     write_frame(Path(snakemake.output.models), models)

@@ -3,15 +3,13 @@
 from pathlib import Path
 
 from mmroute.evaluation.shrinkage import choose, shrink_crossfit
-from mmroute.job import job
+from mmroute.job import job, split_of
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.storage import write_json
 
 with job(snakemake):
-    benchmark = Benchmark.read(
-        Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
-    )
+    benchmark = Benchmark.read(*split_of(snakemake))
     crossfit = Predictions.read(
         Path(snakemake.input.crossfit), benchmark.train.samples["sample_id"]
     )

@@ -5,15 +5,13 @@ from time import perf_counter
 
 from mmroute import persistence
 from mmroute.catalogue import build
-from mmroute.job import job
+from mmroute.job import job, split_of
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.storage import read_json, read_vectors, write_json
 from mmroute.training import cross_fit, predict_test, train, with_paths
 
 with job(snakemake, confined=bool(snakemake.input.get("source"))):
-    benchmark = Benchmark.read(
-        Path(snakemake.input.outcomes), Path(snakemake.input.splits), snakemake.wildcards.salt
-    )
+    benchmark = Benchmark.read(*split_of(snakemake))
     router = build("routers", snakemake.params.router, snakemake.params.parameters)
     inputs = None
     if features := snakemake.input.get("features"):
