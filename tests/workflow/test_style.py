@@ -1,14 +1,18 @@
 """The house is in order: formatters, linters, environments, and nothing of any machine."""
 
 import ast
+import builtins
 import re
 import subprocess
+import symtable
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.parser import parse
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -57,6 +61,72 @@ def test_conda_environments_have_the_pins_of_the_lock(path):
     for requirement in pip:
         name, version = requirement.split("==")
         assert pins[name] == version
+
+
+INCLUDED = [
+    ROOT / path for path in re.findall(r'include: "(.+)"', (ROOT / "Snakefile").read_text())
+]
+"""The rule files in the order in which Snakemake reads them."""
+OF_ALL = ("common", "collect")
+"""The rule files of no stage."""
+OF_SNAKEMAKE = {
+    *("workflow", "config", "rules", "checkpoints", "shell", "script"),
+    *("ancient", "directory", "expand", "report", "temp", "unpack"),
+}
+"""What Snakemake gives to every rule file."""
+
+
+def test_the_snakefile_includes_every_rule_file_once():
+    assert sorted(INCLUDED) == sorted(ROOT.glob("workflow/rules/*.smk"))
+
+
+def rooms():
+    """Return the names of the package's rooms and modules."""
+    return {path.stem for path in ROOT.glob("src/mmroute/[!_]*")}
+
+
+def room_of(path):
+    """Return the room or module after which a rule file, or what it is a part of, is named."""
+    return path.stem if path.stem in rooms() else path.stem.split("_")[0]
+
+
+def test_rule_files_are_named_after_rooms():
+    assert {room_of(path) for path in INCLUDED if path.stem not in OF_ALL} <= rooms()
+
+
+def names_of(path):
+    """Return the names that a rule file defines, and the other ones that it uses."""
+    source = SimpleNamespace(get_path_or_uri=lambda **_: str(path))
+    cache = SimpleNamespace(open=lambda _: path.open(encoding="utf-8"))
+    code, _ = parse(source, SimpleNamespace(sourcecache=cache), {})
+    file = symtable.symtable(code, str(path), "exec")
+    defined, used, scopes = set(), set(), [file]
+    for scope in scopes:
+        scopes += scope.get_children()
+        for name in scope.get_symbols():
+            if scope is file or name.is_global():
+                if name.is_assigned() or name.is_imported():
+                    defined.add(name.get_name())
+                if name.is_referenced():
+                    used.add(name.get_name())
+    return defined, used - defined - OF_SNAKEMAKE - set(dir(builtins))
+
+
+def test_rule_files_share_names_through_common_and_collect_alone():
+    """Whatever else a rule file uses would come to it by the order of the includes."""
+    by_file, missing = {}, {}
+    for path in INCLUDED:
+        defined, used = names_of(path)
+        known = {
+            name
+            for earlier, names in by_file.items()
+            if path.stem == "collect" or earlier.stem in OF_ALL or room_of(earlier) == room_of(path)
+            for name in names
+        }
+        if used - known:
+            missing[path.stem] = used - known
+        by_file[path] = defined
+    assert missing == {}
 
 
 def rules():

@@ -66,11 +66,11 @@ def inspect(known):
     fingerprints = {
         key: [fingerprint(part) for part in sources.parts] for key, sources in SOURCES.items()
     }
-    priced = {
+    price_digests = {
         key: sources.prices and digest_file(Path(sources.prices))
         for key, sources in SOURCES.items()
     }
-    return fingerprints, priced, known
+    return fingerprints, price_digests, known
 
 
 if set("{}:") & set(str(SOURCE_TREE)):
@@ -108,7 +108,7 @@ try:
     # Scripts find the limits with their defaults there; in params, another limit would make all
     # anew.
     config["limits"] = CONFIG.limits.model_dump()
-    FINGERPRINTS, PRICED, KNOWN = confined(
+    FINGERPRINTS, PRICE_DIGESTS, KNOWN = confined(
         lambda: inspect(KnownFiles(Path(RESULTS, ".inputs.json"))), Limits(**config["limits"])
     )
     ENCODERS = {
@@ -136,6 +136,7 @@ MANIFESTS = [
 ]
 TITLE = f"{CONFIG.name} (simulated data)" if SIMULATED else CONFIG.name
 SALTS = [str(salt) for salt in CONFIG.split.salts]
+MEASURED_BY = {"policy": CONFIG.policy, "n_resamples": CONFIG.resamples, "seed": CONFIG.seed}
 # Every router can be trained; the config's rows are those that the main table has.
 ROUTERS = known_routers(CONFIG.routers)
 ROWS = [
@@ -203,7 +204,7 @@ onstart:
 
 
 def growing(least):
-    """Return a job's memory in MB or run time in minutes, and as much again with every retry.
+    """A job's memory in MB or run time in minutes, and as much again with every retry.
 
     Memory is about twice the peak of such a job on a simulated archive of VL-RouterBench's size,
     30,540 questions by 17 models, run time several times what it took; of OpenCLIP, finetuning
@@ -223,12 +224,12 @@ def source_files(sources):
 
 
 def source_arguments(sources):
-    """Return the class and the constructor arguments of some sources, by their labels."""
+    """Class and constructor arguments of some sources, by their labels."""
     return {label: (part.name, dict(part.parameters)) for label, part in sources.labelled.items()}
 
 
 def ingested():
-    """Return by folder what ``ingest`` wrote down of the data sets, once it has run."""
+    """What ``ingest`` wrote down of the data sets, by folder, once it has run."""
     folder = checkpoints.ingest.get().output[0]
     try:
         index = read_json(Path(folder, "index.json"))
@@ -252,14 +253,14 @@ def shard_content(wildcards):
 
 
 def shard_rows(wildcards):
-    """Return where a shard begins and ends among the samples of its data set."""
+    """Where a shard begins and ends among the samples of its data set."""
     begin = int(wildcards.shard) * CONFIG.shard_size.embed
     samples = ingested()[wildcards.dataset]["samples"]
     return begin, min(begin + CONFIG.shard_size.embed, samples)
 
 
 def sharded(folder):
-    """Return the files of all shards, data set after data set."""
+    """Files of all shards, data set after data set."""
     return [
         f"{RESULTS}/embeddings/{folder}/{dataset}.{shard}.parquet"
         for dataset, held in ingested().items()
@@ -284,7 +285,7 @@ def embedding_files(wildcards):
 
 
 def side_files(wildcards):
-    """Return the side features' files, for a fusion that has them."""
+    """The side features' files, for a fusion that has them."""
     with_side = find("features", FUSIONS[wildcards.fusion].name).attributes.get("with_side")
     return sharded("side") if with_side else []
 
@@ -294,7 +295,7 @@ def features_file(fusion, salt):
 
 
 def router_inputs(wildcards):
-    """Return what a router reads besides the outcomes: features, questions and images, or nothing."""
+    """What a router reads besides the outcomes: features, questions and images, or nothing."""
     router = ROUTERS[wildcards.router]
     if router.reads_samples:
         return {"source": f"{RESULTS}/source.json"}
@@ -302,7 +303,7 @@ def router_inputs(wildcards):
 
 
 def router_parameters(row):
-    """Return a router's constructor arguments, with the seed if it draws."""
+    """A router's constructor arguments, with the seed if it draws."""
     router = ROUTERS[row]
     draws = "random_state" in find("routers", router.name).parameters
     return dict(router.parameters) | ({"random_state": CONFIG.seed} if draws else {})
@@ -318,7 +319,7 @@ def towers_fingerprint(row):
 
 
 def prototypes(rows):
-    """Return the class and the constructor arguments of some routers."""
+    """Class and constructor arguments of some routers."""
     return {row: (ROUTERS[row].name, router_parameters(row)) for row in rows}
 
 
@@ -346,26 +347,26 @@ def options_of_experiment(wildcards):
 
 
 def evaluation_shards():
-    """Return the shards that evaluation is split into; none where one job takes all samples."""
+    """The shards that evaluation is split into; none where one job takes all samples."""
     samples = sum(dataset["samples"] for dataset in ingested().values())
     size = CONFIG.shard_size.evaluate
     return range(-(-samples // size)) if samples > size else range(0)
 
 
 def layout_file(wildcards):
-    """Return where the shards of evaluation lie, if there are any."""
+    """Where the shards of evaluation lie, if there are any."""
     layout = f"{RESULTS}/evaluation/shards/{wildcards.salt}.json"
     return layout if evaluation_shards() else []
 
 
 def points_file(wildcards):
-    """Return where the operating points lie that the shards measure, if there are any."""
+    """Where the operating points lie that the shards measure, if there are any."""
     points = f"{RESULTS}/evaluation/shards/{wildcards.row}/{wildcards.salt}/points.parquet"
     return points if evaluation_shards() else []
 
 
 def shard_folders(part):
-    """Return a function for what each shard of a router's evaluation adds up to."""
+    """A function for what each shard of a router's evaluation adds up to."""
     return lambda wildcards: [
         f"{RESULTS}/evaluation/shards/{wildcards.row}/{wildcards.salt}/{part}/{shard}"
         for shard in evaluation_shards()
@@ -391,7 +392,7 @@ try:
             [
                 CONFIG.model_dump(mode="json"),
                 FINGERPRINTS,
-                PRICED,
+                PRICE_DIGESTS,
                 ENCODER_FINGERPRINTS,
                 [towers_fingerprint(row) for row in ROUTERS],
                 script_digest(

@@ -1,15 +1,9 @@
-# What a run without a target makes.
-WANTED = [
-    f"{RESULTS}/report.html",
-    f"{RESULTS}/decision.csv",
-    *expand(f"{RESULTS}/notebooks/{{notebook}}.html", notebook=NOTEBOOKS),
-    *SHOWN_FILES,
-]
+from importlib.metadata import version
 
 
 rule provenance:
     input:
-        wanted=WANTED,
+        PRODUCTS,
     output:
         report(
             f"{RESULTS}/provenance.json",

@@ -1,46 +1,5 @@
 from importlib.metadata import version
 
-FIGURES = ["fig4", "figS1", "calibration", "models"]
-
-
-# What a user can ask for by name.
-TARGETS = (
-    {name: table_files(name) for name in ("table2", "tableS4")}
-    | {name: figure_files(name) for name in FIGURES}
-    | {
-        name: [*table_files(name), *(figure_files(name) if name in DRAWN else [])]
-        for name in EXPERIMENT_OF
-    }
-    | {"figS2": [f"{RESULTS}/tables/figS2.csv", *figure_files("figS2")]}
-)
-SECTIONS = [
-    EXPERIMENTS[name].output for name in CONFIG.experiments if name not in ("main", "cases")
-]
-CASES = ["figS2"] if "cases" in CONFIG.experiments else []
-SHOWN = ["table2", "tableS4", *FIGURES, *SECTIONS, *CASES]
-SHOWN_FILES = [file for name in SHOWN for file in TARGETS[name]]
-ROUTER_REPLICATES = expand(
-    f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet",
-    row=ROWS,
-    salt=SALTS,
-)
-ROUTER_FRONTIERS, ROUTER_BANDS, ROUTER_CALIBRATION = (
-    expand(
-        f"{RESULTS}/evaluation/routers/{{row}}/{SALTS[0]}/{part}.parquet",
-        row=ROWS,
-    )
-    for part in ("frontiers", "bands", "calibration")
-)
-SINGLE_REPLICATES = expand(f"{RESULTS}/evaluation/singles/{{salt}}/replicates.parquet", salt=SALTS)
-SINGLE_MODELS = f"{RESULTS}/evaluation/singles/{SALTS[0]}/models.parquet"
-NOTEBOOKS = {
-    "overview": expand(
-        f"{RESULTS}/tables/{{table}}",
-        table=["table2.csv", "datasets.csv", "models.csv", "notices.json"],
-    ),
-    "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
-}
-
 
 rule main_table:
     input:
@@ -225,12 +184,12 @@ rule html_report:
         decision=f"{RESULTS}/decision.csv",
         sections=[f"{RESULTS}/experiments/{name}.json" for name in SECTIONS],
         tables=[f"{RESULTS}/tables/{name}.csv" for name in SECTIONS],
-        drawn=[f"{RESULTS}/figures/{name}.svg" for name in SECTIONS if name in DRAWN],
+        drawn=SECTION_FIGURES,
         cases=[f"{RESULTS}/experiments/{name}.parquet" for name in CASES],
         source=f"{RESULTS}/source.json",
         figures=expand(f"{RESULTS}/figures/{{figure}}.svg", figure=FIGURES),
         # The report shows how long all of them took.
-        shown=SHOWN_FILES,
+        shown=REPORT_FILES,
     output:
         report(
             f"{RESULTS}/report.html",
@@ -257,7 +216,7 @@ rule html_report:
         snakemake=version("snakemake"),
         manifests=MANIFESTS,
         prices=lambda wildcards: PRICES,
-        priced=PRICED,
+        priced=PRICE_DIGESTS,
         code=script_digest("html_report.py"),
     message:
         "Rendering the report"

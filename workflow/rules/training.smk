@@ -31,34 +31,3 @@ rule train:
         "Training {wildcards.router} (salt {wildcards.salt})"
     script:
         "../scripts/train.py"
-
-
-rule shrink:
-    input:
-        outcomes=f"{RESULTS}/outcomes",
-        splits=f"{RESULTS}/splits.parquet",
-        predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
-        crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
-    output:
-        shrinkage=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/shrinkage.json",
-        predictions=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/predictions.parquet",
-        crossfit=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/crossfit.parquet",
-    log:
-        f"{RESULTS}/logs/shrink/{{router}}/{{salt}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/shrink/{{router}}/{{salt}}.tsv"
-    group:
-        "route"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
-    params:
-        policy=CONFIG.policy,
-        code=script_digest("shrink.py"),
-    message:
-        "Shrinking the predictions of {wildcards.router} (salt {wildcards.salt})"
-    script:
-        "../scripts/shrink.py"

@@ -1,11 +1,13 @@
-MEASURED_BY = {
-    "policy": CONFIG.policy,
-    "n_resamples": CONFIG.resamples,
-    "seed": CONFIG.seed,
-}
+# A benchmark of more samples than one job takes is evaluated in two passes over its shards:
+#
+# evaluate_layout ─┐ ┌─ evaluate_shard 0 ─┐                   ┌─ evaluate_point_shard 0 ─┐
+#                  ├─┼─ evaluate_shard 1 ─┼─ evaluate_points ─┼─ evaluate_point_shard 1 ─┼─ evaluate
+# evaluate_grid ───┘ └─ evaluate_shard … ─┘                   └─ evaluate_point_shard … ─┘
+#
+# where shards lie,  sums at every         operating points    sums of what is chosen     curves and
+# shared thresholds  threshold             of all sums         at these points            metrics
 
 
-# A benchmark of more samples than one job takes is scattered over shards, then gathered.
 rule evaluate_layout:
     input:
         outcomes=f"{RESULTS}/outcomes",
@@ -149,68 +151,3 @@ rule evaluate_point_shard:
         "Measuring the operating points of {wildcards.row} on shard {wildcards.shard} (salt {wildcards.salt})"
     script:
         "../scripts/evaluate_point_shard.py"
-
-
-rule evaluate:
-    input:
-        outcomes=f"{RESULTS}/outcomes",
-        splits=f"{RESULTS}/splits.parquet",
-        predictions=f"{RESULTS}/routers/{{row}}/{{salt}}/predictions.parquet",
-        crossfit=f"{RESULTS}/routers/{{row}}/{{salt}}/crossfit.parquet",
-        layout=layout_file,
-        curves=shard_folders("curves"),
-        points=points_file,
-        point_sums=shard_folders("points"),
-    output:
-        replicates=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet",
-        frontiers=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/frontiers.parquet",
-        bands=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/bands.parquet",
-        calibration=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/calibration.parquet",
-    log:
-        f"{RESULTS}/logs/evaluate/{{row}}/{{salt}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{row}}/{{salt}}.tsv"
-    group:
-        "measure_{salt}"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(30),
-    params:
-        how=MEASURED_BY,
-        code=script_digest("evaluate.py"),
-    message:
-        "Tracing the operating curves of {wildcards.row} (salt {wildcards.salt})"
-    script:
-        "../scripts/evaluate.py"
-
-
-rule evaluate_singles:
-    input:
-        outcomes=f"{RESULTS}/outcomes",
-        splits=f"{RESULTS}/splits.parquet",
-        layout=layout_file,
-    output:
-        replicates=f"{RESULTS}/evaluation/singles/{{salt}}/replicates.parquet",
-        models=f"{RESULTS}/evaluation/singles/{{salt}}/models.parquet",
-    log:
-        f"{RESULTS}/logs/evaluate_singles/{{salt}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate_singles/{{salt}}.tsv"
-    group:
-        "measure_{salt}"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
-    params:
-        how=MEASURED_BY,
-        code=script_digest("evaluate_singles.py"),
-    message:
-        "Evaluating the single models (salt {wildcards.salt})"
-    script:
-        "../scripts/evaluate_singles.py"

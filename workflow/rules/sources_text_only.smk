@@ -14,7 +14,7 @@ use rule fetch as fetch_text_only with:
         code=script_digest("fetch.py", *source_files(CONFIG.text_only)),
 
 
-rule ingest_text_only:
+use rule ingest as ingest_text_only with:
     input:
         f"{RESULTS}/text_only/source.json",
     output:
@@ -25,23 +25,14 @@ rule ingest_text_only:
         f"{RESULTS}/benchmarks/text_only/ingest.tsv"
     group:
         "text_only"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(60),
     params:
         sources=source_arguments(CONFIG.text_only),
-        shard_size=CONFIG.shard_size.embed,
         code=script_digest("ingest.py", *source_files(CONFIG.text_only)),
     message:
         "Reading text-only outcomes and questions"
-    script:
-        "../scripts/ingest.py"
 
 
-rule outcomes_text_only:
+use rule outcomes as outcomes_text_only with:
     input:
         data=f"{RESULTS}/text_only/data",
     output:
@@ -52,23 +43,16 @@ rule outcomes_text_only:
         f"{RESULTS}/benchmarks/text_only/outcomes.tsv"
     group:
         "text_only"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
     params:
         # Models are matched with the pool by the experiment itself.
         pool=None,
         min_coverage=0.0,
         prices=lambda wildcards: CONFIG.text_only.prices,
-        priced=PRICED["text_only"],
-        code=script_digest("outcomes.py"),
+        priced=PRICE_DIGESTS["text_only"],
+        # What is read anew is joined anew.
+        content=None,
     message:
         "Building the text-only outcome table"
-    script:
-        "../scripts/outcomes.py"
 
 
 rule embed_text_only:
@@ -101,40 +85,3 @@ rule embed_text_only:
         "Embedding the text-only questions with {params.encoder}"
     script:
         "../scripts/embed_text_only.py"
-
-
-rule transfer:
-    input:
-        unpack(embedding_files),
-        side=lambda wildcards: sharded("side"),
-        outcomes=f"{RESULTS}/outcomes",
-        splits=f"{RESULTS}/splits.parquet",
-        text_only=rules.outcomes_text_only.output[0],
-        text_only_text=rules.embed_text_only.output.text,
-        text_only_side=rules.embed_text_only.output.side,
-    output:
-        f"{RESULTS}/experiments/transfer/{{salt}}.parquet",
-    log:
-        f"{RESULTS}/logs/experiments/transfer/{{salt}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/experiments/transfer/{{salt}}.tsv"
-    group:
-        "experiment_{salt}"
-    conda:
-        "../../envs/train.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
-    params:
-        how=MEASURED_BY,
-        routers=prototypes(EXAMINED),
-        fusions={
-            row: (ROUTERS[row].fusion.name, dict(ROUTERS[row].fusion.parameters))
-            for row in EXAMINED
-        },
-        code=script_digest("transfer.py", *router_files(EXAMINED)),
-    message:
-        "Training on images and text, testing on text alone (salt {wildcards.salt})"
-    script:
-        "../scripts/transfer.py"
