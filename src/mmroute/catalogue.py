@@ -5,14 +5,22 @@ the module's source. Nothing is imported to list names or to check a config, and
 no list has to be edited when a module is added: so a new router changes no file
 that another router's results depend on. A class from outside the package is named
 ``module:Class`` and read in the same way.
+
+What a class inherits counts as in Python: of constructors the nearest, of literal
+attributes the nearest of each name. Bases are found through the imports of the module
+that names them; those that lie in other installed packages are left out, as if they had
+neither.
 """
 
 import ast
 import importlib
 import importlib.util
-from collections.abc import Mapping
+import re
+import sysconfig
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -22,6 +30,7 @@ from pydantic import AfterValidator
 
 from mmroute.errors import InputError
 
+PACKAGE = __name__.split(".")[0]
 REQUIRED: Any = object()
 """Stands for the default of a parameter that has none."""
 
@@ -49,9 +58,11 @@ def _bare_url(url: str) -> str:
 Url = Annotated[str, AfterValidator(_bare_url)]
 """The base of an http(s) URL that holds no secret."""
 
-_ANNOTATIONS = {"Url": Url} | {
-    known.__name__: known
-    for known in (bool, dict, float, int, list, str, Annotated, Ge, Gt, Le, Literal, Lt)
+_BUILT_IN: tuple[type, ...] = (bool, dict, float, int, list, str, Ge, Gt, Le, Lt)
+_ANNOTATIONS: dict[str, Any] = {known.__name__: known for known in _BUILT_IN} | {
+    "Annotated": Annotated,
+    "Literal": Literal,
+    "Url": Url,
 }
 
 
@@ -61,45 +72,73 @@ class Entry:
 
     Attributes
     ----------
-    module, class_name, file
+    module, class_name
         Where the class is.
+    lineage
+        File and name of the class, then of its bases, in the order in which they count.
     attributes
         Its class attributes that are literals, such as a router's ``fusion``.
     parameters
         Constructor arguments: name to (type, default or ``REQUIRED``). Types are
         built-in ones, ``Literal`` and ``Annotated`` with bounds of
         ``annotated_types``, as a config cannot hold others.
+    docstrings
+        Its own, then those of its bases.
     """
 
     module: str
     class_name: str
-    file: Path
+    lineage: tuple[tuple[Path, str], ...]
     attributes: Mapping[str, Any]
     parameters: Mapping[str, tuple[Any, Any]]
+    docstrings: tuple[str, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the classes, each once."""
+        return list(dict.fromkeys(file for file, _ in self.lineage))
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """What docstrings say of each parameter, the nearest first, in one line each."""
+        return {
+            name: " ".join(text.split())
+            for docstring in reversed(self.docstrings)
+            for section in re.findall(
+                r"^Parameters\n-+\n(.*?)(?=\n\n\w+\n-+\n|\Z)", docstring, re.M | re.S
+            )
+            for names, text in re.findall(r"^(\S.*)\n((?:\n*^ +.*)+)", section, re.M)
+            for name in names.split(", ")
+            if name in self.parameters
+        }
 
 
 @cache
 def catalogue(package: str) -> Mapping[str, Entry]:
-    """List what ``sources``, ``encoders``, ``features`` or ``routers`` offers, by name."""
+    """What ``sources``, ``encoders``, ``features`` or ``routers`` offers, by name.
+
+    Raises InputError for a name that two classes have, and for a class that cannot be read.
+    """
     entries: dict[str, Entry] = {}
-    package_root = Path(__file__).parent
-    for path in sorted(package_root.glob(f"{package}/*.py")):
-        module = "mmroute." + ".".join(path.relative_to(package_root).with_suffix("").parts)
-        for node in _classes(path):
-            name = _literal_attributes(node).get("name")
-            if name is None:
+    root = Path(__file__).parent
+    for path in sorted(root.glob(f"{package}/*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        module = _read(".".join([PACKAGE, *parts]).removesuffix(".__init__"), path)
+        for node in module.classes.values():
+            name = _assigned(node).get("name")
+            if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
                 continue
-            if name in entries:
+            if name.value in entries:
                 raise InputError(
-                    f"{path}: the name {name!r} is taken by {entries[name].module}; "
+                    f"{path}: the name {name.value!r} is taken by {entries[name.value].module}; "
                     f"give {node.name} another"
                 )
-            entries[name] = _entry(module, path, node)
+            entries[name.value] = _entry(_hollow(module, node))
     return entries
 
 
 def find(package: str, name: str) -> Entry:
-    """Return the entry called ``name``, or the one at ``module:Class``.
+    """The entry called ``name``, or the one at ``module:Class``.
 
     Raises InputError if there is none; of a name it lists the known ones.
     """
@@ -114,66 +153,205 @@ def find(package: str, name: str) -> Entry:
     return entries[name]
 
 
-@cache
-def _outside(name: str) -> Entry:
-    module, class_name = name.split(":", 1)
-    importlib.invalidate_caches()
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        raise InputError(
-            f"{name}: no module {module!r} in Python's path; run where it lies, or install it"
-        )
-    path = Path(spec.origin)
-    nodes = {node.name: node for node in _classes(path)}
-    if class_name not in nodes:
-        raise InputError(
-            f"{path}: no class {class_name!r} in it; it has: {', '.join(nodes) or 'none'}"
-        )
-    return _entry(module, path, nodes[class_name])
-
-
-def _classes(path: Path) -> list[ast.ClassDef]:
-    """Read the classes that a module defines at its top level."""
-    nodes = ast.parse(path.read_text(encoding="utf-8"), str(path)).body
-    return [node for node in nodes if isinstance(node, ast.ClassDef)]
-
-
-def _entry(module: str, path: Path, node: ast.ClassDef) -> Entry:
-    return Entry(module, node.name, path, _literal_attributes(node), _parameters(node, path))
-
-
 def build(package: str, name: str, parameters: Mapping[str, Any]) -> Any:
-    """Construct the class called ``name`` with ``parameters``."""
+    """An object of the class called ``name``, constructed with ``parameters``."""
     entry = find(package, name)
     return getattr(importlib.import_module(entry.module), entry.class_name)(**parameters)
 
 
-def _literal_attributes(node: ast.ClassDef) -> dict[str, Any]:
-    attributes = {}
+@cache
+def _outside(name: str) -> Entry:
+    module_name, class_name = name.split(":", 1)
+    importlib.invalidate_caches()
+    path = _file(module_name, module_name)
+    if path is None:
+        raise InputError(
+            f"{name}: no module {module_name!r} in Python's path; run where it lies, or install it"
+        )
+    module = _read(module_name, path)
+    if class_name not in module.classes:
+        raise InputError(
+            f"{path}: no class {class_name!r} in it; it has: {', '.join(module.classes) or 'none'}"
+        )
+    try:
+        return _entry(_hollow(module, module.classes[class_name]))
+    except RecursionError:
+        raise InputError(f"{path}: the bases of {class_name} lead back to it") from None
+
+
+@dataclass(frozen=True, eq=False)
+class _Module:
+    """A module's source, as far as it says which classes there are.
+
+    Attributes
+    ----------
+    bindings
+        In their order: a name, its line, and the class statement or the full dotted name of
+        what it stands for.
+    """
+
+    name: str
+    path: Path
+    bindings: tuple[tuple[str, int, ast.ClassDef | str], ...]
+
+    @property
+    def classes(self) -> dict[str, ast.ClassDef]:
+        """The classes that it defines at its top level."""
+        return {name: node for name, _, node in self.bindings if isinstance(node, ast.ClassDef)}
+
+
+class _Hollow:
+    """Stands for a class: a subclass for each one, so that Python itself orders the bases."""
+
+    module: _Module
+    node: ast.ClassDef
+
+
+def _file(module: str, asking: str) -> Path | None:
+    """Where a module lies, found without importing what it lies in.
+
+    None if there is none, or if it is of another installed package than ``asking``.
+    """
+    top, *rest = module.split(".")
+    if top == PACKAGE:
+        base = Path(__file__).parent.joinpath(*rest)
+        paths = (base / "__init__.py", base.with_suffix(".py"))
+        return next((path for path in paths if path.is_file()), None)
+    try:
+        spec = importlib.util.find_spec(top)
+        for end, _ in enumerate(rest, start=2):
+            within = spec.submodule_search_locations if spec else None
+            full = ".".join(module.split(".")[:end])
+            spec = PathFinder.find_spec(full, within) if within else None
+    except (ImportError, ValueError):
+        return None
+    if not spec or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    path = Path(spec.origin)
+    known = ("stdlib", "purelib", "platlib")
+    installed = any(path.is_relative_to(sysconfig.get_path(name)) for name in known)
+    return None if installed and top != asking.split(".")[0] else path
+
+
+@cache
+def _read(name: str, path: Path) -> _Module:
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    return _Module(name, path, tuple(_bindings(tree.body, name, package.split("."))))
+
+
+def _bindings(
+    statements: list[ast.stmt], module: str, package: list[str]
+) -> Iterator[tuple[str, int, ast.ClassDef | str]]:
+    for statement in statements:
+        line = statement.lineno
+        match statement:
+            case ast.ClassDef(name=name):
+                yield name, line, statement
+            case ast.Import(names=names):
+                for alias in names:
+                    top = alias.name.split(".")[0]
+                    yield alias.asname or top, line, alias.name if alias.asname else top
+            case ast.ImportFrom(module=origin, names=names, level=level):
+                base = package[: len(package) + 1 - level] if level else []
+                for alias in names:
+                    full = ".".join([*base, *([origin] if origin else []), alias.name])
+                    yield alias.asname or alias.name, line, full.removesuffix(".*")
+            case ast.Assign(targets=[ast.Name(id=name)], value=(ast.Name() | ast.Attribute())):
+                yield name, line, f"{module}.{ast.unparse(statement.value)}"
+            case ast.If() | ast.Try():
+                for part in (statement.body, statement.orelse):
+                    yield from _bindings(part, module, package)
+
+
+def _class(module: _Module, dotted: str, before: float) -> type[_Hollow] | None:
+    """The class that a name means in a line of a module; None for one that is not followed."""
+    first, _, rest = dotted.partition(".")
+    for name, line, node in reversed(module.bindings):
+        if line >= before:
+            continue
+        if isinstance(node, ast.ClassDef):
+            if name == dotted:
+                return _hollow(module, node)
+        elif name == "*":
+            if found := _absolute(f"{node}.{dotted}", module.name):
+                return found
+        elif name == first:
+            return _absolute(f"{node}.{rest}".rstrip("."), module.name)
+    return None
+
+
+def _absolute(full: str, asking: str) -> type[_Hollow] | None:
+    parts = full.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:end])
+        if path := _file(name, asking):
+            return _class(_read(name, path), ".".join(parts[end:]), float("inf"))
+    return None
+
+
+@cache
+def _hollow(module: _Module, node: ast.ClassDef) -> type[_Hollow]:
+    bases = []
+    for base in node.bases:
+        named = base.value if isinstance(base, ast.Subscript) else base
+        if isinstance(named, ast.Name | ast.Attribute):
+            bases.append(_class(module, ast.unparse(named), node.lineno))
+    followed = [base for base in bases if base]
+    try:
+        return type(node.name, tuple(followed) or (_Hollow,), {"module": module, "node": node})
+    except TypeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{module.path}:{node.lineno}: class {node.name}: {reason}") from error
+
+
+def _entry(hollow: type[_Hollow]) -> Entry:
+    lineage = [kind for kind in hollow.__mro__ if issubclass(kind, _Hollow) and kind != _Hollow]
+    attributes: dict[str, Any] = {}
+    for kind in reversed(lineage):
+        for name, value in _assigned(kind.node).items():
+            try:
+                attributes[name] = ast.literal_eval(value)
+            except (ValueError, TypeError):
+                if name in attributes:
+                    raise InputError(
+                        f"{kind.module.path}:{value.lineno}: {name} is read without running the "
+                        f"module; write it as a literal, such as {attributes[name]!r}"
+                    ) from None
+    constructors = (
+        (statement, kind.module.path)
+        for kind in lineage
+        for statement in kind.node.body
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__"
+    )
+    constructor = next(constructors, None)
+    return Entry(
+        hollow.module.name,
+        hollow.__name__,
+        tuple((kind.module.path, kind.__name__) for kind in lineage),
+        attributes,
+        _parameters(*constructor) if constructor else {},
+        tuple(ast.get_docstring(kind.node) or "" for kind in lineage),
+    )
+
+
+def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
+    """What is assigned to names in a class's body."""
+    assigned: dict[str, ast.expr] = {}
     for statement in node.body:
         match statement:
-            case (
-                ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value))
-                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value))
-            ):
-                attributes[name] = value
-    return attributes
+            case ast.Assign(targets=targets, value=value):
+                assigned |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                assigned[name] = value
+    return assigned
 
 
-def _parameters(node: ast.ClassDef, path: Path) -> dict[str, tuple[Any, Any]]:
-    constructors = [
-        statement
-        for statement in node.body
-        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__"
-    ]
-    if not constructors:
-        return {}
-    arguments = constructors[0].args
+def _parameters(constructor: ast.FunctionDef, path: Path) -> dict[str, tuple[Any, Any]]:
+    arguments = constructor.args
     positional = arguments.args[1:]
-    defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+    required = len(positional) - len(arguments.defaults)
+    defaults: list[ast.expr | None] = [*[None] * required, *arguments.defaults]
     pairs = [*zip(positional, defaults, strict=True)]
     pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     return {

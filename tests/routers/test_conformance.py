@@ -1,7 +1,9 @@
 """What every router must do, a new one included."""
 
 import json
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,9 @@ LEARNED = [
     and not hasattr(build("routers", name, {}), "reveal")
 ]
 """All but routers that need a parameter, such as an address: these have tests of their own."""
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+DERIVED = "my_knn:MyKNN"
+"""From outside the package, and all but one method from a router of it."""
 
 
 def problem(n_samples=120, n_models=4, width=10, missing=0.2, seed=0):
@@ -65,7 +70,7 @@ def trained(name, features, utility, cost):
 
 
 def pytest_generate_tests(metafunc):
-    names = [*LEARNED, *metafunc.config.getoption("--router")]
+    names = [*LEARNED, DERIVED, *metafunc.config.getoption("--router")]
     if metafunc.function is test_a_router_with_a_fusion_learns_what_its_features_tell:
         names = [name for name in names if find("routers", name).attributes["fusion"]]
     if metafunc.function is test_a_file_may_name_the_classes_that_the_router_holds_and_no_others:

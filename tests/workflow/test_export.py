@@ -37,6 +37,7 @@ CONFIG = {
         "random": {"trials": 2},
         "oracle": {},
         "kernel": {"class": "my_routers:Kernel"},
+        "my_knn": {"class": "my_knn:MyKNN", "n_neighbors": 50},
     },
     "studied": ["knn"],
     "resamples": 100,
@@ -54,7 +55,9 @@ ROWS = [
     "strongest",
     "strongest_per_dataset",
     "kernel",
+    "my_knn",
 ]
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,7 @@ def run(make_checkout):
     """Return a checkout in which the routers were trained and a decision was taken."""
     checkout = make_checkout()
     (checkout.folder / "my_routers.py").write_text(KERNEL)
+    (checkout.folder / "my_knn.py").write_text((EXAMPLES / "my_knn.py").read_text())
     name = checkout.write_config(CONFIG)
     result = checkout.snakemake("decision", "--cores", "2", "--configfile", name)
     assert result.returncode == 0, result.stderr[-4000:]
@@ -105,7 +109,7 @@ def pipeline_choices(results, row, setting, threshold):
 @pytest.mark.parametrize("row", ROWS)
 def test_it_chooses_as_the_pipeline_did_sample_by_sample(run, away, row):
     results = run.folder / "results/away"
-    router = mmroute.load_router(away(row), trusted=["my_routers"])
+    router = mmroute.load_router(away(row), trusted=["my_routers", "my_knn"])
     setting, queries = queries_of(results)
     for threshold in (0.0, 0.05, 0.7):
         expected = pipeline_choices(results, row, setting, threshold)

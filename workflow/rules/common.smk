@@ -220,7 +220,7 @@ def script_digest(script, *modules):
 
 def source_files(sources):
     """Return the files of the code of some sources."""
-    return [find("sources", part.name).file for part in sources.parts]
+    return [file for part in sources.parts for file in find("sources", part.name).files]
 
 
 def source_arguments(sources):
@@ -325,7 +325,12 @@ def prototypes(rows):
 
 def router_files(rows):
     """Return the files of the code of some routers."""
-    return [find("routers", ROUTERS[row].name).file for row in rows]
+    return [file for row in rows for file in find("routers", ROUTERS[row].name).files]
+
+
+def encoder_files(modality):
+    """Return the files of the code of an encoder."""
+    return find("encoders", getattr(CONFIG.encoders, modality).name).files
 
 
 def features_of_experiment(wildcards):
@@ -399,7 +404,7 @@ try:
                     "ingest.py",
                     *sorted((SOURCE_TREE / "workflow/scripts").glob("*.py")),
                     *(file for sources in SOURCES.values() for file in source_files(sources)),
-                    *(find("encoders", encoder.name).file for encoder in ENCODERS.values()),
+                    *(file for modality in ENCODERS for file in encoder_files(modality)),
                     *router_files(CONFIG.routers if CONFIG.experiments == ["main"] else ROUTERS),
                 ),
             ]

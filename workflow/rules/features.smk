@@ -26,9 +26,7 @@ rule embed:
         checkpoint=lambda wildcards: ENCODER_FINGERPRINTS[wildcards.modality],
         rows=shard_rows,
         content=lambda wildcards: shard_content(wildcards)[wildcards.modality],
-        code=lambda wildcards: script_digest(
-            "embed.py", find("encoders", getattr(CONFIG.encoders, wildcards.modality).name).module
-        ),
+        code=lambda wildcards: script_digest("embed.py", *encoder_files(wildcards.modality)),
     message:
         "Embedding the {wildcards.modality}s of {wildcards.dataset}, shard {wildcards.shard}, with {wildcards.encoder}"
     script:
@@ -86,7 +84,9 @@ rule features:
     params:
         fusion=lambda wildcards: FUSIONS[wildcards.fusion].name,
         parameters=lambda wildcards: dict(FUSIONS[wildcards.fusion].parameters),
-        code=script_digest("features.py"),
+        code=lambda wildcards: script_digest(
+            "features.py", *find("features", FUSIONS[wildcards.fusion].name).files
+        ),
     message:
         "Fusing text and image by {wildcards.fusion} (salt {wildcards.salt})"
     script:

@@ -80,7 +80,7 @@ rule embed_text_only:
         parameters=dict(CONFIG.encoders.text.parameters),
         checkpoint=ENCODER_FINGERPRINTS["text"],
         content=FINGERPRINTS["text_only"],
-        code=script_digest("embed_text_only.py", find("encoders", CONFIG.encoders.text.name).file),
+        code=script_digest("embed_text_only.py", *encoder_files("text")),
     message:
         "Embedding the text-only questions with {params.encoder}"
     script:
