@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -6,7 +7,8 @@ import pytest
 import yaml
 
 from mmroute.catalogue import catalogue
-from mmroute.config import DEFAULT_ROUTERS, known_routers, load, schema
+from mmroute.config import DEFAULT_ROUTERS, known_routers, load, named
+from mmroute.config_reference import reference, schema
 from mmroute.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +64,65 @@ def test_shipped_configs_are_valid_under_model_and_schema(path):
 def test_the_schema_file_is_the_models_own():
     written = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
     assert written == schema(), "run make schema"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": {"kind": "hub"}},
+        {"source": {"kind": "demo", "sample": 3}},
+        {"source": {"join": []}},
+        {"source": {"join": [{"kind": "demo"}], "path": "x"}},
+        {"encoders": {"text": "clip"}},
+        {"encoders": {"text": {"builtin": {}, "open_clip": {"model": "a", "pretrained": "b"}}}},
+        {"routers": {"knn": {"n_neighbors": 0}}},
+        {"routers": {"knn": {"fusion": "sum"}}},
+        {"routers": {"knn": {"fusion": {"weighted": {"weight": 2}}}}},
+        {"routers": {"random": {"fusion": "mean"}}},
+        {"routers": {"mine": {}}},
+        {"text_only": {"kind": "table"}},
+    ],
+)
+def test_what_a_config_cannot_hold_the_schema_refuses_too(change):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(LEAST | change, schema())
+    with pytest.raises(InputError):
+        load(LEAST | change, "my.yaml")
+
+
+def test_the_default_config_names_every_kind_of_source_and_its_keys():
+    text = (ROOT / "config/config.yaml").read_text()
+    for kind, entry in catalogue("sources").items():
+        for word in (kind, *entry.parameters):
+            assert re.search(rf"^#.*\b{word}\b", text, re.MULTILINE), (kind, word)
+
+
+def test_the_reference_has_every_key_with_its_type_default_and_meaning():
+    text = reference()
+    assert "| `split.train` | number, above 0, below 1 | `0.2` | Share of each data set" in text
+    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+    for room in ("sources", "encoders", "features", "routers"):
+        for name, entry in catalogue(room).items():
+            rows = re.findall(
+                r"^\| `(\w+)` \| (.+) \| (.+) \| (.*) \|$", sections[name], re.MULTILINE
+            )
+            assert {key for key, *_ in rows} - {"fusion", "prices"} == {
+                key for key in entry.parameters if key != "random_state"
+            }
+            prose = sections[name].split("| key")[0]
+            for key, _, _, meaning in rows:
+                # Unless the class says it as it says what it does.
+                assert meaning or f"`{key}`" in prose, (name, key)
+
+
+def test_no_rule_and_but_for_the_defaults_no_model_names_a_router_or_an_encoder():
+    files = {path.name: path.read_text() for path in ROOT.glob("workflow/rules/*.smk")}
+    code = (ROOT / "src/mmroute/config.py").read_text()
+    files["config.py"] = re.sub(r"^\w+_ROUTERS = \(.*?\)$", "", code, flags=re.M | re.S)
+    for name in [*catalogue("encoders"), *catalogue("routers")]:
+        for file, text in files.items():
+            if file != "experiments.smk":
+                assert not re.search(rf"""(?<!default=)["']{name}["']""", text), (file, name)
 
 
 def test_several_sources_share_one_price_table_and_have_different_labels():
@@ -184,6 +245,25 @@ def test_every_router_that_needs_nothing_can_be_asked_for_by_name():
     assert "llm" not in known
 
 
+def test_a_router_from_outside_the_package_has_what_its_base_has(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "derived_router.py").write_text(
+        "from mmroute.routers.vlc import VLC\n\nclass Mine(VLC):\n    fusion = 'text'\n\n\n"
+        "class Bare: ...\n"
+    )
+    mine = {"class": "derived_router:Mine", "layers": 3, "mode": "finetune"}
+    row = load(LEAST | {"routers": {"mine": mine}}, "x").routers["mine"]
+    assert (row.parameters["layers"], row.reads_samples, row.gpu) == (3, True, True)
+    row = load(LEAST | {"routers": {"mine": mine | {"mode": "frozen"}}}, "x").routers["mine"]
+    assert (row.fusion.name, row.reads_samples, row.gpu) == ("text", False, False)
+    for wrong, message in (
+        (mine | {"layers": 0}, "routers: mine.layers: .* not 0"),
+        ({"class": "derived_router:Bare"}, "mine: derived_router:Bare does not say its fusion"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load(LEAST | {"routers": {"mine": wrong}}, "x")
+
+
 def test_a_router_that_is_fine_tuned_reads_questions_and_images_instead_of_features():
     rows = load(LEAST | {"routers": {"vlc": {"mode": "finetune"}}}, "x").routers
     assert (rows["vlc"].fusion, rows["vlc"].reads_samples, rows["vlc"].predicts) == (
@@ -191,6 +271,17 @@ def test_a_router_that_is_fine_tuned_reads_questions_and_images_instead_of_featu
         True,
         True,
     )
+    assert rows["vlc"].encoder == named(
+        "encoders", "open_clip", {"model": "ViT-B-32", "pretrained": "openai"}
+    )
+
+
+def test_what_wants_a_gpu_says_so():
+    rows = known_routers(load(LEAST | {"routers": {"vlc": {"mode": "finetune"}}}, "x").routers)
+    assert [row for row, router in rows.items() if router.gpu] == ["vlc"]
+    assert [name for name, entry in catalogue("encoders").items() if entry.attributes["gpu"]] == [
+        "open_clip"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AfterValidator
 
 from mmroute.errors import InputError
@@ -58,7 +58,10 @@ def _bare_url(url: str) -> str:
 Url = Annotated[str, AfterValidator(_bare_url)]
 """The base of an http(s) URL that holds no secret."""
 
-_BUILT_IN: tuple[type, ...] = (bool, dict, float, int, list, str, Ge, Gt, Le, Lt)
+_BUILT_IN: tuple[type, ...] = (
+    *(bool, dict, float, int, list, str, tuple),
+    *(Ge, Gt, Le, Lt, MinLen),
+)
 _ANNOTATIONS: dict[str, Any] = {known.__name__: known for known in _BUILT_IN} | {
     "Annotated": Annotated,
     "Literal": Literal,

@@ -1,31 +1,34 @@
-"""The configuration: typed models, their defaults, and the JSON schema written from them.
+"""The configuration: typed models and their defaults.
 
 What sources, encoders, fusions and routers accept is read off their
 constructors, so a parameter is declared in one place. Run this module to write
-the schema to standard output.
+the JSON schema to standard output, or with ``--reference`` every key in Markdown.
 """
 
 import difflib
-import json
 import re
 import reprlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Any, Literal
+from functools import cache, partial, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
     ValidationError,
-    WithJsonSchema,
     create_model,
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+from typing_extensions import TypeAliasType
 
 from mmroute.catalogue import REQUIRED, catalogue, find
 from mmroute.errors import InputError
@@ -139,11 +142,21 @@ class RouterConfig(Named):
     predicts
         Whether it predicts utilities, which can be shrunk and calibrated; the others
         encode a choice.
+    encoder
+        What it trains along on the samples; None if it trains no encoder.
     """
 
     fusion: Named | None
     reads_samples: bool
     predicts: bool
+    encoder: Named | None
+
+    @property
+    def gpu(self) -> bool:
+        """Whether training it wants a GPU."""
+        classes = [find("routers", self.name)]
+        classes += [find("encoders", self.encoder.name)] if self.encoder else []
+        return any(entry.attributes.get("gpu", False) for entry in classes)
 
 
 _SHORT = reprlib.Repr()
@@ -155,17 +168,48 @@ def _brief(value: Any) -> str:
     return _SHORT.repr(value)
 
 
+@dataclass(frozen=True)
+class _Parsed:
+    """Says how a key is validated, and which type its schema is that of."""
+
+    parse: Callable[[Any], Any]
+    shape: Callable[[], Any]
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(TypeAdapter(self.shape()).core_schema)
+
+
+def _model(name: str, fields: Mapping[str, Any], **extra: Any) -> type[BaseModel]:
+    """Make the model of a mapping; ``extra`` is of its JSON schema."""
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, json_schema_extra=extra)
+    return create_model(name, __config__=config, **dict(fields))
+
+
 @cache
 def _parameters_model(package: str, name: str) -> type[BaseModel]:
+    """Make the model of what stands beside the name of a class."""
+    entry = find(package, name)
+    told = entry.descriptions
     fields: dict[str, Any] = {
-        key: (kind, ... if default is REQUIRED else default)
-        for key, (kind, default) in find(package, name).parameters.items()
+        key: (kind, Field(... if default is REQUIRED else default, description=told.get(key)))
+        for key, (kind, default) in entry.parameters.items()
         if key != "random_state"
     }
-    return create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    if package == "routers" and entry.attributes.get("fusion"):
+        fields["fusion"] = (
+            Fusion,
+            Field(entry.attributes["fusion"], validate_default=True, description="Its features."),
+        )
+    return _model(name, fields)
 
 
-def _parameters(package: str, name: str, given: Any) -> dict[str, Any]:
+def _parameters(package: str, name: str, given: Any, label: str | None = None) -> dict[str, Any]:
+    """Validate the parameters of a class, which messages call ``label``."""
     if not isinstance(name, str):
         raise InputError(f"{package} are chosen by name, not by {_brief(name)}; give a text")
     find(package, name)
@@ -173,62 +217,51 @@ def _parameters(package: str, name: str, given: Any) -> dict[str, Any]:
         raise InputError(f"{name}: parameters are a mapping, not {_brief(given)}")
     model = _parameters_model(package, name)
     try:
-        return model.model_validate(dict(given or {})).model_dump()
+        return dict(model.model_validate(dict(given or {})))
     except ValidationError as error:
-        raise InputError(describe(error, f"{name}.")) from None
+        raise InputError(describe(error, f"{label or name}.", model)) from None
 
 
 def named(package: str, name: str, parameters: Any) -> Named:
-    """Return a class that a config could name, its parameters validated; raises InputError."""
+    """A class that a config could name, its parameters validated; raises InputError."""
     return Named(name, _parameters(package, name, parameters))
 
 
-def _named(package: str) -> Any:
-    """Return the type of ``name`` or ``{name: {parameter: value}}``."""
-
-    def parse(value: Any) -> Named:
-        if isinstance(value, str):
-            value = {value: None}
-        if not isinstance(value, Mapping) or len(value) != 1:
-            raise InputError(
-                f"give a name, or one name with its parameters, not {_brief(value)}; "
-                f"choose from: {', '.join(sorted(catalogue(package)))}"
-            )
-        ((name, given),) = value.items()
-        return named(package, name, given)
-
-    return Annotated[Any, PlainValidator(parse), WithJsonSchema(_named_schema(package))]
+def _parse_named(package: str, value: Any) -> Named:
+    """Take ``name`` or ``{name: {parameter: value}}``."""
+    if isinstance(value, str):
+        value = {value: None}
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise InputError(
+            f"give a name, or one name with its parameters, not {_brief(value)}; "
+            f"choose from: {', '.join(sorted(catalogue(package)))}"
+        )
+    ((name, given),) = value.items()
+    return named(package, name, given)
 
 
-def _named_schema(package: str) -> dict[str, Any]:
-    return {
-        "anyOf": [
-            {"enum": sorted(catalogue(package))},
-            {
-                "type": "object",
-                "minProperties": 1,
-                "maxProperties": 1,
-                "additionalProperties": False,
-                "properties": {
-                    name: _parameters_schema(package, name) for name in catalogue(package)
-                },
-            },
-        ]
-    }
+def _by_name(package: str) -> dict[str, Any]:
+    """Fields for the parameters of each class of a room, none of which has to be there."""
+    return {name: (_parameters_model(package, name) | None, None) for name in catalogue(package)}
 
 
-def _parameters_schema(package: str, name: str, **more: Any) -> dict[str, Any]:
-    schema = _parameters_model(package, name).model_json_schema()
-    schema["properties"] = schema.get("properties", {}) | more
-    return {key: schema[key] for key in ("type", "properties", "required") if key in schema} | {
-        "additionalProperties": False
-    }
+def _named_shape(package: str) -> Any:
+    fields = _by_name(package)
+    parametrised = _model(f"{package} with parameters", fields, minProperties=1, maxProperties=1)
+    return parametrised | Literal[tuple(fields)]
 
 
-_PRICES_SCHEMA = {
-    "type": ["string", "null"],
-    "description": "CSV of USD per million tokens, to compute costs from token counts.",
-}
+if TYPE_CHECKING:
+    Fusion: TypeAlias = Named
+    Encoder: TypeAlias = Named
+else:
+    # As aliases they are one definition each of the schema.
+    Fusion, Encoder = (
+        TypeAliasType(
+            alias, Annotated[Any, _Parsed(partial(_parse_named, room), partial(_named_shape, room))]
+        )
+        for alias, room in (("Fusion", "features"), ("Encoder", "encoders"))
+    )
 
 
 def _parse_source(value: Any) -> SourceConfig:
@@ -265,30 +298,23 @@ def _parse_part(value: Any) -> SourcePart:
     return SourcePart(kind, _parameters("sources", kind, given))
 
 
-_PART_SCHEMAS, _KIND_SCHEMAS = (
-    [
-        _parameters_schema("sources", kind, kind={"const": kind}, **prices)
-        for kind in catalogue("sources")
-    ]
-    for prices in ({}, {"prices": _PRICES_SCHEMA})
-)
-_SOURCE_SCHEMAS = [
-    *_KIND_SCHEMAS,
-    {
-        "type": "object",
-        "description": "Several sources, joined on sample ids; of a pair in two the first counts.",
-        "properties": {
-            "join": {"type": "array", "minItems": 1, "items": {"anyOf": _PART_SCHEMAS}},
-            "prices": _PRICES_SCHEMA,
-        },
-        "required": ["join"],
-        "additionalProperties": False,
-    },
-]
+def _source_shape() -> Any:
+    text = "CSV of USD per million tokens, to compute costs from token counts."
+    prices: dict[str, Any] = {"prices": (str | None, Field(None, description=text))}
+    models = []
+    for kind in catalogue("sources"):
+        fields: dict[str, Any] = {"kind": (Literal[kind], ...)} | prices
+        models.append(create_model(kind, __base__=_parameters_model("sources", kind), **fields))
+    kinds: Any = reduce(or_, models)
+    text = "Sources that are joined on sample ids; of a pair in two the first counts."
+    joined = Field(min_length=1, description=text)
+    return kinds | _model("several sources", {"join": (list[kinds], joined)} | prices)
 
 
-def _parse_text_only(value: Any) -> SourceConfig | None:
-    return None if value is None else _parse_source(value)
+if TYPE_CHECKING:
+    Source: TypeAlias = SourceConfig
+else:
+    Source = TypeAliasType("Source", Annotated[Any, _Parsed(_parse_source, _source_shape)])
 
 
 def _parse_routers(value: Any) -> dict[str, RouterConfig]:
@@ -309,25 +335,41 @@ def parse_router(row: str, given: Any) -> RouterConfig:
     if not isinstance(name, str):
         raise InputError(f"{row}.class: give a router's name or module:Class, not {_brief(name)}")
     attributes = find("routers", name).attributes
-    published = attributes.get("fusion")
-    fusion = given.pop("fusion", published) if isinstance(given, dict) else published
-    if published is None and fusion is not None:
+    if "fusion" not in attributes:
+        raise InputError(
+            f"{row}: {name} does not say its fusion; write it in the class's body, a name or None"
+        )
+    predicts = attributes["fusion"] is not None
+    if isinstance(given, dict) and not predicts and given.pop("fusion", None) is not None:
         raise InputError(f"{row}.fusion: this router uses no features; remove the key")
-    parameters = _parameters("routers", name, given)
-    reads_samples = attributes.get("reads_samples", False) or parameters.get("mode") == "finetune"
-    reads_features = published is not None and not reads_samples
+    parameters = _parameters("routers", name, given, row)
+    fusion = parameters.pop("fusion", None)
+    encoder = _trained_encoder(attributes.get("trained_encoder"), parameters)
+    reads_samples = attributes.get("reads_samples", False) or encoder is not None
     return RouterConfig(
-        name,
-        parameters,
-        _within(f"{row}.fusion", _FUSION_ADAPTER, fusion) if reads_features else None,
-        reads_samples,
-        predicts=published is not None,
+        name, parameters, None if reads_samples else fusion, reads_samples, predicts, encoder
     )
 
 
+def _trained_encoder(
+    declared: Mapping[str, Any] | None, parameters: Mapping[str, Any]
+) -> Named | None:
+    """The encoder that a router trains with these parameters, see ``Router.trained_encoder``."""
+    if not declared or any(parameters[key] != value for key, value in declared["where"].items()):
+        return None
+    given = {argument: parameters[key] for argument, key in declared["parameters"].items()}
+    return named("encoders", declared["name"], given)
+
+
+def _rows_shape(package: str) -> Any:
+    """Rows by the names of their classes, and others that give their class."""
+    other = {"type": "object", "required": ["class"]}
+    return _model(package, _by_name(package), minProperties=1, additionalProperties=other)
+
+
 def published_fusion(name: str) -> Named:
-    """Return a fusion with its published parameters."""
-    return _FUSION_ADAPTER(name)
+    """A fusion with its published parameters."""
+    return named("features", name, None)
 
 
 def known_routers(rows: Mapping[str, RouterConfig]) -> dict[str, RouterConfig]:
@@ -350,16 +392,12 @@ def _within(key: str, parse: Callable[[Any], Any], value: Any) -> Any:
         raise InputError(f"{key}: {error}") from None
 
 
-_Fusion = _named("features")
-_FUSION_ADAPTER: Callable[[Any], Named] = _Fusion.__metadata__[0].func
-
-
 class Encoders(Strict):
     """One encoder per modality."""
 
-    text: _named("encoders") = Named("builtin", {})
+    text: Encoder = Field(default="builtin", validate_default=True)
     """Encoder of the questions."""
-    image: _named("encoders") = Named("builtin", {})
+    image: Encoder = Field(default="builtin", validate_default=True)
     """Encoder of the images."""
 
 
@@ -434,12 +472,8 @@ class Config(Strict):
     """A benchmark run."""
 
     name: Annotated[str, Field(pattern=FILE_SAFE, max_length=LONGEST_NAME)]
-    """Everything of this run lies in results/<name>/."""
-    source: Annotated[
-        Any,
-        PlainValidator(_parse_source),
-        WithJsonSchema({"anyOf": _SOURCE_SCHEMAS}),
-    ]
+    """Everything of this run lies in ``results/<name>/``."""
+    source: Source
     """Where outcomes, questions and images come from."""
     encoders: Encoders = Encoders()
     """What turns questions and images into vectors."""
@@ -450,37 +484,12 @@ class Config(Strict):
     min_coverage: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Without a pool, a model needs this share of the samples observed."""
     routers: Annotated[
-        Any,
-        PlainValidator(_parse_routers),
-        WithJsonSchema(
-            {
-                "type": "object",
-                "minProperties": 1,
-                "additionalProperties": {"type": "object", "required": ["class"]},
-                "properties": {
-                    name: {
-                        "anyOf": [
-                            {"type": "null"},
-                            _parameters_schema(
-                                "routers",
-                                name,
-                                **(
-                                    {"fusion": _named_schema("features")}
-                                    if entry.attributes.get("fusion")
-                                    else {}
-                                ),
-                            ),
-                        ]
-                    }
-                    for name, entry in catalogue("routers").items()
-                },
-            }
-        ),
-    ] = Field(default_factory=lambda: _parse_routers(dict.fromkeys(DEFAULT_ROUTERS)))
+        dict[str, RouterConfig], _Parsed(_parse_routers, partial(_rows_shape, "routers"))
+    ] = Field({name: {} for name in DEFAULT_ROUTERS}, validate_default=True)
     """Routers to train, with hyper-parameters that differ from the published defaults. A row
-    of another name gives its router as class: a router's name, or module:Class."""
+    of another name gives its router as ``class``: a router's name, or ``module:Class``."""
     shrink: bool = True
-    """Whether each router that predicts has a second row, <router>+shrink."""
+    """Whether each router that predicts has a second row, ``<router>+shrink``."""
     policy: Literal["lambda", "budget"] = "lambda"
     """Policy family whose operating curve is traced."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -495,11 +504,7 @@ class Config(Strict):
     """What to run; main is the trunk of all others."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)
     """Routers that the experiments train anew: rows of routers, or names of others."""
-    text_only: Annotated[
-        Any,
-        PlainValidator(_parse_text_only),
-        WithJsonSchema({"anyOf": [{"type": "null"}, *_SOURCE_SCHEMAS]}),
-    ] = None
+    text_only: Source | None = None
     """Source of text-only data sets with the same models, for transfer."""
     n_clusters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [
         5,
@@ -557,11 +562,11 @@ def load(content: Mapping[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(dict(content))
     except ValidationError as error:
-        raise InputError(f"{origin}: config key {describe(error)}") from None
+        raise InputError(f"{origin}: config key {describe(error, model=Config)}") from None
 
 
-def describe(error: ValidationError, prefix: str = "") -> str:
-    """Put the first problem of several into one line."""
+def describe(error: ValidationError, prefix: str = "", model: type[BaseModel] | None = None) -> str:
+    """The first problem of several in one line; ``model`` knows the keys there are."""
     first, *others = error.errors()
     key = prefix + ".".join(
         str(part) if str(part).isprintable() and len(str(part)) < 200 else _brief(part)
@@ -569,7 +574,7 @@ def describe(error: ValidationError, prefix: str = "") -> str:
     )
     match first["type"]:
         case "extra_forbidden":
-            known = _known_keys(error.title, first["loc"][:-1])
+            known = _known_keys(model, first["loc"][:-1])
             close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
             if close:
                 way = f"; did you mean {close[0]}?"
@@ -585,25 +590,13 @@ def describe(error: ValidationError, prefix: str = "") -> str:
     return message + (f" (and {len(others)} more)" if others else "")
 
 
-def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
-    if title != Config.__name__:
-        for package in ("sources", "encoders", "features", "routers"):
-            if title in catalogue(package) or ":" in title:
-                return sorted(
-                    _parameters_model("routers" if ":" in title else package, title).model_fields
-                )
-        return []
-    model: Any = Config
-    for part in path:
+def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    for part in path if model else ():
         model = model.model_fields[part].annotation
-    return sorted(model.model_fields)
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON schema of a configuration file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    return sorted(model.model_fields) if model else []
 
 
 if __name__ == "__main__":
-    json.dump(schema(), sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    from mmroute.config_reference import main
+
+    main()

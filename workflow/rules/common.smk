@@ -310,12 +310,9 @@ def router_parameters(row):
 
 
 def towers_fingerprint(row):
-    """Return what tells the checkpoint of a router that is fine-tuned from another one."""
-    parameters = ROUTERS[row].parameters
-    if parameters.get("mode") != "finetune":
-        return None
-    towers = {"model": parameters["clip_model"], "pretrained": parameters["pretrained"]}
-    return build("encoders", "open_clip", towers).fingerprint()
+    """Return what tells the checkpoint of an encoder that a router trains from another one."""
+    encoder = ROUTERS[row].encoder
+    return build("encoders", encoder.name, encoder.parameters).fingerprint() if encoder else None
 
 
 def prototypes(rows):

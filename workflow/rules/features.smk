@@ -19,7 +19,7 @@ rule embed:
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
-        gpu=lambda wildcards: int(getattr(CONFIG.encoders, wildcards.modality).name == "open_clip"),
+        gpu=lambda wildcards: int(ENCODERS[wildcards.modality].gpu),
     params:
         encoder=lambda wildcards: getattr(CONFIG.encoders, wildcards.modality).name,
         parameters=lambda wildcards: dict(getattr(CONFIG.encoders, wildcards.modality).parameters),

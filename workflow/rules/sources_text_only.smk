@@ -74,7 +74,7 @@ rule embed_text_only:
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
-        gpu=int(CONFIG.encoders.text.name == "open_clip"),
+        gpu=int(ENCODERS["text"].gpu),
     params:
         encoder=CONFIG.encoders.text.name,
         parameters=dict(CONFIG.encoders.text.parameters),

@@ -21,7 +21,7 @@ rule train:
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
-        gpu=lambda wildcards: int(ROUTERS[wildcards.router].parameters.get("mode") == "finetune"),
+        gpu=lambda wildcards: int(ROUTERS[wildcards.router].gpu),
     params:
         router=lambda wildcards: ROUTERS[wildcards.router].name,
         parameters=lambda wildcards: router_parameters(wildcards.router),

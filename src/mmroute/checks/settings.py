@@ -8,7 +8,7 @@ import pandas as pd
 from mmroute.catalogue import build
 from mmroute.checks.finding import Finding, counted, flow, pool_line, stopping, with_close
 from mmroute.checks.reading import other_share
-from mmroute.config import Config, Named
+from mmroute.config import Config
 from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
@@ -26,11 +26,8 @@ def checkpoints(config: Config, found: list[Finding]) -> None:
         if encoder.parameters
     }
     for row, router in config.routers.items():
-        given = router.parameters
-        if given.get("mode") == "finetune":
-            towers = {"model": given["clip_model"], "pretrained": given["pretrained"]}
-            line = f"routers: {{..., {flow(row)}: {{..., pretrained: openai}}}}"
-            named[line] = Named("open_clip", towers)
+        if router.encoder:
+            named[f"routers: {{..., {flow(row)}: {{..., pretrained: openai}}}}"] = router.encoder
     for line, encoder in named.items():
         with stopping(found, line):
             build("encoders", encoder.name, encoder.parameters).fingerprint()

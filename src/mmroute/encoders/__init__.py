@@ -20,6 +20,8 @@ class Encoder(ABC):
     """
 
     name: ClassVar[str]
+    gpu: ClassVar[bool] = False
+    """Whether it wants a GPU."""
     offline: bool = False
     """Whether nothing may be fetched, so that what is missing raises InputError."""
 

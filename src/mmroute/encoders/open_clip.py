@@ -63,6 +63,7 @@ class OpenClip(Encoder):
     """
 
     name = "open_clip"
+    gpu = True
 
     def __init__(self, model: str, pretrained: str, batch_size: int = 64) -> None:
         if batch_size < 1:

@@ -158,7 +158,7 @@ class Pair(_Aligned):
 
 
 class Weighted(_Aligned):
-    """w t + (1 - w) v; a missing modality is the zero vector."""
+    """w t + (1 - w) v with w the ``weight``; a missing modality is the zero vector."""
 
     name: ClassVar[str] = "weighted"
     weight: float

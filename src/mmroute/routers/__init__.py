@@ -5,6 +5,7 @@ config. The conformance test runs every router that is found.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -58,8 +59,13 @@ class Router(BaseEstimator, ABC):
     """The published fusion of this router, which the config can change; None: no features."""
     reads_samples: ClassVar[bool] = False
     """Whether ``Z`` is no matrix but a frame of n samples: ``sample_id``, ``dataset``,
-    ``question`` and ``image`` (a path, or None). A router whose parameter ``mode`` is
-    ``finetune`` gets the frame too."""
+    ``question`` and ``image`` (a path, or None)."""
+    trained_encoder: ClassVar[Mapping[str, Any] | None] = None
+    """An encoder that is trained along: its ``name``; its ``parameters``, each with that of the
+    router which gives it; and ``where``, the router's parameters with which it is. ``Z`` is the
+    frame then, and a GPU is wanted if the encoder wants one."""
+    gpu: ClassVar[bool] = False
+    """Whether training wants a GPU anyway."""
     uses_pool: ClassVar[bool] = False
     """Whether ``fit`` takes a fourth argument, the ``Pool``."""
     reaches_network: ClassVar[bool] = False
@@ -134,6 +140,8 @@ class UpperBound(ABC):
 
     name: ClassVar[str]
     fusion: ClassVar[None] = None
+    upper_bound: ClassVar[bool] = True
+    """Says so where the class is not imported."""
 
     @abstractmethod
     def reveal(self, U: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,11 @@ class CMR(Networks, Router):
     Departures: the raw pair, where table S3 names the mean of both embeddings, of which one
     token would be left; both heads share one transformer, and the heads are one linear layer
     with an output per model; early stopping as in ``mlp``.
+
+    Parameters
+    ----------
+    width, layers, heads, dropout
+        Of the transformer.
     """
 
     name: ClassVar[str] = "cmr"

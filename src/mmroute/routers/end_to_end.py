@@ -1,9 +1,9 @@
 """What the end-to-end routers of VL-RouterBench share: a network on both embeddings."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -40,8 +40,22 @@ class EndToEndRouter(Networks, SoftLabelRouter):
 
     A subclass takes these parameters, builds its head in ``_head``, and may replace
     the loss in ``_objective``.
+
+    Parameters
+    ----------
+    mode
+        What is trained: the head alone, or the towers too.
+    clip_model, pretrained
+        The towers, as ``model`` and ``pretrained`` of the encoder.
+    finetune_epochs, finetune_learning_rate
+        Of head and towers together.
     """
 
+    trained_encoder: ClassVar[Mapping[str, Any]] = {
+        "name": "open_clip",
+        "parameters": {"model": "clip_model", "pretrained": "pretrained"},
+        "where": {"mode": "finetune"},
+    }
     mode: Literal["frozen", "finetune"]
     clip_model: str
     pretrained: str

@@ -49,6 +49,15 @@ class Networks:
     """What routers share that have networks: they are stored as arrays, and built anew by code.
 
     A subclass sets ``n_features_`` and ``n_models_`` before it builds them.
+
+    Parameters
+    ----------
+    epochs
+        The most passes over the training rows.
+    learning_rate, batch_size
+        Of Adam.
+    patience
+        Epochs without a smaller loss on held-out rows after which training ends.
     """
 
     n_features_: int

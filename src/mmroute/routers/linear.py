@@ -37,7 +37,7 @@ class LinearMF(Router):
     """Ridge regressions on a shared truncated SVD of the fused features (MMR-Bench S11).
 
     The rank is ``n_components`` or, where the training split allows no more, the
-    smaller of its samples and features less one.
+    smaller of its samples and features less one. ``alpha`` is the ridge's penalty.
     """
 
     name: ClassVar[str] = "linear_mf"

@@ -34,6 +34,11 @@ class RouterDC(EndToEndRouter):
     clusters are of the features, not of their t-SNE; and a linear projection on
     normalised embeddings stands in for the text encoder that is trained there, with
     our learning rate.
+
+    Parameters
+    ----------
+    projection, temperature
+        Width of the projected features, and what their cosines are divided by.
     """
 
     name: ClassVar[str] = "routerdc"

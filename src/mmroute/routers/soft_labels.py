@@ -62,12 +62,17 @@ class SoftLabelRouter(GridRouter):
     A subclass takes ``lambdas`` and ``scale`` in its constructor, and learns in
     ``_learn``. A model that was not observed on a sample is no candidate there: it is
     left out of the sample's normalisation instead of counting as wrong.
+
+    Parameters
+    ----------
+    lambdas
+        Of the grid, 0 always among them; None: ``GRID``.
+    scale
+        s of the labels.
     """
 
     lambdas: list[float] | None
-    """Lambdas of the grid, 0 always among them; None: ``GRID``."""
     scale: float
-    """s of the labels."""
     mean_utility_: np.ndarray
     mean_cost_: np.ndarray
     mean_label_: np.ndarray

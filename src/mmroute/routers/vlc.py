@@ -15,6 +15,11 @@ class VLC(EndToEndRouter):
     Cross-entropy to the soft labels. The lambdas share the transformer and have a
     linear classifier each, where the paper trains a network per lambda: eight
     transformers would take eight times as long. The sizes are ours.
+
+    Parameters
+    ----------
+    width, layers, heads, dropout
+        Of the transformer.
     """
 
     name: ClassVar[str] = "vlc"
