@@ -92,7 +92,7 @@ def test_a_class_that_only_inherits_a_name_is_not_listed(tmp_path, monkeypatch):
     assert set(catalogue("routers")) == {"a", "c"}
     derived = find("routers", "c")
     assert (derived.parameters, derived.attributes) == ({"x": (int, 1)}, {"name": "c", "y": 2})
-    assert [file.stem for file in derived.files] == ["three", "two", "one"]
+    assert [file.stem for file, _ in derived.lineage] == ["three", "two", "one"]
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_class_may_have_the_name_of_its_base(outside):
 def test_what_another_installed_package_has_is_left_out(outside):
     text = "from sklearn.neighbors import KNeighborsClassifier as K\n\nclass Mine(K):\n    x = 1\n"
     derived = outside("Mine", mine=text)
-    assert (derived.parameters, derived.attributes, len(derived.files)) == ({}, {"x": 1}, 1)
+    assert (derived.parameters, derived.attributes, len(derived.lineage)) == ({}, {"x": 1}, 1)
 
 
 def test_what_is_said_of_a_parameter_is_inherited_with_it(outside):

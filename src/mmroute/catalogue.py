@@ -58,10 +58,7 @@ def _bare_url(url: str) -> str:
 Url = Annotated[str, AfterValidator(_bare_url)]
 """The base of an http(s) URL that holds no secret."""
 
-_BUILT_IN: tuple[type, ...] = (
-    *(bool, dict, float, int, list, str, tuple),
-    *(Ge, Gt, Le, Lt, MinLen),
-)
+_BUILT_IN: list[type] = [bool, dict, float, int, list, str, tuple, Ge, Gt, Le, Lt, MinLen]
 _ANNOTATIONS: dict[str, Any] = {known.__name__: known for known in _BUILT_IN} | {
     "Annotated": Annotated,
     "Literal": Literal,
@@ -95,11 +92,6 @@ class Entry:
     attributes: Mapping[str, Any]
     parameters: Mapping[str, tuple[Any, Any]]
     docstrings: tuple[str, ...]
-
-    @property
-    def files(self) -> list[Path]:
-        """The files of the classes, each once."""
-        return list(dict.fromkeys(file for file, _ in self.lineage))
 
     @property
     def descriptions(self) -> dict[str, str]:

@@ -125,7 +125,8 @@ def _without(module: _Module, name: str, methods: frozenset[str]) -> _Part:
             )
             if isinstance(node, ast.ClassDef)
             else node
-            for node in module.statements[name]
+            # A class within an if is not told from the rest of what importing runs.
+            for node in module.statements.get(name, module.statements[""])
         ]
     )
 

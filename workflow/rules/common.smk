@@ -219,8 +219,8 @@ def script_digest(script, *modules):
 
 
 def source_files(sources):
-    """Return the files of the code of some sources."""
-    return [file for part in sources.parts for file in find("sources", part.name).files]
+    """The code of some sources: files and classes, with their bases."""
+    return [code for part in sources.parts for code in find("sources", part.name).lineage]
 
 
 def source_arguments(sources):
@@ -321,13 +321,18 @@ def prototypes(rows):
 
 
 def router_files(rows):
-    """Return the files of the code of some routers."""
-    return [file for row in rows for file in find("routers", ROUTERS[row].name).files]
+    """The code of some routers, as above."""
+    return [code for row in rows for code in find("routers", ROUTERS[row].name).lineage]
 
 
 def encoder_files(modality):
-    """Return the files of the code of an encoder."""
-    return find("encoders", getattr(CONFIG.encoders, modality).name).files
+    """The code of an encoder, as above."""
+    return find("encoders", getattr(CONFIG.encoders, modality).name).lineage
+
+
+def fusion_files(fusion):
+    """The code of a fusion, as above."""
+    return find("features", fusion.name).lineage
 
 
 def features_of_experiment(wildcards):
@@ -400,8 +405,9 @@ try:
                 script_digest(
                     "ingest.py",
                     *sorted((SOURCE_TREE / "workflow/scripts").glob("*.py")),
-                    *(file for sources in SOURCES.values() for file in source_files(sources)),
-                    *(file for modality in ENCODERS for file in encoder_files(modality)),
+                    *(code for sources in SOURCES.values() for code in source_files(sources)),
+                    *(code for modality in ENCODERS for code in encoder_files(modality)),
+                    *(code for fusion in FUSIONS.values() for code in fusion_files(fusion)),
                     *router_files(CONFIG.routers if CONFIG.experiments == ["main"] else ROUTERS),
                 ),
             ]

@@ -84,9 +84,7 @@ rule features:
     params:
         fusion=lambda wildcards: FUSIONS[wildcards.fusion].name,
         parameters=lambda wildcards: dict(FUSIONS[wildcards.fusion].parameters),
-        code=lambda wildcards: script_digest(
-            "features.py", *find("features", FUSIONS[wildcards.fusion].name).files
-        ),
+        code=lambda wildcards: script_digest("features.py", *fusion_files(FUSIONS[wildcards.fusion])),
     message:
         "Fusing text and image by {wildcards.fusion} (salt {wildcards.salt})"
     script:
