@@ -45,7 +45,7 @@ def read(path: Path) -> dict[str, Any]:
 class _Level:
     """A mapping or a list that the parser is in."""
 
-    def __init__(self, event: yaml.Event) -> None:
+    def __init__(self, event: yaml.CollectionStartEvent) -> None:
         self.anchor = event.anchor
         self.is_mapping = isinstance(event, yaml.MappingStartEvent)
         self.values = 1
@@ -59,7 +59,7 @@ class _Nesting:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.levels: list[_Level] = []
-        self.anchored: dict[str, int] = {}
+        self.anchored: dict[str | None, int] = {}
 
     def follow(self, text: str) -> None:
         for event in yaml.parse(text, yaml.SafeLoader):
@@ -95,7 +95,7 @@ class _Nesting:
             level.key = None
             return
         level.key = text or ""
-        line = event.start_mark.line + 1
+        line = _line(event)
         if text in level.lines:
             keys = ".".join(above.key for above in self.levels if above.key)
             raise InputError(
@@ -106,7 +106,10 @@ class _Nesting:
             level.lines[text] = line
 
     def _refusal(self, event: yaml.Event, what: str) -> InputError:
-        line = event.start_mark.line + 1
         return InputError(
-            f"{self.path}: line {line}: {what}; no config does, give one that is less"
+            f"{self.path}: line {_line(event)}: {what}; no config does, give one that is less"
         )
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0

@@ -350,9 +350,9 @@ def _answer(work: Callable[[], Any], sender: int, board: _Board, limits: Limits)
     except BaseException:
         traceback.print_exc()
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for standard in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
-                stream.flush()
+                standard.flush()
         os._exit(code)
 
 

@@ -135,7 +135,7 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         ask = partial(api.dataset_info, repo, revision=revision, timeout=LISTING_STALL)
-        commit = persist(f"the commit of {repo!r}", ask).sha
+        commit = str(persist(f"the commit of {repo!r}", ask).sha)
         files = {file.path: file for file in _tree(api, repo, commit)}
         chosen = [files[path] for path in choose(list(files))]
         with ThreadPoolExecutor(PARALLEL_TRANSFERS) as pool:
@@ -340,7 +340,8 @@ def _tree(api: HfApi, repo: str, commit: str) -> Iterator[RepoFile]:
 
     The client's ``list_repo_tree`` would wait for ever for a hub that says nothing.
     """
-    url = f"{api.endpoint}/api/datasets/{repo}/tree/{quote(commit, safe='')}?recursive=true"
+    place = f"{api.endpoint}/api/datasets/{repo}/tree/{quote(commit, safe='')}?recursive=true"
+    url: str | None = place
     while url:
         entries, url = persist(f"the files of {repo!r}", partial(_page, url))
         yield from (RepoFile(**entry) for entry in entries if entry["type"] == "file")

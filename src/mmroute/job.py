@@ -59,9 +59,11 @@ def job(snakemake: Any, confined: bool = False) -> Iterator[None]:
             go_on_confined(Limits(**snakemake.config["limits"]))
         yield
     except InputError as error:
-        rotten = isinstance(error, DamagedFile)
-        for said in set_aside_all(error, snakemake.input) if rotten else [str(error)]:
-            logger.error("error: %s", " ".join(said.split()))
+        lines: Iterable[str] = [str(error)]
+        if isinstance(error, DamagedFile):
+            lines = set_aside_all(error, snakemake.input)
+        for line in lines:
+            logger.error("error: %s", " ".join(line.split()))
         sys.exit(1)
     except MemoryError:
         logger.error("error: %s", out_of_memory())

@@ -38,7 +38,7 @@ class KnownFiles:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._kept = _load(path)
-        self._digests: dict[str, list] = {}
+        self._digests: dict[str, list[Any]] = {}
         self._names: dict[str, list[str]] = {}
 
     def fingerprint(self, paths: Iterable[Path]) -> str:

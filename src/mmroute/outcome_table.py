@@ -92,7 +92,7 @@ class OutcomeTable:
         return np.isfinite(self.utility).mean(axis=0)
 
     def take(
-        self, rows: np.ndarray | None = None, columns: Sequence[int] | None = None
+        self, rows: np.ndarray | None = None, columns: Sequence[int] | np.ndarray | None = None
     ) -> "OutcomeTable":
         """Return the table of some samples (boolean mask or indices) and some models."""
         rows = np.arange(len(self.samples)) if rows is None else rows
@@ -145,6 +145,12 @@ class OutcomeTable:
                 for index, column in enumerate(table.columns):
                     outcomes[name][:, index] = column.to_numpy()
         return cls(samples, models, **outcomes)
+
+
+def rows_by_label(labels: pd.Series) -> dict[str, np.ndarray]:
+    """Row indices of each label, as of each data set, in the order of first appearance."""
+    found = labels.groupby(labels, sort=False).indices
+    return {str(label): np.asarray(rows) for label, rows in found.items()}
 
 
 def _sample_table(samples: pd.DataFrame) -> pa.Table:

@@ -28,7 +28,7 @@ import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copyreg import __newobj__
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
@@ -297,7 +297,10 @@ def _hints(kind: type) -> dict[str, Any]:
     takes unless the class is a dataclass, which annotates all it has.
     """
     hints: dict[str, Any] = {}
-    if not dataclasses.is_dataclass(kind) and kind.__init__ is not object.__init__:
+    if (
+        not dataclasses.is_dataclass(kind)
+        and inspect.getattr_static(kind, "__init__") is not object.__init__
+    ):
         hints |= {name: Any for name in inspect.signature(kind).parameters}
     if _is_ours(kind) or not kind.__module__.startswith(("sklearn.", "torch.")):
         try:
@@ -333,7 +336,7 @@ def _named(hint: Any) -> set[type]:
 def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.blake2b(text.encode(), digest_size=_DIGEST_LENGTH // 2)
     for _, tensor in sorted(tensors.items()):
-        digest.update(tensor)
+        digest.update(tensor.data)
     return digest.hexdigest()
 
 
@@ -474,9 +477,9 @@ class _Encoder:
             return ["text", shape, array.ravel().tolist()]
         if array.dtype.kind == "O":
             return ["objects", shape, self.encode(array.ravel().tolist(), where)]
-        if _stored(array.dtype) is None:
+        if (kept := _stored(array.dtype)) is None:
             raise _refusal(where, f"an array of {array.dtype}")
-        name, stored = _stored(array.dtype)
+        name, stored = kept
         array = np.asarray(array, array.dtype.newbyteorder("="))
         if array.dtype.kind in "fc":
             self._require_finite(array, where)
@@ -497,7 +500,7 @@ class _Encoder:
             )
 
     def _records(self, array: np.ndarray, where: str) -> list[Any]:
-        fields = [(name, array.dtype[name]) for name in array.dtype.names]
+        fields = [(name, array.dtype[name]) for name in array.dtype.names or ()]
         aligned = np.dtype(fields, align=True) == array.dtype
         plain = all(_stored(dtype) and dtype.isnative for _, dtype in fields)
         if not plain or np.dtype(fields, align=aligned) != array.dtype:
@@ -531,7 +534,7 @@ class _Encoder:
         if not self.admission.names(_name_of(kind)):
             raise refusal
         try:
-            rebuilt, arguments, state, *rest = (*value.__reduce_ex__(4), None)
+            rebuilt, arguments, state, *rest = [*value.__reduce_ex__(4), None]
         except (TypeError, ValueError, AttributeError):
             raise refusal from None
         constructed = rebuilt is kind and _CONSTRUCTED.fullmatch(_name_of(kind))
@@ -682,9 +685,9 @@ class _Decoder:
         _, name, shape, *orders = node
         dtype, shape = np.dtype(name), _lengths(shape)
         order = orders[0] if orders else list(range(len(shape)))
-        if _stored(dtype) is None or sorted(order) != list(range(len(shape))):
+        if (kept := _stored(dtype)) is None or sorted(order) != list(range(len(shape))):
             raise ValueError(f"no array can be {json.dumps(node)[:60]}")
-        name, stored = _stored(dtype)
+        name, stored = kept
         count = math.prod(shape) * dtype.itemsize // stored.itemsize
         tensor, start = self.tensors[name], self.taken[name]
         if tensor.dtype != stored or tensor.ndim != 1 or start + count > tensor.size:
@@ -729,7 +732,7 @@ class _Decoder:
             raise ValueError(f"{_name_of(kind)} may not be called")
         values, attributes = [self.decode(item) for item in arguments], self._state(number, state)
         if kind.__name__ == "Tree":
-            _check_tree(*values, attributes)
+            _check_tree(*values, state=attributes)
         return _with_state(kind(*values), attributes)
 
     def _state(self, number: int, node: Any) -> Any:

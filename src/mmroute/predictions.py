@@ -78,7 +78,7 @@ class Predictions:
         }
         if self.overhead is not None:
             columns["overhead"] = pa.array(np.tile(self.overhead, trials))
-        if self.scores is not None:
+        if self.scores is not None and self.grid is not None:
             for threshold, scores in zip(self.grid, self.scores, strict=True):
                 columns[f"{_SCORES}{float(threshold)!r}"] = vector_array(
                     np.ascontiguousarray(scores)

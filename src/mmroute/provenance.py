@@ -338,8 +338,8 @@ def verify_inputs(results: Path, threads: int) -> dict[str, Comparison]:
 def _compared(known: Mapping[str, str], start: Path, threads: int) -> Comparison:
     there = [name for name in known if is_file(start / name)]
     with ThreadPoolExecutor(threads) as pool:
-        same = pool.map(lambda name: _has(start / name, known[name]), there)
-        same = list(tqdm(same, "inputs", len(there), delay=_SECONDS_UNTIL_BAR, leave=False))
+        found = pool.map(lambda name: _has(start / name, known[name]), there)
+        same = list(tqdm(found, "inputs", len(there), delay=_SECONDS_UNTIL_BAR, leave=False))
     changed = [printable(name) for name, is_same in zip(there, same, strict=True) if not is_same]
     missing = [printable(name) for name in known if name not in set(there)]
     return Comparison(sum(same), sorted(missing), sorted(changed), [])

@@ -41,13 +41,12 @@ def take(inputs: Inputs, rows: np.ndarray) -> np.ndarray | pd.DataFrame:
 
 def predict(router: Router, sample_ids: pd.Series, rows: np.ndarray | pd.DataFrame) -> Predictions:
     """Return all that a fitted router predicts of some samples."""
-    on_grid = isinstance(router, GridRouter)
     overhead = router.overhead(rows)
     return Predictions(
         sample_ids,
         *router.predict_trials(rows),
-        grid=router.grid if on_grid else None,
-        scores=router.predict_scores(rows) if on_grid else None,
+        grid=router.grid if isinstance(router, GridRouter) else None,
+        scores=router.predict_scores(rows) if isinstance(router, GridRouter) else None,
         overhead=overhead if overhead.any() else None,
     )
 
@@ -96,7 +95,7 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
         u_hat[cells], c_hat[cells] = own.u_hat[0], own.c_hat[0]
         if own.overhead is not None:
             overhead[held] = own.overhead
-        if own.scores is not None:
+        if own.scores is not None and own.grid is not None:
             if scores is None:
                 grid, scores = own.grid, np.full((len(own.grid), *u_hat.shape), np.nan)
             scores[:, held[:, None], seen] = own.scores

@@ -1,7 +1,7 @@
 """A check as text for a terminal."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
 import numpy as np
@@ -24,7 +24,8 @@ def text_of(
     Characters that could steer a terminal are shown as escape sequences: names and
     messages come from data that nobody vouches for.
     """
-    title, tables = f"{name}: nothing could be read", []
+    title = f"{name}: nothing could be read"
+    tables: Iterable[str] = []
     if len(datasets):
         title = (
             f"{name}: {counted(int(datasets['samples'].iloc[-1]), 'sample')} in "
@@ -63,9 +64,9 @@ def _tables(datasets: pd.DataFrame, models: pd.DataFrame) -> Iterator[str]:
 
 def _aligned(head: list[str], rows: list[list[str]]) -> str:
     """Lay out a table; names, in the first column, are cut where there is no room."""
-    names, *cells = zip(head, *rows, strict=True)
+    first, *cells = zip(head, *rows, strict=True)
     widths = [max(map(len, column)) for column in cells]
-    names = list(map(_spaced, names))
+    names = list(map(_spaced, first))
     room = min(max(map(len, names)), COLUMNS - sum(widths) - 2 * len(widths))
     names = [
         name if len(name) <= room else name[: room - 1].removesuffix(FILLER) + "…" for name in names

@@ -13,6 +13,7 @@ import pandas as pd
 from mmroute.catalogue import build, find
 from mmroute.checks.finding import (
     Finding,
+    Level,
     close,
     counted,
     flow,
@@ -58,8 +59,11 @@ class _Held:
         with warnings.catch_warnings(record=True) as self.said, working_on(origin):
             warnings.simplefilter("always")
             self.table = source.read(root)
-        self.origin = source.origin
+        self._origin = source.origin
         validate(self.table, str(origin))
+
+    def origin(self, root: Path) -> Path:
+        return self._origin(root)
 
     def read(self, root: Path) -> OutcomeTable:
         for one in self.said:
@@ -153,9 +157,8 @@ def _covered(table: OutcomeTable, share: float, found: list[Finding]) -> Outcome
         best = math.floor(table.coverage[short].max() * 1000) / 1000
         names = np.array(table.model_names)[short]
         told = ", ".join(map("{} {:.1%}".format, names, table.coverage[short]))
-        level, what = (
-            ("error", "no model reaches") if short.all() else ("warning", "left out, as below")
-        )
+        level: Level = "error" if short.all() else "warning"
+        what = "no model reaches" if short.all() else "left out, as below"
         message = f"{what} min_coverage {share:.0%}: {told}"
         found.append(Finding(level, message, f"min_coverage: {best:g}"))
         share = best if short.all() else share
@@ -228,7 +231,7 @@ def _repriced(path: Path, table: OutcomeTable, found: list[Finding]) -> OutcomeT
 
 def _price_lines(prices: pd.DataFrame, names: Iterable[str], header: bool = False) -> str:
     """Return CSV lines in the order of a price table's columns, ``?`` for a price to give."""
-    rows = prices.astype(object).set_index("model", drop=False).reindex(names)
+    rows = prices.astype(object).set_index("model", drop=False).reindex(list(names))
     rows["model"] = rows.index
     for column in PRICE_COLUMNS:
         given = pd.to_numeric(rows[column], errors="coerce").between(0, sys.float_info.max)

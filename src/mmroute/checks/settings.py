@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.catalogue import build
-from mmroute.checks.finding import Finding, counted, flow, pool_line, stopping, with_close
+from mmroute.checks.finding import Finding, Level, counted, flow, pool_line, stopping, with_close
 from mmroute.checks.reading import other_share
 from mmroute.config import Config
 from mmroute.errors import InputError
@@ -46,7 +46,11 @@ def benchmarks(table: OutcomeTable, splits: pd.DataFrame) -> dict[str, Benchmark
 
 def unmeasured(by_salt: Mapping[str, Benchmark]) -> Iterator[Finding]:
     """Look for models and splits without outcomes; training refuses such a model."""
-    for level, part, rows in (("error", "training", "in_train"), ("warning", "test", "in_test")):
+    parts: tuple[tuple[Level, str, str], ...] = (
+        ("error", "training", "in_train"),
+        ("warning", "test", "in_test"),
+    )
+    for level, part, rows in parts:
         for salt, benchmark in by_salt.items():
             table, inside = benchmark.table, getattr(benchmark, rows)
             names = np.array(table.model_names)

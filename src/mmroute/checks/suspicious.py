@@ -24,7 +24,7 @@ def outcomes(table: OutcomeTable, files: str) -> Iterator[Finding]:
     cure = f"look at the outcomes in {files}"
     utility = pd.DataFrame(table.utility, columns=names)
     by_dataset = utility.groupby(table.samples["dataset"].to_numpy(), sort=False)
-    parts = {EVERYWHERE: utility, **dict(list(by_dataset))}
+    parts = {EVERYWHERE: utility, **{str(dataset): own for dataset, own in by_dataset}}
     for word, value in (("always", 1), ("never", 0)):
         alike = pd.DataFrame(
             {

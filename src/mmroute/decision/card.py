@@ -121,12 +121,14 @@ class Card(Strict):
         router = [ROUTER] if self.router else []
         return [CARD, *router, *([FEATURES] if self.fusion else []), CURVE, MODEL_CARD]
 
-    def router_config(self, trusted: Sequence[str]) -> RouterConfig:
-        """Return the router as a config names it.
+    def router_config(self, trusted: Sequence[str]) -> RouterConfig | None:
+        """Return the router as a config names it; None for a single model.
 
         Raises InputError for a router, fusion or parameter that no config could name, or a
         module that is not trusted.
         """
+        if self.router is None:
+            return None
         fusion = {}
         if self.fusion:
             _require_trusted(self.fusion.name, trusted)
@@ -223,7 +225,7 @@ def _read_digests(path: Path) -> dict[str, str]:
     matches = [_DIGEST_LINE.fullmatch(line) for line in lines]
     if not all(matches):
         raise InputError(f"{path}: not as sha256sum writes it; copy the whole folder again")
-    return {match[2]: match[1] for match in matches}
+    return {match[2]: match[1] for match in matches if match}
 
 
 def _read(path: Path) -> bytes:

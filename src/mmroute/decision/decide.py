@@ -118,7 +118,7 @@ class Yardstick:
         return cls(setting, weights, alone, int(training.best[0]))
 
     def use(
-        self, predictions: Predictions | None, model: int | None, parameter: float
+        self, chosen: Predictions | int, parameter: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Use a router at one value of its parameter, or always one model.
 
@@ -129,12 +129,13 @@ class Yardstick:
         """
         table = self.setting.table
         n_models = len(table.models)
-        if model is not None:
-            return self.alone.cost[:, model], self.alone.utility[:, model], np.eye(n_models)[model]
-        steps = steps_of(predictions, 0, np.isfinite(table.utility), self.setting.policy)
+        if isinstance(chosen, int):
+            alone = self.alone.cost[:, chosen], self.alone.utility[:, chosen]
+            return *alone, np.eye(n_models)[chosen]
+        steps = steps_of(chosen, 0, np.isfinite(table.utility), self.setting.policy)
         choice = steps.choices(parameter)
         rows, total = np.arange(len(choice)), self.weights.sum(axis=1)
-        paid = predictions.paid(table.cost / self.setting.unit) * self.setting.unit
+        paid = chosen.paid(table.cost / self.setting.unit) * self.setting.unit
         cost, utility = (self.weights @ own[rows, choice] / total for own in (paid, table.utility))
         return cost, utility, np.bincount(choice, minlength=n_models) / len(choice)
 
@@ -142,7 +143,7 @@ class Yardstick:
         """Return the values of ``MEASURED`` with their bounds, of what ``use`` returns."""
         spent = np.where(self.alone.cost[:, self.best] > 0, self.alone.cost[:, self.best], np.nan)
         gain = utility - self.alone.utility[:, self.best]
-        expected = {}
+        expected: dict[str, float] = {}
         for name, own in zip(
             MEASURED, (utility, PER_1000 * cost, 1 - cost / spent, gain), strict=True
         ):
@@ -213,11 +214,11 @@ def decide(
             table=replace(setting.table, cost=setting.table.cost * factor),
             training=replace(setting.training, cost=setting.training.cost * factor),
         )
-        given = (
+        told, crossfitted = (
             {row: replace(own, c_hat=own.c_hat * factor) for row, own in parts.items()}
             for parts in (predictions, crossfit)
         )
-        rows += [row | {"prices": WHAT_IF} for row in _decide(repriced, *given, asked)]
+        rows += [row | {"prices": WHAT_IF} for row in _decide(repriced, told, crossfitted, asked)]
     return pd.DataFrame(rows, columns=_columns(names))
 
 
@@ -253,8 +254,8 @@ def _decide(
             keeps = [own.keeps_quality(share, constant, filled) for own in candidates]
         candidate, point, feasible = _choose(candidates, what, np.concatenate(keeps))
         parameter = float(candidate.threshold[point])
-        own = predictions[candidate.name] if candidate.model is None else None
-        cost, utility, shares = measure.use(own, candidate.model, parameter)
+        chosen = predictions[candidate.name] if candidate.model is None else candidate.model
+        cost, utility, shares = measure.use(chosen, parameter)
         kept = _keeps(what, share * of_best[what][:, best] if share else limit, cost, utility)
         row = {"prices": TODAY, "asked": what, "amount": str(amount), "limit": limit}
         row |= {"router": candidate.name, "threshold": parameter, "feasible": feasible}
@@ -405,7 +406,7 @@ def _traffic(row: pd.Series) -> str:
     shares = row[[name for name in row.index if name.startswith(SHARE)]].astype(float)
     largest = shares.sort_values(ascending=False, kind="stable")[:MOST_NAMED]
     return ", ".join(
-        f"{name.removeprefix(SHARE)} {share:.0%}"
+        f"{str(name).removeprefix(SHARE)} {share:.0%}"
         for name, share in largest.items()
         if share >= LEAST_NAMED
     )

@@ -125,7 +125,7 @@ class DeployedRouter:
     ) -> None:
         self.card = card
         self.models = [model.model for model in card.models]
-        self._config = card.router_config(trusted) if card.router else None
+        self._config = card.router_config(trusted)
         self._encoders = {name: card.encoder(name, trusted) for name in card.encoders}
         self._network = network
         for described in (self._config, *self._encoders.values()):
@@ -224,10 +224,10 @@ class DeployedRouter:
         if not len(samples):
             nothing = np.empty((0, len(self.models)))
             return Decisions(self.models, np.empty(0, int), nothing, nothing)
-        if self._config is None or not (self._features or self._config.reads_samples):
-            return self._decide(np.empty((len(samples), 0)), budget, trade_off)
-        if self._config.reads_samples:
+        if self._config is not None and self._config.reads_samples:
             return self._decide(samples, budget, trade_off)
+        if self._features is None:
+            return self._decide(np.empty((len(samples), 0)), budget, trade_off)
         text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
         unseen = samples["image"].notna().to_numpy() & ~image.present
         if unseen.any():
@@ -261,14 +261,16 @@ class DeployedRouter:
         budget, trade_off
             As for ``route``.
         """
+        if self._features is None:
+            raise InputError(f"{self.card.row!r} goes by no embeddings; give route_all the queries")
         if side is None:
             side = np.empty((len(text.vectors), 0), np.float32)
         with _one_line():
             Z = self._features.transform(text, image, side)
         return self._decide(Z, budget, trade_off)
 
-    def threshold(self, budget: float | None = None, trade_off: float | None = None) -> float:
-        """Return the parameter of the policy family that is used; arguments as for ``route``."""
+    def threshold(self, budget: float | None = None, trade_off: float | None = None) -> float | None:
+        """Parameter of the policy family that is used, None without; arguments as for ``route``."""
         if budget is not None and trade_off is not None:
             raise InputError("budget and trade_off: got both; give one of them")
         if trade_off is not None:
@@ -302,11 +304,11 @@ class DeployedRouter:
         parameter = self.threshold(budget, trade_off)
         n_queries = len(Z)
         utility, cost_usd = (np.tile(means, (n_queries, 1)) for means in self._means)
-        if self._router is None:
+        if self._router is None or self._config is None or parameter is None:
             choice = np.full(n_queries, self.models.index(self.card.row))
             return Decisions(self.models, choice, utility, cost_usd)
         with _one_line(), np.errstate(all="ignore"):
-            predictions = self._predict(Z)
+            predictions = self._predict(self._router, Z)
             observed = np.ones((n_queries, len(self.models)), bool)
             choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
             if self._config.predicts:
@@ -315,8 +317,8 @@ class DeployedRouter:
                 _require_sound((utility, cost_usd), utility.shape)
         return Decisions(self.models, choice, utility, cost_usd)
 
-    def _predict(self, Z: np.ndarray | pd.DataFrame) -> Predictions:
-        predictions = predict(self._router, pd.Series(np.arange(len(Z)).astype(str)), Z)
+    def _predict(self, router: Router, Z: np.ndarray | pd.DataFrame) -> Predictions:
+        predictions = predict(router, pd.Series(np.arange(len(Z)).astype(str)), Z)
         _require_sound(
             (predictions.u_hat, predictions.c_hat, predictions.scores), (len(Z), len(self.models))
         )
@@ -331,7 +333,7 @@ class DeployedRouter:
             dtype=object,
         )
         if self._features is None:
-            reads = self._config.reads_samples
+            reads = self._config is not None and self._config.reads_samples
             self._decide(sample if reads else np.empty((1, 0)), None, None)
             return
         text, image = (

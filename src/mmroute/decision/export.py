@@ -188,10 +188,11 @@ class _Run:
     def _trained(self, row: str) -> Router:
         """Return a row's trained router, once it is seen to be that router."""
         path = self._stored(ROUTER, row)
-        configured = build("routers", self.router.name, self.router.parameters)
+        own = self.config.routers[row]
+        configured = build("routers", own.name, own.parameters)
         stored = persistence.read(path, type(configured), self.config.modules)
         parameters = stored.get_params()
-        if any(parameters[name] != told for name, told in self.router.parameters.items()):
+        if any(parameters[name] != told for name, told in own.parameters.items()):
             raise damaged(path, f"holds a {type(stored).__name__} that is not the config's {row!r}")
         return stored
 
@@ -264,7 +265,7 @@ class _Run:
 
     def _encoders(self) -> dict[str, Any]:
         """Describe the encoders, with what a probe tells of them and the checkpoint's digest."""
-        described = {}
+        described: dict[str, dict[str, Any]] = {}
         for modality, encoder in self._built_encoders():
             named = getattr(self.config.encoders, modality)
             vector = probe(encoder, modality)
@@ -277,8 +278,8 @@ class _Run:
 
     def _measured(self) -> dict[str, Any]:
         measure = Yardstick.of(self.setting)
-        predictions = self._predictions() if self.router else None
-        cost, utility, shares = measure.use(predictions, self.model, self.choice.threshold)
+        chosen = self._predictions() if self.model is None else self.model
+        cost, utility, shares = measure.use(chosen, self.choice.threshold)
         names = self.setting.table.model_names
         expected = {
             name: None if np.isnan(value) else float(value)
@@ -320,13 +321,13 @@ class _Run:
             return
         deployed = load_router(folder, self.config.modules)
         test = self.benchmark.in_test
-        decisions = deployed.route_embedded(*self._test_embeddings(test))
+        decisions = deployed.route_embedded(*self._test_embeddings(test, self.router.fusion))
         predictions = self._predictions()
         everything = np.ones_like(self.setting.table.utility, bool)
         steps = steps_of(predictions, 0, everything, self.config.policy)
         # Just at a threshold the last digit decides.
         nearby = self.choice.threshold * np.array([1 - ROUNDING, 1, 1 + ROUNDING])
-        choices = [steps.choices(threshold) for threshold in nearby]
+        choices = np.array([steps.choices(threshold) for threshold in nearby])
         differing = np.flatnonzero((choices != decisions.choice).all(axis=0))
         if len(differing):
             sample = predictions.sample_ids.iloc[differing[0]]
@@ -337,7 +338,7 @@ class _Run:
             )
 
     def _test_embeddings(
-        self, test: np.ndarray
+        self, test: np.ndarray, fusion: Named
     ) -> tuple[Embeddings, Embeddings, np.ndarray | None]:
         shards = [
             f"{dataset['folder']}.{shard}.parquet"
@@ -352,7 +353,7 @@ class _Run:
             )
             for modality, encoder in self._built_encoders()
         )
-        if not find("features", self.router.fusion.name).attributes.get("with_side"):
+        if not find("features", fusion.name).attributes.get("with_side"):
             return text, image, None
         side = read_vectors([str(folder / "side" / shard) for shard in shards], ids)
         return text, image, side[test]

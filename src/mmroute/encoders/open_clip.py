@@ -117,19 +117,19 @@ class OpenClip(Encoder):
         network = self.network
 
         def embed(batch: Sequence[Path]) -> np.ndarray:
-            pictures = [decode(path) for path in batch]
-            readable = [index for index, picture in enumerate(pictures) if picture]
+            pictures = enumerate(map(decode, batch))
+            readable = {index: picture.image for index, picture in pictures if picture}
             rows = np.full((len(batch), network.width), np.nan, np.float32)
             if readable:
-                pixels = [network.preprocess(pictures[index].image) for index in readable]
-                rows[readable] = _forward(network, "encode_image", torch.stack(pixels))
+                pixels = [network.preprocess(image) for image in readable.values()]
+                rows[list(readable)] = _forward(network, "encode_image", torch.stack(pixels))
             return rows
 
         with quiet_decoding():
             return self._embed(embed, paths, threads)
 
     def _embed(
-        self, embed: Callable[[Sequence], np.ndarray], items: Sequence, threads: int
+        self, embed: Callable[[Sequence[Any]], np.ndarray], items: Sequence[Any], threads: int
     ) -> np.ndarray:
         import torch
 

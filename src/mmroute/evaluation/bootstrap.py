@@ -27,6 +27,7 @@ from mmroute.evaluation.metrics import (
     savings_at_parity,
 )
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.outcome_table import rows_by_label
 from mmroute.storage import digest_bytes
 
 CONFIDENCE = 0.95
@@ -64,7 +65,7 @@ def resample_weights(datasets: pd.Series, n_resamples: int, seed: int) -> np.nda
     (1 + B, N) counts. The first row is the sample itself: all ones.
     """
     weights = np.ones((1 + n_resamples, len(datasets)), np.uint8)
-    for dataset, columns in datasets.groupby(datasets, sort=False).indices.items():
+    for dataset, columns in rows_by_label(datasets).items():
         size = len(columns)
         for rows, drawn in weight_blocks(dataset, size, slice(0, size), n_resamples, seed):
             weights[:, columns[rows]] = drawn
@@ -233,8 +234,8 @@ def measure_curve(
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     majorant = Majorants(*(values.pop(name) for name in ("area", "end_cost", "end_utility")))
-    bounds = np.array([interval(column) for column in np.array(heights).T])
-    return CurveReplicates(values, majorant, grid, bounds[:, 0], bounds[:, 1])
+    low, high = np.array([interval(column) for column in np.array(heights).T]).T
+    return CurveReplicates(values, majorant, grid, low, high)
 
 
 def _band_grid(cost: np.ndarray) -> np.ndarray:
@@ -289,7 +290,8 @@ def _weighted_curves(
     for rows in weightings(len(weights), n_points):
         own = weights[rows].astype(np.float64)
         points = [_weighted_curve(steps, utility, cost, own) for steps in curves]
-        yield rows, *(np.concatenate(matrices, axis=1) for matrices in zip(*points, strict=True))
+        costs, utilities = zip(*points, strict=True)
+        yield rows, np.concatenate(costs, axis=1), np.concatenate(utilities, axis=1)
 
 
 def weightings(n_weightings: int, n_points: int) -> Iterator[slice]:
@@ -330,8 +332,8 @@ def _line(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     """Lay (B, M) points out by ascending cost."""
     order = np.argsort(cost, axis=1, kind="stable")
     row = np.repeat(np.arange(len(cost)), cost.shape[1])
-    flat = (np.take_along_axis(matrix, order, axis=1).ravel() for matrix in (cost, utility))
-    return Frontiers(row, *flat, len(cost))
+    cost, utility = (np.take_along_axis(matrix, order, axis=1) for matrix in (cost, utility))
+    return Frontiers(row, cost.ravel(), utility.ravel(), len(cost))
 
 
 def interval(replicates: np.ndarray) -> tuple[float, float]:

@@ -128,9 +128,8 @@ def trace(steps: Steps, utility: np.ndarray, cost: np.ndarray, policy: Policy) -
     """Return the operating curve of choices that are known; arguments as for the others."""
     threshold = thresholds(steps, policy)
     points = last_of_ties(threshold)
-    return Curve(
-        *(running_mean(steps, matrix)[points] for matrix in (cost, utility)), threshold[points]
-    )
+    mean_cost, mean_utility = (running_mean(steps, matrix) for matrix in (cost, utility))
+    return Curve(mean_cost[points], mean_utility[points], threshold[points])
 
 
 def thresholds(steps: Steps, policy: Policy) -> np.ndarray:
@@ -264,7 +263,7 @@ def steps_of(predictions: Predictions, trial: int, observed: np.ndarray, policy:
     policy
         Policy family; a router with a grid has its own.
     """
-    if predictions.scores is not None:
+    if predictions.scores is not None and predictions.grid is not None:
         return grid_steps(predictions.scores, predictions.grid, observed)
     return policy_steps(predictions.u_hat[trial], predictions.c_hat[trial], observed, policy)
 

@@ -27,7 +27,7 @@ from mmroute.evaluation.policy_metrics import (
     policy_sums,
 )
 from mmroute.evaluation.setting import Setting, slices
-from mmroute.outcome_table import OutcomeTable
+from mmroute.outcome_table import OutcomeTable, rows_by_label
 from mmroute.predictions import Predictions
 
 
@@ -105,7 +105,7 @@ def _require_same(predictions: Predictions, table: OutcomeTable) -> None:
 
 def _training_rows(setting: Setting) -> Iterator[np.ndarray]:
     """Yield the training rows of each evaluation slice's data set, then all."""
-    by_dataset = setting.training.samples.groupby("dataset", sort=False).indices
+    by_dataset = rows_by_label(setting.training.samples["dataset"])
     for part in slices(setting.table.samples):
         everything = np.arange(len(setting.training.samples))
         # A data set whose training samples were all left out borrows the others' choice.

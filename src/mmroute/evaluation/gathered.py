@@ -64,15 +64,10 @@ def gather(
     As from ``evaluate``, with operating curves on the grid and ``auroc`` over its bins.
     """
     measured, points = _gather_curves(sharded, folders)
-    for trial, asked in cuts.groupby("trial"):
-        found = {
-            (own.slice, own.parameter): sums
-            for own, sums in zip(
-                asked.itertuples(),
-                point_sums(sharded, point_folders, trial, asked.index),
-                strict=True,
-            )
-        }
+    for trial in np.unique(cuts["trial"]).tolist():
+        asked = cuts[cuts["trial"] == trial]
+        sums = point_sums(sharded, point_folders, trial, asked.index)
+        found = dict(zip(zip(asked["slice"], asked["parameter"], strict=True), sums, strict=True))
         for name, own_points in points[trial].items():
             for point, parameter in own_points.items():
                 policy, calibration = found[name, parameter]
@@ -135,7 +130,8 @@ def _slice_sums(sharded: Sharded, folders: Sequence[Path]) -> Iterator[tuple[str
         own = sum_files(sharded, folders, name, "test")
         full = own if full is None else full + own
         yield name, own
-    yield "full", full
+    if full is not None:
+        yield "full", full
 
 
 def _singles(sums: Mapping[str, np.ndarray]) -> SingleModels:

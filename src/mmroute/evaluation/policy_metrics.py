@@ -39,6 +39,7 @@ RATIOS = (
 """Metrics that are the ratio of two weighted sums."""
 
 
+@dataclass(frozen=True)
 class _Sums:
     def __add__(self, other: Self) -> Self:
         """Return the sums over the samples of both."""
@@ -168,7 +169,7 @@ def policy_sums(
     }
     numerators, denominators = zip(*(ratios[name] for name in RATIOS), strict=True)
     priced = np.isfinite(cost)
-    sums = _weighted_sums(
+    above, below, gap, single_cost, single_count = _weighted_sums(
         weights,
         np.column_stack(numerators),
         np.column_stack(denominators),
@@ -177,7 +178,8 @@ def policy_sums(
         priced,
     )
     (chosen,) = _weighted_sums(weights, np.eye(utility.shape[1])[choice])
-    return PolicySums(*sums, chosen, weights.sum(axis=1))
+    n_samples = weights.sum(axis=1)
+    return PolicySums(above, below, gap, single_cost, single_count, chosen, n_samples)
 
 
 def of_chosen(matrix: np.ndarray, choice: np.ndarray) -> np.ndarray:
@@ -337,8 +339,8 @@ def calibration_sums(
     """Add up predictions and outcomes of the chosen models; arguments as for ``policy_sums``."""
     bins = _bins(predicted, cuts)
     values = (predicted, of_chosen(utility, choice), np.ones(len(choice)))
-    sums = _weighted_sums(weights, *(_binned(bins, value) for value in values))
-    return CalibrationSums(*sums, np.bincount(bins, minlength=ECE_BINS))
+    told, seen, samples = _weighted_sums(weights, *(_binned(bins, value) for value in values))
+    return CalibrationSums(told, seen, samples, np.bincount(bins, minlength=ECE_BINS))
 
 
 def _area(u_hat: np.ndarray, utility: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
-from mmroute.outcome_table import OutcomeTable
+from mmroute.outcome_table import OutcomeTable, rows_by_label
 from mmroute.outcomes.benchmark import Benchmark
 
 
@@ -35,7 +35,7 @@ class Slice:
 
 def slices(samples: pd.DataFrame) -> Iterator[Slice]:
     """Yield each data set in order of first appearance, then ``full``."""
-    for dataset, rows in samples.groupby("dataset", sort=False).indices.items():
+    for dataset, rows in rows_by_label(samples["dataset"]).items():
         yield Slice("dataset", dataset, rows)
     yield Slice("full", "full", np.arange(len(samples)))
 

@@ -30,6 +30,7 @@ from mmroute.evaluation.policy_metrics import (
     of_chosen,
     policy_sums,
 )
+from mmroute.outcome_table import rows_by_label
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.storage import count_rows, folder_name, read_json, read_table, write_table
@@ -66,7 +67,8 @@ def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any
         Rows of a shard.
     """
     totals: dict[str, int] = {}
-    shards, tested, trained = [], 0, 0
+    shards: list[dict[str, Any]] = []
+    tested, trained = 0, 0
     for begin in count(0, size):
         own = Benchmark.read(outcomes, splits, salt, slice(begin, begin + size), MEASURED)
         n_rows = len(own.in_test)
@@ -84,8 +86,8 @@ def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any
                 "trained": datasets[own.in_train].unique().tolist(),
             }
         )
-        for name, n_samples in inside.items():
-            totals[name] = totals.get(name, 0) + int(n_samples)
+        for name, n_samples in zip(inside.index.tolist(), inside.tolist(), strict=True):
+            totals[name] = totals.get(name, 0) + n_samples
         tested, trained = shards[-1]["test"][1], shards[-1]["train"][1]
     return {"test": list(totals.items()), "shards": shards}
 
@@ -165,7 +167,7 @@ class Shard:
         )
         self.test, self.train = slice(*place["test"]), slice(*place["train"])
         self.samples, self.utility, self.cost = self._of(self._benchmark.in_test)
-        self.datasets = _datasets(self.samples)
+        self.datasets = rows_by_label(self.samples["dataset"])
 
     def training(self) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         """Return samples, utility and normalised cost of its training samples."""
@@ -208,10 +210,6 @@ class Shard:
                 piece = own[:, begin : begin + _PIECE]
                 first = block.start - before + begin
                 yield slice(first, first + piece.shape[1]), piece
-
-
-def _datasets(samples: pd.DataFrame) -> dict[str, np.ndarray]:
-    return samples.groupby("dataset", sort=False).indices
 
 
 @dataclass(frozen=True)
@@ -348,7 +346,8 @@ class Sums:
 
     def curve(self, trial: int) -> Curve:
         """Return the operating points of one trial under the first weighting."""
-        return Curve(*(matrix[:, 0] for matrix in self.means(trial)), self.threshold)
+        cost, utility = self.means(trial)
+        return Curve(cost[:, 0], utility[:, 0], self.threshold)
 
     def write(self, path: Path) -> None:
         """Write a Parquet file."""
@@ -501,7 +500,7 @@ def _training_sums(sharded: Sharded, shard: Shard, path: Path, grid: Grid) -> di
         return {}
     crossfit = Predictions.read_part(path, 0, shard.train, samples["sample_id"])
     sums = {}
-    for dataset, rows in _datasets(samples).items():
+    for dataset, rows in rows_by_label(samples["dataset"]).items():
         own = crossfit.take(rows)
         kept, steps = training_steps(own, utility[rows], sharded.policy)
         alike = [(slice(None), np.ones((1, len(rows))))]
@@ -592,7 +591,9 @@ def cut(
     for trial, by_slice in asked.items():
         predicted: dict[tuple[str, float], list[np.ndarray]] = {}
         for shard in sharded:
-            own = shard.predictions(path, trial) if shard.datasets else None
+            if not shard.datasets:
+                continue
+            own = shard.predictions(path, trial)
             for dataset in shard.datasets:
                 points = [(name, at) for name in (dataset, "full") for at in by_slice[name]]
                 choices = shard.choices(own, dataset, [at for _, at in points])
@@ -625,7 +626,8 @@ def sum_points(
     shard = sharded.shard(number)
     if not shard.datasets:
         return
-    for trial, asked in cuts.groupby("trial"):
+    for trial in np.unique(cuts["trial"]).tolist():
+        asked = cuts[cuts["trial"] == trial]
         predictions = shard.predictions(path, trial)
         paid = predictions.paid(shard.cost)
         sums: dict[str, np.ndarray] = {}
@@ -635,14 +637,17 @@ def sum_points(
             for part, counts in shard.weights(dataset):
                 utility, cost = shard.utility[rows[part]], paid[rows[part]]
                 weights = counts.astype(float)
-                for point, (choice, predicted) in zip(points.itertuples(), choices, strict=True):
+                asked_for = zip(points.index, points["slice"], points["cuts"], strict=True)
+                for (point, name, own_cuts), (choice, predicted) in zip(
+                    asked_for, choices, strict=True
+                ):
                     given = choice[part], predicted[part], utility
-                    found = vars(policy_sums(*given, cost, weights, point.cuts))
-                    if trial == 0 and point.slice == "full":
-                        bins = vars(calibration_sums(*given, weights, point.cuts))
+                    found = vars(policy_sums(*given, cost, weights, own_cuts))
+                    if trial == 0 and name == "full":
+                        bins = vars(calibration_sums(*given, weights, own_cuts))
                         found = found | {f"{_BINNED}{name}": own for name, own in bins.items()}
-                    for name, own in found.items():
-                        accumulate(sums, f"{point.Index} {name}", own)
+                    for field, own in found.items():
+                        accumulate(sums, f"{point} {field}", own)
         yield trial, sums
 
 
@@ -664,8 +669,8 @@ def point_sums(
                 accumulate(sums, name, own)
     by_row: dict[int, dict[str, np.ndarray]] = {}
     for name, own in sums.items():
-        row, field = name.split(" ")
-        by_row.setdefault(int(row), {})[field] = own
+        number, field = name.split(" ")
+        by_row.setdefault(int(number), {})[field] = own
     for row in rows:
         binned = {name for name in by_row[row] if name.startswith(_BINNED)}
         policy = {name: own for name, own in by_row[row].items() if name not in binned}

@@ -153,7 +153,7 @@ def _filled(strokes: np.ndarray) -> float:
     height, width = (-(-side // 16) * 16 for side in strokes.shape)
     padded = np.zeros((height, width), bool)
     padded[: strokes.shape[0], : strokes.shape[1]] = strokes
-    return _mean(padded.reshape(height // 16, 16, width // 16, 16).any(axis=(1, 3)))
+    return _mean(padded.reshape(height // 16, 16, width // 16, 16).max(axis=(1, 3)))
 
 
 def _mean(values: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmroute.outcome_table import MATRICES, OutcomeTable
+from mmroute.outcome_table import MATRICES, OutcomeTable, rows_by_label
 from mmroute.storage import (
     digest_bytes,
     digest_file,
@@ -30,7 +30,7 @@ def write_datasets(table: OutcomeTable, folder: Path, shard_size: int) -> None:
     consecutive samples.
     """
     index = []
-    for dataset, rows in table.samples.groupby("dataset", sort=False).indices.items():
+    for dataset, rows in rows_by_label(table.samples["dataset"]).items():
         own = table.take(rows)
         own = own.take(columns=np.flatnonzero(np.isfinite(own.utility).any(axis=0)))
         name = folder_name(dataset)

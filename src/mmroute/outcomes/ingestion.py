@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,17 @@ def fetch(sources: Sequence[Source], folder: Path) -> Path:
     return folder
 
 
-def ingest(sources: Mapping[str, Source], root: Path) -> Ingested:
+class Readable(Protocol):
+    """A source that is fetched."""
+
+    def origin(self, root: Path) -> Path:
+        """Return what to name as the place of the outcomes below ``root``."""
+
+    def read(self, root: Path) -> OutcomeTable:
+        """Read the outcomes below ``root``."""
+
+
+def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
     """Read fetched sources and join them.
 
     Parameters
@@ -186,7 +197,8 @@ class _Joined:
     def _spread(self, ids: pd.Index, names: pd.Index) -> dict[str, np.ndarray]:
         """Return the matrices over all samples and models, missing where there is no outcome."""
         cells = np.ix_(
-            ids.get_indexer(self.samples["sample_id"]), names.get_indexer(self.models["model"])
+            ids.get_indexer(pd.Index(self.samples["sample_id"])),
+            names.get_indexer(pd.Index(self.models["model"])),
         )
         spread = {}
         for name, matrix in self.matrices.items():
@@ -210,7 +222,7 @@ def _join_samples(
     moved = (before["dataset"] != after["dataset"]) & (before["dataset"] != "")
     moved &= after["dataset"] != ""
     if moved.any():
-        sample = moved.idxmax()
+        sample = moved.index[int(moved.argmax())]
         raise InputError(
             f"{label}: sample {sample!r:.80} is of data set {after['dataset'][sample]!r:.80}, but "
             f"{before['dataset'][sample]!r:.80} in an earlier source; give them one name, "
@@ -235,7 +247,7 @@ def _join_samples(
     kept = first["image"].notna().reindex(ids, fill_value=False)
     for column in ("image", "image_digest"):
         samples[column] = first[column].reindex(ids).where(kept, second[column].reindex(ids))
-    tags = [name for name in samples if name not in SAMPLE_COLUMNS]
+    tags = [name for name in samples.columns if name not in SAMPLE_COLUMNS]
     stated = ["dataset", "scenario", "question", *tags]
     samples[stated] = samples[stated].fillna("")
     samples = samples.reset_index(names="sample_id")

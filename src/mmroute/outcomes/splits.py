@@ -1,7 +1,7 @@
 """Frozen splits, and the folds of cross-fitting: both depend on sample ids alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -13,7 +13,7 @@ from mmroute.storage import digest_bytes
 N_FOLDS = 5
 
 
-def split(sample_ids: Sequence[str], train: float, salt: int | str) -> np.ndarray:
+def split(sample_ids: Iterable[str], train: float, salt: int | str) -> np.ndarray:
     """Return the (N,) training mask of some samples.
 
     blake2b(salt + id) places a sample in [0, 1), and the first ``train`` of that
@@ -54,7 +54,7 @@ def split_by_dataset(
     return masks
 
 
-def fold_of(sample_ids: Sequence[str]) -> np.ndarray:
+def fold_of(sample_ids: Iterable[str]) -> np.ndarray:
     """Return the (n,) fold of each sample, which depends on its id alone."""
     return np.array(
         [int(digest_bytes(sample_id.encode())[:8], 16) % N_FOLDS for sample_id in sample_ids]

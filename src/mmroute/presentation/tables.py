@@ -124,7 +124,7 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for keys, group in replicates.groupby(_COLUMN, sort=False):
-        best = _best_router(group, keys[-1])
+        best = _best_router(group, str(keys[-1]))
         for _, of_salt in group.groupby("salt", sort=False):
             own = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
             for router, values in own.items():
@@ -158,7 +158,7 @@ def _best_router(group: pd.DataFrame, metric: str) -> str | None:
     values = values[np.isfinite(values)]
     if values.empty:
         return None
-    return values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax()
+    return str(values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax())
 
 
 def _p_best(router: str, best: str | None, own: Mapping[str, np.ndarray]) -> float:

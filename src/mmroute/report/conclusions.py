@@ -122,7 +122,7 @@ def _factorised(tables: Tables) -> tuple[str, str]:
     ours, others = (ranking.reindex(names).dropna() for names in (FACTORISED, UNFACTORISED))
     if ours.empty or others.empty:
         return UNTESTED, "The main table lacks one of the two kinds."
-    first, second = ours.idxmax(), others.idxmax()
+    first, second = str(ours.idxmax()), str(others.idxmax())
     value, low, high = _difference(tables["differences"], "nauc", first, second)
     return (
         verdict_of(low, high),
@@ -135,7 +135,7 @@ def _beats_best_single(tables: Tables) -> tuple[str, str]:
     if best is None:
         return NO_ROUTER
     value, low, high = _difference(tables["differences"], "peak_score", best, "best_single")
-    honest = _on_all(tables, "peak_score_honest").loc[best]
+    honest = _on_all(tables, "peak_score_honest").loc[[best]].iloc[0]
     numbers = format_interval(honest["value"], honest["low"], honest["high"])
     return (
         verdict_of(low, high),
@@ -149,10 +149,11 @@ def _third_of_cost(tables: Tables) -> tuple[str, str]:
     own = table.reindex([name for name in PAPER_ROUTERS if name in table.index])
     if own.empty:
         return UNTESTED, "The main table has none of the paper's routers."
-    row = own.loc[own["value"].idxmin()]
+    best = str(own["value"].idxmin())
+    row = own.loc[[best]].iloc[0]
     verdict = verdict_of(1 / 3 - row["high"], 1 / 3 - row["low"])
     numbers = format_interval(row["value"], row["low"], row["high"])
-    return verdict, f"QNC of {own['value'].idxmin()}, the best of the paper's routers: {numbers}."
+    return verdict, f"QNC of {best}, the best of the paper's routers: {numbers}."
 
 
 def _shift(tables: Tables) -> tuple[str, str]:
@@ -178,7 +179,7 @@ def _balanced(tables: Tables) -> tuple[str, str]:
     own = scores.drop(["random", "cheapest", "strongest"], errors="ignore")
     best = _largest(own)
     named = own.reindex([*BALANCED]).dropna(subset="value")
-    if named.empty:
+    if best is None or named.empty:
         return UNTESTED, "Neither is in the table."
     behind = named["high"] < own.loc[best, "low"]
     verdict = OPEN
@@ -200,7 +201,7 @@ def _gap_to_oracle(tables: Tables) -> tuple[str, str]:
     best = _largest(scores)
     if best is None:
         return NO_ROUTER
-    row, oracle = scores.loc[best], scores.loc["oracle"]
+    row, oracle = scores.loc[[best]].iloc[0], scores.loc[["oracle"]].iloc[0]
     numbers = [format_interval(own["value"], own["low"], own["high"]) for own in (row, oracle)]
     verdict = verdict_of(oracle["low"] - row["high"], oracle["high"] - row["low"])
     return verdict, f"Rank score of {best} {numbers[0]}, of the oracle {numbers[1]}."
@@ -209,7 +210,7 @@ def _gap_to_oracle(tables: Tables) -> tuple[str, str]:
 def _largest(table: pd.DataFrame) -> str | None:
     """Return the router of the largest value; None without any."""
     values = table["value"].drop([*REFERENCES], errors="ignore").dropna()
-    return None if values.empty else values.idxmax()
+    return None if values.empty else str(values.idxmax())
 
 
 def _rank_scores(tables: Tables) -> pd.DataFrame:
@@ -229,9 +230,9 @@ def _difference(
     """Return router minus other with its interval, whichever way round the table has it."""
     own = differences[differences["metric"] == metric].set_index(["router", "other"])
     if (router, other) in own.index:
-        row = own.loc[(router, other)]
+        row = own.loc[[(router, other)]].iloc[0]
         return row["difference"], row["low"], row["high"]
-    row = own.loc[(other, router)]
+    row = own.loc[[(other, router)]].iloc[0]
     return -row["difference"], -row["high"], -row["low"]
 
 

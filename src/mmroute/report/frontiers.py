@@ -84,12 +84,12 @@ def frontier_figure(
     for router, band in shown.groupby("router", sort=False):
         if len(band) > 1:
             axes.fill_between(
-                band["cost"], band["low"], band["high"], color=style[router][0], alpha=0.12, lw=0
+                band["cost"], band["low"], band["high"], color=style[str(router)][0], alpha=0.12, lw=0
             )
     _focus(axes, points, own)
     for line in axes.lines:
         if line.get_label() == "oracle":
-            line.set_label(f"oracle (up to {line.get_ydata().max():.2f})")
+            line.set_label(f"oracle (up to {np.max(line.get_ydata()):.2f})")
     _label_models(axes, own)
     _dollar_axis(axes, own)
     axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
@@ -187,7 +187,7 @@ def _style(frontiers: pd.DataFrame) -> dict[str, tuple[object, str]]:
 def _draw(axes: Axes, frontiers: pd.DataFrame, style: dict[str, tuple[object, str]]) -> None:
     """Draw a line per router; a router with one operating point is a diamond."""
     for router, points in frontiers.groupby("router", sort=False):
-        colour, dash = style[router]
+        colour, dash = style[str(router)]
         by_trial = points.groupby("trial")
         if (by_trial.size() == 1).all():
             mean = points[["cost", "utility"]].mean()
@@ -212,8 +212,8 @@ def _label_models(axes: Axes, models: pd.DataFrame) -> None:
         models["model"].tolist(),
         x_scatter=cost,
         y_scatter=utility,
-        x_lines=[x for x, _ in lines],
-        y_lines=[y for _, y in lines],
+        x_lines=[np.asarray(x) for x, _ in lines],
+        y_lines=[np.asarray(y) for _, y in lines],
         textsize=8,
         linecolor="0.6",
         linewidth=0.6,
@@ -244,7 +244,9 @@ def _log_cost(axes: Axes, cost: pd.Series) -> None:
 def _dollar_axis(axes: Axes, models: pd.DataFrame) -> None:
     """Show on top what the normalised cost is in USD."""
     unit = 1000 * (models["cost_usd"].sum() / models["cost"].sum() or 1.0)
-    top = axes.secondary_xaxis("top", functions=(lambda cost: cost * unit, lambda usd: usd / unit))
+    top = axes.secondary_xaxis(
+        "top", functions=(lambda cost: np.multiply(cost, unit), lambda usd: np.divide(usd, unit))
+    )
     top.set_xlabel("USD per 1,000 queries")
     top.xaxis.set_major_formatter("{x:g}")
     top.xaxis.set_minor_formatter(NullFormatter())

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ class Report:
         return Frame(
             ["Source", "Data set", "(Sample, model) pairs", "Models"],
             [
-                [source, dataset, f"{own['pairs'].sum():,}", ", ".join(own["model"])]
+                [str(source), str(dataset), f"{own['pairs'].sum():,}", ", ".join(own["model"])]
                 for (source, dataset), own in grouped
                 if several
             ],
@@ -204,7 +204,7 @@ class Report:
         return self.table[self.table["level"] == "full"]
 
     @property
-    def _differences(self) -> list[dict[str, Any]]:
+    def _differences(self) -> list[dict[Hashable, Any]]:
         """Differences between the routers that the figures show, and to the best single model."""
         shown = {*prominent(self.table), *REFERENCES}
         rows = self.differences[self.differences["metric"] == COMPARED_METRIC]
@@ -236,13 +236,13 @@ class Report:
             {
                 "router": router,
                 "point": point,
-                **{metric: _estimate(row) for metric, row in own.set_index("metric").iterrows()},
+                **{str(metric): _estimate(row) for metric, row in own.set_index("metric").iterrows()},
             }
             for (router, point), own in full.groupby(["router", "point"], sort=False)
         ]
 
     @property
-    def _stages(self) -> list[dict[str, Any]]:
+    def _stages(self) -> list[dict[Hashable, Any]]:
         """The stages of the run, the longest first; what was not measured is NaN."""
         measured = pd.DataFrame(self.provenance["stages"], dtype=float).T.rename_axis("stage")
         ranked = measured.sort_values("seconds", ascending=False, kind="stable")
@@ -305,11 +305,11 @@ def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) 
     ranking = full[full["metric"] == "nauc_honest"].set_index("router")
     if ranking.empty:
         return None
-    router = ranking["value"].idxmax()
-    own = full[full["router"] == router].set_index("metric")
+    router = str(ranking["value"].idxmax())
+    own = full[full["router"] == router].set_index("metric").T
     peak = points[
         (points["dataset"] == "full") & (points["router"] == router) & (points["point"] == "peak")
-    ].set_index("metric")
+    ].set_index("metric").T
     no_worse = ranking.index[(ranking["p_best"] >= SIGNIFICANCE) & (ranking.index != router)]
     return Summary(
         samples=int(best["samples"]),
@@ -317,13 +317,13 @@ def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) 
         best_accuracy=_estimate(best, "utility"),
         best_cost_usd=_estimate(best, "cost_usd"),
         router=router,
-        nauc=_estimate(own.loc["nauc_honest"]),
+        nauc=_estimate(own["nauc_honest"]),
         no_worse=list(no_worse),
-        peak=_estimate(own.loc["peak_score"]),
-        peak_cost_usd=_estimate(peak.loc["cost_usd"]),
-        peak_honest=_estimate(own.loc["peak_score_honest"]),
-        qnc=_estimate(own.loc["qnc"]),
-        never=float(own.loc["qnc", "infinite"]),
+        peak=_estimate(own["peak_score"]),
+        peak_cost_usd=_estimate(peak["cost_usd"]),
+        peak_honest=_estimate(own["peak_score_honest"]),
+        qnc=_estimate(own["qnc"]),
+        never=float(own["qnc"]["infinite"]),
     )
 
 

@@ -72,26 +72,26 @@ class Router(BaseEstimator, ABC):
     """Whether it sends queries elsewhere to predict."""
 
     @abstractmethod
-    def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
+    def fit(self, Z: Any, U: np.ndarray, C: np.ndarray) -> Self:
         """Learn from the training split.
 
         Parameters
         ----------
         Z
-            (n, d) features.
+            (n, d) features; a frame if it ``reads_samples``.
         U, C
             (n, K) utility in [0, 1] and normalised cost; NaN where missing, alike
             in both. Each model has at least one outcome.
         """
 
     @abstractmethod
-    def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, Z: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return (N, K) finite predictions of utility and normalised cost.
 
         A sample's predictions depend on its own feature only.
         """
 
-    def predict_trials(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict_trials(self, Z: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return (T, N, K) predictions; T = 1 but for a router that draws."""
         u_hat, c_hat = self.predict(Z)
         return u_hat[None], c_hat[None]
@@ -108,7 +108,7 @@ class Router(BaseEstimator, ABC):
             "it, to set anew what a stranger's file must not decide"
         )
 
-    def overhead(self, Z: np.ndarray) -> np.ndarray:
+    def overhead(self, Z: Any) -> np.ndarray:
         """Return the (N,) normalised costs of the decisions themselves."""
         return np.zeros(len(Z))
 
@@ -126,7 +126,7 @@ class GridRouter(Router):
         """(G,) lambdas, ascending from 0."""
 
     @abstractmethod
-    def predict_scores(self, Z: np.ndarray) -> np.ndarray:
+    def predict_scores(self, Z: Any) -> np.ndarray:
         """Return (G, N, K) scores; at each lambda the largest is chosen."""
 
 

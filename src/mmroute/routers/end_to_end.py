@@ -15,7 +15,7 @@ from mmroute.routers.gradients import Networks, Schedule, device, soft_cross_ent
 from mmroute.routers.soft_labels import SoftLabelRouter
 from mmroute.routers.towers import Towers
 
-Objective = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
+Objective = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 """Head, (b, d) features and their (b,) rows in the training split to the mean loss."""
 
 Samples = np.ndarray | pd.DataFrame
@@ -102,12 +102,10 @@ class EndToEndRouter(Networks, SoftLabelRouter):
             self.random_state,
             patience=self.patience,
         )
-        self.network_ = self._train(
-            lambda: self._behind(nn.Identity()), features, objective, schedule
-        )
+        network = self._train(lambda: self._behind(nn.Identity()), features, objective, schedule)
         if self.mode == "finetune":
-            _, head = self.network_
-            self.network_ = self._train(
+            _, head = network
+            network = self._train(
                 lambda: nn.Sequential(towers, head),
                 Z,
                 objective,
@@ -117,6 +115,7 @@ class EndToEndRouter(Networks, SoftLabelRouter):
                     learning_rate=self.finetune_learning_rate,
                 ),
             )
+        self.network_ = network
 
     def _networks(self) -> dict[str, nn.Module]:
         tuned = self.mode == "finetune"
@@ -133,7 +132,7 @@ class EndToEndRouter(Networks, SoftLabelRouter):
         Z: Samples,
         objective: Objective,
         schedule: Schedule,
-    ) -> nn.Module:
+    ) -> nn.Sequential:
         read = _reader(Z)
 
         def loss(network: nn.Sequential, rows: torch.Tensor) -> torch.Tensor:

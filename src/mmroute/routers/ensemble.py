@@ -199,7 +199,8 @@ class _CrossFitted:
         """Predict (2, N, m) outcomes: by the forest, by the ridge regression."""
         low = self._components(Z)
         folds = zip(self.forests_, self.coefficients_, strict=True)
-        return sum(_predict(*learners, Z, low) for learners in folds) / len(self.forests_)
+        total = sum((_predict(*learners, Z, low) for learners in folds), start=np.zeros(()))
+        return total / len(self.forests_)
 
     def _components(self, Z: np.ndarray) -> np.ndarray:
         return (Z @ self.components_.T - self.center_) / self.spread_

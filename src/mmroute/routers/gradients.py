@@ -5,10 +5,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 from tqdm import tqdm
 
@@ -41,11 +42,13 @@ class Schedule:
     validation_share: float = 0.1
 
 
+Network = TypeVar("Network", bound=nn.Module)
+
 FEWEST_TO_HOLD_OUT = 50
 PREDICTED_AT_ONCE = 4096
 
 
-class Networks:
+class Networks(BaseEstimator):
     """What routers share that have networks: they are stored as arrays, and built anew by code.
 
     A subclass sets ``n_features_`` and ``n_models_`` before it builds them.
@@ -131,11 +134,11 @@ def seeded(random_state: int) -> Iterator[None]:
 
 
 def train(
-    build: Callable[[], nn.Module],
-    loss: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+    build: Callable[[], Network],
+    loss: Callable[[Network, torch.Tensor], torch.Tensor],
     n_samples: int,
     schedule: Schedule,
-) -> nn.Module:
+) -> Network:
     """Build a network and minimise a loss.
 
     Parameters
@@ -183,9 +186,9 @@ def train(
                 continue
             network.eval()
             with torch.no_grad():
-                value = float(loss(network, validation))
-            if value < best_loss:
-                best, best_loss, since = copy.deepcopy(network.state_dict()), value, 0
+                held_loss = float(loss(network, validation))
+            if held_loss < best_loss:
+                best, best_loss, since = copy.deepcopy(network.state_dict()), held_loss, 0
             else:
                 since += 1
                 if since >= schedule.patience:

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Timer
@@ -111,8 +111,9 @@ class LLM(Router):
         self.timeout = timeout
         self.retries = retries
 
-    def fit(self, Z: pd.DataFrame, U: np.ndarray, C: np.ndarray, pool: Pool) -> Self:
+    def fit(self, Z: pd.DataFrame, U: np.ndarray, C: np.ndarray, *pools: Pool) -> Self:
         """Note the pool's cards and its strongest model."""
+        (pool,) = pools
         self.prompt_ = "\n".join(
             f"{number}: {self._card(row)}"
             for number, row in enumerate(pool.models.to_dict("records"))
@@ -149,7 +150,7 @@ class LLM(Router):
         if not np.array_equal(np.sort(self.order_), np.arange(n_models)):
             raise InputError(f"the router {self.name!r} does not rank {n_models} models")
 
-    def _card(self, row: dict[str, Any]) -> str:
+    def _card(self, row: Mapping[Hashable, Any]) -> str:
         prices = [row[column] for column in PRICE_COLUMNS]
         priced = f", USD {prices[0]:g} / {prices[1]:g} per 1M prompt / completion tokens"
         words = (self.cards or {}).get(row["model"])
@@ -315,10 +316,11 @@ class _Severable(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
         """Return a pool whose connections are noted before they are made."""
-        pool = super().get_connection_with_tls_context(*arguments, **named)
+        pool: Any = super().get_connection_with_tls_context(*arguments, **named)
+        kind: Any = pool.ConnectionCls
         connections, sockets = self.connections, self.sockets
 
-        class Noted(pool.ConnectionCls):
+        class Noted(kind):
             def connect(self) -> None:
                 connections.append(self)
                 super().connect()

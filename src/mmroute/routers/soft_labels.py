@@ -1,7 +1,6 @@
 """Soft labels over models, on which the routers of VL-RouterBench are trained."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -21,7 +20,7 @@ def is_correct(U: np.ndarray) -> np.ndarray:
     return U > 0.5
 
 
-def soft_labels(U: np.ndarray, C: np.ndarray, grid: Sequence[float], scale: float) -> np.ndarray:
+def soft_labels(U: np.ndarray, C: np.ndarray, grid: np.ndarray, scale: float) -> np.ndarray:
     """Return the soft labels of each lambda (VL-RouterBench; definitions, section 6).
 
     t_i(m) = 1[m is right on i] exp(-lambda s C_im), normalised over the models. If no

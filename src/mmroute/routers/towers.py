@@ -55,9 +55,9 @@ class Towers(nn.Module):
 
     def forward(self, samples: pd.DataFrame) -> torch.Tensor:
         """Return the (b, 2 width) features of b samples with ``question`` and ``image``."""
-        asked = np.flatnonzero(samples["question"].str.strip() != "")
-        texts = self.tokenizer(samples["question"].iloc[asked].tolist()) if len(asked) else ()
-        shown = np.flatnonzero(samples["image"].notna())
+        asked = np.flatnonzero(samples["question"].str.strip() != "").tolist()
+        texts = self.tokenizer(samples["question"].iloc[asked].tolist()) if asked else ()
+        shown = np.flatnonzero(samples["image"].notna()).tolist()
         with quiet_decoding(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
             pixels = zip(shown, pool.map(self._pixels, samples["image"].iloc[shown]), strict=True)
             images = {row: image for row, image in pixels if image is not None}

@@ -1,6 +1,5 @@
 """Distillation of the models' rewards (ZOOTER)."""
 
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -97,7 +96,7 @@ class Zooter(EndToEndRouter):
 
 
 def rewards(
-    U: np.ndarray, C: np.ndarray, grid: Sequence[float], scale: float, temperature: float
+    U: np.ndarray, C: np.ndarray, grid: np.ndarray, scale: float, temperature: float
 ) -> np.ndarray:
     """Return softmax((U - lambda s C) / temperature) over the observed models.
 

@@ -5,7 +5,7 @@ import os
 import tarfile
 from pathlib import Path
 from textwrap import shorten
-from typing import IO
+from typing import IO, cast
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
@@ -50,7 +50,8 @@ def unpack(
         try:
             with gzip.open(archive) as content:
                 stream = _Bounded(content)
-                with tarfile.open(fileobj=stream, mode="r:") as members:
+                # It reads, tells and seeks; typeshed wants all that a file can do.
+                with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as members:
                     count, total = 0, 0
                     while member := _next(members, stream):
                         count, total = count + 1, total + member.size
@@ -84,7 +85,7 @@ class _Bounded:
     whole, and the archive says how long it is.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: gzip.GzipFile) -> None:
         self.allowance = HEADER_BYTES
         self.tell, self.seek = stream.tell, stream.seek
         self._stream = stream
@@ -100,8 +101,8 @@ def _next(members: tarfile.TarFile, stream: _Bounded) -> tarfile.TarInfo | None:
     stream.allowance = HEADER_BYTES
     member = members.next()
     # They would be kept to the end, and with them what their headers say.
-    members.members.clear()
-    members.pax_headers.clear()
+    members.members.clear()  # type: ignore[attr-defined]
+    members.pax_headers = {}
     return member
 
 
@@ -131,7 +132,7 @@ def _exceeds(archive: Path, limit: str, key: str) -> InputError:
     )
 
 
-def _check_rest(content: IO[bytes]) -> None:
+def _check_rest(content: gzip.GzipFile) -> None:
     """Read what follows the last member, so that the checksum is verified too."""
     while rest := content.read(2**16):
         if rest.strip(b"\0"):

@@ -303,7 +303,7 @@ def _record(line: str, number: int) -> dict[str, Any]:
     return record
 
 
-class _Pairs(list):
+class _Pairs(list[tuple[str, Any]]):
     """The names and values of a JSON object; one of the two would be lost where a name is twice."""
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -49,7 +50,7 @@ _MAGIC = {
     b"MM\0*": ".tif",
 }
 
-Remarks = dict[str, list]
+Remarks = dict[str, list[Any]]
 """What was found, to how often and one example."""
 
 
@@ -145,7 +146,7 @@ class _Extraction:
         self.remarks = remarks
         self.below = folder_name(dataset)
 
-    def run(self, progress: tqdm) -> Iterator[tuple[str, str, str, str | None]]:
+    def run(self, progress: "tqdm[Any]") -> Iterator[tuple[str, str, str, str | None]]:
         (self.folder / self.below).mkdir()
         ids: dict[str, str] = {}
         images: dict[str, str | None] = {}

@@ -90,8 +90,8 @@ class MixInstruct(Release):
 
     def read(self, root: Path) -> OutcomeTable:
         """Read the files line by line."""
-        samples = []
-        places: set[str] = set()
+        samples: list[dict[str, str | None]] = []
+        places: set[str | None] = set()
         models: dict[str, _Column] = {}
         for path in self.files(root):
             split = path.stem.removesuffix(SUFFIX)

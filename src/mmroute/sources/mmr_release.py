@@ -78,8 +78,7 @@ class MmrRelease(Source):
     ) -> None:
         check_place(path, repo, revision)
         self.path = path
-        self.repo = repo
-        self.revision = revision
+        self.repo, self.revision = repo or "", revision or ""
         self.max_members = max_members
         self.max_gigabytes = max_gigabytes
 
@@ -106,6 +105,8 @@ class MmrRelease(Source):
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
         """List the images below the release's folder that a name is the end of."""
+        if self.path is None:
+            return []
         root = Path(self.path)
         index = index_by_tail(list_images(root))
         ends = (name + suffix for name in names for suffix in ("", *RELEASE_SUFFIXES))

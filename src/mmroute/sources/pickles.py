@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -197,7 +197,7 @@ def _parts(value: Any) -> Iterator[Sequence[Any]]:
             yield [value.array, value.name]
         case pd.Categorical():
             yield [value.categories]
-        case ExtensionArray() if value.dtype == object:
+        case pd.arrays.NumpyExtensionArray() if value.dtype.kind == "O":
             yield value.to_numpy(object).tolist()
 
 
@@ -208,7 +208,16 @@ class _Reader(pickle._Unpickler):
     given, nor from reserving whatever memory a number in the file asks for.
     """
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    # What it inherits, but is not documented to have.
+    stack: list[Any]
+    memo: dict[int, Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+    pop_mark: Callable[[], list[Any]]
+    load_inst: Callable[[], None]
+    load_newobj: Callable[[], None]
+    load_reduce: Callable[[], None]
 
     def __init__(self, content: Any, meant: int) -> None:
         super().__init__(content)
@@ -406,6 +415,9 @@ class _Dtype(_Pending):
         return np.dtype(text).newbyteorder(order)
 
 
+_Order = Literal["C", "F"]
+
+
 class _Array(_Pending):
     def build(self, state: tuple[Any, ...]) -> np.ndarray:
         _, shape, dtype, by_column, content = state
@@ -422,18 +434,18 @@ def _new_array(*_: Any) -> _Array:
 
 
 def _from_bytes(
-    content: bytes | bytearray, dtype: np.dtype, shape: Sequence[int], order: str = "C"
+    content: bytes | bytearray, dtype: np.dtype, shape: Sequence[int], order: _Order = "C"
 ) -> np.ndarray:
     return _shaped(np.frombuffer(content, _of_values(dtype)), shape, order)
 
 
-def _shaped(values: np.ndarray, shape: Sequence[int], order: str = "C") -> np.ndarray:
+def _shaped(values: np.ndarray, shape: Sequence[int], order: _Order = "C") -> np.ndarray:
     if 0 in shape and max(shape) > _LONGEST_EMPTY_SHAPE:
         raise ValueError(f"an empty array has the shape {shape}")
     return values.reshape(shape, order=order)
 
 
-def _scalar(dtype: np.dtype, content: bytes) -> np.generic:
+def _scalar(dtype: np.dtype, content: bytes) -> Any:
     return np.ndarray((), _of_values(dtype), content)[()]
 
 
@@ -534,7 +546,7 @@ class _Frame(_Pending):
         parts = [_rows(block.values) for block in manager.blocks]
         width = sum(map(len, parts))
         names = _axis(names, width)
-        columns: dict[int, pd.Series] = dict.fromkeys(range(width))
+        columns: dict[int, Any] = dict.fromkeys(range(width))
         for block, own in zip(manager.blocks, parts, strict=True):
             for place, values in zip(np.arange(width)[block.place], own, strict=True):
                 columns[place] = _series(values)
@@ -553,7 +565,7 @@ class _Series(_Pending):
         return series.rename(state["_name"] if "_name" in state else state["name"])
 
 
-def _rows(values: Any) -> Sequence[Any]:
+def _rows(values: Any) -> np.ndarray | list[Any]:
     """Return a block's columns: the rows of a matrix, or the block itself."""
     return values if isinstance(values, np.ndarray) and values.ndim == 2 else [values]
 

@@ -34,8 +34,7 @@ class Release(Source):
     def __init__(self, path: str | None, repo: str | None, revision: str | None) -> None:
         check_place(path, repo, revision)
         self.path = None if path is None else Path(path)
-        self.repo = repo
-        self.revision = revision
+        self.repo, self.revision = repo or "", revision or ""
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ import re
 import reprlib
 import warnings
 from ast import literal_eval
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ def _find_models(frame: Any, path: Path) -> list[str]:
             "give a table in RouterBench's layout"
         )
     names = frame.columns
-    bad = names[names.duplicated() | ~names.map(lambda name: isinstance(name, str)).astype(bool)]
+    bad = names[names.duplicated() | np.array([not isinstance(name, str) for name in names], bool)]
     if len(bad):
         raise InputError(f"{path}: column {bad[0]!r} appears twice or is no text; rename it")
     for name in (SAMPLE_ID, PROMPT, EVAL_NAME):
@@ -168,7 +168,7 @@ def _texts(column: pd.Series, path: Path) -> list[str | None]:
         return [_text(value, column.name, path) for value in column]
 
 
-def _text(value: Any, name: str, path: Path) -> str | None:
+def _text(value: Any, name: Hashable, path: Path) -> str | None:
     if isinstance(value, str) and _LIST_OF_STRINGS.fullmatch(value):
         with suppress(ValueError, SyntaxError):
             value = literal_eval(value)
@@ -180,7 +180,7 @@ def _text(value: Any, name: str, path: Path) -> str | None:
     return None if missing else _plain(value, name, path)
 
 
-def _plain(value: Any, name: str, path: Path) -> str:
+def _plain(value: Any, name: Hashable, path: Path) -> str:
     if not isinstance(value, str | int | float | np.generic):
         raise InputError(
             f"{path}: column {name!r} holds {reprlib.repr(value)}, which is neither text nor a "

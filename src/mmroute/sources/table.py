@@ -141,7 +141,7 @@ class TableSource(Source):
         if self.shape == "wide" and "sample_id" not in rows:
             rows = rows.rename(columns={"dataset_idx": "sample_id"})
         _require_ids(rows, self.path)
-        if description is None:
+        if description is None or self.samples is None:
             return rows, rows.iloc[:0][["sample_id"]]
         description = self._rename(description)
         _require_ids(description, self.samples)
@@ -314,7 +314,7 @@ def _gather(
                 f"{first[sample[row]]!r:.80} and {values[row]!r:.80}; make them equal"
             )
         else:
-            left_out.append(column)
+            left_out.append(str(column))
     if left_out:
         warnings.warn(
             f"{path}: the columns {', '.join(left_out):.500} differ between the rows of a sample "

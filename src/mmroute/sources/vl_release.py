@@ -77,8 +77,7 @@ class VlRelease(Source):
     ) -> None:
         check_place(path, repo, revision)
         self.path = path
-        self.repo = repo
-        self.revision = revision
+        self.repo, self.revision = repo or "", revision or ""
         self.max_members = max_members
         self.max_gigabytes = max_gigabytes
 
@@ -94,7 +93,7 @@ class VlRelease(Source):
 
     def image_names(self) -> Iterator[str]:
         """Read the paths that the image tables hold in place of images."""
-        data = _find_data(Path(self.path))
+        data = None if self.path is None else _find_data(Path(self.path))
         for table in () if data is None else _tables(data).values():
             yield from image_tables.named_files(table)
 

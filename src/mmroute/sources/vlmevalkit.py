@@ -126,8 +126,9 @@ class Vlmevalkit(Source):
     def __init__(
         self, path: str, datasets: dict[str, str] | None = None, images: str | None = None
     ) -> None:
-        for theirs in (datasets or {}).values():
-            if list(datasets.values()).count(theirs) > 1:
+        named = list((datasets or {}).values())
+        for theirs in named:
+            if named.count(theirs) > 1:
                 raise InputError(f"source.datasets: {theirs!r} stands twice; name it once")
         self.path = Path(path)
         self.datasets = datasets
@@ -204,7 +205,7 @@ class WorkFile(NamedTuple):
     model: str
     dataset: str
     run: tuple[str, str]
-    rank: tuple
+    rank: tuple[int, bool, bool, str, int]
     judge: str
     judged: bool
     path: Path
@@ -266,8 +267,8 @@ def select(files: Sequence[WorkFile], datasets: Mapping[str, str], root: Path) -
                 f"source.datasets: {root} has no data set {theirs!r} to use as {ours!r}; it has "
                 f"{', '.join(sorted(present)) or 'none'}"
             )
-    ours = {theirs: name for name, theirs in datasets.items()}
-    return [file._replace(dataset=ours[file.dataset]) for file in files if file.dataset in ours]
+    names = {theirs: ours for ours, theirs in datasets.items()}
+    return [file._replace(dataset=names[file.dataset]) for file in files if file.dataset in names]
 
 
 def read_outcomes(
@@ -336,7 +337,7 @@ def read_outcomes(
             len(unjudged),
         )
     samples = pd.concat([block.samples for block in blocks], ignore_index=True)
-    tags = [column for column in samples if column.startswith("tag_")]
+    tags = [column for column in samples.columns if column.startswith("tag_")]
     samples[tags] = samples[tags].fillna("")
     samples["scenario"] = samples["dataset"].map(lambda name: scenarios.get(name, name))
     samples["image"] = _find_images(samples, root, notices)
@@ -366,7 +367,7 @@ class _Notices:
 
     def __init__(self, origin: Path) -> None:
         self.origin = origin
-        self.found: dict[str, list] = {}
+        self.found: dict[str, list[Any]] = {}
 
     def add(self, what: str, example: str = "", count: int = 1) -> None:
         self.found.setdefault(what, [0, example])[0] += count
@@ -453,15 +454,13 @@ class _Block:
 
     def _gather(self, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         """Collect what the models' files say of the samples; the first to say it counts."""
-        facts: pd.DataFrame | None = None
+        tellings = (
+            table[[name for name in table if name not in ("sample_id", "utility", "prediction")]]
+            for table in tables.values()
+        )
+        facts = next(tellings)
         mixed = set()
-        for table in tables.values():
-            told = table[
-                [name for name in table if name not in ("sample_id", "utility", "prediction")]
-            ]
-            if facts is None:
-                facts = told
-                continue
+        for told in tellings:
             ids = facts.index.append(told.index.difference(facts.index, sort=False))
             names = facts.columns.union(told.columns, sort=False)
             facts = facts.reindex(index=ids, columns=names, fill_value="")
@@ -477,7 +476,7 @@ class _Block:
                     int(changed.sum()),
                 )
             facts = facts.where(facts != "", told)
-        tags = [name for name in facts if name in TAG_COLUMNS]
+        tags = [name for name in facts.columns if name in TAG_COLUMNS]
         for name in filter(mixed.__contains__, tags):
             self.notices.add(
                 "columns differ between models and are not kept as tags",
@@ -545,7 +544,9 @@ def _split_judge(body: str) -> tuple[str, str]:
 
 def _by_pair(files: Sequence[WorkFile]) -> dict[tuple[str, str], list[list[WorkFile]]]:
     """Group files by data set and model, and then by run: the newest first, files by rank."""
-    pairs = defaultdict(lambda: defaultdict(list))
+    pairs: dict[tuple[str, str], dict[tuple[str, str], list[WorkFile]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     dated = {file.path.resolve() for file in files if file.run[0]}
     for file in files:
         if file.run[0] or file.path.resolve() not in dated:
@@ -689,12 +690,12 @@ def _with_raw(cells: pd.DataFrame, raw: pd.DataFrame, path: Path) -> pd.DataFram
     aligned = raw.set_index(key).reindex(cells[key])
     added = {
         name: aligned[name].fillna("").to_numpy()
-        for name in aligned
+        for name in aligned.columns
         if name not in cells and name not in CORRECTNESS_COLUMNS
     }
     if "prediction" in aligned and "prediction" in cells:
         said = pd.Series(aligned["prediction"].to_numpy(), index=cells.index)
-        added["prediction"] = said.where(said.notna(), cells["prediction"])
+        added["prediction"] = said.where(said.notna(), cells["prediction"]).to_numpy()
     return cells.assign(**added)
 
 

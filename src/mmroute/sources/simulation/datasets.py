@@ -17,7 +17,7 @@ class DataSet(NamedTuple):
     folder
         Image folder of the release; empty for a data set without images.
     paper_size
-        Samples in the real data set (MMR Table S1); None where the paper does not say.
+        Samples in the real data set (MMR Table S1); 0 where the paper does not say.
     best, mean, oracle
         Accuracy of the best single model, of a random choice and of the oracle
         (``p_s`` in MMR Table 2). Of the text-only data sets the paper gives the
@@ -36,7 +36,7 @@ class DataSet(NamedTuple):
 
     prefix: str
     folder: str
-    paper_size: int | None
+    paper_size: int
     best: float
     mean: float
     oracle: float
@@ -184,7 +184,7 @@ TEXT_DATASETS = (
     DataSet(
         prefix="GSM8K",
         folder="",
-        paper_size=None,
+        paper_size=0,
         best=0.945,
         mean=0.86,
         oracle=0.99,
@@ -196,7 +196,7 @@ TEXT_DATASETS = (
     DataSet(
         prefix="MMLU",
         folder="",
-        paper_size=None,
+        paper_size=0,
         best=0.912,
         mean=0.81,
         oracle=0.985,
@@ -214,7 +214,7 @@ TEXT_DATASETS = (
     DataSet(
         prefix="ARC",
         folder="",
-        paper_size=None,
+        paper_size=0,
         best=0.657,
         mean=0.52,
         oracle=0.85,

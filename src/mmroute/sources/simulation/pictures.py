@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from textwrap import wrap
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import matplotlib
 import numpy as np
@@ -28,6 +28,9 @@ COLOURS = {
 }
 
 _FONTS = Path(matplotlib.get_data_path(), "fonts", "ttf")
+_Option = TypeVar("_Option")
+_Colour = tuple[int, int, int]
+
 _INK = (35, 35, 40)
 _PAPERS = ((253, 252, 247), (246, 241, 228), (238, 243, 248), (250, 250, 250))
 
@@ -44,8 +47,8 @@ def _font(face: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(_FONTS / f"DejaVu{face}.ttf", size)
 
 
-def _choose(rng: np.random.Generator, options: Sequence) -> object:
-    return options[rng.integers(len(options))]
+def _choose(rng: np.random.Generator, options: Sequence[_Option]) -> _Option:
+    return options[int(rng.integers(len(options)))]
 
 
 def page(
@@ -121,7 +124,7 @@ def sign(rng: np.random.Generator, text: str, clutter: float) -> Image.Image:
     draw.rounded_rectangle(plate, 9, fill=colour, outline=(245, 245, 245), width=3)
     draw.text((x, y), text, fill=(245, 245, 245), font=font, anchor="mm")
     for _ in range(round(14 * clutter)):
-        start, end = rng.integers(left - 40, right + 40, 2)
+        start, end = rng.integers(int(left) - 40, int(right) + 40, 2)
         draw.line(
             (start, top - 40, end, bottom + 40), fill=(70, 60, 45), width=int(rng.integers(1, 4))
         )
@@ -177,9 +180,9 @@ def line_chart(
     ]
     draw.line(points, fill=colour, width=2)
     size = round(np.interp(len(labels), (3, 18), (12, 9)))
-    for (x, y), label, value in zip(points, labels, values, strict=True):
-        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
-        draw.text((x, y - 9), f"{value}", fill=_INK, font=_font("Sans", size), anchor="mm")
+    for (x, height), label, value in zip(points, labels, values, strict=True):
+        draw.ellipse((x - 3, height - 3, x + 3, height + 3), fill=colour)
+        draw.text((x, height - 9), f"{value}", fill=_INK, font=_font("Sans", size), anchor="mm")
         _slanted(image, (int(x), bottom + 6), label, _font("Sans", size))
     return image
 
@@ -224,9 +227,10 @@ def town_map(
     for start, end in roads:
         draw.line((*spots[start], *spots[end]), fill=(150, 130, 105), width=4)
         draw.line((*spots[start], *spots[end]), fill=(250, 240, 200), width=2)
-    for (x, y), place in zip(spots, places, strict=True):
-        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=(190, 50, 45), outline=_INK)
-        draw.text((x, y + 13), place, fill=_INK, font=_font("Sans", 11), anchor="mm")
+    for (east, south), place in zip(spots, places, strict=True):
+        spot = (east - 5, south - 5, east + 5, south + 5)
+        draw.ellipse(spot, fill=(190, 50, 45), outline=_INK)
+        draw.text((east, south + 13), place, fill=_INK, font=_font("Sans", 11), anchor="mm")
     return image
 
 
@@ -261,7 +265,7 @@ def scene(rng: np.random.Generator, day: bool, things: Sequence[Thing]) -> Image
     return image
 
 
-def _car(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: tuple) -> None:
+def _car(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: _Colour) -> None:
     draw.rounded_rectangle(
         (x - 12 * s, y - 23 * s, x + 12 * s, y - 8 * s), 5 * s, fill=fill, outline=_INK
     )
@@ -273,12 +277,12 @@ def _car(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: tuple) -
         draw.ellipse((wheel - 5 * s, y - 7 * s, wheel + 5 * s, y + 3 * s), fill=(25, 25, 28))
 
 
-def _tree(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: tuple) -> None:
+def _tree(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: _Colour) -> None:
     draw.rectangle((x - 3 * s, y - 22 * s, x + 3 * s, y), fill=(105, 76, 50))
     draw.ellipse((x - 15 * s, y - 52 * s, x + 15 * s, y - 16 * s), fill=fill, outline=_INK)
 
 
-def _person(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: tuple) -> None:
+def _person(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: _Colour) -> None:
     draw.line((x - 4 * s, y, x, y - 14 * s, x + 4 * s, y), fill=_INK, width=max(1, round(3 * s)))
     draw.rounded_rectangle(
         (x - 6 * s, y - 28 * s, x + 6 * s, y - 11 * s), 3 * s, fill=fill, outline=_INK
@@ -286,7 +290,7 @@ def _person(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: tuple
     draw.ellipse((x - 5 * s, y - 38 * s, x + 5 * s, y - 28 * s), fill=(226, 184, 150), outline=_INK)
 
 
-def _ball(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: tuple) -> None:
+def _ball(draw: ImageDraw.ImageDraw, x: float, y: float, s: float, fill: _Colour) -> None:
     draw.ellipse((x - 7 * s, y - 14 * s, x + 7 * s, y), fill=fill, outline=_INK)
     draw.arc((x - 3 * s, y - 14 * s, x + 10 * s, y), 100, 260, fill=_INK)
 

@@ -146,7 +146,7 @@ ELEMENTS = (
 
 def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
     """Draw one of some texts."""
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def sample(rng: np.random.Generator, options: Sequence[str], count: int) -> list[str]:
@@ -157,7 +157,7 @@ def sample(rng: np.random.Generator, options: Sequence[str], count: int) -> list
 def distractors(answer: str, draw: Callable[[], str]) -> list[str]:
     """Draw until there are enough wrong answers, all different."""
     found = {answer}
-    others = []
+    others: list[str] = []
     while len(others) < OPTIONS - 1:
         other = draw()
         if other not in found:

@@ -49,7 +49,7 @@ class Samples:
         answer, wrong
             What a model says that is right, and one of what it says otherwise.
         """
-        columns = {}
+        columns: dict[str, Any] = {}
         prices = cost(prompt, self.completion[index])
         for column, candidate in enumerate(POOL):
             right = self.solved[index, column]

@@ -6,7 +6,7 @@ the fact is that it needs.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from mmroute.sources.simulation.questions import (
     sample,
     with_options,
 )
+
+_Row = TypeVar("_Row")
 
 
 class TextQuery(NamedTuple):
@@ -252,7 +254,7 @@ def _told(
 
 
 def _fact(
-    table: Sequence[tuple],
+    table: Sequence[tuple[Any, ...]],
     forms: Sequence[str],
     rng: np.random.Generator,
     steps: int,
@@ -270,7 +272,7 @@ def _law(rng: np.random.Generator, steps: int, recall: float) -> tuple[str, int,
     return _at(recall, _LAWS).format(a=a, b=b) + chain, value, ()
 
 
-def _at(recall: float, table: Sequence) -> tuple | str:
+def _at(recall: float, table: Sequence[_Row]) -> _Row:
     return table[int(recall * len(table))]
 
 
