@@ -38,6 +38,7 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/mypy
 
 # The environment, exactly as locked: every file of it is checked against its hash.
 $(VENV)/ready: requirements.lock pyproject.toml

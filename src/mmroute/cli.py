@@ -149,8 +149,8 @@ def export(
         elif threshold is not None:
             raise InputError("--threshold: a decision has its own; give it with --router only")
         else:
-            asked, amount = ("budget", budget) if budget is not None else ("accuracy", accuracy or "")
-            choice = decided(results, asked, amount)
+            asked = "accuracy" if budget is None else "budget"
+            choice = decided(results, asked, budget or accuracy or "")
         write(settings, results, choice, folder)
     typer.echo(f"{folder}: {choice.row}, {choice.reason}; its model card is README.md there")
 

@@ -534,7 +534,8 @@ class _Encoder:
         if not self.admission.names(_name_of(kind)):
             raise refusal
         try:
-            rebuilt, arguments, state, *rest = [*value.__reduce_ex__(4), None]
+            reduced: tuple[Any, ...] = value.__reduce_ex__(4)
+            rebuilt, arguments, state, *rest = (*reduced, None)
         except (TypeError, ValueError, AttributeError):
             raise refusal from None
         constructed = rebuilt is kind and _CONSTRUCTED.fullmatch(_name_of(kind))
@@ -732,7 +733,7 @@ class _Decoder:
             raise ValueError(f"{_name_of(kind)} may not be called")
         values, attributes = [self.decode(item) for item in arguments], self._state(number, state)
         if kind.__name__ == "Tree":
-            _check_tree(*values, state=attributes)
+            _check_tree(attributes, *values)
         return _with_state(kind(*values), attributes)
 
     def _state(self, number: int, node: Any) -> Any:
@@ -806,7 +807,7 @@ def _texts(strings: list[str]) -> np.ndarray:
 
 
 def _check_tree(
-    n_features: int, n_classes: np.ndarray, n_outputs: int, state: Mapping[str, Any]
+    state: Mapping[str, Any], n_features: int, n_classes: np.ndarray, n_outputs: int
 ) -> None:
     """Raise ValueError for a decision tree on which a walk would not end or leave its memory."""
     nodes, values = state["nodes"], state["values"]

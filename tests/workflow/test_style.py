@@ -26,6 +26,7 @@ BIN = Path(sys.executable).parent
         ["lint-imports"],
         ["snakefmt", "--check", "Snakefile", "workflow"],
         ["snakemake", "--lint"],
+        pytest.param(["mypy"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

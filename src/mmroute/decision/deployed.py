@@ -269,7 +269,9 @@ class DeployedRouter:
             Z = self._features.transform(text, image, side)
         return self._decide(Z, budget, trade_off)
 
-    def threshold(self, budget: float | None = None, trade_off: float | None = None) -> float | None:
+    def threshold(
+        self, budget: float | None = None, trade_off: float | None = None
+    ) -> float | None:
         """Parameter of the policy family that is used, None without; arguments as for ``route``."""
         if budget is not None and trade_off is not None:
             raise InputError("budget and trade_off: got both; give one of them")

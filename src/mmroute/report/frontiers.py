@@ -83,8 +83,9 @@ def frontier_figure(
     shown = bands[(bands["dataset"] == dataset) & (bands["router"] != "oracle")]
     for router, band in shown.groupby("router", sort=False):
         if len(band) > 1:
+            colour, _ = style[str(router)]
             axes.fill_between(
-                band["cost"], band["low"], band["high"], color=style[str(router)][0], alpha=0.12, lw=0
+                band["cost"], band["low"], band["high"], color=colour, alpha=0.12, lw=0
             )
     _focus(axes, points, own)
     for line in axes.lines:

@@ -236,7 +236,7 @@ class Report:
             {
                 "router": router,
                 "point": point,
-                **{str(metric): _estimate(row) for metric, row in own.set_index("metric").iterrows()},
+                **{row["metric"]: _estimate(row) for _, row in own.iterrows()},
             }
             for (router, point), own in full.groupby(["router", "point"], sort=False)
         ]
@@ -307,9 +307,8 @@ def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) 
         return None
     router = str(ranking["value"].idxmax())
     own = full[full["router"] == router].set_index("metric").T
-    peak = points[
-        (points["dataset"] == "full") & (points["router"] == router) & (points["point"] == "peak")
-    ].set_index("metric").T
+    at_peak = (points["router"] == router) & (points["point"] == "peak")
+    peak = points[(points["dataset"] == "full") & at_peak].set_index("metric").T
     no_worse = ranking.index[(ranking["p_best"] >= SIGNIFICANCE) & (ranking.index != router)]
     return Summary(
         samples=int(best["samples"]),

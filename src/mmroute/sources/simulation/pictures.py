@@ -180,9 +180,9 @@ def line_chart(
     ]
     draw.line(points, fill=colour, width=2)
     size = round(np.interp(len(labels), (3, 18), (12, 9)))
-    for (x, height), label, value in zip(points, labels, values, strict=True):
-        draw.ellipse((x - 3, height - 3, x + 3, height + 3), fill=colour)
-        draw.text((x, height - 9), f"{value}", fill=_INK, font=_font("Sans", size), anchor="mm")
+    for (x, level), label, value in zip(points, labels, values, strict=True):
+        draw.ellipse((x - 3, level - 3, x + 3, level + 3), fill=colour)
+        draw.text((x, level - 9), f"{value}", fill=_INK, font=_font("Sans", size), anchor="mm")
         _slanted(image, (int(x), bottom + 6), label, _font("Sans", size))
     return image
 
