@@ -6,7 +6,7 @@ resamples, so that differences between routers have intervals too.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -14,19 +14,18 @@ from scipy.stats import norm
 
 from mmroute.evaluation.curve import Steps
 from mmroute.evaluation.metrics import (
+    CURVE_METRICS,
     ROUNDING,
     Frontiers,
     Majorants,
     SingleModels,
+    WeightedCurve,
     frontiers,
     majorants,
-    mean_height,
     nauc,
     peak_score,
     qnc,
-    savings_at_parity,
 )
-from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.storage import digest_bytes
 
 CONFIDENCE = 0.95
@@ -174,8 +173,7 @@ def curve_replicates(
 
     Returns
     -------
-    ``nauc``, ``peak_score``, ``qnc``, ``savings_at_parity``, ``rank_score`` (the
-    largest on the curve), and the honest twins
+    ``CURVE_METRICS``, among them the honest twins
     ``nauc_honest`` and ``peak_score_honest``. The frontier takes maxima on the
     evaluation sample. The twins do not: their operating points were chosen on
     the training split and are only measured here, joined by straight lines in
@@ -211,28 +209,16 @@ def measure_curve(
             np.column_stack([start[0], costs[:, honest]]),
             np.column_stack([start[1], utilities[:, honest]]),
         )
-        parity = qnc(own, models)
-        bounds = np.nanmin(models.cost, axis=1), np.nanmax(models.cost, axis=1)
-        majorant = majorants(own)
+        curve = WeightedCurve(own, models, line, utilities[:, honest[-1]])
         if not len(grid):
             grid = _band_grid(own.cost[own.row == 0])
         heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
         parts.append(
-            {
-                "nauc": nauc(own, models),
-                "nauc_honest": mean_height(line, *bounds),
-                "peak_score": peak_score(own),
-                "peak_score_honest": utilities[:, honest[-1]],
-                "qnc": parity,
-                "savings_at_parity": savings_at_parity(parity),
-                "rank_score": _best_rank_score(own, models),
-                "area": majorant.area,
-                "end_cost": majorant.end_cost,
-                "end_utility": majorant.end_utility,
-            }
+            {metric.name: metric.measure(curve) for metric in CURVE_METRICS if metric.measure}
+            | vars(majorants(own))
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    majorant = Majorants(*(values.pop(name) for name in ("area", "end_cost", "end_utility")))
+    majorant = Majorants(*(values.pop(part.name) for part in fields(Majorants)))
     bounds = np.array([interval(column) for column in np.array(heights).T])
     return CurveReplicates(values, majorant, grid, bounds[:, 0], bounds[:, 1])
 
@@ -242,14 +228,6 @@ def _band_grid(cost: np.ndarray) -> np.ndarray:
     if high == low:
         return cost[:1]
     return np.geomspace(low if low > 0 else high * 1e-4, high, N_BAND)
-
-
-def _best_rank_score(own: Frontiers, models: SingleModels) -> np.ndarray:
-    """Return the (B,) largest rank scores; the score rises with utility and falls with cost."""
-    low, high = cost_range(models.cost)
-    best = np.full(own.n_rows, -np.inf)
-    np.maximum.at(best, own.row, rank_score(own.utility, own.cost, low[own.row], high[own.row]))
-    return best
 
 
 def curve_metrics(

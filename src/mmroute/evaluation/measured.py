@@ -113,8 +113,7 @@ class Measured:
 
 
 def _majorant_metrics(curve: CurveReplicates) -> dict[str, np.ndarray]:
-    names = "area", "end_cost", "end_utility"
-    return {f"majorant_{name}": getattr(curve.majorant, name) for name in names}
+    return {f"majorant_{name}": values for name, values in vars(curve.majorant).items()}
 
 
 def _level(name: str) -> str:

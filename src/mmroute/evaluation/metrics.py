@@ -4,12 +4,14 @@ Definitions, section 5; each function names its source. Every function works on 
 weightings of the same samples at once: the sample itself and its resamples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmroute.evaluation.curve import Curve
+from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.evaluation.record import Metric
 
 ROUNDING = 1e-12
 """Two means this close are taken for equal: they may be sums in another order."""
@@ -270,3 +272,104 @@ def aiq(own: Majorants, compared: Sequence[Majorants]) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (own.area + (largest - own.end_cost) * own.end_utility) / largest
     return np.where(largest > 0, mean, own.end_utility)
+
+
+def best_rank_score(frontier: Frontiers, singles: SingleModels) -> np.ndarray:
+    """(B,) largest rank scores; the score rises with utility and falls with cost."""
+    low, high = (bound[frontier.row] for bound in cost_range(singles.cost))
+    best = np.full(frontier.n_rows, -np.inf)
+    scores = rank_score(frontier.utility, frontier.cost, low, high)
+    np.maximum.at(best, frontier.row, scores)
+    return best
+
+
+@dataclass(frozen=True)
+class WeightedCurve:
+    """One operating curve under B weightings: what its metrics are made of.
+
+    Attributes
+    ----------
+    frontier
+        Its frontiers.
+    singles
+        The single models under the same weightings.
+    trained
+        The operating points that were chosen on the training split, only measured
+        here: by ascending cost, from the model that was cheapest there.
+    trained_peak
+        (B,) utility of the one that was most accurate there.
+    """
+
+    frontier: Frontiers
+    singles: SingleModels
+    trained: Frontiers
+    trained_peak: np.ndarray
+
+    def trained_nauc(self) -> np.ndarray:
+        """(B,) mean heights of straight lines through ``trained`` over the costs of ``nauc``."""
+        cost = self.singles.cost
+        return mean_height(self.trained, np.nanmin(cost, axis=1), np.nanmax(cost, axis=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveMetric(Metric):
+    """A metric of a whole operating curve.
+
+    Attributes
+    ----------
+    measure
+        A curve under B weightings to its (B,) values; None where it takes more than one curve.
+    """
+
+    measure: Callable[[WeightedCurve], np.ndarray] | None
+
+
+CURVE_METRICS = [
+    CurveMetric(
+        name="nauc",
+        title="nAUC (higher is better)",
+        measure=lambda curve: nauc(curve.frontier, curve.singles),
+        shown=True,
+    ),
+    CurveMetric(
+        name="nauc_honest",
+        title="nAUC, operating points chosen on training data (higher is better)",
+        measure=WeightedCurve.trained_nauc,
+        shown=True,
+    ),
+    CurveMetric(
+        name="peak_score",
+        title="Peak score (higher is better)",
+        measure=lambda curve: peak_score(curve.frontier),
+        shown=True,
+    ),
+    CurveMetric(
+        name="peak_score_honest",
+        title="Peak score, operating point chosen on training data (higher is better)",
+        measure=lambda curve: curve.trained_peak,
+        shown=True,
+    ),
+    CurveMetric(
+        name="qnc",
+        title="QNC (below 1: the best single model's accuracy at a lower cost)",
+        measure=lambda curve: qnc(curve.frontier, curve.singles),
+        lower_is_better=True,
+        shown=True,
+    ),
+    CurveMetric(
+        name="savings_at_parity",
+        title="Savings at the best single model's accuracy (share of its cost)",
+        measure=lambda curve: savings_at_parity(qnc(curve.frontier, curve.singles)),
+    ),
+    CurveMetric(
+        name="rank_score",
+        title="Rank score, the best on the curve (0 to 100, higher is better)",
+        measure=lambda curve: best_rank_score(curve.frontier, curve.singles),
+    ),
+    # Of the predictions that the curve is made of, and of all routers' curves together.
+    CurveMetric(
+        name="auroc", title="AUROC of predicted utilities (higher is better)", measure=None
+    ),
+    CurveMetric(name="aiq", title="AIQ (higher is better)", measure=None),
+]
+"""Metrics of a whole curve, in the tables' order; another one is another record here."""

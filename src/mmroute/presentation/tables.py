@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,10 @@ import numpy as np
 import pandas as pd
 
 from mmroute.evaluation.bootstrap import interval, p_value
-from mmroute.evaluation.metrics import Majorants, aiq
+from mmroute.evaluation.metrics import CURVE_METRICS, Majorants, aiq
+from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.storage import read_table, write_text
 
-METRIC_TITLES = {
-    "nauc": "nAUC (higher is better)",
-    "nauc_honest": "nAUC, operating points chosen on training data (higher is better)",
-    "peak_score": "Peak score (higher is better)",
-    "peak_score_honest": "Peak score, operating point chosen on training data (higher is better)",
-    "qnc": "QNC (below 1: the best single model's accuracy at a lower cost)",
-    "savings_at_parity": "Savings at the best single model's accuracy (share of its cost)",
-    "aiq": "AIQ (higher is better)",
-    "rank_score": "Rank score, the best on the curve (0 to 100, higher is better)",
-    "auroc": "AUROC of predicted utilities (higher is better)",
-}
-LOWER_IS_BETTER = ("qnc", "cost", "cost_usd", "rci", "brier", "ece")
 UNRANKED = "traffic "
 """Shares of the traffic are neither good nor bad."""
 REFERENCES = ("best_single", "oracle")
@@ -61,7 +51,7 @@ def add_aiq(replicates: pd.DataFrame) -> pd.DataFrame:
             router: Majorants(
                 *(
                     part.set_index("metric")["replicates"][f"{_MAJORANT}{name}"]
-                    for name in ("area", "end_cost", "end_utility")
+                    for name in [field.name for field in fields(Majorants)]
                 )
             )
             for router, part in parts.groupby("router", sort=False)
@@ -158,7 +148,8 @@ def _best_router(group: pd.DataFrame, metric: str) -> str | None:
     values = values[np.isfinite(values)]
     if values.empty:
         return None
-    return values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax()
+    lower = {own.name for own in (*CURVE_METRICS, *POLICY_METRICS) if own.lower_is_better}
+    return values.idxmin() if metric in lower else values.idxmax()
 
 
 def _p_best(router: str, best: str | None, own: Mapping[str, np.ndarray]) -> float:
@@ -270,12 +261,17 @@ def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     )
 
 
+def metric_title(name: str) -> str:
+    """The title of a metric of operating curves."""
+    return next(metric.title for metric in CURVE_METRICS if metric.name == name)
+
+
 def to_markdown(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one Markdown table per metric."""
     sections = [f"# {markdown_escape(title)}\n"]
     for metric in table["metric"].unique():
         body = _markdown_rows(_cells(table, metric, markdown_escape))
-        sections.append(f"## {METRIC_TITLES[metric]}\n\n{body}\n")
+        sections.append(f"## {metric_title(metric)}\n\n{body}\n")
     return "\n".join(sections)
 
 
@@ -284,7 +280,7 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
     sections = [rf"\paragraph{{{_latex_escape(title)}}}"]
     for metric in table["metric"].unique():
         sections.append(
-            f"% {METRIC_TITLES[metric]}\n{_latex_tabular(_cells(table, metric, _latex_escape))}\n"
+            f"% {metric_title(metric)}\n{_latex_tabular(_cells(table, metric, _latex_escape))}\n"
         )
     return "\n".join(sections)
 

@@ -11,18 +11,18 @@ import jinja2
 import pandas as pd
 import yaml
 
-from mmroute.evaluation.metrics import ROUNDING
+from mmroute.evaluation.metrics import CURVE_METRICS, ROUNDING
+from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.presentation.tables import (
-    METRIC_TITLES,
     REFERENCES,
     SIGNIFICANCE,
     format_value,
+    metric_title,
     prominent,
     wide,
 )
 
 CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined", "published")
-SHOWN_METRICS = ("nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc")
 COMPARED_METRIC = "nauc_honest"
 LONG_TABLE = 24
 """Rows beyond which a table is folded."""
@@ -153,14 +153,16 @@ class Report:
             significance=SIGNIFICANCE,
             infinity=math.inf,
             metrics=[
-                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._shown, metric)}
-                for metric in SHOWN_METRICS
+                {"name": metric.name, "title": metric.title, **_ranked(self._shown, metric.name)}
+                for metric in CURVE_METRICS
+                if metric.shown
             ],
             others=[
-                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._full, metric)}
+                {"name": metric, "title": metric_title(metric), **_ranked(self._full, metric)}
                 for metric in self.table["metric"].unique()
-                if metric not in SHOWN_METRICS
+                if metric not in {own.name for own in CURVE_METRICS if own.shown}
             ],
+            point_metrics=[metric for metric in POLICY_METRICS if metric.shown],
             points=self._points,
             differences=self._differences,
             decision=self.decision,
