@@ -9,7 +9,7 @@ from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.setting import Setting
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.vl import findings, present, throughput
+from mmroute.experiments.vl import findings, present
 from mmroute.predictions import Predictions
 from mmroute.routers.soft_labels import GRID
 
@@ -185,12 +185,3 @@ def test_several_salts_share_their_points(setting):
     table = summarise([frame, frame])
     assert (table["salts"] == 2).all()
     assert len(table) == len(frame)
-
-
-def test_throughput_is_counted_with_and_without_feature_extraction():
-    assert throughput(2.0, 8.0, 100, 5000.0) == {
-        "decisions_per_second": 50,
-        "decisions_per_second_with_features": 10,
-        "prompt_tokens_per_second": 2500,
-        "prompt_tokens_per_second_with_features": 500,
-    }

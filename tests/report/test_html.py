@@ -181,6 +181,7 @@ def report(tmp_path):
             ]
         ),
         figures={"a caption": tmp_path / "figure.svg"},
+        throughput=Frame(["router", "decisions per second"], [["knn", "12,345"]]),
         config={"name": "bench"},
         provenance={
             "versions": {"python": "3.99.1", "mmroute": "0.7", "snakemake": "9.8"}
@@ -269,6 +270,7 @@ def test_text_from_data_is_shown_and_never_run(report, tmp_path):
         notices=[HOSTILE],
         singles=report.singles.assign(model=HOSTILE),
         figures={HOSTILE: tmp_path / "figure.svg"},
+        throughput=Frame(["router"], [[HOSTILE]]),
         config={HOSTILE: HOSTILE},
         provenance=report.provenance
         | {
@@ -324,6 +326,13 @@ def test_several_sources_and_what_came_from_each_are_shown(report):
 def test_only_simulated_data_are_called_simulated(report):
     assert "Simulated data." not in report.render()
     assert "Simulated data." in replace(report, simulated=True).render()
+
+
+def test_throughput_stands_where_the_machine_and_the_time_do(report):
+    html = report.render()
+    _, _, section = html.partition('<section id="machine-and-time">')
+    assert "12,345" in section.partition("</section>")[0]
+    assert Page(html).rows_of("Throughput") == {"knn": [("", "12,345")]}
 
 
 def test_notices_captions_and_the_configuration_are_shown(report):

@@ -130,34 +130,6 @@ def _best(utility: np.ndarray, cost: np.ndarray, singles: SingleModels) -> int:
     return int(np.nanargmax(rank_score(utility, cost, low, high)))
 
 
-def throughput(
-    seconds_predicting: float, seconds_embedding: float, n_samples: int, prompt_tokens: float
-) -> dict[str, float]:
-    """Return how fast a router decides; it depends on the machine.
-
-    Parameters
-    ----------
-    seconds_predicting, seconds_embedding
-        For all samples; the first is above zero.
-    n_samples
-        Samples routed.
-    prompt_tokens
-        Their prompt tokens, NaN if unknown.
-
-    Returns
-    -------
-    ``decisions_per_second`` and ``prompt_tokens_per_second``, and both with feature
-    extraction included as ``..._with_features``.
-    """
-    with_features = seconds_predicting + seconds_embedding
-    return {
-        "decisions_per_second": n_samples / seconds_predicting,
-        "decisions_per_second_with_features": n_samples / with_features,
-        "prompt_tokens_per_second": prompt_tokens / seconds_predicting,
-        "prompt_tokens_per_second_with_features": prompt_tokens / with_features,
-    }
-
-
 def present(table: pd.DataFrame) -> pd.DataFrame:
     """Return ``vl_main`` as text: each router where training chose it, and at its best.
 

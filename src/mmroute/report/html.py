@@ -106,6 +106,8 @@ class Report:
         Queries with their image, as of ``figures.cases.present``.
     figures
         SVG files with what they show.
+    throughput
+        How fast each router decides, as of ``throughput.present``.
     config
         The configuration after defaults.
     provenance
@@ -127,6 +129,7 @@ class Report:
     sections: Sequence[Section]
     cases: Sequence[Mapping[str, Any]]
     figures: Mapping[str, Path]
+    throughput: Frame
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -177,6 +180,7 @@ class Report:
             figures={caption: _data_uri(path) for caption, path in self.figures.items()},
             config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
             provenance=self.provenance,
+            throughput=self.throughput,
             stages=self._stages,
         )
 
