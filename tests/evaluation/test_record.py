@@ -9,7 +9,6 @@ import pytest
 from mmroute.evaluation.exact import evaluate
 from mmroute.evaluation.metrics import CURVE_METRICS, CurveMetric
 from mmroute.evaluation.policy_metrics import POLICY_METRICS, PolicyMetric
-from mmroute.evaluation.setting import Setting
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import summarise, to_markdown
 
@@ -23,9 +22,11 @@ def added(records, record):
         records.remove(record)
 
 
-def evaluated(make_table):
+def evaluated(make_table, make_setting):
     both = make_table(n_samples=60)
-    setting = Setting(both.take(np.arange(30)), both.take(np.arange(30, 60)), 2.0, "lambda", 99, 0)
+    setting = make_setting(
+        both.take(np.arange(30)), both.take(np.arange(30, 60)), 2.0, "lambda", 99
+    )
     generator = np.random.default_rng(0)
     replicates = evaluate(
         setting,
@@ -38,7 +39,9 @@ def evaluated(make_table):
 
 
 @pytest.mark.parametrize(("lower_is_better", "best"), [(True, "low"), (False, "high")])
-def test_a_record_of_a_curve_is_measured_and_stands_in_the_table(make_table, lower_is_better, best):
+def test_a_record_of_a_curve_is_measured_and_stands_in_the_table(
+    make_table, make_setting, lower_is_better, best
+):
     record = CurveMetric(
         name="peak_cost",
         title="Cost of the peak",
@@ -46,7 +49,7 @@ def test_a_record_of_a_curve_is_measured_and_stands_in_the_table(make_table, low
         lower_is_better=lower_is_better,
     )
     with added(CURVE_METRICS, record):
-        replicates = evaluated(make_table)
+        replicates = evaluated(make_table, make_setting)
         of_metric = replicates[replicates["metric"] == "peak_cost"]
         assert of_metric["dataset"].tolist() == ["A", "B", "full"]
         values = of_metric["replicates"].iloc[0]
@@ -58,16 +61,16 @@ def test_a_record_of_a_curve_is_measured_and_stands_in_the_table(make_table, low
         table = summarise(pd.concat(both))
         assert set(table[table["p_best"] == 1]["router"]) == {best}
         assert "## Cost of the peak\n" in to_markdown(table, "bench")
-    assert "peak_cost" not in set(evaluated(make_table)["metric"])
+    assert "peak_cost" not in set(evaluated(make_table, make_setting)["metric"])
 
 
-def test_a_record_of_a_policy_is_measured_at_every_operating_point(make_table):
-    plain = evaluated(make_table)
+def test_a_record_of_a_policy_is_measured_at_every_operating_point(make_table, make_setting):
+    plain = evaluated(make_table, make_setting)
     record = PolicyMetric(
         name="shortfall", title="shortfall", ratio=lambda own: (own.best - own.gained, 1)
     )
     with added(POLICY_METRICS, record):
-        replicates = evaluated(make_table)
+        replicates = evaluated(make_table, make_setting)
     kept = replicates[replicates["metric"] != "shortfall"].reset_index(drop=True)
     for column in ("dataset", "point", "metric"):
         assert kept[column].tolist() == plain[column].tolist()

@@ -7,7 +7,6 @@ import pytest
 from mmroute.evaluation.curve import operating_curve
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
-from mmroute.evaluation.setting import Setting
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.vl import findings, present
 from mmroute.predictions import Predictions
@@ -18,9 +17,11 @@ UNIT = 2.0
 
 
 @pytest.fixture
-def setting(make_table):
+def setting(make_table, make_setting):
     both = make_table(n_samples=80)
-    return Setting(both.take(np.arange(40)), both.take(np.arange(40, 80)), UNIT, "budget", 100, 0)
+    return make_setting(
+        both.take(np.arange(40)), both.take(np.arange(40, 80)), UNIT, "budget", 100, 0
+    )
 
 
 def on_grid(table, seed=1, overhead=None):
@@ -81,9 +82,9 @@ def test_the_published_point_is_the_best_on_the_evaluation_samples(setting):
     assert value(frame, "lambda", "test")[0] == LAMBDAS[np.argmax(scores)]
 
 
-def test_the_honest_point_is_the_best_on_the_training_samples(setting):
+def test_the_honest_point_is_the_best_on_the_training_samples(setting, make_setting):
     frame = measured(setting)
-    swapped = Setting(setting.training, setting.table, UNIT, "lambda", 100, 0)
+    swapped = make_setting(setting.training, setting.table, UNIT, "lambda", 100, 0)
     chosen = value(frame, "lambda", "training")[0]
     assert chosen == value(measured(swapped), "lambda", "test")[0]
     np.testing.assert_allclose(

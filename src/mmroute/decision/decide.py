@@ -208,11 +208,9 @@ def decide(
     rows = _decide(setting, predictions, crossfit, asked)
     if what_if_prices:
         factor = np.array([what_if_prices.get(name, 1.0) for name in names])
-        repriced = replace(
-            setting,
-            table=replace(setting.table, cost=setting.table.cost * factor),
-            training=replace(setting.training, cost=setting.training.cost * factor),
-        )
+        priced = setting.benchmark
+        table = replace(priced.table, cost=priced.table.cost * factor)
+        repriced = replace(setting, benchmark=replace(priced, table=table))
         given = (
             {row: replace(own, c_hat=own.c_hat * factor) for row, own in parts.items()}
             for parts in (predictions, crossfit)

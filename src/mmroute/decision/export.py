@@ -32,7 +32,6 @@ from mmroute.evaluation.setting import Setting
 from mmroute.features.embeddings import Embeddings, read_all
 from mmroute.features.fusion import Features
 from mmroute.outcome_table import PRICE_COLUMNS
-from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import frame_to_markdown, markdown_escape, read_csv
 from mmroute.routers import Router
@@ -151,7 +150,6 @@ class _Run:
         for needed in (outcomes, splits):
             if not needed.exists():
                 raise InputError(f"{needed}: no such file; run the config first: mmroute run")
-        self.benchmark = Benchmark.read(outcomes, splits, self.salt)
         self.setting = Setting.read(
             outcomes,
             splits,
@@ -319,7 +317,7 @@ class _Run:
         if self.router is None or self.router.fusion is None:
             return
         deployed = load_router(folder, self.config.modules)
-        test = self.benchmark.in_test
+        test = self.setting.benchmark.in_test
         decisions = deployed.route_embedded(*self._test_embeddings(test))
         predictions = self._predictions()
         everything = np.ones_like(self.setting.table.utility, bool)
@@ -345,7 +343,7 @@ class _Run:
             for shard in range(len(dataset["shards"]))
         ]
         folder = self.results / "embeddings"
-        ids = self.benchmark.table.samples["sample_id"]
+        ids = self.setting.benchmark.table.samples["sample_id"]
         text, image = (
             read_all([str(folder / modality / encoder.key / shard) for shard in shards], ids).take(
                 test
