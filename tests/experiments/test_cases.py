@@ -1,6 +1,5 @@
 """Which queries are shown."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -263,7 +263,7 @@ class DeployedRouter:
         """
         if side is None:
             side = np.empty((len(text.vectors), 0), np.float32)
-        with _one_line():
+        with _belonging_together():
             Z = self._features.transform(text, image, side)
         return self._decide(Z, budget, trade_off)
 
@@ -305,7 +305,7 @@ class DeployedRouter:
         if self._router is None:
             choice = np.full(n_queries, self.models.index(self.card.row))
             return Decisions(self.models, choice, utility, cost_usd)
-        with _one_line(), np.errstate(all="ignore"):
+        with _belonging_together(), np.errstate(all="ignore"):
             predictions = self._predict(Z)
             observed = np.ones((n_queries, len(self.models)), bool)
             choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
@@ -366,7 +366,7 @@ class DeployedRouter:
         encoder = build("encoders", described.name, described.parameters)
         encoder.offline = not self._network
         expected = self.card.encoders[modality].probe
-        with _one_line():
+        with _belonging_together():
             vector = probe(encoder, modality)
         if len(vector) != len(expected) or not np.allclose(vector, expected, atol=PROBE_TOLERANCE):
             raise InputError(
@@ -518,7 +518,7 @@ def _probe_image() -> bytes:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def _belonging_together() -> Iterator[None]:
     """Tell in one line where the parts of a folder do not fit together, however that shows."""
     try:
         yield

@@ -338,6 +338,12 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """First less second; two infinite values, which never reach parity, are equal."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
+
+
 def p_value(differences: np.ndarray) -> float:
     """Return the two-sided p-value of a difference being zero.
 

@@ -13,6 +13,8 @@ from mmroute.evaluation.curve import Curve
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.record import Metric
 
+BEST_SINGLE = "best_single"
+"""The row of always taking the single model that is best in hindsight; what is subtracted."""
 ROUNDING = 1e-12
 """Two means this close are taken for equal: they may be sums in another order."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.evaluation.curve import Policy, frontier, steps_of, trace, training_frontier
-from mmroute.evaluation.metrics import SingleModels, single_models
+from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.setting import Setting
 from mmroute.predictions import Predictions
@@ -20,7 +20,6 @@ from mmroute.presentation.tables import format_interval
 from mmroute.routers.soft_labels import GRID
 
 POLICY: Policy = "lambda"
-BEST_SINGLE = "best_single"
 
 
 def findings(

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import interval, p_value
-from mmroute.evaluation.metrics import CURVE_METRICS, Majorants, aiq
+from mmroute.evaluation.bootstrap import difference, interval, p_value
+from mmroute.evaluation.metrics import BEST_SINGLE, CURVE_METRICS, Majorants, aiq
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.storage import read_table, write_text
 
 UNRANKED = "traffic "
 """Shares of the traffic are neither good nor bad."""
-REFERENCES = ("best_single", "oracle")
+REFERENCES = (BEST_SINGLE, "oracle")
 """Rows that are no routers and stand in no ranking."""
 SIGNIFICANCE = 0.05
+SPREAD = ("value", "low", "high", "infinite", "undefined")
 FIGURE_ROWS = 9
 """Routers that a figure shows beside the oracle: more could not be told apart."""
 _MAJORANT = "majorant_"
@@ -116,27 +117,46 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
     for keys, group in replicates.groupby(_COLUMN, sort=False):
         best = _best_router(group, keys[-1])
         for _, of_salt in group.groupby("salt", sort=False):
-            own = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
-            for router, values in own.items():
-                rows.append(
-                    (
-                        *keys,
-                        router,
-                        values[0],
-                        *interval(values),
-                        np.isinf(values[1:]).mean(),
-                        np.isnan(values[1:]).mean(),
-                        _p_best(router, best, own),
-                    )
-                )
-    measures = ["value", "low", "high", "infinite", "undefined", "p_best"]
-    frame = pd.DataFrame(rows, columns=[*_COLUMN, "router", *measures])
-    grouped = frame.groupby([*_COLUMN, "router"], sort=False)
-    table = grouped[measures].mean()
-    table["salt_sd"] = grouped["value"].agg(_spread)
-    table["salts"] = grouped.size()
-    table = table.reset_index()
+            by_router = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
+            rows += [
+                dict(zip(_COLUMN, keys, strict=True))
+                | {"router": router}
+                | spread(values)
+                | {"p_best": _p_best(router, best, by_router)}
+                for router, values in by_router.items()
+            ]
+    columns = [*_COLUMN, "router", *SPREAD, "p_best"]
+    table = over_salts(pd.DataFrame(rows, columns=columns), [*_COLUMN, "router"])
     return table[["level", "dataset", "router", "point", "metric", *table.columns[5:]]]
+
+
+def spread(replicates: np.ndarray) -> dict[str, float]:
+    """What a table tells of (1 + B,) replicates: the value, its interval, and shares of them."""
+    told = replicates[0], *interval(replicates)
+    shares = np.isinf(replicates[1:]).mean(), np.isnan(replicates[1:]).mean()
+    return dict(zip(SPREAD, (*told, *shares), strict=True))
+
+
+def over_salts(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Average over the salts.
+
+    Parameters
+    ----------
+    frame
+        A row for each salt: ``keys``, then measures, ``value`` among them.
+    keys
+        What the salts' rows have in common.
+
+    Returns
+    -------
+    A row for each of the keys, with the standard deviation of the value over the salts in
+    ``salt_sd``, empty for a single one or an infinite value, and the number of ``salts``.
+    """
+    grouped = frame.groupby(keys, sort=False, dropna=False)
+    table = grouped[[column for column in frame if column not in keys]].mean()
+    table["salt_sd"] = grouped["value"].agg(_deviation)
+    table["salts"] = grouped.size()
+    return table.reset_index()
 
 
 def _best_router(group: pd.DataFrame, metric: str) -> str | None:
@@ -155,13 +175,7 @@ def _best_router(group: pd.DataFrame, metric: str) -> str | None:
 def _p_best(router: str, best: str | None, own: Mapping[str, np.ndarray]) -> float:
     if best is None or best not in own or router in REFERENCES:
         return np.nan
-    return 1.0 if router == best else p_value(_difference(own[router], own[best]))
-
-
-def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return first - second; two infinite values, which never reach parity, are equal."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
+    return 1.0 if router == best else p_value(difference(own[router], own[best]))
 
 
 def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -179,7 +193,7 @@ def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
         compared = [name for name in own if name != "oracle"]
         if metric in metrics:
             for other, router in combinations(compared, 2):
-                values = _difference(own[router], own[other])
+                values = difference(own[router], own[other])
                 rows.append(
                     (
                         metric,
@@ -196,7 +210,7 @@ def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
     return pd.DataFrame(rows, columns=columns).groupby(keys, sort=False).mean().reset_index()
 
 
-def _spread(values: pd.Series) -> float:
+def _deviation(values: pd.Series) -> float:
     return (
         float(np.std(values, ddof=1)) if np.isfinite(values).all() and len(values) > 1 else np.nan
     )

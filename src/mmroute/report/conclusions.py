@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from mmroute.evaluation.metrics import BEST_SINGLE
 from mmroute.presentation.tables import REFERENCES, format_interval
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "cannot be told", "not tested"
@@ -134,7 +135,7 @@ def _beats_best_single(tables: Tables) -> tuple[str, str]:
     best = _largest(_on_all(tables, "peak_score_honest"))
     if best is None:
         return NO_ROUTER
-    value, low, high = _difference(tables["differences"], "peak_score", best, "best_single")
+    value, low, high = _difference(tables["differences"], "peak_score", best, BEST_SINGLE)
     honest = _on_all(tables, "peak_score_honest").loc[best]
     numbers = format_interval(honest["value"], honest["low"], honest["high"])
     return (
@@ -158,7 +159,7 @@ def _third_of_cost(tables: Tables) -> tuple[str, str]:
 def _shift(tables: Tables) -> tuple[str, str]:
     if "scenario" not in tables["table4"]:
         return UNTESTED, "No scenario has two data sets."
-    rows = _differences(tables, "table4", "best_single", train="", test="", metric="peak_score")
+    rows = _differences(tables, "table4", BEST_SINGLE, train="", test="", metric="peak_score")
     return _judge(
         rows,
         lambda row: f"{row['router']} on {row['scenario']}",
@@ -167,7 +168,7 @@ def _shift(tables: Tables) -> tuple[str, str]:
 
 
 def _transfer(tables: Tables) -> tuple[str, str]:
-    rows = _differences(tables, "table5", "best_single", dataset="full", metric="peak_score")
+    rows = _differences(tables, "table5", BEST_SINGLE, dataset="full", metric="peak_score")
     return _judge(
         rows, lambda row: row["router"], "Peak score on all text-only samples less best single's"
     )
