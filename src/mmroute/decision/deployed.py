@@ -96,11 +96,11 @@ class Decisions:
         return np.clip(self.utility[np.arange(len(self.choice)), self.choice], 0, 1)
 
     def __len__(self) -> int:
-        """Return the number of queries."""
+        """The number of queries."""
         return len(self.choice)
 
     def __getitem__(self, index: int) -> Routed:
-        """Return the answer to one query."""
+        """The answer to one query."""
         return Routed(
             self.models[self.choice[index]],
             dict(zip(self.models, self.utility[index].tolist(), strict=True)),
@@ -268,7 +268,7 @@ class DeployedRouter:
         return self._decide(Z, budget, trade_off)
 
     def threshold(self, budget: float | None = None, trade_off: float | None = None) -> float:
-        """Return the parameter of the policy family that is used; arguments as for ``route``."""
+        """The parameter of the policy family that is used; arguments as for ``route``."""
         if budget is not None and trade_off is not None:
             raise InputError("budget and trade_off: got both; give one of them")
         if trade_off is not None:
@@ -502,7 +502,7 @@ def _read_curve(path: Path) -> pd.DataFrame:
 
 
 def probe(encoder: Encoder, modality: Modality) -> np.ndarray:
-    """Return the (d,) embedding of one fixed text or image, which tells encoders apart."""
+    """The (d,) embedding of one fixed text or image, which tells encoders apart."""
     with _as_path(None if modality == "text" else _probe_image()) as path:
         sample = pd.DataFrame({"question": [PROBE_TEXT], "image": [path]}, dtype=object)
         return embed(encoder, modality, sample, Path(), 1).vectors[0]

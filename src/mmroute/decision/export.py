@@ -73,7 +73,7 @@ class Choice:
 
 
 def decided(results: Path, asked: str, amount: str) -> Choice:
-    """Return what the workflow decided on.
+    """What the workflow decided on.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ class _Run:
         return path
 
     def _trained(self, row: str) -> Router:
-        """Return a row's trained router, once it is seen to be that router."""
+        """A row's trained router, once it is seen to be that router."""
         path = self._stored(ROUTER, row)
         configured = build("routers", self.router.name, self.router.parameters)
         stored = persistence.read(path, type(configured), self.config.modules)
@@ -294,7 +294,7 @@ class _Run:
         return Predictions.read(self._stored("predictions.parquet"), ids)
 
     def _curve(self) -> tuple[np.ndarray, ...]:
-        """Return the columns of the curve."""
+        """The columns of the curve."""
         training = self.setting.training
         if self.router is None:
             seen = np.isfinite(training.utility[:, self.model])

@@ -109,7 +109,7 @@ def weight_blocks(
 
 
 def _draw(falls: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Return the (1 + B, size) counts of as many draws as fall to each resample, below ones."""
+    """The (1 + B, size) counts of as many draws as fall to each resample, below ones."""
     counts = np.ones((1 + len(falls), size), np.uint8)
     step = max(1, _DRAWN // size)
     for begin in range(0, len(falls), step):
@@ -280,7 +280,7 @@ def weightings(n_weightings: int, n_points: int) -> Iterator[slice]:
 def _weighted_curve(
     steps: Steps, utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
 ) -> list[np.ndarray]:
-    """Return costs and utilities of one curve's points, (B, P) each."""
+    """Costs and utilities of one curve's points, (B, P) each."""
     samples = np.arange(len(utility))
     total = weights.sum(axis=1, keepdims=True)
     moved = weights[:, steps.sample]
@@ -297,7 +297,7 @@ def _weighted_curve(
 
 
 def _last_of_ties(steps: Steps) -> np.ndarray:
-    """Return which of the (1 + S) running sums are points of the curve.
+    """Which of the (1 + S) running sums are points of the curve.
 
     Where several samples change at one threshold, only the sum after all of them is.
     """
@@ -313,7 +313,7 @@ def _line(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
 
 
 def interval(replicates: np.ndarray) -> tuple[float, float]:
-    """Return the bias-corrected percentile interval (Efron 1981, "BC").
+    """The bias-corrected percentile interval (Efron 1981, "BC").
 
     A frontier takes maxima, so that a metric of a resample sits above the metric
     of the sample, as this sits above the truth. The share of resamples below the
@@ -345,7 +345,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def p_value(differences: np.ndarray) -> float:
-    """Return the two-sided p-value of a difference being zero.
+    """The two-sided p-value of a difference being zero.
 
     It is the level at which the interval of ``interval`` would just touch zero,
     at least 2 / (B + 1).
@@ -365,7 +365,7 @@ def p_value(differences: np.ndarray) -> float:
 
 
 def _normal_score(resamples: np.ndarray, value: float) -> float:
-    """Return the normal quantile of the share of sorted resamples below a value.
+    """The normal quantile of the share of sorted resamples below a value.
 
     Ties, up to rounding, count one half; the share stays half a resample away from 0 and 1.
     """

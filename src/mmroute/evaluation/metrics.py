@@ -71,7 +71,7 @@ class SingleModels:
         return np.where(self.cost <= bottom, self.utility, -np.inf).argmax(axis=1)
 
     def of(self, model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the (B,) cost and utility of one model per weighting."""
+        """The (B,) cost and utility of one model per weighting."""
         rows = np.arange(len(model))
         return self.cost[rows, model], self.utility[rows, model]
 
@@ -98,7 +98,7 @@ def single_models(
 
 
 def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
-    """Return the Pareto-optimal points of B curves, by ascending cost.
+    """The Pareto-optimal points of B curves, by ascending cost.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
 
 
 def frontier_of(curve: Curve) -> Frontiers:
-    """Return the frontier of one curve as a batch of one."""
+    """The frontier of one curve as a batch of one."""
     return frontiers(curve.cost[None], curve.utility[None])
 
 
 def nauc(own: Frontiers, singles: SingleModels) -> np.ndarray:
-    """Return the (B,) normalised areas under the accuracy-cost curve (MMR-Bench 7).
+    """The (B,) normalised areas under the accuracy-cost curve (MMR-Bench 7).
 
     The mean of p(c) over the costs from the cheapest to the most expensive single
     model. p joins the cheapest single model to the frontier, is piecewise linear
@@ -153,7 +153,7 @@ def _joined(own: Frontiers, cost: np.ndarray, utility: np.ndarray) -> Frontiers:
 
 
 def mean_height(line: Frontiers, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the (B,) mean heights over [low, high] of lines through points by ascending cost.
+    """The (B,) mean heights over [low, high] of lines through points by ascending cost.
 
     Outside its points a line continues at the height of the nearest one. Where
     low = high it is the height there.
@@ -189,17 +189,17 @@ def _ends(line: Frontiers) -> tuple[np.ndarray, np.ndarray]:
 
 
 def peak_score(own: Frontiers) -> np.ndarray:
-    """Return the (B,) largest utilities on the curves (MMR-Bench 8)."""
+    """The (B,) largest utilities on the curves (MMR-Bench 8)."""
     return own.utility[_ends(own)[1]]
 
 
 def reaches(utility: np.ndarray, target: np.ndarray | float) -> np.ndarray:
-    """Return where a utility is at least the target, up to the rounding of a mean."""
+    """Where a utility is at least the target, up to the rounding of a mean."""
     return utility >= target - ROUNDING
 
 
 def qnc(own: Frontiers, singles: SingleModels) -> np.ndarray:
-    """Return the (B,) quality-neutral costs (MMR-Bench 9).
+    """The (B,) quality-neutral costs (MMR-Bench 9).
 
     The smallest cost at which the router's frontier reaches the best single
     model's utility, over that model's cost; infinite if it never does. Where the
@@ -215,7 +215,7 @@ def qnc(own: Frontiers, singles: SingleModels) -> np.ndarray:
 
 
 def savings_at_parity(quality_neutral_cost: np.ndarray) -> np.ndarray:
-    """Return 1 - qnc, and 0 where qnc is infinite or above 1."""
+    """1 - qnc, and 0 where qnc is infinite or above 1."""
     return np.clip(1 - quality_neutral_cost, 0, None)
 
 
@@ -238,7 +238,7 @@ class Majorants:
 
 
 def majorants(own: Frontiers) -> Majorants:
-    """Return the least concave, non-decreasing majorants of B frontiers.
+    """The least concave, non-decreasing majorants of B frontiers.
 
     A point below the line between its neighbours is on no concave majorant; such
     points are dropped until none is left.
@@ -264,7 +264,7 @@ def majorants(own: Frontiers) -> Majorants:
 
 
 def aiq(own: Majorants, compared: Sequence[Majorants]) -> np.ndarray:
-    """Return the (B,) average improvements in quality (RouterBench).
+    """The (B,) average improvements in quality (RouterBench).
 
     The area under the majorant from the curve's cheapest point to the largest
     cost among all routers compared, constant right of its own end, over that

@@ -163,7 +163,7 @@ POLICY_METRICS = [
 
 class _Sums:
     def __add__(self, other: Self) -> Self:
-        """Return the sums over the samples of both."""
+        """The sums over the samples of both."""
         names = [field.name for field in fields(self)]
         return type(self)(*(getattr(self, name) + getattr(other, name) for name in names))
 
@@ -216,7 +216,7 @@ class PolicySums(_Sums):
         return values
 
     def traffic(self) -> np.ndarray:
-        """Return the (B, K) share of the samples that each model gets."""
+        """The (B, K) share of the samples that each model gets."""
         return _ratio(self.chosen, self.n_samples[:, None])
 
 
@@ -273,12 +273,12 @@ def policy_sums(
 
 
 def of_chosen(matrix: np.ndarray, choice: np.ndarray) -> np.ndarray:
-    """Return the (N,) cells of an (N, K) matrix that belong to the chosen models."""
+    """The (N,) cells of an (N, K) matrix that belong to the chosen models."""
     return np.take_along_axis(matrix, choice[:, None], axis=1)[:, 0]
 
 
 def equal_mass_cuts(predicted: np.ndarray) -> np.ndarray:
-    """Return the (14,) predictions that are the last ones of the bins of ``ece``.
+    """The (14,) predictions that are the last ones of the bins of ``ece``.
 
     The number of smaller predictions decides the bin, so neither the order of the
     samples nor repeating all of them moves one, and equal predictions share one.
@@ -288,7 +288,7 @@ def equal_mass_cuts(predicted: np.ndarray) -> np.ndarray:
 
 
 def cost_range(single_cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return c_min and c_max, the ends of the rank score's scale of costs.
+    """The ends c_min and c_max of the rank score's scale of costs.
 
     A free model has no place on a scale of log cost: c_min is the smallest cost
     above zero, and a policy cheaper than that scores as if it cost c_min. Both are
@@ -311,7 +311,7 @@ def cost_range(single_cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def rank_score(
     accuracy: np.ndarray, cost: np.ndarray, c_min: np.ndarray, c_max: np.ndarray
 ) -> np.ndarray:
-    """Return the rank score of operating points, in 0 ... 100 (VL-RouterBench, RouterArena).
+    """The rank score of operating points, in 0 ... 100 (VL-RouterBench, RouterArena).
 
     100 (1 + beta) A n / (beta A + n) with beta = 0.1, where A is the accuracy and n
     is 1 at a cost of c_min, 0 at c_max and linear in log cost between. Where c_min
@@ -335,7 +335,7 @@ def rank_score(
 
 
 def auroc(u_hat: np.ndarray, utility: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return how well predicted utilities tell successes from failures, a mean over the pool.
+    """How well predicted utilities tell successes from failures, a mean over the pool.
 
     Per model the area under the ROC curve of ``u_hat`` against utility > 0.5, over
     the samples on which it was observed: the share of pairs of a success and a
@@ -361,7 +361,7 @@ def auroc(u_hat: np.ndarray, utility: np.ndarray, weights: np.ndarray) -> np.nda
 
 
 def binned_auroc(successes: np.ndarray, failures: np.ndarray) -> np.ndarray:
-    """Return the (B,) ``auroc`` of predictions that are known by their bins only.
+    """The (B,) ``auroc`` of predictions that are known by their bins only.
 
     Parameters
     ----------
@@ -404,7 +404,7 @@ class CalibrationSums(_Sums):
     held: np.ndarray
 
     def bins(self) -> dict[str, np.ndarray]:
-        """Return predicted against observed utility of the chosen models.
+        """Predicted against observed utility of the chosen models.
 
         Returns
         -------
@@ -434,7 +434,7 @@ def calibration_sums(
 
 
 def _area(u_hat: np.ndarray, utility: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the (B,) areas under one model's ROC curve from (N,) predictions and utilities."""
+    """The (B,) areas under one model's ROC curve from (N,) predictions and utilities."""
     successes, failures = (
         rows[np.argsort(u_hat[rows])]
         for rows in (np.flatnonzero(utility > 0.5), np.flatnonzero(utility <= 0.5))
@@ -467,7 +467,7 @@ def _binned(bins: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def _weighted_sums(weights: np.ndarray, *blocks: np.ndarray) -> list[np.ndarray]:
-    """Return the (B, M) weighted column sums of each (N, M) block."""
+    """The (B, M) weighted column sums of each (N, M) block."""
     columns = np.hstack(blocks)
     # A product with counts turns them into floats, chunk by chunk; floats need no copy.
     chunks = [weights] if weights.dtype == float else _chunks(weights)

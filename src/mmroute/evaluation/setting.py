@@ -80,5 +80,5 @@ class Setting:
         return self.benchmark.unit
 
     def weights(self) -> np.ndarray:
-        """Return the (1 + B, N) weights, the same for every router."""
+        """The (1 + B, N) weights, the same for every router."""
         return resample_weights(self.table.samples["dataset"], self.n_resamples, self.seed)

@@ -160,7 +160,7 @@ def over_salts(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _best_router(group: pd.DataFrame, metric: str) -> str | None:
-    """Return the router of the best mean over the salts; None where there is none."""
+    """The router of the best mean over the salts; None where there is none."""
     if metric.startswith(UNRANKED):
         return None
     ranked = group[~group["router"].isin(REFERENCES)]
@@ -217,7 +217,7 @@ def _deviation(values: pd.Series) -> float:
 
 
 def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFrame:
-    """Return a column of one metric with a row per router and a column per data set."""
+    """A column of one metric with a row per router and a column per data set."""
     part = table[table["metric"] == metric]
     return part.pivot(index="router", columns="dataset", values=column).reindex(
         index=part["router"].unique(), columns=part["dataset"].unique()
@@ -225,7 +225,7 @@ def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFram
 
 
 def prominent(table: pd.DataFrame, limit: int = FIGURE_ROWS) -> list[str]:
-    """Return the rows to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
+    """The rows to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
 
     Of a router and its shrunk twin the better one. In the main table's order.
     """
@@ -268,7 +268,7 @@ def format_interval(value: float, low: float, high: float) -> str:
 
 
 def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return one metric as text with its intervals, laid out as by ``wide``."""
+    """One metric as text with its intervals, laid out as by ``wide``."""
     values, low, high = (wide(table, metric, column) for column in ("value", "low", "high"))
     return pd.DataFrame(
         np.vectorize(format_interval)(values, low, high), values.index, values.columns
@@ -353,7 +353,7 @@ def _typeset(number: str, escape: Callable[[str], str]) -> str:
 
 
 def markdown_escape(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line."""
+    """Text that Markdown shows as it is, in one line."""
     for character in "\\`*_[]<>|$~&":
         text = text.replace(character, "\\" + character)
     return _one_line(text)
@@ -367,19 +367,19 @@ def _latex_escape(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return text without line ends and control characters, which a terminal would obey."""
+    """Text without line ends and control characters, which a terminal would obey."""
     return "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc")
 
 
 def neutral_cell(value: Any) -> Any:
-    """Return text so that no spreadsheet takes it for a formula."""
+    """Text so that no spreadsheet takes it for a formula."""
     if isinstance(value, str) and _FORMULA.match(value):
         return "'" + value
     return value
 
 
 def _original_cell(value: Any) -> Any:
-    """Return what ``neutral_cell`` was given."""
+    """What ``neutral_cell`` was given."""
     if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value):
         return value[1:]
     return value
@@ -403,7 +403,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def _text_columns(text: str, count: int) -> list[int]:
-    """Return which of a CSV's columns hold text: their first cell that is not empty is quoted."""
+    """Which of a CSV's columns hold text: their first cell that is not empty is quoted."""
     quoted: dict[int, bool] = {}
     for position, cell in enumerate(_CSV_CELL.finditer(text)):
         if position >= count and cell[1] not in ("", '""'):

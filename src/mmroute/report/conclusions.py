@@ -75,7 +75,7 @@ def conclude(tables: Tables) -> list[dict[str, str]]:
 
 
 def verdict_of(low: float, high: float) -> str:
-    """Return what an interval of a difference says of a claim that it is positive."""
+    """What an interval of a difference says of a claim that it is positive."""
     if low > 0:
         return HOLDS
     return FAILS if high < 0 else OPEN
@@ -208,7 +208,7 @@ def _gap_to_oracle(tables: Tables) -> tuple[str, str]:
 
 
 def _largest(table: pd.DataFrame) -> str | None:
-    """Return the router of the largest value; None without any."""
+    """The router of the largest value; None without any."""
     values = table["value"].drop([*REFERENCES], errors="ignore").dropna()
     return None if values.empty else values.idxmax()
 
@@ -227,7 +227,7 @@ def _on_all(tables: Tables, metric: str) -> pd.DataFrame:
 def _difference(
     differences: pd.DataFrame, metric: str, router: str, other: str
 ) -> tuple[float, float, float]:
-    """Return router minus other with its interval, whichever way round the table has it."""
+    """Router minus other with its interval, whichever way round the table has it."""
     own = differences[differences["metric"] == metric].set_index(["router", "other"])
     if (router, other) in own.index:
         row = own.loc[(router, other)]

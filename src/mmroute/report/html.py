@@ -134,7 +134,7 @@ class Report:
     provenance: Mapping[str, Any]
 
     def render(self) -> str:
-        """Return the HTML; all text from data is escaped."""
+        """The HTML; all text from data is escaped."""
         environment = jinja2.Environment(
             loader=jinja2.PackageLoader("mmroute.report", "."),
             autoescape=True,
@@ -340,7 +340,7 @@ def _estimate(row: pd.Series, name: str = "") -> Estimate:
 
 
 def _ranked(table: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """Return a metric's columns and rows; each cell knows how it compares with the best."""
+    """A metric's columns and rows; each cell knows how it compares with the best."""
     columns = {name: wide(table, metric, name) for name in CELL_COLUMNS if name in table}
     value = columns["value"]
     return {
