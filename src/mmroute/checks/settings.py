@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mmroute.catalogue import build
-from mmroute.checks.remark import Remark, counted, flow, pool_line, stopping, with_close
 from mmroute.checks.reading import other_share
+from mmroute.checks.remark import Remark, counted, flow, pool_line, stopping, with_close
 from mmroute.config import Config
 from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
@@ -59,9 +59,7 @@ def unmeasured(by_salt: Mapping[str, Benchmark]) -> Iterator[Remark]:
                 yield Remark(level, f"{message}: {', '.join(names[~seen])}", left)
 
 
-def settings(
-    config: Config, pool: list[str], by_salt: Mapping[str, Benchmark]
-) -> Iterator[Remark]:
+def settings(config: Config, pool: list[str], by_salt: Mapping[str, Benchmark]) -> Iterator[Remark]:
     """Compare the split, the pool and the what-if prices with what there is."""
     samples = next(iter(by_salt.values())).table.samples
     tested = min(int(benchmark.in_test.sum()) for benchmark in by_salt.values())
