@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.evaluation.setting import Setting
+from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,5 +53,30 @@ def make_table() -> Callable[..., OutcomeTable]:
             "prediction": np.full(shape, None, dtype=object),
         }
         return OutcomeTable(**(columns | given))
+
+    return make
+
+
+@pytest.fixture
+def make_setting() -> Callable[..., Setting]:
+    """Return a builder of settings from the outcomes of the evaluation and training samples."""
+
+    def make(
+        test: OutcomeTable,
+        training: OutcomeTable,
+        unit: float,
+        policy: str = "lambda",
+        n_resamples: int = 100,
+        seed: int = 0,
+    ) -> Setting:
+        matrices = (
+            np.concatenate([getattr(test, name), getattr(training, name)]) for name in MATRICES
+        )
+        samples = pd.concat([test.samples, training.samples], ignore_index=True)
+        in_test = np.arange(len(samples)) < len(test.samples)
+        benchmark = Benchmark(
+            OutcomeTable(samples, test.models, *matrices), unit, ~in_test, in_test
+        )
+        return Setting(benchmark, policy, n_resamples, seed)
 
     return make

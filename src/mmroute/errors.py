@@ -92,6 +92,11 @@ def plain(text: str) -> str:
     return _CREDENTIALS.sub(r"\1…@", shown)
 
 
+def one_line(error: Exception) -> str:
+    """What an error of another library says, in at most 200 characters of one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def is_utf8(name: str) -> bool:
     """Tell whether the name of a file is UTF-8, as all that data name and tables hold."""
     try:

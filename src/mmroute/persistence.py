@@ -38,7 +38,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from mmroute.errors import InputError, raise_disk_fault
+from mmroute.errors import InputError, one_line, raise_disk_fault
 from mmroute.storage import atomic, check_place, damaged, place_of
 
 KEY = "mmroute.persistence.2"
@@ -107,7 +107,7 @@ def write(path: Path, value: Any) -> None:
             partial.write_bytes(save(tensors, {KEY: _digest(text, tensors) + text}))
         except SafetensorError as error:
             raise InputError(
-                f"{kind.__name__}: cannot be stored ({_one_line(error)}); keep numbers in arrays"
+                f"{kind.__name__}: cannot be stored ({one_line(error)}); keep numbers in arrays"
             ) from error
 
 
@@ -166,7 +166,7 @@ def read(
         raise
     except ImportError as error:
         raise InputError(
-            f"{path}: names a module that cannot be imported ({_one_line(error)}); install what "
+            f"{path}: names a module that cannot be imported ({one_line(error)}); install what "
             "it needs, or run where it lies"
         ) from error
     except MemoryError as error:
@@ -175,7 +175,7 @@ def read(
     # has no end.
     except Exception as error:
         raise_disk_fault(error, path)
-        raise damaged(path, f"not readable as a trained router ({_one_line(error)})") from error
+        raise damaged(path, f"not readable as a trained router ({one_line(error)})") from error
 
 
 class _Admission:
@@ -338,10 +338,6 @@ def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
     for _, tensor in sorted(tensors.items()):
         digest.update(tensor.data)
     return digest.hexdigest()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import fold_of
 from mmroute.predictions import Predictions
-from mmroute.routers import GridRouter, Pool, Router, fit
+from mmroute.routers import GridRouter, Pool, Router, UpperBound, fit
 
 Inputs = np.ndarray | pd.DataFrame | None
 """What a router reads of N samples: (N, d) features, a frame of samples, or nothing."""
@@ -70,7 +70,7 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     train = benchmark.train
     ids = train.samples["sample_id"]
     cost = train.cost / benchmark.unit
-    if hasattr(router, "reveal"):
+    if isinstance(router, UpperBound):
         u_hat, c_hat = router.reveal(train.utility, cost)
         return Predictions(ids, u_hat[None], c_hat[None])
     rows = take(inputs, benchmark.in_train)
@@ -121,7 +121,7 @@ def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
     InputError
         If a model of the pool has no outcome in the training split.
     """
-    if hasattr(router, "reveal"):
+    if isinstance(router, UpperBound):
         return
     own = benchmark.train
     unseen = ~np.isfinite(own.utility).any(axis=0)
@@ -143,7 +143,7 @@ def predict_test(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictio
     """Return a trained router's predictions of the test split; arguments as for ``train``."""
     test = benchmark.test
     ids = test.samples["sample_id"]
-    if hasattr(router, "reveal"):
+    if isinstance(router, UpperBound):
         u_hat, c_hat = router.reveal(test.utility, test.cost / benchmark.unit)
         return Predictions(ids, u_hat[None], c_hat[None])
     return predict(router, ids, take(inputs, benchmark.in_test))

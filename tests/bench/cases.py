@@ -20,6 +20,7 @@ from mmroute.evaluation.policy_metrics import auroc, equal_mass_cuts, of_chosen,
 from mmroute.evaluation.setting import Setting, slices
 from mmroute.evaluation.shards import add_up, curve_blocks, running, threshold_grid
 from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.routers import Pool, fit
 from mmroute.training import predict
@@ -155,7 +156,7 @@ TEST_SIZES = (800, 1822, 1200, 612, 800, 630, 2432)
 
 def draw_router(part: int) -> tuple[Setting, Predictions, Predictions]:
     """Return saved predictions of one router, for a fifth of the samples cross-fitted."""
-    setting_parts = []
+    parts = []
     for sizes, seed in ((TEST_SIZES, 0), ([size // 4 for size in TEST_SIZES], 1)):
         dataset = [f"data set {index}" for index, size in enumerate(sizes) for _ in range(size)]
         u_hat, c_hat, utility, cost = draw_table(len(dataset), 10, seed)
@@ -163,17 +164,20 @@ def draw_router(part: int) -> tuple[Setting, Predictions, Predictions]:
         samples = pd.DataFrame({"sample_id": np.arange(len(dataset)).astype(str)})
         samples["dataset"] = dataset
         models = pd.DataFrame({"model": [f"model {index}" for index in range(10)]})
-        unknown = dict.fromkeys(MATRICES[2:], np.empty((0, 10)))
+        unknown = dict.fromkeys(MATRICES[2:], np.full(utility.shape, np.nan))
         table = OutcomeTable(
             samples,
             models.assign(**dict.fromkeys(PRICE_COLUMNS, np.nan)),
             **{"utility": utility, "cost": cost} | unknown,
         )
         predictions = Predictions(samples["sample_id"], (u_hat + noise)[None], c_hat[None])
-        setting_parts.append((table, predictions))
-    (test, predictions), (training, crossfit) = setting_parts
-    setting = Setting(test, training, 1.0, "lambda", n_resamples=1000, seed=0)
-    return setting, predictions, crossfit
+        parts.append((table, predictions))
+    (test, predictions), (training, crossfit) = parts
+    samples = pd.concat([test.samples, training.samples], ignore_index=True)
+    matrices = (np.concatenate([getattr(test, name), getattr(training, name)]) for name in MATRICES)
+    in_test = np.arange(len(samples)) < len(test.samples)
+    benchmark = Benchmark(OutcomeTable(samples, test.models, *matrices), 1.0, ~in_test, in_test)
+    return Setting(benchmark, "lambda", n_resamples=1000, seed=0), predictions, crossfit
 
 
 def evaluated(given: tuple[Setting, Predictions, Predictions]) -> object:

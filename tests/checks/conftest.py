@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from mmroute.checks import Check, Finding, check
+from mmroute.checks import Check, Remark, check
 from mmroute.config import load
 
 PRICES = "model,usd_per_1m_prompt_tokens,usd_per_1m_completion_tokens"
@@ -17,15 +17,15 @@ WORDS = [f"{a}{b}{c}" for a in "bdfgkl" for b in "aeiou" for c in ("r", "n", "st
 
 
 class Found(Check):
-    """A check that can be asked for a finding."""
+    """A check that can be asked for a remark."""
 
-    def one(self, part: str) -> Finding:
-        """Return the only finding whose message holds a text."""
-        (finding,) = [finding for finding in self.findings if part in finding.message]
-        return finding
+    def one(self, part: str) -> Remark:
+        """Return the only remark whose message holds a text."""
+        (remark,) = [remark for remark in self.remarks if part in remark.message]
+        return remark
 
     def none(self, part: str) -> bool:
-        return not any(part in finding.message for finding in self.findings)
+        return not any(part in remark.message for remark in self.remarks)
 
 
 class Bench:
@@ -93,14 +93,14 @@ class Bench:
         found = check(load(content, "config.yaml"), self.folder / "results/tiny/source")
         return Found(**vars(found))
 
-    def cure(self, finding: Finding) -> Found:
-        """Change the config as the finding says, and check again."""
+    def cure(self, remark: Remark) -> Found:
+        """Change the config as the remark says, and check again."""
         lines = [
             line
-            for line in finding.cure.split("\n")
+            for line in remark.cure.split("\n")
             if re.match(r"(pool|min_coverage|split|experiments): ", line)
         ]
-        assert lines, finding
+        assert lines, remark
         return self.check(**yaml.safe_load("\n".join(lines)))
 
 

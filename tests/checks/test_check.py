@@ -10,7 +10,7 @@ from mmroute.checks import DATASET_COLUMNS, MODEL_COLUMNS
 
 def test_of_sound_data_there_is_nothing_to_say_but_how_costs_are_known(bench):
     found = bench.check()
-    assert [finding.level for finding in found.findings] == ["note"]
+    assert [remark.level for remark in found.remarks] == ["note"]
     found.one("prompt tokens are unknown")
     assert found.errors == []
 

@@ -3,7 +3,7 @@
 import unicodedata
 
 
-def test_tables_and_findings_errors_first(bench, monkeypatch):
+def test_tables_and_remarks_errors_first(bench, monkeypatch):
     monkeypatch.chdir(bench.folder)
     bench.source["path"] = "outcomes.csv"
     bench.rows.loc[bench.number == 0, "dataset"] = "C"

@@ -1,4 +1,4 @@
-"""What stops a run: sources, prices, pools, splits. Each finding has its test."""
+"""What stops a run: sources, prices, pools, splits. Each remark has its test."""
 
 from pathlib import Path
 
@@ -183,9 +183,9 @@ def test_a_joined_source_may_have_the_question(bench):
 
 def test_a_model_below_min_coverage(bench):
     bench.rows = bench.rows[~(bench.of("c") & (bench.number < 60))]
-    finding = bench.check().one("left out, as below min_coverage 90%: c 85.0%")
-    assert finding.cure == "min_coverage: 0.85"
-    found = bench.cure(finding)
+    remark = bench.check().one("left out, as below min_coverage 90%: c 85.0%")
+    assert remark.cure == "min_coverage: 0.85"
+    found = bench.cure(remark)
     assert found.none("min_coverage")
     assert found.models["used"].all()
 

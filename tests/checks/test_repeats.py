@@ -32,10 +32,10 @@ def test_the_same_question_in_both_splits(bench, sides):
     question = asked(bench, first)
     ask(bench, other, question.upper().replace(" ", "\n  "))
     ask(bench, more, question)
-    finding = bench.check().one("are in the training split too")
-    assert finding.level == "warning"
-    assert f"s{other} and s{first}" in finding.message
-    assert finding.message.startswith("2 of ")
+    remark = bench.check().one("are in the training split too")
+    assert remark.level == "warning"
+    assert f"s{other} and s{first}" in remark.message
+    assert remark.message.startswith("2 of ")
 
 
 def test_within_one_split_it_is_no_leak(bench, sides):
@@ -55,10 +55,10 @@ def test_a_near_duplicate(bench, sides):
     (first, second, *_), (other, more, *_) = sides
     ask(bench, other, asked(bench, first) + " Now.")
     ask(bench, more, asked(bench, second).replace(" ", "  ", 1)[:-30])
-    finding = bench.check().one("near-duplicate")
-    assert finding.level == "warning"
-    assert finding.message.startswith("1 of ")
-    assert f"s{other} and s{first}" in finding.message
+    remark = bench.check().one("near-duplicate")
+    assert remark.level == "warning"
+    assert remark.message.startswith("1 of ")
+    assert f"s{other} and s{first}" in remark.message
 
 
 def test_other_numbers_make_another_question(bench, sides):

@@ -31,8 +31,8 @@ def test_a_checkpoint_that_is_not_there(bench):
 
 def test_few_test_samples(bench):
     bench.rows = bench.rows[bench.number < 120]
-    finding = bench.check(split={"train": 0.5}).one("intervals will be wide")
-    assert bench.cure(finding).none("intervals")
+    remark = bench.check(split={"train": 0.5}).one("intervals will be wide")
+    assert bench.cure(remark).none("intervals")
     bench.rows = bench.rows[bench.number < 50]
     assert bench.check().one("intervals will be wide").cure == "add samples"
 
@@ -77,14 +77,14 @@ def test_a_text_only_source_that_cannot_be_read_stops_transfer(bench):
 def test_shift_needs_a_scenario_with_two_data_sets(bench):
     assert bench.check(experiments=["main", "shift"]).none("shift")
     bench.rows["scenario"] = bench.rows["dataset"]
-    finding = bench.check().one("shift: No scenario has two data sets")
-    assert finding.level == "warning"
-    assert bench.cure(finding).none("shift")
+    remark = bench.check().one("shift: No scenario has two data sets")
+    assert remark.level == "warning"
+    assert bench.cure(remark).none("shift")
 
 
 def test_modality_needs_images(bench):
-    finding = bench.check(experiments=["main", "modality"]).one("modality: no sample has an image")
-    assert finding.cure == "experiments: [main]"
+    remark = bench.check(experiments=["main", "modality"]).one("modality: no sample has an image")
+    assert remark.cure == "experiments: [main]"
     bench.draw(range(9))
     assert bench.check(experiments=["main", "modality"]).none("modality:")
 

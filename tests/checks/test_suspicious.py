@@ -35,8 +35,8 @@ def test_a_model_that_is_missing_in_a_data_set(bench):
 
 def test_costs_that_are_all_equal(bench):
     bench.rows.loc[bench.of("b"), "cost"] = 0.25
-    finding = bench.check().one("every call of the model costs the same: b")
-    assert "give the cost of each call" in finding.cure
+    remark = bench.check().one("every call of the model costs the same: b")
+    assert "give the cost of each call" in remark.cure
 
 
 def test_free_calls(bench):
@@ -70,9 +70,9 @@ def test_an_image_that_cannot_be_decoded(bench):
     bench.draw(range(150))
     bench.rows["image"] = bench.rows["image"].where(bench.number < 150, "")
     (bench.folder / "i7.png").write_bytes(b"no image")
-    finding = bench.check().one("150 of 150 images were decoded; 1 cannot be")
-    assert finding.level == "warning"
-    assert "i7.png" in finding.message
+    remark = bench.check().one("150 of 150 images were decoded; 1 cannot be")
+    assert remark.level == "warning"
+    assert "i7.png" in remark.message
 
 
 def test_no_image_although_there_is_a_column(bench):

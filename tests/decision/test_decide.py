@@ -8,7 +8,6 @@ import pytest
 
 from mmroute.decision.decide import SHARE, decide, present
 from mmroute.errors import InputError
-from mmroute.evaluation.setting import Setting
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
 
@@ -16,13 +15,13 @@ COST = np.array([0.001, 0.004, 0.010])
 
 
 @pytest.fixture
-def setting(make_table):
+def setting(make_table, make_setting):
     """Return a cheap, a middle and a dear model that solve 40, 60 and 80 % of the samples."""
     both = make_table(n_samples=300, n_models=3)
     generator = np.random.default_rng(0)
     utility = (generator.random((300, 3)) < [0.4, 0.6, 0.8]).astype(float)
     table = replace(both, utility=utility, cost=np.tile(COST, (300, 1)))
-    return Setting(
+    return make_setting(
         table.take(np.arange(150)), table.take(np.arange(150, 300)), 0.01, "lambda", 200, 0
     )
 
@@ -48,9 +47,9 @@ def test_with_an_unlimited_budget_the_most_accurate_in_training_is_chosen(settin
     assert decided(setting, blind, budgets=[1000.0])["router"].item() == "model-2"
 
 
-def test_a_budget_and_a_target_are_kept_in_training(setting):
-    swapped = replace(setting, table=setting.training, training=setting.table)
-    table = decided(replace(swapped, training=swapped.table), budgets=[2.0, 5.0], targets=[0.7])
+def test_a_budget_and_a_target_are_kept_in_training(setting, make_setting):
+    seen = make_setting(setting.training, setting.training, setting.unit, n_resamples=200)
+    table = decided(seen, budgets=[2.0, 5.0], targets=[0.7])
     assert table["feasible"].all()
     assert (table["cost_usd_per_1000"][:2] <= table["limit"][:2]).all()
     assert table["accuracy"][2] >= 0.7
@@ -69,8 +68,9 @@ def test_what_is_out_of_reach_says_so_and_comes_nearest(setting):
     assert "out of reach" in present(table)["Asked"][0]
 
 
-def test_nothing_of_the_test_split_enters_the_choice(setting):
-    flipped = replace(setting, table=replace(setting.table, utility=1 - setting.table.utility))
+def test_nothing_of_the_test_split_enters_the_choice(setting, make_setting):
+    other = replace(setting.table, utility=1 - setting.table.utility)
+    flipped = make_setting(other, setting.training, setting.unit, n_resamples=200)
     given = {"own": clairvoyant(setting.table)}, {"own": clairvoyant(setting.training)}
     asked = [2.0, "30%"], ["95%"], {}
     before, after = decide(setting, *given, *asked), decide(flipped, *given, *asked)
@@ -170,11 +170,12 @@ def test_luck_in_training_is_not_taken_for_quality(setting):
     assert table["router"].item() == "model-2"
 
 
-def test_a_budget_is_kept_in_most_resamples_though_costs_spread(setting):
+def test_a_budget_is_kept_in_most_resamples_though_costs_spread(setting, make_setting):
     generator = np.random.default_rng(3)
-    spread = {
-        name: replace(part, cost=part.cost * generator.lognormal(0, 1, part.cost.shape))
-        for name, part in (("table", setting.table), ("training", setting.training))
-    }
-    table = decided(replace(setting, **spread), budgets=[3.0, 6.0, 9.0])
+    spread = (
+        replace(part, cost=part.cost * generator.lognormal(0, 1, part.cost.shape))
+        for part in (setting.table, setting.training)
+    )
+    spreading = make_setting(*spread, setting.unit, n_resamples=200)
+    table = decided(spreading, budgets=[3.0, 6.0, 9.0])
     assert (table["kept"] > 0.5).all()

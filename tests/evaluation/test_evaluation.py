@@ -8,7 +8,7 @@ from mmroute.evaluation.curve import frontier, operating_curve
 from mmroute.evaluation.exact import evaluate, evaluate_singles
 from mmroute.evaluation.measured import operating_points
 from mmroute.evaluation.metrics import frontier_of, nauc, single_models
-from mmroute.evaluation.setting import Setting, slices
+from mmroute.evaluation.setting import slices
 from mmroute.predictions import Predictions
 
 
@@ -19,9 +19,11 @@ def predictions_for(table, trials=1, seed=3):
 
 
 @pytest.fixture
-def setting(make_table):
+def setting(make_table, make_setting):
     both = make_table(n_samples=60)
-    return Setting(both.take(np.arange(30)), both.take(np.arange(30, 60)), 2.0, "lambda", 100, 0)
+    return make_setting(
+        both.take(np.arange(30)), both.take(np.arange(30, 60)), 2.0, "lambda", 100, 0
+    )
 
 
 def measured(setting, trials=1):

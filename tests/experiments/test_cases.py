@@ -1,12 +1,9 @@
 """Which queries are shown."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.evaluation.setting import Setting
 from mmroute.experiments.cases import RESCUE, SAVING, findings
 from mmroute.predictions import Predictions
 
@@ -20,7 +17,7 @@ def choosing(table, chosen):
 
 
 @pytest.fixture
-def setting(make_table):
+def setting(make_table, make_setting):
     """Model 1 is the strongest in training; on test all are right, and each costs its own."""
     training = make_table(n_samples=4, utility=np.tile([0.0, 1.0, 0.0], (4, 1)))
     table = make_table(
@@ -29,7 +26,7 @@ def setting(make_table):
         cost=np.tile([1.0, 5.0, 3.0], (8, 1)),
         prediction=np.tile(np.array(["c", "s", "o"], object), (8, 1)),
     )
-    return Setting(table, training, 5.0, "lambda", 100, 0)
+    return make_setting(table, training, 5.0, "lambda", 100, 0)
 
 
 def find(setting, chosen, **more):
@@ -113,8 +110,8 @@ def test_without_a_case_the_frame_is_empty_with_its_columns(setting):
     assert found.columns.equals(find(setting, np.full(8, CHEAP)).columns)
 
 
-def test_the_order_of_the_samples_does_not_matter(setting):
+def test_the_order_of_the_samples_does_not_matter(setting, make_setting):
     order = np.random.default_rng(0).permutation(8)
-    turned = replace(setting, table=setting.table.take(order))
+    turned = make_setting(setting.table.take(order), setting.training, setting.unit)
     chosen = np.array([CHEAP, OTHER] * 4)
     pd.testing.assert_frame_equal(find(setting, chosen), find(turned, chosen[order]))

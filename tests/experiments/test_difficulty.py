@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmroute.evaluation.curve import steps_of
-from mmroute.evaluation.setting import Setting
 from mmroute.experiments.difficulty import (
     TIERS,
     findings,
@@ -37,11 +36,13 @@ def always(model, table):
 
 
 @pytest.fixture
-def setting(make_table):
+def setting(make_table, make_setting):
     both = make_table(n_samples=80, n_models=4)
     both.cost *= [1, 2, 4, 8]
     both.samples["tag_level"] = [str(1 + index % 3) for index in range(80)]
-    return Setting(both.take(np.arange(60)), both.take(np.arange(60, 80)), 8.0, "lambda", 100, 0)
+    return make_setting(
+        both.take(np.arange(60)), both.take(np.arange(60, 80)), 8.0, "lambda", 100, 0
+    )
 
 
 def find(setting, router=predictions_for):

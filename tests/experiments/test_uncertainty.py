@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmroute.evaluation.curve import steps_of
-from mmroute.evaluation.setting import Setting
 from mmroute.experiments.difficulty import training_points
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.uncertainty import (
@@ -41,10 +40,12 @@ def predictions_for(table, seed=3):
 
 
 @pytest.fixture
-def setting(make_table):
+def setting(make_table, make_setting):
     both = make_table(n_samples=60, n_models=4)
     both.prediction[:] = np.where(both.utility == 1, "right", "wrong")
-    return Setting(both.take(np.arange(40)), both.take(np.arange(40, 60)), 2.0, "lambda", 100, 0)
+    return make_setting(
+        both.take(np.arange(40)), both.take(np.arange(40, 60)), 2.0, "lambda", 100, 0
+    )
 
 
 def find(setting, predictions=None, **parameters):
@@ -210,9 +211,9 @@ def test_uncertainty_that_tells_nothing_is_as_good_as_chance(setting):
         np.testing.assert_allclose(gained, 0, atol=1e-12)
 
 
-def test_the_order_of_the_samples_does_not_matter(setting):
+def test_the_order_of_the_samples_does_not_matter(setting, make_setting):
     order = np.random.default_rng(1).permutation(40)
-    turned = replace(setting, table=setting.table.take(order))
+    turned = make_setting(setting.table.take(order), setting.training, setting.unit)
     own = predictions_for(setting.table)
     found, again = find(setting, own), find(turned, own.take(order))
     keys = ["strategy", "handed_on", "metric", "minus"]

@@ -7,9 +7,8 @@ import pytest
 from mmroute.evaluation.curve import operating_curve
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
-from mmroute.evaluation.setting import Setting
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.vl import findings, present, throughput
+from mmroute.experiments.vl import findings, present
 from mmroute.predictions import Predictions
 from mmroute.routers.soft_labels import GRID
 
@@ -18,9 +17,11 @@ UNIT = 2.0
 
 
 @pytest.fixture
-def setting(make_table):
+def setting(make_table, make_setting):
     both = make_table(n_samples=80)
-    return Setting(both.take(np.arange(40)), both.take(np.arange(40, 80)), UNIT, "budget", 100, 0)
+    return make_setting(
+        both.take(np.arange(40)), both.take(np.arange(40, 80)), UNIT, "budget", 100, 0
+    )
 
 
 def on_grid(table, seed=1, overhead=None):
@@ -81,9 +82,9 @@ def test_the_published_point_is_the_best_on_the_evaluation_samples(setting):
     assert value(frame, "lambda", "test")[0] == LAMBDAS[np.argmax(scores)]
 
 
-def test_the_honest_point_is_the_best_on_the_training_samples(setting):
+def test_the_honest_point_is_the_best_on_the_training_samples(setting, make_setting):
     frame = measured(setting)
-    swapped = Setting(setting.training, setting.table, UNIT, "lambda", 100, 0)
+    swapped = make_setting(setting.training, setting.table, UNIT, "lambda", 100, 0)
     chosen = value(frame, "lambda", "training")[0]
     assert chosen == value(measured(swapped), "lambda", "test")[0]
     np.testing.assert_allclose(
@@ -185,12 +186,3 @@ def test_several_salts_share_their_points(setting):
     table = summarise([frame, frame])
     assert (table["salts"] == 2).all()
     assert len(table) == len(frame)
-
-
-def test_throughput_is_counted_with_and_without_feature_extraction():
-    assert throughput(2.0, 8.0, 100, 5000.0) == {
-        "decisions_per_second": 50,
-        "decisions_per_second_with_features": 10,
-        "prompt_tokens_per_second": 2500,
-        "prompt_tokens_per_second_with_features": 500,
-    }

@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from mmroute.evaluation.metrics import CurveMetric
+from mmroute.evaluation.policy_metrics import PolicyMetric
 from mmroute.report.html import Estimate, Frame, Report, Section, summarise
 
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}{% raw %}$x$&\"'"
@@ -179,6 +181,7 @@ def report(tmp_path):
             ]
         ),
         figures={"a caption": tmp_path / "figure.svg"},
+        throughput=Frame(["router", "decisions per second"], [["knn", "12,345"]]),
         config={"name": "bench"},
         provenance={
             "versions": {"python": "3.99.1", "mmroute": "0.7", "snakemake": "9.8"}
@@ -267,6 +270,7 @@ def test_text_from_data_is_shown_and_never_run(report, tmp_path):
         notices=[HOSTILE],
         singles=report.singles.assign(model=HOSTILE),
         figures={HOSTILE: tmp_path / "figure.svg"},
+        throughput=Frame(["router"], [[HOSTILE]]),
         config={HOSTILE: HOSTILE},
         provenance=report.provenance
         | {
@@ -322,6 +326,13 @@ def test_several_sources_and_what_came_from_each_are_shown(report):
 def test_only_simulated_data_are_called_simulated(report):
     assert "Simulated data." not in report.render()
     assert "Simulated data." in replace(report, simulated=True).render()
+
+
+def test_throughput_stands_where_the_machine_and_the_time_do(report):
+    html = report.render()
+    _, _, section = html.partition('<section id="machine-and-time">')
+    assert "12,345" in section.partition("</section>")[0]
+    assert Page(html).rows_of("Throughput") == {"knn": [("", "12,345")]}
 
 
 def test_notices_captions_and_the_configuration_are_shown(report):
@@ -441,6 +452,18 @@ def test_operating_points_are_those_of_the_pooled_set_with_their_intervals(repor
     ]
     assert rows[1][3][1] == "0.0200 | (0.0100 to 0.0300)"
     assert "12.3%" not in page.text
+
+
+def test_a_metrics_record_gives_it_its_place_in_the_report(report, monkeypatch):
+    of_curve = CurveMetric(name="auroc", title="A first look", measure=None, shown=True)
+    of_policy = PolicyMetric(name="cost", title="cost of all", unit="share", shown=True)
+    monkeypatch.setattr("mmroute.report.html.CURVE_METRICS", [of_curve])
+    monkeypatch.setattr("mmroute.report.html.POLICY_METRICS", [of_policy])
+    page = Page(report.render())
+    assert page.rows_of("A first look").keys() == {"knn"}
+    header, row, *_ = page.tables["Operating points"]
+    assert [text for _, text in header] == ["router", "point", "cost of all"]
+    assert row[2][1] == "50.0% | (40.0% to 60.0%)"
 
 
 def test_a_metric_that_is_undefined_at_a_point_is_a_dash(report):

@@ -9,6 +9,7 @@ import pytest
 AFTER_TRAINING = {
     "Deciding under the config's budgets and quality targets",
     "Writing the main tables",
+    "Telling how fast the routers decide",
     "Drawing fig4",
     "Drawing figS1",
     "Drawing calibration",

@@ -33,7 +33,7 @@ def test_one_core_and_two_cores_write_the_same_bytes(finished, make_checkout, sm
         file.relative_to(first)
         for kind in kinds
         for file in sorted(first.rglob(kind))
-        if "source" not in file.relative_to(first).parts
+        if not {"source", "benchmarks"} & set(file.relative_to(first).parts)
     ]
     assert len(files) > 40
     different = [
@@ -44,6 +44,13 @@ def test_one_core_and_two_cores_write_the_same_bytes(finished, make_checkout, sm
     section = re.compile(r'<section id="machine-and-time">.*?</section>', re.DOTALL)
     (shown,) = section.findall(timed)
     assert all(f"<td>{stage}</td>" in shown for stage in ("fetch", "train", "figure"))
+    assert "Throughput" in shown
+    rates = pd.read_csv(first / "benchmarks/throughput.csv").set_index("router")
+    assert set(rates.index) == set(small["routers"]) - {"oracle"}
+    alone, embedded = rates["decisions_per_second"], rates["decisions_per_second_with_features"]
+    assert embedded.loc["knn"] < alone.loc["knn"]
+    assert (alone > 0).all()
+    assert (alone == embedded).drop(["knn", "linear"]).all()
     assert section.sub("", timed) == section.sub("", timed_again)
 
 

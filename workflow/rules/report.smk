@@ -182,6 +182,7 @@ rule html_report:
         points=f"{RESULTS}/tables/operating_points.csv",
         differences=f"{RESULTS}/tables/differences.csv",
         decision=f"{RESULTS}/decision.csv",
+        throughput=f"{RESULTS}/benchmarks/throughput.csv",
         sections=[f"{RESULTS}/experiments/{name}.json" for name in SECTIONS],
         tables=[f"{RESULTS}/tables/{name}.csv" for name in SECTIONS],
         drawn=SECTION_FIGURES,
@@ -222,3 +223,62 @@ rule html_report:
         "Rendering the report"
     script:
         "../scripts/html_report.py"
+
+
+# Routers whose predictions the main table or an experiment reads, and what is embedded for each.
+TIMED = {
+    row: [
+        modality
+        for modality in ENCODERS
+        # A fusion named after one modality masks the other.
+        if (fusion := ROUTERS[row].fusion) and fusion.name not in {*ENCODERS} - {modality}
+    ]
+    for row in dict.fromkeys(
+        [*CONFIG.routers, *(row for name in CONFIG.experiments for row in CLOSER.get(name, []))]
+    )
+}
+
+
+def encoding_times(wildcards):
+    """Return what the jobs wrote down that embedded each shard, by modality."""
+    return {
+        modality: [
+            re.sub("/embeddings/(.*)parquet$", r"/benchmarks/encode/\1json", file) for file in files
+        ]
+        for modality, files in embedding_files(wildcards).items()
+    }
+
+
+# Timings differ from run to run: they lie apart from the tables, which do not.
+rule throughput:
+    input:
+        unpack(encoding_times),
+        predicting=expand(
+            f"{RESULTS}/benchmarks/predict/{{row}}/{{salt}}.json", row=TIMED, salt=SALTS
+        ),
+        index=index_file,
+        outcomes=f"{RESULTS}/outcomes",
+    output:
+        csv=f"{RESULTS}/benchmarks/throughput.csv",
+        markdown=f"{RESULTS}/benchmarks/throughput.md",
+        latex=f"{RESULTS}/benchmarks/throughput.tex",
+    log:
+        f"{RESULTS}/logs/throughput.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/throughput.tsv"
+    group:
+        "present"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        reads=TIMED,
+        title=f"{TITLE}: throughput of the routers on this machine",
+        code=script_digest("throughput.py"),
+    message:
+        "Telling how fast the routers decide"
+    script:
+        "../scripts/throughput.py"

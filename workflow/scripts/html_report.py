@@ -10,6 +10,7 @@ from mmroute.presentation.tables import read_csv
 from mmroute.provenance import describe
 from mmroute.report.conclusions import conclude
 from mmroute.report.html import Frame, Report, Section
+from mmroute.report.throughput import present as present_throughput
 from mmroute.storage import read_json, read_table, write_text
 
 CAPTIONS = (
@@ -66,6 +67,7 @@ with job(snakemake, confined=True):
         ],
         cases=cases,
         figures=dict(zip(CAPTIONS, map(Path, given.figures), strict=True)),
+        throughput=Frame.of(present_throughput(read_csv(Path(given.throughput)))),
         config=snakemake.params.config,
         provenance=describe(
             Path(snakemake.output[0]).parent,

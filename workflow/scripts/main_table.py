@@ -3,6 +3,7 @@
 from itertools import product
 from pathlib import Path
 
+from mmroute.evaluation.metrics import BEST_SINGLE
 from mmroute.job import job
 from mmroute.outcomes.datasets import read_samples
 from mmroute.presentation.tables import (
@@ -23,7 +24,7 @@ with job(snakemake):
     salts = snakemake.params.salts
     replicates = read_replicates(
         [
-            *zip(product(["best_single"], salts), snakemake.input.singles, strict=True),
+            *zip(product([BEST_SINGLE], salts), snakemake.input.singles, strict=True),
             *zip(product(snakemake.params.routers, salts), snakemake.input.routers, strict=True),
         ]
     )

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from mmroute.checks import reading, repeats, settings, suspicious
-from mmroute.checks.finding import LEVELS, Finding
 from mmroute.checks.layout import text_of
 from mmroute.checks.reading import DATASET_COLUMNS, MODEL_COLUMNS
+from mmroute.checks.remark import LEVELS, Remark
 from mmroute.config import Config
 
-__all__ = ["Check", "Finding", "check"]
+__all__ = ["Check", "Remark", "check"]
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,23 @@ class Check:
         in USD, prices in USD per million tokens, and where the costs come from:
         ``tokens``, ``source`` or ``mixed``, empty if unknown. What a model costs that
         is not used stays unknown.
-    findings
+    remarks
         Errors first, then warnings, then notes.
     """
 
     name: str
     datasets: pd.DataFrame
     models: pd.DataFrame
-    findings: list[Finding]
+    remarks: list[Remark]
 
     @property
-    def errors(self) -> list[Finding]:
+    def errors(self) -> list[Remark]:
         """What would stop a run."""
-        return [finding for finding in self.findings if finding.level == "error"]
+        return [remark for remark in self.remarks if remark.level == "error"]
 
     def text(self) -> str:
         """Lay the check out for a terminal of 100 columns."""
-        return text_of(self.name, self.datasets, self.models, self.findings)
+        return text_of(self.name, self.datasets, self.models, self.remarks)
 
 
 def check(config: Config, folder: Path) -> Check:
@@ -72,9 +72,9 @@ def check(config: Config, folder: Path) -> Check:
     Returns
     -------
     Check
-        Bad data is a finding; it raises nothing.
+        Bad data is a remark; it raises nothing.
     """
-    found: list[Finding] = []
+    found: list[Remark] = []
     datasets, models = pd.DataFrame(columns=DATASET_COLUMNS), pd.DataFrame(columns=MODEL_COLUMNS)
     settings.checkpoints(config, found)
     source = reading.read("source", config.source, folder, found)
@@ -96,5 +96,5 @@ def check(config: Config, folder: Path) -> Check:
             found += settings.unmeasured(by_salt)
             found += settings.settings(config, pool.model_names, by_salt)
             found += settings.experiments(config, next(iter(by_salt.values())), text_only)
-    found.sort(key=lambda finding: LEVELS.index(finding.level))
+    found.sort(key=lambda remark: LEVELS.index(remark.level))
     return Check(config.name, datasets[list(DATASET_COLUMNS)], models, found)

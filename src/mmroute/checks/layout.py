@@ -7,7 +7,7 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 
-from mmroute.checks.finding import LEVELS, Finding, counted
+from mmroute.checks.remark import LEVELS, Remark, counted
 from mmroute.outcome_table import PRICE_COLUMNS
 
 COLUMNS = 100
@@ -16,9 +16,7 @@ FILLER = "\0"
 """Stands before a wide character, which takes two columns."""
 
 
-def text_of(
-    name: str, datasets: pd.DataFrame, models: pd.DataFrame, findings: list[Finding]
-) -> str:
+def text_of(name: str, datasets: pd.DataFrame, models: pd.DataFrame, remarks: list[Remark]) -> str:
     """Lay out what ``Check`` has, for a terminal of ``COLUMNS``.
 
     Characters that could steer a terminal are shown as escape sequences: names and
@@ -33,10 +31,8 @@ def text_of(
             f"{models['used'].sum()} of {counted(len(models), 'model')}"
         )
         tables = _tables(datasets, models)
-    told = ", ".join(
-        counted(sum(own.level == level for own in findings), level) for level in LEVELS
-    )
-    blocks = ["\n".join(_wrapped(title)), *tables, *map(_laid_out, findings), told]
+    told = ", ".join(counted(sum(own.level == level for own in remarks), level) for level in LEVELS)
+    blocks = ["\n".join(_wrapped(title)), *tables, *map(_laid_out, remarks), told]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -78,11 +74,11 @@ def _aligned(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines).replace(FILLER, "")
 
 
-def _laid_out(finding: Finding) -> str:
-    """Lay out a finding, with its cure below; lines of a file begin on their own."""
+def _laid_out(remark: Remark) -> str:
+    """Lay out a remark, with its cure below; lines of a file begin on their own."""
     indent = " " * 9
-    lines = _wrapped(finding.message, f"{finding.level:<9}", indent)
-    for number, line in enumerate(finding.cure.splitlines()):
+    lines = _wrapped(remark.message, f"{remark.level:<9}", indent)
+    for number, line in enumerate(remark.cure.splitlines()):
         lines += _wrapped(line, f"{indent}{'   ' if number else '-> '}", f"{indent}     ")
     return "\n".join(lines)
 

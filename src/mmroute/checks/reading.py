@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from mmroute.catalogue import build, find
-from mmroute.checks.finding import (
-    Finding,
+from mmroute.checks.remark import (
     Level,
+    Remark,
     close,
     counted,
     flow,
@@ -71,11 +71,11 @@ class _Held:
         return self.table
 
 
-def built(key: str, config: SourceConfig, found: list[Finding]) -> dict[str, Source]:
+def built(key: str, config: SourceConfig, found: list[Remark]) -> dict[str, Source]:
     """Build sources by their labels, and look for the files that the config names."""
     if config.prices and not Path(config.prices).is_file():
         cure = "write this file, or name another"
-        found.append(Finding("error", f"{key}.prices: no file {config.prices!r}", cure))
+        found.append(Remark("error", f"{key}.prices: no file {config.prices!r}", cure))
     sources = {}
     for label, part in config.labelled.items():
         with stopping(found):
@@ -86,8 +86,8 @@ def built(key: str, config: SourceConfig, found: list[Finding]) -> dict[str, Sou
     return sources
 
 
-def read(key: str, config: SourceConfig, folder: Path, found: list[Finding]) -> Read | None:
-    """Fetch and read sources; None if that fails, with a finding for each that it fails for."""
+def read(key: str, config: SourceConfig, folder: Path, found: list[Remark]) -> Read | None:
+    """Fetch and read sources; None if that fails, with a remark for each that it fails for."""
     sources, held = built(key, config, found), {}
     if len(sources) < len(config.parts):
         return None
@@ -107,7 +107,7 @@ def read(key: str, config: SourceConfig, folder: Path, found: list[Finding]) -> 
     return None
 
 
-def _drop_without_input(held: Mapping[str, _Held], files: str, found: list[Finding]) -> None:
+def _drop_without_input(held: Mapping[str, _Held], files: str, found: list[Remark]) -> None:
     """Take the samples that no source has a question or an image of out of the tables."""
     samples = pd.concat([one.table.samples for one in held.values()], ignore_index=True)
     told = (samples["question"].str.strip() != "") | samples["image"].notna()
@@ -119,10 +119,10 @@ def _drop_without_input(held: Mapping[str, _Held], files: str, found: list[Findi
         one.table = one.table.take(~one.table.samples["sample_id"].isin(silent).to_numpy())
     message = f"{counted(len(silent), 'sample')} with neither a question nor an image: "
     cure = f"in {files}: give them a question or an image, or remove their rows"
-    found.append(Finding("error", message + some(silent), cure))
+    found.append(Remark("error", message + some(silent), cure))
 
 
-def text_only(config: Config, folder: Path, found: list[Finding]) -> OutcomeTable | None:
+def text_only(config: Config, folder: Path, found: list[Remark]) -> OutcomeTable | None:
     """Return the outcomes that ``transfer`` is tested on; only it reads their source."""
     if config.text_only is None:
         return None
@@ -132,11 +132,11 @@ def text_only(config: Config, folder: Path, found: list[Finding]) -> OutcomeTabl
     own = read("text_only", config.text_only, folder, found)
     if own is None:
         return None
-    found += [Finding("warning", f"text_only: {notice}") for notice in own.ingested.notices]
+    found += [Remark("warning", f"text_only: {notice}") for notice in own.ingested.notices]
     return priced("text_only", config.text_only, own, own.table, found)
 
 
-def chosen(config: Config, table: OutcomeTable, found: list[Finding]) -> OutcomeTable:
+def chosen(config: Config, table: OutcomeTable, found: list[Remark]) -> OutcomeTable:
     """Choose the pool of the config, cured if a run would not take it."""
     names, share = table.model_names, config.min_coverage
     if config.pool is None:
@@ -150,7 +150,7 @@ def chosen(config: Config, table: OutcomeTable, found: list[Finding]) -> Outcome
     return choose_pool(table, meant, share)[0] if meant else _covered(table, share, found)
 
 
-def _covered(table: OutcomeTable, share: float, found: list[Finding]) -> OutcomeTable:
+def _covered(table: OutcomeTable, share: float, found: list[Remark]) -> OutcomeTable:
     """Choose the models that reach a coverage, or the most covered ones if none does."""
     short = table.coverage < share
     if short.any():
@@ -160,13 +160,13 @@ def _covered(table: OutcomeTable, share: float, found: list[Finding]) -> Outcome
         level: Level = "error" if short.all() else "warning"
         what = "no model reaches" if short.all() else "left out, as below"
         message = f"{what} min_coverage {share:.0%}: {told}"
-        found.append(Finding(level, message, f"min_coverage: {best:g}"))
+        found.append(Remark(level, message, f"min_coverage: {best:g}"))
         share = best if short.all() else share
     return choose_pool(table, None, share)[0]
 
 
 def priced(
-    key: str, config: SourceConfig, source: Read, table: OutcomeTable, found: list[Finding]
+    key: str, config: SourceConfig, source: Read, table: OutcomeTable, found: list[Remark]
 ) -> OutcomeTable | None:
     """Reprice a table as a run does; None if no model is left whose costs are known."""
     if config.prices is not None and Path(config.prices).is_file():
@@ -179,7 +179,7 @@ def priced(
     if (free & by_tokens).any():
         path, lacking = config.prices or "my/prices.csv", names[free & by_tokens]
         found.append(
-            Finding(
+            Remark(
                 "error",
                 f"{key}: token counts, but neither costs nor prices: {', '.join(lacking)}",
                 f"{key}: {{..., prices: {flow(path)}}}\n"
@@ -193,7 +193,7 @@ def priced(
         if key == "source" and not unknown.all():
             cure += f", or leave these models out:\n{pool_line(names[~unknown].tolist())}"
         message = f"{key}: neither costs nor token counts: {', '.join(names[unknown])}"
-        found.append(Finding("error", message, cure))
+        found.append(Remark("error", message, cure))
     if free.all():
         return None
     lacking = (seen & ~known).sum(axis=0)
@@ -202,17 +202,17 @@ def priced(
         told = ", ".join(map("{} {:,}".format, names[own], lacking[own]))
         message = f"{key}: outcomes whose cost is unknown count as missing: {told}"
         cure = f"in {source.files}: give their costs or token counts"
-        found.append(Finding("warning", message, cure))
+        found.append(Remark("warning", message, cure))
     return mask_unpriced(table.take(columns=np.flatnonzero(~free)), "")
 
 
-def _repriced(path: Path, table: OutcomeTable, found: list[Finding]) -> OutcomeTable:
+def _repriced(path: Path, table: OutcomeTable, found: list[Remark]) -> OutcomeTable:
     """Reprice what a price table prices; leave out the models that it should and does not."""
     try:
         prices = read_prices(path)
         reprice(table.take(columns=[]), prices, str(path))
     except InputError as error:
-        found.append(Finding.of(error, ",".join(("model", *PRICE_COLUMNS))))
+        found.append(Remark.of(error, ",".join(("model", *PRICE_COLUMNS))))
         return table
     unpriced, priced = [], []
     for column, name in enumerate(table.model_names):
@@ -225,7 +225,7 @@ def _repriced(path: Path, table: OutcomeTable, found: list[Finding]) -> OutcomeT
         told = (with_close(name, prices["model"].dropna()) for name in unpriced)
         message = f"{path}: no price for {counted(len(unpriced), 'model')}: {', '.join(told)}"
         cure = f"correct {path}, with USD per million tokens for each ?:\n"
-        found.append(Finding("error", message, cure + _price_lines(prices, unpriced)))
+        found.append(Remark("error", message, cure + _price_lines(prices, unpriced)))
     return reprice(table.take(columns=priced), prices, str(path))
 
 
@@ -239,7 +239,7 @@ def _price_lines(prices: pd.DataFrame, names: Iterable[str], header: bool = Fals
     return rows.to_csv(index=False, header=header, lineterminator="\n").rstrip("\n")
 
 
-def splits(config: Config, samples: pd.DataFrame, found: list[Finding]) -> pd.DataFrame:
+def splits(config: Config, samples: pd.DataFrame, found: list[Remark]) -> pd.DataFrame:
     """Split the samples as a run does, even where it would refuse to."""
     train, salts = config.split.train, config.split.salts
     try:
@@ -298,16 +298,16 @@ def described(
 
 def told(
     config: Config, source: Read, table: OutcomeTable, datasets: pd.DataFrame
-) -> Iterator[Finding]:
+) -> Iterator[Remark]:
     """Yield what the sources say of themselves, and what the report will say of them."""
     kinds = [find("sources", part.name).attributes for part in config.source.parts]
     simulated = any(kind.get("simulated", False) for kind in kinds)
     for notice in source.ingested.notices:
-        yield Finding("warning", notice)
+        yield Remark("warning", notice)
     in_shards = len(table.samples) > config.shard_size.evaluate
     for line in notices(table, datasets, [], simulated, in_shards):
-        yield Finding("note", line)
+        yield Remark("note", line)
     pairs = source.ingested.origins.groupby("source", sort=False)["pairs"].sum()
     if len(pairs) > 1:
         joined = (f"{count:,} pairs from {label}" for label, count in pairs.items())
-        yield Finding("note", f"outcomes are joined: {', '.join(joined)}")
+        yield Remark("note", f"outcomes are joined: {', '.join(joined)}")

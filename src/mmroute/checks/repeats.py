@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from mmroute.checks.finding import Finding, counted, some
+from mmroute.checks.remark import Remark, counted, some
 
 LIKENESS = 0.9
 """Jaccard index of shingles from which two questions are near-duplicates."""
@@ -19,7 +19,7 @@ MOST_SHINGLES = 4_000_000
 MOST_PAIRS = 1_000_000
 
 
-def repeats(samples: pd.DataFrame, splits: pd.DataFrame, files: str) -> Iterator[Finding]:
+def repeats(samples: pd.DataFrame, splits: pd.DataFrame, files: str) -> Iterator[Remark]:
     """Look for leaks from the test split, under the first salt, into the training split.
 
     Case, white space and, for likeness, the digits of numbers do not count. Of alike
@@ -58,9 +58,9 @@ def repeats(samples: pd.DataFrame, splits: pd.DataFrame, files: str) -> Iterator
         if len(own):
             examples = some((f"{one.sample} and {one.twin}" for one in own.itertuples()), 3)
             cure = f"in {files}: remove one of each two"
-            yield Finding("warning", f"{message}: {examples}", cure)
+            yield Remark("warning", f"{message}: {examples}", cure)
         elif limited:
-            yield Finding("note", message)
+            yield Remark("note", message)
 
 
 def _likeness(asked: pd.DataFrame) -> tuple[pd.DataFrame, str]:

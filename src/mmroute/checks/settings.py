@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mmroute.catalogue import build
-from mmroute.checks.finding import Finding, Level, counted, flow, pool_line, stopping, with_close
 from mmroute.checks.reading import other_share
+from mmroute.checks.remark import Level, Remark, counted, flow, pool_line, stopping, with_close
 from mmroute.config import Config
 from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
@@ -17,7 +17,7 @@ from mmroute.outcomes.pool import cost_unit
 FEWEST_TEST_SAMPLES = 100
 
 
-def checkpoints(config: Config, found: list[Finding]) -> None:
+def checkpoints(config: Config, found: list[Remark]) -> None:
     """Look for the files that encoders and fine-tuned routers name."""
     named = {
         f"encoders: {{..., {modality}: builtin}}": encoder
@@ -44,7 +44,7 @@ def benchmarks(table: OutcomeTable, splits: pd.DataFrame) -> dict[str, Benchmark
     }
 
 
-def unmeasured(by_salt: Mapping[str, Benchmark]) -> Iterator[Finding]:
+def unmeasured(by_salt: Mapping[str, Benchmark]) -> Iterator[Remark]:
     """Look for models and splits without outcomes; training refuses such a model."""
     parts: tuple[tuple[Level, str, str], ...] = (
         ("error", "training", "in_train"),
@@ -57,26 +57,24 @@ def unmeasured(by_salt: Mapping[str, Benchmark]) -> Iterator[Finding]:
             seen = np.isfinite(table.utility[inside]).any(axis=0)
             message = f"no outcome in the {part} split (salt {salt})"
             if not inside.any():
-                yield Finding("error", message, "add outcomes")
+                yield Remark("error", message, "add outcomes")
             elif not seen.all():
                 left = pool_line(names[seen].tolist())
-                yield Finding(level, f"{message}: {', '.join(names[~seen])}", left)
+                yield Remark(level, f"{message}: {', '.join(names[~seen])}", left)
 
 
-def settings(
-    config: Config, pool: list[str], by_salt: Mapping[str, Benchmark]
-) -> Iterator[Finding]:
+def settings(config: Config, pool: list[str], by_salt: Mapping[str, Benchmark]) -> Iterator[Remark]:
     """Compare the split, the pool and the what-if prices with what there is."""
     samples = next(iter(by_salt.values())).table.samples
     tested = min(int(benchmark.in_test.sum()) for benchmark in by_salt.values())
     if tested < FEWEST_TEST_SAMPLES:
-        yield Finding(
+        yield Remark(
             "warning",
             f"the test split has {counted(tested, 'sample')}: intervals will be wide",
             other_share(config, samples, FEWEST_TEST_SAMPLES) or "add samples",
         )
     if len(pool) == 1:
-        yield Finding(
+        yield Remark(
             "warning",
             f"there is one model, {pool[0]}, and nothing to choose",
             "pool: null" if config.pool else "add models to the source",
@@ -85,12 +83,12 @@ def settings(
     rest = flow({name: factor for name, factor in factors.items() if name in pool})
     for model in [name for name in factors if name not in pool]:
         message = f"decision.what_if_prices: no model {with_close(model, pool)} in the pool"
-        yield Finding("error", message, f"decision: {{..., what_if_prices: {rest}}}")
+        yield Remark("error", message, f"decision: {{..., what_if_prices: {rest}}}")
 
 
 def experiments(
     config: Config, first: Benchmark, text_only: OutcomeTable | None
-) -> Iterator[Finding]:
+) -> Iterator[Remark]:
     """Look for experiments that would stop the run or show nothing, under the first salt."""
     asked = set(config.experiments)
     less = {
@@ -101,24 +99,24 @@ def experiments(
         for name in ("modality", "fusion"):
             if name in asked:
                 message = f"{name}: no sample has an image, so there is nothing to compare"
-                yield Finding("warning", message, less[name])
+                yield Remark("warning", message, less[name])
     # These modules import scikit-learn.
     if "shift" in asked:
         from mmroute.experiments.shift import NO_PAIRS, scenarios
 
         if not any(True for _ in scenarios(first)):
-            yield Finding("warning", f"shift: {NO_PAIRS}", less["shift"])
+            yield Remark("warning", f"shift: {NO_PAIRS}", less["shift"])
     if "uncertainty" in asked:
         from mmroute.experiments.uncertainty import notices
 
         for line in notices(first.table):
-            yield Finding("note", line)
+            yield Remark("note", line)
     if "transfer" in asked and text_only is not None:
         from mmroute.experiments import transfer
 
         try:
             transfer.transferred(first, text_only)
         except InputError as error:
-            yield Finding.of(error, less["transfer"])
+            yield Remark.of(error, less["transfer"])
         for line in transfer.notices(first.table.model_names, text_only.model_names):
-            yield Finding("note", line)
+            yield Remark("note", line)

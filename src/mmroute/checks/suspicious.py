@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmroute.checks.finding import Finding, counted, pool_line, some
+from mmroute.checks.remark import Remark, counted, pool_line, some
 from mmroute.evaluation.metrics import ROUNDING
 from mmroute.images import decode, quiet_decoding
 from mmroute.outcome_table import OutcomeTable
@@ -18,7 +18,7 @@ TRIED_IMAGES = 200
 EVERYWHERE = "all data sets"
 
 
-def outcomes(table: OutcomeTable, files: str) -> Iterator[Finding]:
+def outcomes(table: OutcomeTable, files: str) -> Iterator[Remark]:
     """Look for models that no router could learn anything about."""
     names = table.model_names
     cure = f"look at the outcomes in {files}"
@@ -40,14 +40,14 @@ def outcomes(table: OutcomeTable, files: str) -> Iterator[Finding]:
                 told = [f"{part} ({counted(count, 'sample')})" for part, count in own.items()]
                 rest = pool_line([name for name in names if name != model])
                 message = f"{model} is {word} right in {some(told)}"
-                yield Finding("warning", message, f"{cure}\n{rest}")
+                yield Remark("warning", message, f"{cure}\n{rest}")
     if len(utility) >= FEWEST_OUTCOMES:
         columns = pd.Series([column.tobytes() for column in table.utility.T], names)
         for twins in columns.groupby(columns, sort=False).groups.values():
             if len(twins) > 1:
                 rest = pool_line([name for name in names if name not in twins[1:]])
                 message = f"identical utilities on every sample: {', '.join(twins)}"
-                yield Finding("warning", message, f"{cure}\n{rest}")
+                yield Remark("warning", message, f"{cure}\n{rest}")
     missing = [
         f"{model} in {part}"
         for part, rows in parts.items()
@@ -55,10 +55,10 @@ def outcomes(table: OutcomeTable, files: str) -> Iterator[Finding]:
     ]
     if missing:
         cure = f"in {files}: add these outcomes, or leave the models or the data sets out"
-        yield Finding("warning", f"no outcome at all: {some(missing)}", cure)
+        yield Remark("warning", f"no outcome at all: {some(missing)}", cure)
 
 
-def costs(table: OutcomeTable, files: str) -> Iterator[Finding]:
+def costs(table: OutcomeTable, files: str) -> Iterator[Remark]:
     """Look for costs that tell a router nothing."""
     names = np.array(table.model_names)
     lowest, highest = np.nanmin(table.cost, axis=0), np.nanmax(table.cost, axis=0)
@@ -68,10 +68,10 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Finding]:
     cure = f"in {files}: give the cost of each call, or token counts and source.prices"
     for those, what in ((free, "is free"), (constant, "of the model costs the same")):
         if those.any():
-            yield Finding("warning", f"every call {what}: {', '.join(names[those])}", cure)
+            yield Remark("warning", f"every call {what}: {', '.join(names[those])}", cure)
     means = np.nanmean(table.cost, axis=0)
     if len(names) > 1 and means.max() <= means.min() * (1 + ROUNDING):
-        yield Finding(
+        yield Remark(
             "warning",
             f"all models are equally dear, {means.max():.3g} USD per call: c_max/c_min is 1, so "
             "there is nothing to save and nAUC is undefined",
@@ -79,15 +79,15 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Finding]:
         )
 
 
-def questions(samples: pd.DataFrame, files: str) -> Iterator[Finding]:
+def questions(samples: pd.DataFrame, files: str) -> Iterator[Remark]:
     """Look for samples that have an image only."""
     silent = samples["sample_id"][samples["question"].str.strip() == ""]
     if len(silent):
         message = f"{counted(len(silent), 'sample')} with an image and no question: {some(silent)}"
-        yield Finding("warning", message, f"in {files}: give the questions, if there are any")
+        yield Remark("warning", message, f"in {files}: give the questions, if there are any")
 
 
-def images(samples: pd.DataFrame, root: Path, seed: int) -> Iterator[Finding]:
+def images(samples: pd.DataFrame, root: Path, seed: int) -> Iterator[Remark]:
     """Decode some of the images."""
     named = samples["image"].dropna().unique()
     if not len(named):
@@ -99,11 +99,11 @@ def images(samples: pd.DataFrame, root: Path, seed: int) -> Iterator[Finding]:
     broken = [image for image, picture in zip(tried, pictures, strict=True) if picture is None]
     how = f"{count:,} of {len(named):,} images were decoded"
     if broken:
-        yield Finding(
+        yield Remark(
             "warning",
             f"{how}; {len(broken):,} cannot be, and their samples would be routed by their text: "
             + some(broken),
             f"replace these files below {root} by whole images",
         )
     else:
-        yield Finding("note", f"{how}, all of them without a problem")
+        yield Remark("note", f"{how}, all of them without a problem")

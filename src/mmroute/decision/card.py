@@ -122,7 +122,7 @@ class Card(Strict):
         return [CARD, *router, *([FEATURES] if self.fusion else []), CURVE, MODEL_CARD]
 
     def router_config(self, trusted: Sequence[str]) -> RouterConfig | None:
-        """Return the router as a config names it; None for a single model.
+        """The router as a config names it; None for a single model.
 
         Raises InputError for a router, fusion or parameter that no config could name, or a
         module that is not trusted.
@@ -146,7 +146,7 @@ class Card(Strict):
         return config
 
     def encoder(self, modality: Literal["text", "image"], trusted: Sequence[str]) -> Named:
-        """Return an encoder as a config names it; raises InputError as ``router_config``."""
+        """An encoder as a config names it; raises InputError as ``router_config``."""
         described = self.encoders[modality]
         _require_trusted(described.name, trusted)
         return named("encoders", described.name, described.parameters)

@@ -74,11 +74,11 @@ class Candidate:
         return self.cost + MARGIN * self.cost_error
 
     def keeps_budget(self, limit: float) -> np.ndarray:
-        """Return which points keep a mean cost in USD."""
+        """Which points keep a mean cost in USD."""
         return self.cost_at_most <= limit + ROUNDING
 
     def keeps_quality(self, share: float, constant: float, best: np.ndarray) -> np.ndarray:
-        """Return which points reach ``share`` of the best single model's utility, and ``constant``.
+        """Which points reach ``share`` of the best single model's utility, and ``constant``.
 
         The errors of both are paired: the samples are the same.
         """
@@ -140,7 +140,7 @@ class Yardstick:
         return cost, utility, np.bincount(choice, minlength=n_models) / len(choice)
 
     def expected(self, cost: np.ndarray, utility: np.ndarray) -> dict[str, float]:
-        """Return the values of ``MEASURED`` with their bounds, of what ``use`` returns."""
+        """The values of ``MEASURED`` with their bounds, of what ``use`` returns."""
         spent = np.where(self.alone.cost[:, self.best] > 0, self.alone.cost[:, self.best], np.nan)
         gain = utility - self.alone.utility[:, self.best]
         expected: dict[str, float] = {}
@@ -209,11 +209,9 @@ def decide(
     rows = _decide(setting, predictions, crossfit, asked)
     if what_if_prices:
         factor = np.array([what_if_prices.get(name, 1.0) for name in names])
-        repriced = replace(
-            setting,
-            table=replace(setting.table, cost=setting.table.cost * factor),
-            training=replace(setting.training, cost=setting.training.cost * factor),
-        )
+        priced = setting.benchmark
+        table = replace(priced.table, cost=priced.table.cost * factor)
+        repriced = replace(setting, benchmark=replace(priced, table=table))
         told, crossfitted = (
             {row: replace(own, c_hat=own.c_hat * factor) for row, own in parts.items()}
             for parts in (predictions, crossfit)
@@ -223,7 +221,7 @@ def decide(
 
 
 def _columns(models: Sequence[str]) -> list[str]:
-    """Return the columns, which are there even if nothing was asked."""
+    """The columns, which are there even if nothing was asked."""
     bounds = [f"{name}{bound}" for name in MEASURED for bound in ("", "_low", "_high")]
     shares = [f"{SHARE}{name}" for name in models]
     first = ["prices", "asked", "amount", "limit", "router", "threshold", "feasible"]
@@ -268,7 +266,7 @@ def _decide(
 def _candidates(
     setting: Setting, crossfit: Mapping[str, Predictions], best: np.ndarray
 ) -> list[Candidate]:
-    """Return always one model, for each, and the routers: of equals the first is chosen."""
+    """Always one model, for each, and the routers: of equals the first is chosen."""
     training = setting.training
     candidates = []
     for model, name in enumerate(training.model_names):
@@ -283,7 +281,7 @@ def _candidates(
 def router_candidate(
     row: str, crossfit: Predictions, setting: Setting, best: np.ndarray
 ) -> Candidate:
-    """Return what cross-fitted predictions reach at every threshold on the training split.
+    """What cross-fitted predictions reach at every threshold on the training split.
 
     Parameters
     ----------
@@ -319,7 +317,7 @@ def _candidate(
 
 
 def _standard_error(mean: np.ndarray, square: np.ndarray, n_samples: int) -> np.ndarray:
-    """Return the standard error of means from the means of squares; rounding is no spread."""
+    """The standard error of means from the means of squares; rounding is no spread."""
     variance = square - mean**2
     return np.sqrt(np.where(variance > ROUNDING * square, variance, 0) / n_samples)
 
@@ -327,7 +325,7 @@ def _standard_error(mean: np.ndarray, square: np.ndarray, n_samples: int) -> np.
 def _choose(
     candidates: Sequence[Candidate], asked: str, keeps: np.ndarray
 ) -> tuple[Candidate, int, bool]:
-    """Return the candidate, its point, and whether it keeps the limit in training."""
+    """The candidate, its point, and whether it keeps the limit in training."""
     owner = np.repeat(np.arange(len(candidates)), [len(own.cost) for own in candidates])
     point = np.concatenate([np.arange(len(own.cost)) for own in candidates])
     cost = np.concatenate([own.cost for own in candidates])
@@ -346,7 +344,7 @@ def _choose(
 def _keeps(
     asked: str, limit: float | np.ndarray, cost: np.ndarray, utility: np.ndarray
 ) -> np.ndarray:
-    """Return where a mean cost in USD, or a mean utility, keeps the limit, up to rounding."""
+    """Where a mean cost in USD, or a mean utility, keeps the limit, up to rounding."""
     if asked == BUDGET:
         return cost <= limit / PER_1000 + ROUNDING
     return reaches(utility, limit)

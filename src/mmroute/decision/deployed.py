@@ -96,11 +96,11 @@ class Decisions:
         return np.clip(self.utility[np.arange(len(self.choice)), self.choice], 0, 1)
 
     def __len__(self) -> int:
-        """Return the number of queries."""
+        """The number of queries."""
         return len(self.choice)
 
     def __getitem__(self, index: int) -> Routed:
-        """Return the answer to one query."""
+        """The answer to one query."""
         return Routed(
             self.models[self.choice[index]],
             dict(zip(self.models, self.utility[index].tolist(), strict=True)),
@@ -265,14 +265,14 @@ class DeployedRouter:
             raise InputError(f"{self.card.row!r} goes by no embeddings; give route_all the queries")
         if side is None:
             side = np.empty((len(text.vectors), 0), np.float32)
-        with _one_line():
+        with _belonging_together():
             Z = self._features.transform(text, image, side)
         return self._decide(Z, budget, trade_off)
 
     def threshold(
         self, budget: float | None = None, trade_off: float | None = None
     ) -> float | None:
-        """Parameter of the policy family that is used, None without; arguments as for ``route``."""
+        """The parameter of the policy family, None without; arguments as for ``route``."""
         if budget is not None and trade_off is not None:
             raise InputError("budget and trade_off: got both; give one of them")
         if trade_off is not None:
@@ -309,7 +309,7 @@ class DeployedRouter:
         if self._router is None or self._config is None or parameter is None:
             choice = np.full(n_queries, self.models.index(self.card.row))
             return Decisions(self.models, choice, utility, cost_usd)
-        with _one_line(), np.errstate(all="ignore"):
+        with _belonging_together(), np.errstate(all="ignore"):
             predictions = self._predict(self._router, Z)
             observed = np.ones((n_queries, len(self.models)), bool)
             choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
@@ -370,7 +370,7 @@ class DeployedRouter:
         encoder = build("encoders", described.name, described.parameters)
         encoder.offline = not self._network
         expected = self.card.encoders[modality].probe
-        with _one_line():
+        with _belonging_together():
             vector = probe(encoder, modality)
         if len(vector) != len(expected) or not np.allclose(vector, expected, atol=PROBE_TOLERANCE):
             raise InputError(
@@ -506,7 +506,7 @@ def _read_curve(path: Path) -> pd.DataFrame:
 
 
 def probe(encoder: Encoder, modality: Modality) -> np.ndarray:
-    """Return the (d,) embedding of one fixed text or image, which tells encoders apart."""
+    """The (d,) embedding of one fixed text or image, which tells encoders apart."""
     with _as_path(None if modality == "text" else _probe_image()) as path:
         sample = pd.DataFrame({"question": [PROBE_TEXT], "image": [path]}, dtype=object)
         return embed(encoder, modality, sample, Path(), 1).vectors[0]
@@ -522,7 +522,7 @@ def _probe_image() -> bytes:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def _belonging_together() -> Iterator[None]:
     """Tell in one line where the parts of a folder do not fit together, however that shows."""
     try:
         yield

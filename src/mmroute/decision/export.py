@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
-import pandas as pd
 
 from mmroute import persistence
 from mmroute.catalogue import build, find
@@ -22,7 +22,7 @@ from mmroute.decision.card import (
     Card,
     write_digests,
 )
-from mmroute.decision.decide import MEASURED, PER_1000, Yardstick, router_candidate
+from mmroute.decision.decide import PER_1000, Yardstick, router_candidate
 from mmroute.decision.deployed import CURVE_COLUMNS, load_router, probe, require_usable
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import InputError
@@ -32,9 +32,8 @@ from mmroute.evaluation.setting import Setting
 from mmroute.features.embeddings import Embeddings, read_all
 from mmroute.features.fusion import Features
 from mmroute.outcome_table import PRICE_COLUMNS
-from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.presentation.tables import frame_to_markdown, markdown_escape, read_csv
+from mmroute.presentation.tables import markdown_escape, read_csv
 from mmroute.routers import Router
 from mmroute.storage import (
     atomic_folder,
@@ -74,7 +73,7 @@ class Choice:
 
 
 def decided(results: Path, asked: str, amount: str) -> Choice:
-    """Return what the workflow decided on.
+    """What the workflow decided on.
 
     Parameters
     ----------
@@ -151,7 +150,6 @@ class _Run:
         for needed in (outcomes, splits):
             if not needed.exists():
                 raise InputError(f"{needed}: no such file; run the config first: mmroute run")
-        self.benchmark = Benchmark.read(outcomes, splits, self.salt)
         self.setting = Setting.read(
             outcomes,
             splits,
@@ -186,7 +184,7 @@ class _Run:
         return path
 
     def _trained(self, row: str) -> Router:
-        """Return a row's trained router, once it is seen to be that router."""
+        """A row's trained router, once it is seen to be that router."""
         path = self._stored(ROUTER, row)
         own = self.config.routers[row]
         configured = build("routers", own.name, own.parameters)
@@ -297,7 +295,7 @@ class _Run:
         return Predictions.read(self._stored("predictions.parquet"), ids)
 
     def _curve(self) -> tuple[np.ndarray, ...]:
-        """Return the columns of the curve."""
+        """The columns of the curve."""
         training = self.setting.training
         if self.router is None:
             seen = np.isfinite(training.utility[:, self.model])
@@ -320,7 +318,7 @@ class _Run:
         if self.router is None or self.router.fusion is None:
             return
         deployed = load_router(folder, self.config.modules)
-        test = self.benchmark.in_test
+        test = self.setting.benchmark.in_test
         decisions = deployed.route_embedded(*self._test_embeddings(test, self.router.fusion))
         predictions = self._predictions()
         everything = np.ones_like(self.setting.table.utility, bool)
@@ -346,7 +344,7 @@ class _Run:
             for shard in range(len(dataset["shards"]))
         ]
         folder = self.results / "embeddings"
-        ids = self.benchmark.table.samples["sample_id"]
+        ids = self.setting.benchmark.table.samples["sample_id"]
         text, image = (
             read_all([str(folder / modality / encoder.key / shard) for shard in shards], ids).take(
                 test
@@ -359,118 +357,30 @@ class _Run:
         return text, image, side[test]
 
     def _model_card(self, card: Mapping[str, Any]) -> str:
-        measured = card["measured"]
-        expected = pd.DataFrame(
-            [
-                {
-                    "measured on the test split": TITLES[name],
-                    "value": _shown(name, measured[name]),
-                    "95 % interval": f"{_shown(name, measured[f'{name}_low'])} to "
-                    f"{_shown(name, measured[f'{name}_high'])}",
-                }
-                for name in MEASURED
-            ]
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("mmroute.decision", "."),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
         )
-        models = pd.DataFrame(
-            [
-                {
-                    "model": model["model"],
-                    "share of the traffic": f"{measured['traffic'][model['model']]:.1%}",
-                    "accuracy in training": f"{model['utility']:.1%}",
-                    "USD per 1,000 queries in training": f"{PER_1000 * model['cost_usd']:.4g}",
-                    "USD per 1M prompt tokens": _or_unknown(model[PRICE_COLUMNS[0]]),
-                    "USD per 1M completion tokens": _or_unknown(model[PRICE_COLUMNS[1]]),
-                }
-                for model in card["models"]
-            ]
+        environment.filters |= {
+            "escaped": lambda text: markdown_escape(str(text)),
+            "shown": _shown,
+        }
+        return environment.get_template("model_card.md.j2").render(
+            card=card,
+            titles=TITLES,
+            datasets=self.setting.table.samples["dataset"].drop_duplicates(),
+            reaches_network=self._reaches_network(),
         )
-        encoders = [
-            f"- {modality}: {markdown_escape(str(described['name']))}, parameters "
-            f"{markdown_escape(str(described['parameters']))}"
-            + (f", checkpoint {described['checkpoint']}" if described["checkpoint"] else "")
-            for modality, described in card["encoders"].items()
-        ]
-        datasets = self.setting.table.samples["dataset"].drop_duplicates()
-        what = (
-            f"The router `{card['row']}` at the threshold {card['threshold']:.6g} of the policy "
-            f"family `{card['policy']}`"
-            if self.router
-            else f"Always the model {markdown_escape(card['row'])}"
-        )
-        simulated = "**The data are simulated: nothing here says anything about a real model.**\n\n"
-        return _CARD.format(
-            title=markdown_escape(f"{card['row']} on {card['benchmark']}"),
-            simulated=simulated if card["simulated"] else "",
-            what=what,
-            reason=markdown_escape(card["reason"]),
-            version=card["mmroute"],
-            n_train=measured["training_samples"],
-            n_test=measured["samples"],
-            best=markdown_escape(measured["best_single_model"]),
-            datasets=markdown_escape(", ".join(datasets)),
-            expected=_table(expected),
-            models=_table(models),
-            encoders="\n".join(encoders) or "None: it reads no features.",
-            network=_NETWORK if self._reaches_network() else "",
-        )
-
-
-_CARD = """\
-# {title}
-
-{simulated}{what}, {reason}; exported by mmroute {version}.
-
-It was trained on {n_train} queries of {datasets}. The threshold was chosen on them, too, by
-cross-fitted predictions, and measured on {n_test} other queries of the same data sets. On queries
-of another kind it can do worse; the best single model, {best}, is what it is compared with.
-
-## What to expect
-
-{expected}
-
-## Models
-
-{models}
-
-## Encoders
-
-{encoders}
-
-## Use
-
-```python
-import mmroute
-
-router = mmroute.load_router("this folder")
-answer = router.route(text="...", image="a file")  # budget=... or trade_off=...
-answer.model, answer.confidence, answer.utility, answer.cost_usd
-```
-
-`mmroute route` does the same from the shell. A file that is not as `SHA256SUMS` has it is damaged,
-and refused; these digests are no signature. There is no pickle and no code in this folder.{network}
-"""
-
-
-_NETWORK = """
-
-It sends each query to the endpoint that `router.json` names, which takes `network=True` (or
-`--allow-network`); the environment variable with the key is named by `key_variable=` (or
-`--key-variable`)."""
 
 
 def _as_json(named: Named) -> dict[str, Any]:
     return {"name": named.name, "parameters": dict(named.parameters)}
 
 
-def _shown(name: str, value: float | None) -> str:
+def _shown(value: float | None, name: str) -> str:
     if value is None:
         return "–"
     return f"{value:.4g}" if name == "cost_usd_per_1000" else f"{value:.1%}"
-
-
-def _or_unknown(price: float | None) -> str:
-    return "unknown" if price is None else f"{price:g}"
-
-
-def _table(frame: pd.DataFrame) -> str:
-    return frame_to_markdown(frame, "").split("\n\n", 1)[1].strip()

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmroute.encoders import Encoder
-from mmroute.errors import InputError, raise_disk_fault
+from mmroute.errors import InputError, one_line, raise_disk_fault
 from mmroute.images import decode, quiet_decoding
 from mmroute.storage import file_name, read_json
 
@@ -217,7 +217,7 @@ class OpenClip(Encoder):
             raise_disk_fault(error, Path(self.pretrained))
             raise InputError(
                 f"encoder open_clip: model {self.model} cannot be built with pretrained "
-                f"{self.pretrained} ({_one_line(error)}); give weights saved from this model"
+                f"{self.pretrained} ({one_line(error)}); give weights saved from this model"
             ) from error
         width = open_clip.get_model_config(architecture)["embed_dim"]
         return Network(model.eval(), preprocess, tokenizer, width, device)
@@ -266,7 +266,7 @@ class OpenClip(Encoder):
             raise_disk_fault(error, Path(self.model))
             raise InputError(
                 f"encoder open_clip: the tokenizer of model {self.model} cannot be had "
-                f"({_one_line(error)}); put that right or choose another model"
+                f"({one_line(error)}); put that right or choose another model"
             ) from error
 
     def _tag(self, architecture: str) -> dict[str, Any]:
@@ -307,7 +307,7 @@ class OpenClip(Encoder):
             raise_disk_fault(error, Path(repo, name))
             raise InputError(
                 f"encoder open_clip: could not fetch the weights {self.pretrained!r} of "
-                f"{architecture} from {repo} ({_one_line(error)}); "
+                f"{architecture} from {repo} ({one_line(error)}); "
                 "try again, or set `pretrained` to the path of a local checkpoint"
             ) from error
 
@@ -319,7 +319,3 @@ def _forward(network: Network, tower: str, batch: "torch.Tensor") -> np.ndarray:
     with torch.inference_mode(), half:
         features = getattr(network.model, tower)(batch.to(network.device))
     return features.float().cpu().numpy()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -6,7 +6,7 @@ resamples, so that differences between routers have intervals too.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -14,19 +14,18 @@ from scipy.stats import norm
 
 from mmroute.evaluation.curve import Steps
 from mmroute.evaluation.metrics import (
+    CURVE_METRICS,
     ROUNDING,
     Frontiers,
     Majorants,
     SingleModels,
+    WeightedCurve,
     frontiers,
     majorants,
-    mean_height,
     nauc,
     peak_score,
     qnc,
-    savings_at_parity,
 )
-from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.outcome_table import rows_by_label
 from mmroute.storage import digest_bytes
 
@@ -111,7 +110,7 @@ def weight_blocks(
 
 
 def _draw(falls: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
-    """Return the (1 + B, size) counts of as many draws as fall to each resample, below ones."""
+    """The (1 + B, size) counts of as many draws as fall to each resample, below ones."""
     counts = np.ones((1 + len(falls), size), np.uint8)
     step = max(1, _DRAWN // size)
     for begin in range(0, len(falls), step):
@@ -175,8 +174,7 @@ def curve_replicates(
 
     Returns
     -------
-    ``nauc``, ``peak_score``, ``qnc``, ``savings_at_parity``, ``rank_score`` (the
-    largest on the curve), and the honest twins
+    ``CURVE_METRICS``, among them the honest twins
     ``nauc_honest`` and ``peak_score_honest``. The frontier takes maxima on the
     evaluation sample. The twins do not: their operating points were chosen on
     the training split and are only measured here, joined by straight lines in
@@ -212,28 +210,16 @@ def measure_curve(
             np.column_stack([start[0], costs[:, honest]]),
             np.column_stack([start[1], utilities[:, honest]]),
         )
-        parity = qnc(own, models)
-        bounds = np.nanmin(models.cost, axis=1), np.nanmax(models.cost, axis=1)
-        majorant = majorants(own)
+        curve = WeightedCurve(own, models, line, utilities[:, honest[-1]])
         if not len(grid):
             grid = _band_grid(own.cost[own.row == 0])
         heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
         parts.append(
-            {
-                "nauc": nauc(own, models),
-                "nauc_honest": mean_height(line, *bounds),
-                "peak_score": peak_score(own),
-                "peak_score_honest": utilities[:, honest[-1]],
-                "qnc": parity,
-                "savings_at_parity": savings_at_parity(parity),
-                "rank_score": _best_rank_score(own, models),
-                "area": majorant.area,
-                "end_cost": majorant.end_cost,
-                "end_utility": majorant.end_utility,
-            }
+            {metric.name: metric.measure(curve) for metric in CURVE_METRICS if metric.measure}
+            | vars(majorants(own))
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    majorant = Majorants(*(values.pop(name) for name in ("area", "end_cost", "end_utility")))
+    majorant = Majorants(*(values.pop(part.name) for part in fields(Majorants)))
     low, high = np.array([interval(column) for column in np.array(heights).T]).T
     return CurveReplicates(values, majorant, grid, low, high)
 
@@ -243,14 +229,6 @@ def _band_grid(cost: np.ndarray) -> np.ndarray:
     if high == low:
         return cost[:1]
     return np.geomspace(low if low > 0 else high * 1e-4, high, N_BAND)
-
-
-def _best_rank_score(own: Frontiers, models: SingleModels) -> np.ndarray:
-    """Return the (B,) largest rank scores; the score rises with utility and falls with cost."""
-    low, high = cost_range(models.cost)
-    best = np.full(own.n_rows, -np.inf)
-    np.maximum.at(best, own.row, rank_score(own.utility, own.cost, low[own.row], high[own.row]))
-    return best
 
 
 def curve_metrics(
@@ -304,7 +282,7 @@ def weightings(n_weightings: int, n_points: int) -> Iterator[slice]:
 def _weighted_curve(
     steps: Steps, utility: np.ndarray, cost: np.ndarray, weights: np.ndarray
 ) -> list[np.ndarray]:
-    """Return costs and utilities of one curve's points, (B, P) each."""
+    """Costs and utilities of one curve's points, (B, P) each."""
     samples = np.arange(len(utility))
     total = weights.sum(axis=1, keepdims=True)
     moved = weights[:, steps.sample]
@@ -321,7 +299,7 @@ def _weighted_curve(
 
 
 def _last_of_ties(steps: Steps) -> np.ndarray:
-    """Return which of the (1 + S) running sums are points of the curve.
+    """Which of the (1 + S) running sums are points of the curve.
 
     Where several samples change at one threshold, only the sum after all of them is.
     """
@@ -337,7 +315,7 @@ def _line(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
 
 
 def interval(replicates: np.ndarray) -> tuple[float, float]:
-    """Return the bias-corrected percentile interval (Efron 1981, "BC").
+    """The bias-corrected percentile interval (Efron 1981, "BC").
 
     A frontier takes maxima, so that a metric of a resample sits above the metric
     of the sample, as this sits above the truth. The share of resamples below the
@@ -362,8 +340,14 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """First less second; two infinite values, which never reach parity, are equal."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
+
+
 def p_value(differences: np.ndarray) -> float:
-    """Return the two-sided p-value of a difference being zero.
+    """The two-sided p-value of a difference being zero.
 
     It is the level at which the interval of ``interval`` would just touch zero,
     at least 2 / (B + 1).
@@ -383,7 +367,7 @@ def p_value(differences: np.ndarray) -> float:
 
 
 def _normal_score(resamples: np.ndarray, value: float) -> float:
-    """Return the normal quantile of the share of sorted resamples below a value.
+    """The normal quantile of the share of sorted resamples below a value.
 
     Ties, up to rounding, count one half; the share stays half a resample away from 0 and 1.
     """

@@ -40,7 +40,7 @@ class Curve:
     threshold: np.ndarray
 
     def __len__(self) -> int:
-        """Return the number of operating points."""
+        """The number of operating points."""
         return len(self.cost)
 
 
@@ -67,7 +67,7 @@ class Steps:
     after: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Steps":
-        """Return the steps of some samples, given by their indices, renumbered in that order."""
+        """The steps of some samples, given by their indices, renumbered in that order."""
         position = np.full(len(self.first), -1, np.int32)
         position[rows] = np.arange(len(rows), dtype=np.int32)
         kept = position[self.sample] >= 0
@@ -80,7 +80,7 @@ class Steps:
         )
 
     def choices(self, parameter: float) -> np.ndarray:
-        """Return the (N,) models chosen at a parameter value."""
+        """The (N,) models chosen at a parameter value."""
         passed = np.searchsorted(self.threshold, parameter, side="right")
         change = self.after[:passed] - self.before[:passed]
         moved = np.bincount(self.sample[:passed], change, len(self.first))
@@ -94,7 +94,7 @@ def operating_curve(
     cost: np.ndarray,
     policy: Policy = "lambda",
 ) -> Curve:
-    """Return the exact operating curve of a router.
+    """The exact operating curve of a router.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def operating_curve(
 
 
 def trace(steps: Steps, utility: np.ndarray, cost: np.ndarray, policy: Policy) -> Curve:
-    """Return the operating curve of choices that are known; arguments as for the others."""
+    """The operating curve of choices that are known; arguments as for the others."""
     threshold = thresholds(steps, policy)
     points = last_of_ties(threshold)
     mean_cost, mean_utility = (running_mean(steps, matrix) for matrix in (cost, utility))
@@ -133,19 +133,19 @@ def trace(steps: Steps, utility: np.ndarray, cost: np.ndarray, policy: Policy) -
 
 
 def thresholds(steps: Steps, policy: Policy) -> np.ndarray:
-    """Return the (S + 1,) parameter values from which each running sum holds."""
+    """The (S + 1,) parameter values from which each running sum holds."""
     return np.concatenate([[-np.inf if policy == "budget" else 0.0], steps.threshold])
 
 
 def last_of_ties(threshold: np.ndarray) -> np.ndarray:
-    """Return which running sums are points: where several samples change, only the last is."""
+    """Which running sums are points: where several samples change, only the last is."""
     return np.append(threshold[1:] != threshold[:-1], True)
 
 
 def policy_steps(
     u_hat: np.ndarray, c_hat: np.ndarray, observed: np.ndarray, policy: Policy
 ) -> Steps:
-    """Return every change of choice as the policy's parameter grows.
+    """Every change of choice as the policy's parameter grows.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def _lambda_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
 
 
 def _cheapest(candidate: np.ndarray, c_hat: np.ndarray) -> np.ndarray:
-    """Return the (n,) candidates of smallest c_hat, then of smallest index; both are (K, n)."""
+    """The (n,) candidates of smallest c_hat, then of smallest index; both are (K, n)."""
     lowest = np.where(candidate, c_hat, np.inf).min(axis=0)
     model = np.arange(len(c_hat), dtype=np.int16)[:, None]
     return np.where(candidate & (c_hat == lowest), model, np.int16(len(c_hat))).min(axis=0)
@@ -250,7 +250,7 @@ def _budget_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
 
 
 def steps_of(predictions: Predictions, trial: int, observed: np.ndarray, policy: Policy) -> Steps:
-    """Return how a router's choices change over its operating points, among observed models.
+    """How a router's choices change over its operating points, among observed models.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def steps_of(predictions: Predictions, trial: int, observed: np.ndarray, policy:
 def training_steps(
     crossfit: Predictions, utility: np.ndarray, policy: Policy
 ) -> tuple[np.ndarray, Steps]:
-    """Return the choices that cross-fitted predictions make on (n, K) training outcomes.
+    """The choices that cross-fitted predictions make on (n, K) training outcomes.
 
     Returns
     -------
@@ -287,14 +287,14 @@ def training_steps(
 def training_frontier(
     crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
 ) -> Curve:
-    """Return the frontier that cross-fitted predictions reach on (n, K) training outcomes."""
+    """The frontier that cross-fitted predictions reach on (n, K) training outcomes."""
     kept, steps = training_steps(crossfit, utility, policy)
     paid = crossfit.take(kept).paid(cost[kept])
     return frontier(trace(steps, utility[kept], paid, policy))
 
 
 def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> Steps:
-    """Return the changes of choice of a router that has one operating point per lambda.
+    """The changes of choice of a router that has one operating point per lambda.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> St
 
 
 def running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
-    """Return the (S + 1,) mean of the chosen models' outcomes after each step."""
+    """The (S + 1,) mean of the chosen models' outcomes after each step."""
     n_samples, n_models = outcome.shape
     row = steps.sample.astype(np.int64) * n_models
     start = outcome[np.arange(n_samples), steps.first].sum()
@@ -326,7 +326,7 @@ def running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
 
 
 def frontier(curve: Curve) -> Curve:
-    """Return the Pareto-optimal points by ascending cost.
+    """The Pareto-optimal points by ascending cost.
 
     A point stays only if its utility exceeds that of every cheaper one; of points
     at one cost the best stays.

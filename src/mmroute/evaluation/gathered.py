@@ -78,7 +78,7 @@ def gather(
 
 
 def gather_points(sharded: Sharded, folders: Sequence[Path], predictions: Path) -> pd.DataFrame:
-    """Return the operating points of a router on a large benchmark, as ``shards.cut`` does.
+    """The operating points of a router on a large benchmark, as ``shards.cut`` does.
 
     Parameters
     ----------

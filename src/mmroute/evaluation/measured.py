@@ -94,7 +94,7 @@ class Measured:
         self._calibration.append(_calibration_frame(point, sums.bins()))
 
     def evaluation(self) -> Evaluation:
-        """Return all of it, the metrics as means over the trials."""
+        """All of it, the metrics as means over the trials."""
         names = list(dict.fromkeys(name for name, _, _ in self._sums))
         by_slice = sorted(self._sums, key=lambda key: names.index(key[0]))
         return Evaluation(
@@ -113,8 +113,7 @@ class Measured:
 
 
 def _majorant_metrics(curve: CurveReplicates) -> dict[str, np.ndarray]:
-    names = "area", "end_cost", "end_utility"
-    return {f"majorant_{name}": getattr(curve.majorant, name) for name in names}
+    return {f"majorant_{name}": values for name, values in vars(curve.majorant).items()}
 
 
 def _level(name: str) -> str:
@@ -122,7 +121,7 @@ def _level(name: str) -> str:
 
 
 def operating_points(best: Curve, singles: SingleModels) -> dict[str, float]:
-    """Return the parameter value of each named operating point that the frontier has.
+    """The parameter value of each named operating point that the frontier has.
 
     ``peak`` is the frontier's last point; ``parity`` the cheapest that reaches the
     best single model's utility; ``half_cost`` the most accurate one at no more than
@@ -147,7 +146,7 @@ def singles_frame(
     size: int,
     unit: float,
 ) -> pd.DataFrame:
-    """Return every single model of one slice, a row each, as ``exact.evaluate_singles`` says."""
+    """Every single model of one slice, a row each, as ``exact.evaluate_singles`` says."""
     utility_bounds = np.array([interval(column) for column in singles.utility.T])
     cost_bounds = np.array([interval(column) for column in singles.cost.T]) * unit
     return pd.DataFrame(
@@ -168,7 +167,7 @@ def singles_frame(
 
 
 def single_rows(name: str, curve: CurveReplicates) -> list[tuple[str, str, str, str, np.ndarray]]:
-    """Return the metrics of the best single model of one slice, a row each."""
+    """The metrics of the best single model of one slice, a row each."""
     metrics = {
         metric: values for metric, values in curve.metrics.items() if not metric.endswith("_honest")
     }
@@ -179,7 +178,7 @@ def single_rows(name: str, curve: CurveReplicates) -> list[tuple[str, str, str, 
 
 
 def replicates_frame(rows: list[tuple[str, str, str, str, np.ndarray]]) -> pd.DataFrame:
-    """Return replicates as a frame, a row per slice, operating point and metric."""
+    """Replicates as a frame, a row per slice, operating point and metric."""
     return pd.DataFrame(rows, columns=["level", "dataset", "point", "metric", "replicates"])
 
 

@@ -4,13 +4,17 @@ Definitions, section 5; each function names its source. Every function works on 
 weightings of the same samples at once: the sample itself and its resamples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmroute.evaluation.curve import Curve
+from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.evaluation.record import Metric
 
+BEST_SINGLE = "best_single"
+"""The row of always taking the single model that is best in hindsight; what is subtracted."""
 ROUNDING = 1e-12
 """Two means this close are taken for equal: they may be sums in another order."""
 
@@ -67,7 +71,7 @@ class SingleModels:
         return np.where(self.cost <= bottom, self.utility, -np.inf).argmax(axis=1)
 
     def of(self, model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the (B,) cost and utility of one model per weighting."""
+        """The (B,) cost and utility of one model per weighting."""
         rows = np.arange(len(model))
         return self.cost[rows, model], self.utility[rows, model]
 
@@ -94,7 +98,7 @@ def single_models(
 
 
 def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
-    """Return the Pareto-optimal points of B curves, by ascending cost.
+    """The Pareto-optimal points of B curves, by ascending cost.
 
     Parameters
     ----------
@@ -116,12 +120,12 @@ def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
 
 
 def frontier_of(curve: Curve) -> Frontiers:
-    """Return the frontier of one curve as a batch of one."""
+    """The frontier of one curve as a batch of one."""
     return frontiers(curve.cost[None], curve.utility[None])
 
 
 def nauc(own: Frontiers, singles: SingleModels) -> np.ndarray:
-    """Return the (B,) normalised areas under the accuracy-cost curve (MMR-Bench 7).
+    """The (B,) normalised areas under the accuracy-cost curve (MMR-Bench 7).
 
     The mean of p(c) over the costs from the cheapest to the most expensive single
     model. p joins the cheapest single model to the frontier, is piecewise linear
@@ -149,7 +153,7 @@ def _joined(own: Frontiers, cost: np.ndarray, utility: np.ndarray) -> Frontiers:
 
 
 def mean_height(line: Frontiers, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the (B,) mean heights over [low, high] of lines through points by ascending cost.
+    """The (B,) mean heights over [low, high] of lines through points by ascending cost.
 
     Outside its points a line continues at the height of the nearest one. Where
     low = high it is the height there.
@@ -185,17 +189,17 @@ def _ends(line: Frontiers) -> tuple[np.ndarray, np.ndarray]:
 
 
 def peak_score(own: Frontiers) -> np.ndarray:
-    """Return the (B,) largest utilities on the curves (MMR-Bench 8)."""
+    """The (B,) largest utilities on the curves (MMR-Bench 8)."""
     return own.utility[_ends(own)[1]]
 
 
 def reaches(utility: np.ndarray, target: np.ndarray | float) -> np.ndarray:
-    """Return where a utility is at least the target, up to the rounding of a mean."""
+    """Where a utility is at least the target, up to the rounding of a mean."""
     return utility >= target - ROUNDING
 
 
 def qnc(own: Frontiers, singles: SingleModels) -> np.ndarray:
-    """Return the (B,) quality-neutral costs (MMR-Bench 9).
+    """The (B,) quality-neutral costs (MMR-Bench 9).
 
     The smallest cost at which the router's frontier reaches the best single
     model's utility, over that model's cost; infinite if it never does. Where the
@@ -211,7 +215,7 @@ def qnc(own: Frontiers, singles: SingleModels) -> np.ndarray:
 
 
 def savings_at_parity(quality_neutral_cost: np.ndarray) -> np.ndarray:
-    """Return 1 - qnc, and 0 where qnc is infinite or above 1."""
+    """1 - qnc, and 0 where qnc is infinite or above 1."""
     return np.clip(1 - quality_neutral_cost, 0, None)
 
 
@@ -234,7 +238,7 @@ class Majorants:
 
 
 def majorants(own: Frontiers) -> Majorants:
-    """Return the least concave, non-decreasing majorants of B frontiers.
+    """The least concave, non-decreasing majorants of B frontiers.
 
     A point below the line between its neighbours is on no concave majorant; such
     points are dropped until none is left.
@@ -260,7 +264,7 @@ def majorants(own: Frontiers) -> Majorants:
 
 
 def aiq(own: Majorants, compared: Sequence[Majorants]) -> np.ndarray:
-    """Return the (B,) average improvements in quality (RouterBench).
+    """The (B,) average improvements in quality (RouterBench).
 
     The area under the majorant from the curve's cheapest point to the largest
     cost among all routers compared, constant right of its own end, over that
@@ -270,3 +274,104 @@ def aiq(own: Majorants, compared: Sequence[Majorants]) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (own.area + (largest - own.end_cost) * own.end_utility) / largest
     return np.where(largest > 0, mean, own.end_utility)
+
+
+def best_rank_score(frontier: Frontiers, singles: SingleModels) -> np.ndarray:
+    """(B,) largest rank scores; the score rises with utility and falls with cost."""
+    low, high = (bound[frontier.row] for bound in cost_range(singles.cost))
+    best = np.full(frontier.n_rows, -np.inf)
+    scores = rank_score(frontier.utility, frontier.cost, low, high)
+    np.maximum.at(best, frontier.row, scores)
+    return best
+
+
+@dataclass(frozen=True)
+class WeightedCurve:
+    """One operating curve under B weightings: what its metrics are made of.
+
+    Attributes
+    ----------
+    frontier
+        Its frontiers.
+    singles
+        The single models under the same weightings.
+    trained
+        The operating points that were chosen on the training split, only measured
+        here: by ascending cost, from the model that was cheapest there.
+    trained_peak
+        (B,) utility of the one that was most accurate there.
+    """
+
+    frontier: Frontiers
+    singles: SingleModels
+    trained: Frontiers
+    trained_peak: np.ndarray
+
+    def trained_nauc(self) -> np.ndarray:
+        """(B,) mean heights of straight lines through ``trained`` over the costs of ``nauc``."""
+        cost = self.singles.cost
+        return mean_height(self.trained, np.nanmin(cost, axis=1), np.nanmax(cost, axis=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveMetric(Metric):
+    """A metric of a whole operating curve.
+
+    Attributes
+    ----------
+    measure
+        A curve under B weightings to its (B,) values; None where it takes more than one curve.
+    """
+
+    measure: Callable[[WeightedCurve], np.ndarray] | None
+
+
+CURVE_METRICS = [
+    CurveMetric(
+        name="nauc",
+        title="nAUC (higher is better)",
+        measure=lambda curve: nauc(curve.frontier, curve.singles),
+        shown=True,
+    ),
+    CurveMetric(
+        name="nauc_honest",
+        title="nAUC, operating points chosen on training data (higher is better)",
+        measure=WeightedCurve.trained_nauc,
+        shown=True,
+    ),
+    CurveMetric(
+        name="peak_score",
+        title="Peak score (higher is better)",
+        measure=lambda curve: peak_score(curve.frontier),
+        shown=True,
+    ),
+    CurveMetric(
+        name="peak_score_honest",
+        title="Peak score, operating point chosen on training data (higher is better)",
+        measure=lambda curve: curve.trained_peak,
+        shown=True,
+    ),
+    CurveMetric(
+        name="qnc",
+        title="QNC (below 1: the best single model's accuracy at a lower cost)",
+        measure=lambda curve: qnc(curve.frontier, curve.singles),
+        lower_is_better=True,
+        shown=True,
+    ),
+    CurveMetric(
+        name="savings_at_parity",
+        title="Savings at the best single model's accuracy (share of its cost)",
+        measure=lambda curve: savings_at_parity(qnc(curve.frontier, curve.singles)),
+    ),
+    CurveMetric(
+        name="rank_score",
+        title="Rank score, the best on the curve (0 to 100, higher is better)",
+        measure=lambda curve: best_rank_score(curve.frontier, curve.singles),
+    ),
+    # Of the predictions that the curve is made of, and of all routers' curves together.
+    CurveMetric(
+        name="auroc", title="AUROC of predicted utilities (higher is better)", measure=None
+    ),
+    CurveMetric(name="aiq", title="AIQ (higher is better)", measure=None),
+]
+"""Metrics of a whole curve, in the tables' order; another one is another record here."""

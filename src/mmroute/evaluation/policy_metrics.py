@@ -11,13 +11,14 @@ up, so the samples may come in parts.
 expensive model of a sample are taken among those observed for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 
 from mmroute.errors import InputError
+from mmroute.evaluation.record import Metric
 
 ECE_BINS = 15
 RANK_BETA = 0.1
@@ -26,23 +27,144 @@ _CHUNK = 1 << 19
 """Cells of a (B, N) matrix worked on at once, so that temporaries stay in cache."""
 
 
-RATIOS = (
-    "accuracy",
-    "cost",
-    "routing_accuracy",
-    "optimal_selection",
-    "optimal_cost",
-    "optimal_accuracy",
-    "rci",
-    "brier",
-)
-"""Metrics that are the ratio of two weighted sums."""
+@dataclass(frozen=True)
+class Choices:
+    """One choice of a model per sample: what the metrics of a policy are made of.
+
+    Attributes
+    ----------
+    gained, paid
+        (N,) utility and cost of the chosen models.
+    predicted
+        (N,) their predicted utility.
+    best, optimal, dearest
+        (N,) among the models observed for a sample: the largest utility, the smallest
+        cost of a model that has it, and the largest cost.
+    """
+
+    gained: np.ndarray
+    paid: np.ndarray
+    predicted: np.ndarray
+    best: np.ndarray
+    optimal: np.ndarray
+    dearest: np.ndarray
+
+    @classmethod
+    def of(
+        cls, choice: np.ndarray, predicted: np.ndarray, utility: np.ndarray, cost: np.ndarray
+    ) -> Self:
+        """Compare the choices with what there was to choose; arguments as for ``policy_sums``."""
+        observed = np.isfinite(utility) & np.isfinite(cost)
+        best = np.where(observed, utility, -np.inf).max(axis=1)
+        return cls(
+            of_chosen(utility, choice),
+            of_chosen(cost, choice),
+            predicted,
+            best,
+            np.where(observed & (utility == best[:, None]), cost, np.inf).min(axis=1),
+            np.where(observed, cost, -np.inf).max(axis=1),
+        )
+
+    def solved(self) -> np.ndarray:
+        """(N,) whether an observed model solves the sample at least in part."""
+        return self.best > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyMetric(Metric):
+    """A metric of one policy.
+
+    Attributes
+    ----------
+    ratio
+        Choices to the (N,) terms above and below the line of a ratio of weighted sums; the
+        second may be 1, for a mean. None where the metric is no such ratio, see ``PolicySums``.
+    unit
+        How the report writes it: ``share``, ``usd`` (per query) or ``metric``, a plain number.
+    """
+
+    ratio: Callable[[Choices], tuple[np.ndarray, np.ndarray | int]] | None = None
+    unit: str = "metric"
+
+
+POLICY_METRICS = [
+    PolicyMetric(
+        name="accuracy",
+        title="accuracy",
+        ratio=lambda own: (own.gained, 1),
+        unit="share",
+        shown=True,
+    ),
+    PolicyMetric(
+        name="cost",
+        title="normalised cost",
+        ratio=lambda own: (own.paid, 1),
+        lower_is_better=True,
+    ),
+    PolicyMetric(
+        name="cost_usd",
+        title="USD per 1,000 queries",
+        unit="usd",
+        lower_is_better=True,
+        shown=True,
+    ),
+    # Mean of the chosen over the largest utility, over the samples that can be solved.
+    PolicyMetric(
+        name="routing_accuracy",
+        title="routing accuracy",
+        ratio=lambda own: (own.gained / np.where(own.solved(), own.best, 1), own.solved()),
+        unit="share",
+        shown=True,
+    ),
+    # Share of choices that cost as little as the cheapest of the best models and are as good
+    # (RouterArena).
+    PolicyMetric(
+        name="optimal_selection",
+        title="optimal selection",
+        ratio=lambda own: ((own.gained == own.best) & (own.paid == own.optimal), 1),
+        unit="share",
+        shown=True,
+    ),
+    # Cost of choosing the cheapest of the best models over the router's; infinite where only
+    # the router's is zero (RouterArena).
+    PolicyMetric(
+        name="optimal_cost",
+        title="optimal cost",
+        ratio=lambda own: (own.optimal, own.paid),
+    ),
+    # The router's utility over the oracle's (RouterArena).
+    PolicyMetric(
+        name="optimal_accuracy",
+        title="optimal accuracy",
+        ratio=lambda own: (own.gained, own.best),
+    ),
+    # Share of choices that are not among the best models, or that cost as much as the sample's
+    # most expensive model although a cheaper one is among the best (ORBIT).
+    PolicyMetric(
+        name="rci",
+        title="RCI",
+        ratio=lambda own: (
+            (own.gained < own.best) | ((own.paid == own.dearest) & (own.optimal < own.paid)),
+            1,
+        ),
+        lower_is_better=True,
+    ),
+    PolicyMetric(
+        name="brier",
+        title="Brier score",
+        ratio=lambda own: ((own.predicted - own.gained) ** 2, 1),
+        lower_is_better=True,
+    ),
+    PolicyMetric(name="ece", title="calibration error", lower_is_better=True, shown=True),
+    PolicyMetric(name="rank_score", title="rank score"),
+]
+"""Metrics of one policy; another ratio is another record here."""
 
 
 @dataclass(frozen=True)
 class _Sums:
     def __add__(self, other: Self) -> Self:
-        """Return the sums over the samples of both."""
+        """The sums over the samples of both."""
         names = [field.name for field in fields(self)]
         return type(self)(*(getattr(self, name) + getattr(other, name) for name in names))
 
@@ -54,7 +176,7 @@ class PolicySums(_Sums):
     Attributes
     ----------
     above, below
-        (B, 8) numerators and denominators of ``RATIOS``.
+        (B, R) numerators and denominators of the metrics that are ratios.
     gap
         (B, 15) prediction minus utility of the chosen models in each bin of ``ece``.
     single_cost, single_count
@@ -74,35 +196,19 @@ class PolicySums(_Sums):
     n_samples: np.ndarray
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """Return every metric that follows from the choices, under each weighting.
+        """Every metric that follows from the choices, under each weighting: name to (B,) values.
 
-        Returns
-        -------
-        dict
-            Name to (B,) values:
+        ``POLICY_METRICS`` but for ``cost_usd``, which takes a unit. ``cost`` is in the unit of
+        the costs. ``rank_score`` is over the single models' ``cost_range`` (VL-RouterBench,
+        RouterArena). ``ece`` is the expected calibration error of the chosen models'
+        predictions over 15 bins of equal mass; the bins are those of the samples themselves
+        under every weighting, and equal predictions share a bin.
 
-            - ``accuracy``, ``cost``: means over the samples, cost in the unit of ``cost``;
-            - ``rank_score``: see the function, over the single models' ``cost_range``
-              (VL-RouterBench, RouterArena);
-            - ``routing_accuracy``: mean of the chosen over the largest utility, over the
-              samples that an observed model solves at least in part;
-            - ``optimal_selection``: share of choices that cost as little as the cheapest
-              of the best models and are as good (RouterArena);
-            - ``optimal_cost``: cost of choosing the cheapest of the best models, over the
-              router's; infinite where only the router's is zero (RouterArena);
-            - ``optimal_accuracy``: the router's utility over the oracle's (RouterArena);
-            - ``rci``: share of choices that are not among the best models, or that cost as
-              much as the sample's most expensive model although a cheaper one is among
-              the best (ORBIT);
-            - ``brier``: mean squared error of the chosen models' predictions;
-            - ``ece``: expected calibration error of the chosen models' predictions over
-              15 bins of equal mass. The bins are those of the samples themselves under
-              every weighting, and equal predictions share a bin.
-
-            A model that is never chosen, and no better than a cheaper one, can change
-            ``rank_score`` and ``rci`` by being expensive, and no other metric.
+        A model that is never chosen, and no better than a cheaper one, can change
+        ``rank_score`` and ``rci`` by being expensive, and no other metric.
         """
-        values = dict(zip(RATIOS, _ratio(self.above, self.below).T, strict=True))
+        ratios = [metric.name for metric in POLICY_METRICS if metric.ratio]
+        values = dict(zip(ratios, _ratio(self.above, self.below).T, strict=True))
         values["ece"] = _ratio(np.abs(self.gap).sum(axis=1), self.n_samples)
         single_cost = _ratio(self.single_cost, self.single_count)
         values["rank_score"] = rank_score(
@@ -111,7 +217,7 @@ class PolicySums(_Sums):
         return values
 
     def traffic(self) -> np.ndarray:
-        """Return the (B, K) share of the samples that each model gets."""
+        """The (B, K) share of the samples that each model gets."""
         return _ratio(self.chosen, self.n_samples[:, None])
 
 
@@ -143,37 +249,23 @@ def policy_sums(
     InputError
         If the outcome of a choice is missing.
     """
-    gained, paid = of_chosen(utility, choice), of_chosen(cost, choice)
-    missing = ~(np.isfinite(gained) & np.isfinite(paid))
+    own = Choices.of(choice, predicted, utility, cost)
+    missing = ~(np.isfinite(own.gained) & np.isfinite(own.paid))
     if missing.any():
         row = int(missing.argmax())
         raise InputError(
             f"the choice of sample {row}, model {choice[row]}, has no observed outcome; "
             "choose among the models observed for the sample"
         )
-    observed = np.isfinite(utility) & np.isfinite(cost)
-    best = np.where(observed, utility, -np.inf).max(axis=1)
-    optimal = np.where(observed & (utility == best[:, None]), cost, np.inf).min(axis=1)
-    dearest = np.where(observed, cost, -np.inf).max(axis=1)
-    solved = best > 0
+    ratios = [metric.ratio(own) for metric in POLICY_METRICS if metric.ratio]
+    numerators, denominators = zip(*ratios, strict=True)
     every = np.ones(len(choice))
-    ratios = {
-        "accuracy": (gained, every),
-        "cost": (paid, every),
-        "routing_accuracy": (gained / np.where(solved, best, 1), solved),
-        "optimal_selection": ((gained == best) & (paid == optimal), every),
-        "optimal_cost": (optimal, paid),
-        "optimal_accuracy": (gained, best),
-        "rci": ((gained < best) | ((paid == dearest) & (optimal < paid)), every),
-        "brier": ((predicted - gained) ** 2, every),
-    }
-    numerators, denominators = zip(*(ratios[name] for name in RATIOS), strict=True)
     priced = np.isfinite(cost)
     above, below, gap, single_cost, single_count = _weighted_sums(
         weights,
         np.column_stack(numerators),
-        np.column_stack(denominators),
-        _binned(_bins(predicted, cuts), predicted - gained),
+        np.column_stack([every * below for below in denominators]),
+        _binned(_bins(predicted, cuts), predicted - own.gained),
         np.where(priced, cost, 0),
         priced,
     )
@@ -183,12 +275,12 @@ def policy_sums(
 
 
 def of_chosen(matrix: np.ndarray, choice: np.ndarray) -> np.ndarray:
-    """Return the (N,) cells of an (N, K) matrix that belong to the chosen models."""
+    """The (N,) cells of an (N, K) matrix that belong to the chosen models."""
     return np.take_along_axis(matrix, choice[:, None], axis=1)[:, 0]
 
 
 def equal_mass_cuts(predicted: np.ndarray) -> np.ndarray:
-    """Return the (14,) predictions that are the last ones of the bins of ``ece``.
+    """The (14,) predictions that are the last ones of the bins of ``ece``.
 
     The number of smaller predictions decides the bin, so neither the order of the
     samples nor repeating all of them moves one, and equal predictions share one.
@@ -198,7 +290,7 @@ def equal_mass_cuts(predicted: np.ndarray) -> np.ndarray:
 
 
 def cost_range(single_cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return c_min and c_max, the ends of the rank score's scale of costs.
+    """The ends c_min and c_max of the rank score's scale of costs.
 
     A free model has no place on a scale of log cost: c_min is the smallest cost
     above zero, and a policy cheaper than that scores as if it cost c_min. Both are
@@ -221,7 +313,7 @@ def cost_range(single_cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def rank_score(
     accuracy: np.ndarray, cost: np.ndarray, c_min: np.ndarray, c_max: np.ndarray
 ) -> np.ndarray:
-    """Return the rank score of operating points, in 0 ... 100 (VL-RouterBench, RouterArena).
+    """The rank score of operating points, in 0 ... 100 (VL-RouterBench, RouterArena).
 
     100 (1 + beta) A n / (beta A + n) with beta = 0.1, where A is the accuracy and n
     is 1 at a cost of c_min, 0 at c_max and linear in log cost between. Where c_min
@@ -245,7 +337,7 @@ def rank_score(
 
 
 def auroc(u_hat: np.ndarray, utility: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return how well predicted utilities tell successes from failures, a mean over the pool.
+    """How well predicted utilities tell successes from failures, a mean over the pool.
 
     Per model the area under the ROC curve of ``u_hat`` against utility > 0.5, over
     the samples on which it was observed: the share of pairs of a success and a
@@ -271,7 +363,7 @@ def auroc(u_hat: np.ndarray, utility: np.ndarray, weights: np.ndarray) -> np.nda
 
 
 def binned_auroc(successes: np.ndarray, failures: np.ndarray) -> np.ndarray:
-    """Return the (B,) ``auroc`` of predictions that are known by their bins only.
+    """The (B,) ``auroc`` of predictions that are known by their bins only.
 
     Parameters
     ----------
@@ -314,7 +406,7 @@ class CalibrationSums(_Sums):
     held: np.ndarray
 
     def bins(self) -> dict[str, np.ndarray]:
-        """Return predicted against observed utility of the chosen models.
+        """Predicted against observed utility of the chosen models.
 
         Returns
         -------
@@ -344,7 +436,7 @@ def calibration_sums(
 
 
 def _area(u_hat: np.ndarray, utility: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the (B,) areas under one model's ROC curve from (N,) predictions and utilities."""
+    """The (B,) areas under one model's ROC curve from (N,) predictions and utilities."""
     successes, failures = (
         rows[np.argsort(u_hat[rows])]
         for rows in (np.flatnonzero(utility > 0.5), np.flatnonzero(utility <= 0.5))
@@ -377,7 +469,7 @@ def _binned(bins: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def _weighted_sums(weights: np.ndarray, *blocks: np.ndarray) -> list[np.ndarray]:
-    """Return the (B, M) weighted column sums of each (N, M) block."""
+    """The (B, M) weighted column sums of each (N, M) block."""
     columns = np.hstack(blocks)
     # A product with counts turns them into floats, chunk by chunk; floats need no copy.
     chunks = [weights] if weights.dtype == float else _chunks(weights)

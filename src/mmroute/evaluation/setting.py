@@ -42,25 +42,19 @@ def slices(samples: pd.DataFrame) -> Iterator[Slice]:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all routers of one split are measured with.
+    """A benchmark, and how all its routers are measured.
 
     Attributes
     ----------
-    table
-        Outcomes of the evaluation samples.
-    training
-        Outcomes of the training samples.
-    unit
-        USD of a normalised cost of 1.
+    benchmark
+        Outcomes under one split.
     policy
         Policy family of the operating curve.
     n_resamples, seed
         The bootstrap's.
     """
 
-    table: OutcomeTable
-    training: OutcomeTable
-    unit: float
+    benchmark: Benchmark
     policy: Policy
     n_resamples: int
     seed: int
@@ -68,9 +62,23 @@ class Setting:
     @classmethod
     def read(cls, outcomes: Path, splits: Path, salt: str, **how: Any) -> "Setting":
         """Read the stored benchmark; ``how`` holds ``policy``, ``n_resamples`` and ``seed``."""
-        benchmark = Benchmark.read(outcomes, splits, salt)
-        return cls(benchmark.test, benchmark.train, benchmark.unit, **how)
+        return cls(Benchmark.read(outcomes, splits, salt), **how)
+
+    @property
+    def table(self) -> OutcomeTable:
+        """Outcomes of the evaluation samples."""
+        return self.benchmark.test
+
+    @property
+    def training(self) -> OutcomeTable:
+        """Outcomes of the training samples."""
+        return self.benchmark.train
+
+    @property
+    def unit(self) -> float:
+        """USD of a normalised cost of 1."""
+        return self.benchmark.unit
 
     def weights(self) -> np.ndarray:
-        """Return the (1 + B, N) weights, the same for every router."""
+        """The (1 + B, N) weights, the same for every router."""
         return resample_weights(self.table.samples["dataset"], self.n_resamples, self.seed)

@@ -52,7 +52,7 @@ Weightings = Iterable[tuple[slice, np.ndarray]]
 
 
 def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any]:
-    """Return what every shard has to know of the others, as JSON.
+    """What every shard has to know of the others, as JSON.
 
     ``test`` has the number of test samples of each data set, in order of first
     appearance, and ``shards`` per shard: its ``rows`` in the outcome table, where its
@@ -170,7 +170,7 @@ class Shard:
         self.datasets = rows_by_label(self.samples["dataset"])
 
     def training(self) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-        """Return samples, utility and normalised cost of its training samples."""
+        """Samples, utility and normalised cost of its training samples."""
         return self._of(self._benchmark.in_train)
 
     def _of(self, mask: np.ndarray) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -186,7 +186,7 @@ class Shard:
         return Predictions.read_part(path, trial, rows, ids)
 
     def steps(self, predictions: Predictions) -> Steps:
-        """Return how the choices of its test samples change."""
+        """How the choices of its test samples change."""
         return steps_of(predictions, 0, np.isfinite(self.utility), self._whole.policy)
 
     def choices(
@@ -324,7 +324,7 @@ class Sums:
     values: Mapping[str, np.ndarray]
 
     def __add__(self, other: "Sums") -> "Sums":
-        """Return the sums over the samples of both.
+        """The sums over the samples of both.
 
         Raises
         ------
@@ -340,12 +340,12 @@ class Sums:
         return replace(self, values=values)
 
     def means(self, trial: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the (T, B) mean costs and utilities of one trial; neighbours may be equal."""
+        """The (T, B) mean costs and utilities of one trial; neighbours may be equal."""
         total = self.values["n_samples"]
         return self.values["cost"][trial] / total, self.values["utility"][trial] / total
 
     def curve(self, trial: int) -> Curve:
-        """Return the operating points of one trial under the first weighting."""
+        """The operating points of one trial under the first weighting."""
         cost, utility = self.means(trial)
         return Curve(cost[:, 0], utility[:, 0], self.threshold)
 
@@ -383,7 +383,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def changes(steps: Steps, outcome: np.ndarray, thresholds: np.ndarray) -> sparse.csc_array:
-    """Return what each sample adds at each threshold to the sum of the chosen models' outcomes.
+    """What each sample adds at each threshold to the sum of the chosen models' outcomes.
 
     A running sum down the rows is the outcome of each sample's choice at each threshold.
 
@@ -416,7 +416,7 @@ def changes(steps: Steps, outcome: np.ndarray, thresholds: np.ndarray) -> sparse
 def add_up(
     blocks: Mapping[str, np.ndarray | sparse.csc_array], weights: Weightings
 ) -> dict[str, np.ndarray]:
-    """Return the (M, B) weighted row sums of each (M, N) block."""
+    """The (M, B) weighted row sums of each (M, N) block."""
     sums: dict[str, np.ndarray] = {}
     for rows, own in weights:
         columns = np.ascontiguousarray(own.T, dtype=float)
@@ -428,7 +428,7 @@ def add_up(
 def curve_blocks(
     curves: Sequence[Steps], utility: np.ndarray, cost: np.ndarray, thresholds: np.ndarray
 ) -> dict[str, sparse.csc_array]:
-    """Return the ``changes`` of cost and utility, one curve below the other."""
+    """The ``changes`` of cost and utility, one curve below the other."""
     return {
         name: sparse.vstack([changes(steps, matrix, thresholds) for steps in curves], "csc")
         for name, matrix in (("cost", cost), ("utility", utility))
@@ -436,12 +436,12 @@ def curve_blocks(
 
 
 def running(sums: np.ndarray, n_thresholds: int) -> np.ndarray:
-    """Return the (curves, T, B) sums at each threshold from those of ``curve_blocks``."""
+    """The (curves, T, B) sums at each threshold from those of ``curve_blocks``."""
     return np.cumsum(sums.reshape(-1, n_thresholds, sums.shape[1]), axis=1)
 
 
 def single_blocks(utility: np.ndarray, cost: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what each sample adds to the sums of the single models, and to the samples."""
+    """What each sample adds to the sums of the single models, and to the samples."""
     observed = np.isfinite(utility)
     return {
         "n_samples": np.ones((1, len(utility))),
@@ -525,7 +525,7 @@ def _sums(values: dict[str, np.ndarray], grid: Grid) -> Sums:
 def _auroc_blocks(
     u_hat: np.ndarray, utility: np.ndarray, edges: np.ndarray
 ) -> dict[str, sparse.csc_array]:
-    """Return (K x bins, N): 1 where a success, or a failure, lies in a bin of a model."""
+    """(K x bins, N): 1 where a success, or a failure, lies in a bin of a model."""
     n_bins = edges.shape[1] + 1
     bins = np.column_stack(
         [
@@ -570,7 +570,7 @@ def sum_files(sharded: Sharded, folders: Sequence[Path], dataset: str, part: str
 def cut(
     sharded: Sharded, path: Path, asked: Mapping[int, Mapping[str, Sequence[float]]]
 ) -> pd.DataFrame:
-    """Return how predictions are binned for ``ece`` where choices are to be measured.
+    """How predictions are binned for ``ece`` where choices are to be measured.
 
     Only the predicted utilities of the chosen models are held at once, of one trial.
 

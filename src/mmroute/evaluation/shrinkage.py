@@ -41,11 +41,11 @@ class Shrinkage:
     means: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """The shrinkage as JSON holds it."""
         return {"rho": self.rho, "means": self.means.tolist()}
 
     def apply(self, predictions: Predictions) -> Predictions:
-        """Return shrunk predictions, for a policy family."""
+        """Shrunk predictions, for a policy family."""
         shrunk = self.means + self.rho * (predictions.u_hat - self.means)
         return replace(predictions, u_hat=shrunk, grid=None, scores=None)
 

@@ -10,19 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import curve_metrics, interval, p_value
+from mmroute.evaluation.bootstrap import curve_metrics, p_value
+from mmroute.evaluation.bootstrap import difference as difference
 from mmroute.evaluation.curve import Policy, steps_of
 from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc
 from mmroute.predictions import Predictions
+from mmroute.presentation.tables import over_salts, spread
 
 METRICS = ("nauc", "peak_score", "qnc")
 MEASURES = ("value", "low", "high", "p_value", "infinite", "undefined")
-
-
-def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return first - second; two infinite values, which never reach parity, are equal."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
 
 
 def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -36,27 +32,18 @@ def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     deviation over the salts, empty for a single one; ``salts``.
     """
     parts = []
-    for one in findings:
-        rows = [
-            (
-                values[0],
-                *interval(values),
-                p_value(values) if minus else np.nan,
-                np.isinf(values[1:]).mean(),
-                np.isnan(values[1:]).mean(),
-            )
-            for values, minus in zip(one["replicates"], one["minus"], strict=True)
-        ]
-        measured = pd.DataFrame(rows, columns=list(MEASURES), index=one.index)
-        parts.append(pd.concat([one.drop(columns="replicates"), measured], axis=1))
-    frame = pd.concat(parts, ignore_index=True)
-    keys = [column for column in frame if column not in MEASURES]
-    grouped = frame.groupby(keys, sort=False, dropna=False)
-    table = grouped[list(MEASURES)].mean()
-    spread = grouped["value"].std()
-    table["salt_sd"] = spread.where(np.isfinite(spread))
-    table["salts"] = grouped.size()
-    return table.reset_index()
+    for frame in findings:
+        measured = pd.DataFrame(
+            [
+                spread(values) | {"p_value": p_value(values) if minus else np.nan}
+                for values, minus in zip(frame["replicates"], frame["minus"], strict=True)
+            ],
+            columns=list(MEASURES),
+            index=frame.index,
+        )
+        parts.append(pd.concat([frame.drop(columns="replicates"), measured], axis=1))
+    every = pd.concat(parts, ignore_index=True)
+    return over_salts(every, [column for column in every if column not in MEASURES])
 
 
 def best_single(singles: SingleModels) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
-from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.metrics import BEST_SINGLE, single_models
 from mmroute.experiments.findings import best_single, difference, measure
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import split
@@ -28,7 +28,7 @@ FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8)
 LAST = 0.8
 """Samples beyond this part of the hash range are the test samples of every fraction."""
 FEWEST_LABELS = 5
-BEST_SINGLE, STRONGEST = "best_single", "strongest"
+STRONGEST = "strongest"
 METRICS = ("nauc", "peak_score")
 KEYS = ["router", "fraction", "metric", "minus"]
 

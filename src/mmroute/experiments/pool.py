@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
 from mmroute.evaluation.curve import Policy, steps_of
-from mmroute.evaluation.metrics import SingleModels, single_models
+from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
 from mmroute.experiments.findings import best_single, difference
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
@@ -26,7 +26,7 @@ from mmroute.storage import digest_bytes
 from mmroute.training import Inputs, train_and_predict
 
 LEAVE_ONE_OUT, NEWCOMER, GROWTH = "leave_one_out", "newcomer", "growth"
-FULL_POOL, OLD_POOL, BEST_SINGLE = "full_pool", "old_pool", "best_single"
+FULL_POOL, OLD_POOL = "full_pool", "old_pool"
 METRICS = ("nauc", "peak_score", "qnc")
 LABELS = (16, 64, 256)
 ALL = np.inf

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
-from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.metrics import BEST_SINGLE, single_models
 from mmroute.experiments.findings import best_single, difference, measure
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.presentation.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict
 
-BEST_SINGLE, IN_DOMAIN = "best_single", "in_domain"
+IN_DOMAIN = "in_domain"
 METRICS = ("peak_score", "nauc")
 KEYS = ["scenario", "train", "test", "router", "metric", "minus"]
 NO_PAIRS = (

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
-from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.metrics import BEST_SINGLE, single_models
 from mmroute.evaluation.setting import slices
 from mmroute.experiments.findings import best_single, difference, measure
 from mmroute.outcome_table import OutcomeTable
@@ -22,8 +22,6 @@ from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.datasets import join
 from mmroute.presentation.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict
-
-BEST_SINGLE = "best_single"
 
 
 def findings(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.evaluation.curve import Policy, frontier, steps_of, trace, training_frontier
-from mmroute.evaluation.metrics import SingleModels, single_models
+from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.setting import Setting
 from mmroute.predictions import Predictions
@@ -20,7 +20,6 @@ from mmroute.presentation.tables import format_interval
 from mmroute.routers.soft_labels import GRID
 
 POLICY: Policy = "lambda"
-BEST_SINGLE = "best_single"
 
 
 def findings(
@@ -128,34 +127,6 @@ def _best(utility: np.ndarray, cost: np.ndarray, singles: SingleModels) -> int:
     """Return which point's rank score is largest."""
     low, high = (bounds[0] for bounds in cost_range(singles.cost))
     return int(np.nanargmax(rank_score(utility, cost, low, high)))
-
-
-def throughput(
-    seconds_predicting: float, seconds_embedding: float, n_samples: int, prompt_tokens: float
-) -> dict[str, float]:
-    """Return how fast a router decides; it depends on the machine.
-
-    Parameters
-    ----------
-    seconds_predicting, seconds_embedding
-        For all samples; the first is above zero.
-    n_samples
-        Samples routed.
-    prompt_tokens
-        Their prompt tokens, NaN if unknown.
-
-    Returns
-    -------
-    ``decisions_per_second`` and ``prompt_tokens_per_second``, and both with feature
-    extraction included as ``..._with_features``.
-    """
-    with_features = seconds_predicting + seconds_embedding
-    return {
-        "decisions_per_second": n_samples / seconds_predicting,
-        "decisions_per_second_with_features": n_samples / with_features,
-        "prompt_tokens_per_second": prompt_tokens / seconds_predicting,
-        "prompt_tokens_per_second_with_features": prompt_tokens / with_features,
-    }
 
 
 def present(table: pd.DataFrame) -> pd.DataFrame:

@@ -119,7 +119,7 @@ def _named(samples: pd.DataFrame, stems: pd.Series) -> pd.DataFrame:
 
 
 def _moved(table: OutcomeTable, below: str) -> OutcomeTable:
-    """Return a table whose images are named from a folder further up."""
+    """A table whose images are named from a folder further up."""
     if not below:
         return table
     image = table.samples["image"].map(lambda path: f"{below}/{path}", na_action="ignore")
@@ -195,7 +195,7 @@ class _Joined:
         return _Joined(samples, models, matrices, other.label, self.notices + notices)
 
     def _spread(self, ids: pd.Index, names: pd.Index) -> dict[str, np.ndarray]:
-        """Return the matrices over all samples and models, missing where there is no outcome."""
+        """The matrices over all samples and models, missing where there is no outcome."""
         cells = np.ix_(
             ids.get_indexer(pd.Index(self.samples["sample_id"])),
             names.get_indexer(pd.Index(self.models["model"])),

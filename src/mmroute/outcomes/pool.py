@@ -193,7 +193,7 @@ def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
 
 
 def cost_unit(cost: np.ndarray) -> float:
-    """Return the USD that a normalised cost of 1.0 stands for.
+    """The USD that a normalised cost of 1.0 stands for.
 
     It is the mean cost of an observed call of the most expensive model
     (MMR-Bench S1); 1.0 if every call is free.

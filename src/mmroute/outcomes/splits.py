@@ -14,7 +14,7 @@ N_FOLDS = 5
 
 
 def split(sample_ids: Iterable[str], train: float, salt: int | str) -> np.ndarray:
-    """Return the (N,) training mask of some samples.
+    """The (N,) training mask of some samples.
 
     blake2b(salt + id) places a sample in [0, 1), and the first ``train`` of that
     range is the training split (definitions, section 2). A sample's place
@@ -55,7 +55,7 @@ def split_by_dataset(
 
 
 def fold_of(sample_ids: Iterable[str]) -> np.ndarray:
-    """Return the (n,) fold of each sample, which depends on its id alone."""
+    """The (n,) fold of each sample, which depends on its id alone."""
     return np.array(
         [int(digest_bytes(sample_id.encode())[:8], 16) % N_FOLDS for sample_id in sample_ids]
     )

@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import interval, p_value
-from mmroute.evaluation.metrics import Majorants, aiq
+from mmroute.evaluation.bootstrap import difference, interval, p_value
+from mmroute.evaluation.metrics import BEST_SINGLE, CURVE_METRICS, Majorants, aiq
+from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.storage import read_table, write_text
 
-METRIC_TITLES = {
-    "nauc": "nAUC (higher is better)",
-    "nauc_honest": "nAUC, operating points chosen on training data (higher is better)",
-    "peak_score": "Peak score (higher is better)",
-    "peak_score_honest": "Peak score, operating point chosen on training data (higher is better)",
-    "qnc": "QNC (below 1: the best single model's accuracy at a lower cost)",
-    "savings_at_parity": "Savings at the best single model's accuracy (share of its cost)",
-    "aiq": "AIQ (higher is better)",
-    "rank_score": "Rank score, the best on the curve (0 to 100, higher is better)",
-    "auroc": "AUROC of predicted utilities (higher is better)",
-}
-LOWER_IS_BETTER = ("qnc", "cost", "cost_usd", "rci", "brier", "ece")
 UNRANKED = "traffic "
 """Shares of the traffic are neither good nor bad."""
-REFERENCES = ("best_single", "oracle")
+REFERENCES = (BEST_SINGLE, "oracle")
 """Rows that are no routers and stand in no ranking."""
 SIGNIFICANCE = 0.05
+SPREAD = ("value", "low", "high", "infinite", "undefined")
 FIGURE_ROWS = 9
 """Routers that a figure shows beside the oracle: more could not be told apart."""
 _MAJORANT = "majorant_"
@@ -61,7 +52,7 @@ def add_aiq(replicates: pd.DataFrame) -> pd.DataFrame:
             router: Majorants(
                 *(
                     part.set_index("metric")["replicates"][f"{_MAJORANT}{name}"]
-                    for name in ("area", "end_cost", "end_utility")
+                    for name in [field.name for field in fields(Majorants)]
                 )
             )
             for router, part in parts.groupby("router", sort=False)
@@ -126,31 +117,50 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
     for keys, group in replicates.groupby(_COLUMN, sort=False):
         best = _best_router(group, str(keys[-1]))
         for _, of_salt in group.groupby("salt", sort=False):
-            own = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
-            for router, values in own.items():
-                rows.append(
-                    (
-                        *keys,
-                        router,
-                        values[0],
-                        *interval(values),
-                        np.isinf(values[1:]).mean(),
-                        np.isnan(values[1:]).mean(),
-                        _p_best(router, best, own),
-                    )
-                )
-    measures = ["value", "low", "high", "infinite", "undefined", "p_best"]
-    frame = pd.DataFrame(rows, columns=[*_COLUMN, "router", *measures])
-    grouped = frame.groupby([*_COLUMN, "router"], sort=False)
-    table = grouped[measures].mean()
-    table["salt_sd"] = grouped["value"].agg(_spread)
-    table["salts"] = grouped.size()
-    table = table.reset_index()
+            by_router = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
+            rows += [
+                dict(zip(_COLUMN, keys, strict=True))
+                | {"router": router}
+                | spread(values)
+                | {"p_best": _p_best(router, best, by_router)}
+                for router, values in by_router.items()
+            ]
+    columns = [*_COLUMN, "router", *SPREAD, "p_best"]
+    table = over_salts(pd.DataFrame(rows, columns=columns), [*_COLUMN, "router"])
     return table[["level", "dataset", "router", "point", "metric", *table.columns[5:]]]
 
 
+def spread(replicates: np.ndarray) -> dict[str, float]:
+    """What a table tells of (1 + B,) replicates: the value, its interval, and shares of them."""
+    told = replicates[0], *interval(replicates)
+    shares = np.isinf(replicates[1:]).mean(), np.isnan(replicates[1:]).mean()
+    return dict(zip(SPREAD, (*told, *shares), strict=True))
+
+
+def over_salts(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Average over the salts.
+
+    Parameters
+    ----------
+    frame
+        A row for each salt: ``keys``, then measures, ``value`` among them.
+    keys
+        What the salts' rows have in common.
+
+    Returns
+    -------
+    A row for each of the keys, with the standard deviation of the value over the salts in
+    ``salt_sd``, empty for a single one or an infinite value, and the number of ``salts``.
+    """
+    grouped = frame.groupby(keys, sort=False, dropna=False)
+    table = grouped[[column for column in frame if column not in keys]].mean()
+    table["salt_sd"] = grouped["value"].agg(_deviation)
+    table["salts"] = grouped.size()
+    return table.reset_index()
+
+
 def _best_router(group: pd.DataFrame, metric: str) -> str | None:
-    """Return the router of the best mean over the salts; None where there is none."""
+    """The router of the best mean over the salts; None where there is none."""
     if metric.startswith(UNRANKED):
         return None
     ranked = group[~group["router"].isin(REFERENCES)]
@@ -158,19 +168,14 @@ def _best_router(group: pd.DataFrame, metric: str) -> str | None:
     values = values[np.isfinite(values)]
     if values.empty:
         return None
-    return str(values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax())
+    lower = {own.name for own in (*CURVE_METRICS, *POLICY_METRICS) if own.lower_is_better}
+    return str(values.idxmin() if metric in lower else values.idxmax())
 
 
 def _p_best(router: str, best: str | None, own: Mapping[str, np.ndarray]) -> float:
     if best is None or best not in own or router in REFERENCES:
         return np.nan
-    return 1.0 if router == best else p_value(_difference(own[router], own[best]))
-
-
-def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return first - second; two infinite values, which never reach parity, are equal."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
+    return 1.0 if router == best else p_value(difference(own[router], own[best]))
 
 
 def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -188,7 +193,7 @@ def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
         compared = [name for name in own if name != "oracle"]
         if metric in metrics:
             for other, router in combinations(compared, 2):
-                values = _difference(own[router], own[other])
+                values = difference(own[router], own[other])
                 rows.append(
                     (
                         metric,
@@ -205,14 +210,14 @@ def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
     return pd.DataFrame(rows, columns=columns).groupby(keys, sort=False).mean().reset_index()
 
 
-def _spread(values: pd.Series) -> float:
+def _deviation(values: pd.Series) -> float:
     return (
         float(np.std(values, ddof=1)) if np.isfinite(values).all() and len(values) > 1 else np.nan
     )
 
 
 def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFrame:
-    """Return a column of one metric with a row per router and a column per data set."""
+    """A column of one metric with a row per router and a column per data set."""
     part = table[table["metric"] == metric]
     return part.pivot(index="router", columns="dataset", values=column).reindex(
         index=part["router"].unique(), columns=part["dataset"].unique()
@@ -220,7 +225,7 @@ def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFram
 
 
 def prominent(table: pd.DataFrame, limit: int = FIGURE_ROWS) -> list[str]:
-    """Return the rows to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
+    """The rows to show: the ``limit`` best by honest nAUC on all samples, and the oracle.
 
     Of a router and its shrunk twin the better one. In the main table's order.
     """
@@ -263,11 +268,16 @@ def format_interval(value: float, low: float, high: float) -> str:
 
 
 def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return one metric as text with its intervals, laid out as by ``wide``."""
+    """One metric as text with its intervals, laid out as by ``wide``."""
     values, low, high = (wide(table, metric, column) for column in ("value", "low", "high"))
     return pd.DataFrame(
         np.vectorize(format_interval)(values, low, high), values.index, values.columns
     )
+
+
+def metric_title(name: str) -> str:
+    """The title of a metric of operating curves."""
+    return next(metric.title for metric in CURVE_METRICS if metric.name == name)
 
 
 def to_markdown(table: pd.DataFrame, title: str) -> str:
@@ -275,7 +285,7 @@ def to_markdown(table: pd.DataFrame, title: str) -> str:
     sections = [f"# {markdown_escape(title)}\n"]
     for metric in table["metric"].unique():
         body = _markdown_rows(_cells(table, metric, markdown_escape))
-        sections.append(f"## {METRIC_TITLES[metric]}\n\n{body}\n")
+        sections.append(f"## {metric_title(metric)}\n\n{body}\n")
     return "\n".join(sections)
 
 
@@ -284,7 +294,7 @@ def to_latex(table: pd.DataFrame, title: str) -> str:
     sections = [rf"\paragraph{{{_latex_escape(title)}}}"]
     for metric in table["metric"].unique():
         sections.append(
-            f"% {METRIC_TITLES[metric]}\n{_latex_tabular(_cells(table, metric, _latex_escape))}\n"
+            f"% {metric_title(metric)}\n{_latex_tabular(_cells(table, metric, _latex_escape))}\n"
         )
     return "\n".join(sections)
 
@@ -343,7 +353,7 @@ def _typeset(number: str, escape: Callable[[str], str]) -> str:
 
 
 def markdown_escape(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line."""
+    """Text that Markdown shows as it is, in one line."""
     for character in "\\`*_[]<>|$~&":
         text = text.replace(character, "\\" + character)
     return _one_line(text)
@@ -357,19 +367,19 @@ def _latex_escape(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return text without line ends and control characters, which a terminal would obey."""
+    """Text without line ends and control characters, which a terminal would obey."""
     return "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc")
 
 
 def neutral_cell(value: Any) -> Any:
-    """Return text so that no spreadsheet takes it for a formula."""
+    """Text so that no spreadsheet takes it for a formula."""
     if isinstance(value, str) and _FORMULA.match(value):
         return "'" + value
     return value
 
 
 def _original_cell(value: Any) -> Any:
-    """Return what ``neutral_cell`` was given."""
+    """What ``neutral_cell`` was given."""
     if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value):
         return value[1:]
     return value
@@ -393,7 +403,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def _text_columns(text: str, count: int) -> list[int]:
-    """Return which of a CSV's columns hold text: their first cell that is not empty is quoted."""
+    """Which of a CSV's columns hold text: their first cell that is not empty is quoted."""
     quoted: dict[int, bool] = {}
     for position, cell in enumerate(_CSV_CELL.finditer(text)):
         if position >= count and cell[1] not in ("", '""'):

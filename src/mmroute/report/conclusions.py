@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from mmroute.evaluation.metrics import BEST_SINGLE
 from mmroute.presentation.tables import REFERENCES, format_interval
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "cannot be told", "not tested"
@@ -74,7 +75,7 @@ def conclude(tables: Tables) -> list[dict[str, str]]:
 
 
 def verdict_of(low: float, high: float) -> str:
-    """Return what an interval of a difference says of a claim that it is positive."""
+    """What an interval of a difference says of a claim that it is positive."""
     if low > 0:
         return HOLDS
     return FAILS if high < 0 else OPEN
@@ -134,7 +135,7 @@ def _beats_best_single(tables: Tables) -> tuple[str, str]:
     best = _largest(_on_all(tables, "peak_score_honest"))
     if best is None:
         return NO_ROUTER
-    value, low, high = _difference(tables["differences"], "peak_score", best, "best_single")
+    value, low, high = _difference(tables["differences"], "peak_score", best, BEST_SINGLE)
     honest = _on_all(tables, "peak_score_honest").loc[[best]].iloc[0]
     numbers = format_interval(honest["value"], honest["low"], honest["high"])
     return (
@@ -159,7 +160,7 @@ def _third_of_cost(tables: Tables) -> tuple[str, str]:
 def _shift(tables: Tables) -> tuple[str, str]:
     if "scenario" not in tables["table4"]:
         return UNTESTED, "No scenario has two data sets."
-    rows = _differences(tables, "table4", "best_single", train="", test="", metric="peak_score")
+    rows = _differences(tables, "table4", BEST_SINGLE, train="", test="", metric="peak_score")
     return _judge(
         rows,
         lambda row: f"{row['router']} on {row['scenario']}",
@@ -168,7 +169,7 @@ def _shift(tables: Tables) -> tuple[str, str]:
 
 
 def _transfer(tables: Tables) -> tuple[str, str]:
-    rows = _differences(tables, "table5", "best_single", dataset="full", metric="peak_score")
+    rows = _differences(tables, "table5", BEST_SINGLE, dataset="full", metric="peak_score")
     return _judge(
         rows, lambda row: row["router"], "Peak score on all text-only samples less best single's"
     )
@@ -208,7 +209,7 @@ def _gap_to_oracle(tables: Tables) -> tuple[str, str]:
 
 
 def _largest(table: pd.DataFrame) -> str | None:
-    """Return the router of the largest value; None without any."""
+    """The router of the largest value; None without any."""
     values = table["value"].drop([*REFERENCES], errors="ignore").dropna()
     return None if values.empty else str(values.idxmax())
 
@@ -227,7 +228,7 @@ def _on_all(tables: Tables, metric: str) -> pd.DataFrame:
 def _difference(
     differences: pd.DataFrame, metric: str, router: str, other: str
 ) -> tuple[float, float, float]:
-    """Return router minus other with its interval, whichever way round the table has it."""
+    """Router minus other with its interval, whichever way round the table has it."""
     own = differences[differences["metric"] == metric].set_index(["router", "other"])
     if (router, other) in own.index:
         row = own.loc[[(router, other)]].iloc[0]

@@ -130,7 +130,7 @@ def calibration_figure(calibration: pd.DataFrame, title: str) -> Figure:
 
 
 def _around_unit(values: pd.Series) -> tuple[float, float]:
-    """Return limits that show 0 to 1, and predictions outside it where there are any."""
+    """Limits that show 0 to 1, and predictions outside it where there are any."""
     return min(-0.03, values.min() - 0.03), max(1.03, values.max() + 0.03)
 
 

@@ -11,18 +11,18 @@ import jinja2
 import pandas as pd
 import yaml
 
-from mmroute.evaluation.metrics import ROUNDING
+from mmroute.evaluation.metrics import CURVE_METRICS, ROUNDING
+from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.presentation.tables import (
-    METRIC_TITLES,
     REFERENCES,
     SIGNIFICANCE,
     format_value,
+    metric_title,
     prominent,
     wide,
 )
 
 CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined", "published")
-SHOWN_METRICS = ("nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc")
 COMPARED_METRIC = "nauc_honest"
 LONG_TABLE = 24
 """Rows beyond which a table is folded."""
@@ -106,6 +106,8 @@ class Report:
         Queries with their image, as of ``figures.cases.present``.
     figures
         SVG files with what they show.
+    throughput
+        How fast each router decides, as of ``throughput.present``.
     config
         The configuration after defaults.
     provenance
@@ -127,11 +129,12 @@ class Report:
     sections: Sequence[Section]
     cases: Sequence[Mapping[str, Any]]
     figures: Mapping[str, Path]
+    throughput: Frame
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
     def render(self) -> str:
-        """Return the HTML; all text from data is escaped."""
+        """The HTML; all text from data is escaped."""
         environment = jinja2.Environment(
             loader=jinja2.PackageLoader("mmroute.report", "."),
             autoescape=True,
@@ -153,14 +156,16 @@ class Report:
             significance=SIGNIFICANCE,
             infinity=math.inf,
             metrics=[
-                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._shown, metric)}
-                for metric in SHOWN_METRICS
+                {"name": metric.name, "title": metric.title, **_ranked(self._shown, metric.name)}
+                for metric in CURVE_METRICS
+                if metric.shown
             ],
             others=[
-                {"name": metric, "title": METRIC_TITLES[metric], **_ranked(self._full, metric)}
+                {"name": metric, "title": metric_title(metric), **_ranked(self._full, metric)}
                 for metric in self.table["metric"].unique()
-                if metric not in SHOWN_METRICS
+                if metric not in {own.name for own in CURVE_METRICS if own.shown}
             ],
+            point_metrics=[metric for metric in POLICY_METRICS if metric.shown],
             points=self._points,
             differences=self._differences,
             decision=self.decision,
@@ -175,6 +180,7 @@ class Report:
             figures={caption: _data_uri(path) for caption, path in self.figures.items()},
             config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
             provenance=self.provenance,
+            throughput=self.throughput,
             stages=self._stages,
         )
 
@@ -333,7 +339,7 @@ def _estimate(row: pd.Series, name: str = "") -> Estimate:
 
 
 def _ranked(table: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """Return a metric's columns and rows; each cell knows how it compares with the best."""
+    """A metric's columns and rows; each cell knows how it compares with the best."""
     columns = {name: wide(table, metric, name) for name in CELL_COLUMNS if name in table}
     value = columns["value"]
     return {

@@ -13,7 +13,7 @@ ANY = "any"
 
 
 def applies(folder: Path, models: Sequence[str]) -> bool:
-    """Return whether a pool is the paper's: published values say nothing about another."""
+    """Whether a pool is the paper's: published values say nothing about another."""
     return set(_read(folder / "models.csv")["model"]) == set(models)
 
 

@@ -1,6 +1,5 @@
 """EmbedLLM: who answers which of 36,000 prompts correctly, one CSV row per prompt and model."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
@@ -20,10 +19,9 @@ from mmroute.sources.cells import (
     CSV_BLOCK_BYTES,
     column_names,
     numbers,
-    outcome_table,
 )
 from mmroute.sources.release import Release, scenarios
-from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
+from mmroute.sources.token_counts import without_counts
 
 FILES = ("train.csv", "val.csv", "test.csv")
 PROMPT_ID, PROMPT, LABEL = "prompt_id", "prompt", "label"
@@ -100,25 +98,7 @@ class EmbedLlm(Release):
             image=None,
             image_digest=None,
         )
-        warnings.warn(
-            f"{root}: has no token counts; prompt tokens are estimated from the prompt, "
-            f"{BYTES_PER_TOKEN} bytes each, and each answer is taken to have "
-            f"{self.completion_tokens:g} (source.completion_tokens)",
-            stacklevel=2,
-        )
-        observed = np.isfinite(utility)
-        prompt_tokens = estimate(samples["question"])[:, None]
-        return outcome_table(
-            samples,
-            list(rows.models),
-            {
-                "utility": utility,
-                "cost": np.full(utility.shape, np.nan),
-                "prompt_tokens": np.where(observed, prompt_tokens, np.nan),
-                "completion_tokens": np.where(observed, self.completion_tokens, np.nan),
-                "prediction": np.full(utility.shape, None, dtype=object),
-            },
-        )
+        return without_counts(root, samples, list(rows.models), utility, self.completion_tokens)
 
 
 class _Rows:

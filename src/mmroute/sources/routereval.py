@@ -2,7 +2,6 @@
 
 import reprlib
 import shutil
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,9 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.archives import MAX_BYTES
-from mmroute.sources.cells import outcome_table
 from mmroute.sources.pickles import read_pickle
 from mmroute.sources.release import Release, clean
-from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
+from mmroute.sources.token_counts import without_counts
 from mmroute.storage import atomic_folder
 
 SUFFIX = "_router_dataset.pkl"
@@ -128,25 +126,7 @@ class RouterEval(Release):
             columns = [models.index(name) for name in names]
             utility[start : start + len(own), columns] = scores
             start += len(own)
-        warnings.warn(
-            f"{root}: has no token counts; prompt tokens are estimated from the prompt, "
-            f"{BYTES_PER_TOKEN} bytes each, and each answer is taken to have "
-            f"{self.completion_tokens:g} (source.completion_tokens)",
-            stacklevel=2,
-        )
-        observed = np.isfinite(utility)
-        prompt_tokens = estimate(samples["question"])[:, None]
-        return outcome_table(
-            samples,
-            models,
-            {
-                "utility": utility,
-                "cost": np.full(utility.shape, np.nan),
-                "prompt_tokens": np.where(observed, prompt_tokens, np.nan),
-                "completion_tokens": np.where(observed, self.completion_tokens, np.nan),
-                "prediction": np.full(utility.shape, None, dtype=object),
-            },
-        )
+        return without_counts(root, samples, models, utility, self.completion_tokens)
 
     def _is_wanted(self, path: str) -> bool:
         name = PurePosixPath(path).name

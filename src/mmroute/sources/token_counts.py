@@ -1,7 +1,14 @@
 """Token counts where the logs have none: estimated from the text."""
 
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+
+from mmroute.outcome_table import OutcomeTable
+from mmroute.sources.cells import outcome_table
 
 BYTES_PER_TOKEN = 4
 """Of UTF-8, a common rule of thumb for English; other scripts have about 3 bytes a character."""
@@ -15,3 +22,44 @@ def estimate(texts: pd.Series) -> np.ndarray:
     """
     lengths = texts.map(lambda text: len(text.encode("utf-8", "replace")), na_action="ignore")
     return np.ceil(lengths.to_numpy(float, na_value=np.nan) / BYTES_PER_TOKEN)
+
+
+def without_counts(
+    root: Path,
+    samples: pd.DataFrame,
+    models: Sequence[str],
+    utility: np.ndarray,
+    completion_tokens: float,
+) -> OutcomeTable:
+    """The table of a source that has neither costs nor token counts, which a price table prices.
+
+    Parameters
+    ----------
+    root
+        Where the source lies, for the notice.
+    samples, models
+        N samples, and the names of K models.
+    utility
+        (N, K), NaN where missing.
+    completion_tokens
+        Of each answer, as assumed in ``source.completion_tokens``.
+    """
+    warnings.warn(
+        f"{root}: has no token counts; prompt tokens are estimated from the prompt, "
+        f"{BYTES_PER_TOKEN} bytes each, and each answer is taken to have "
+        f"{completion_tokens:g} (source.completion_tokens)",
+        stacklevel=3,
+    )
+    observed = np.isfinite(utility)
+    prompt_tokens = estimate(samples["question"])[:, None]
+    return outcome_table(
+        samples,
+        list(models),
+        {
+            "utility": utility,
+            "cost": np.full(utility.shape, np.nan),
+            "prompt_tokens": np.where(observed, prompt_tokens, np.nan),
+            "completion_tokens": np.where(observed, completion_tokens, np.nan),
+            "prediction": np.full(utility.shape, None, dtype=object),
+        },
+    )

@@ -1,4 +1,4 @@
-"""A finding, and how it is worded: counts, examples, lines of a config to paste."""
+"""A remark, and how it is worded: counts, examples, lines of a config to paste."""
 
 import difflib
 import json
@@ -13,7 +13,7 @@ from mmroute.errors import InputError
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 NAMED = 5
-"""Samples that a finding names; it counts the others."""
+"""Samples that a remark names; it counts the others."""
 PLAIN = r"([A-Za-z_/]|\.\.?/)[A-Za-z0-9_./+-]*"
 """What YAML takes for a string without quotes, but for ``YAML_WORDS``."""
 YAML_WORDS = frozenset(
@@ -22,7 +22,7 @@ YAML_WORDS = frozenset(
 
 
 @dataclass(frozen=True)
-class Finding:
+class Remark:
     """Something that a reader should know before a run.
 
     Attributes
@@ -42,7 +42,7 @@ class Finding:
     cure: str = ""
 
     @classmethod
-    def of(cls, error: Exception, line: str = "") -> "Finding":
+    def of(cls, error: Exception, line: str = "") -> "Remark":
         """Part an error's message from its way out, and add the line that takes it."""
         message, _, way_out = str(error).rpartition("; ")
         if not message:
@@ -51,12 +51,12 @@ class Finding:
 
 
 @contextmanager
-def stopping(found: list[Finding], line: str = "") -> Iterator[None]:
+def stopping(found: list[Remark], line: str = "") -> Iterator[None]:
     """Take down what would end a run, and go on behind the block."""
     try:
         yield
     except (InputError, OSError) as error:
-        found.append(Finding.of(error, line))
+        found.append(Remark.of(error, line))
 
 
 def some(items: Iterable[str], count: int = NAMED) -> str:

@@ -1,0 +1,25 @@
+"""What every metric says of itself; its record stands beside the function that computes it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A measure, as result tables and the report name it.
+
+    Attributes
+    ----------
+    name
+        In the tables for programs.
+    title
+        For people.
+    lower_is_better
+        Whether the best router is the one of the smallest value.
+    shown
+        Whether the report shows it where a reader looks first.
+    """
+
+    name: str
+    title: str
+    lower_is_better: bool = False
+    shown: bool = False
