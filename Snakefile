@@ -19,7 +19,6 @@ include: "workflow/rules/experiments.smk"
 if CONFIG.text_only:
 
     include: "workflow/rules/sources_text_only.smk"
-    include: "workflow/rules/experiments_transfer.smk"
 
 
 include: "workflow/rules/collect.smk"

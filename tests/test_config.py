@@ -7,7 +7,14 @@ import pytest
 import yaml
 
 from mmroute.catalogue import catalogue
-from mmroute.config import DEFAULT_ROUTERS, known_routers, load, named
+from mmroute.config import (
+    DEFAULT_ROUTERS,
+    known_experiments,
+    known_routers,
+    load,
+    named,
+    output_of,
+)
 from mmroute.config_reference import reference, schema
 from mmroute.errors import InputError
 
@@ -28,7 +35,7 @@ def test_all_but_name_and_source_have_defaults():
     assert config.shrink
     assert config.split.train == 0.2
     assert config.encoders.text.name == "builtin"
-    assert config.experiments == ["main"]
+    assert list(config.experiments) == ["main"]
 
 
 def test_the_default_config_states_every_key_with_its_default():
@@ -181,7 +188,10 @@ def test_several_sources_share_one_price_table_and_have_different_labels():
         ({"split": {"salts": []}}, "split.salts: "),
         ({"split": {"salts": [0, "0"]}}, "split.salts: salts must differ"),
         ({"split": {"salts": ["a/b"]}}, "split.salts: salt 'a/b' must be letters"),
-        ({"experiments": ["mian"]}, "experiments.0: .* not 'mian'"),
+        (
+            {"experiments": ["main"]},
+            r"experiments: give a mapping .*\{main: \{\}\}, not \['main'\]",
+        ),
         ({"policy": "greedy"}, "policy: .* not 'greedy'"),
     ],
 )
@@ -238,6 +248,45 @@ def test_a_router_from_outside_the_package_is_read_but_not_run(tmp_path, monkeyp
             load(LEAST | {"routers": {"mine": wrong}}, "x")
 
 
+def test_an_experiment_from_outside_the_package_is_read_but_not_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "outside_experiment.py").write_text(
+        "raise SystemExit\n\nclass Mine:\n    title = 'Mine'\n    question = 'Whose?'\n"
+        "    routers = ('knn', 'nobody')\n"
+        "    def __init__(self, depth: Annotated[int, Ge(1)] = 2) -> None: ...\n\n"
+        "class Bare: ...\n"
+    )
+
+    def with_row(row, **more):
+        return load(LEAST | {"experiments": {"main": {}, "mine": row}} | more, "x")
+
+    mine = {"class": "outside_experiment:Mine", "depth": 3}
+    config = with_row(mine, routers={"knn": {}, "nobody": {"class": "knn"}})
+    asked = config.experiments["mine"]
+    assert (asked.name, asked.parameters) == ("outside_experiment:Mine", {"depth": 3})
+    assert (output_of("mine", asked), config.modules) == ("mine", ["outside_experiment"])
+    assert "mine" in known_experiments(config.experiments)
+    for wrong, message in (
+        (mine, "mine takes the router 'nobody'"),
+        (mine | {"depth": 0}, "outside_experiment:Mine.depth: .* not 0"),
+        (mine | {"deep": 1}, "deep: unknown key; did you mean depth"),
+        ({"class": "outside_experiment:Bare"}, "the class has no title"),
+        ({"class": "outside_experiment:Yours"}, "no class 'Yours' in it; it has: Mine, Bare"),
+    ):
+        with pytest.raises(InputError, match=message):
+            with_row(wrong)
+
+
+def test_every_experiment_can_be_asked_for_by_name_but_for_one_whose_output_is_made():
+    assert set(known_experiments({})) == set(catalogue("experiments"))
+    rows = load(
+        LEAST | {"experiments": {"main": {}, "few": {"class": "modality"}}}, "x"
+    ).experiments
+    known = known_experiments(rows)
+    assert "few" in known
+    assert "modality" not in known
+
+
 def test_every_router_that_needs_nothing_can_be_asked_for_by_name():
     known = known_routers(load(LEAST | {"routers": {"knn": {"n_neighbors": 7}}}, "x").routers)
     assert known["knn"].parameters == {"n_neighbors": 7}
@@ -290,13 +339,29 @@ def test_what_wants_a_gpu_says_so():
         ({"routers": {"a/b": {"class": "knn"}}}, "a/b: a row's name has letters"),
         ({"routers": {"best_single": {"class": "knn"}}}, "best_single: a row's name"),
         ({"studied": ["random"]}, "studied: 'random' is no router with features"),
-        ({"experiments": ["vl"]}, "main is missing"),
-        ({"experiments": ["main", "transfer"]}, "text_only: the experiment transfer needs"),
+        ({"experiments": {"vl": {}}}, "main is missing"),
+        ({"experiments": {"main": {}, "vll": {}}}, "unknown experiment 'vll'; choose from: .*vl"),
+        ({"experiments": {"main": {"x": 1}}}, "main: takes no options"),
+        ({"experiments": {"main": {}, "vl": {}, "b": {"class": "vl"}}}, "b: makes vl_main, as vl"),
+        (
+            {"experiments": {"main": {}, "modality": {"n_clusters": [0]}}},
+            "modality.n_clusters.0: .* 0",
+        ),
+        (
+            {"experiments": {"main": {}, "modality": {"n_clusters": []}}},
+            "modality.n_clusters: .* 1 item",
+        ),
+        ({"n_clusters": [5]}, "n_clusters: unknown key; .* option below experiments: modality"),
+        ({"uncertainty": {"votes": 2}}, "uncertainty: unknown key; .* experiments: uncertainty"),
+        ({"experiments": {"main": {}, "transfer": {}}}, "text_only: the experiment transfer needs"),
         ({"text_only": {"kind": "nothing"}}, "text_only: unknown source 'nothing'"),
         ({"decision": {"budgets": ["half"]}}, "decision.budgets"),
         ({"decision": {"what_if_prices": {"gpt": -1}}}, "decision.what_if_prices.gpt"),
         ({"decision": {"budgets": [float("inf")]}}, "decision.budgets"),
-        ({"uncertainty": {"person_cost_usd": float("inf")}}, "uncertainty.person_cost_usd"),
+        (
+            {"experiments": {"main": {}, "uncertainty": {"person_cost_usd": float("inf")}}},
+            "uncertainty.person_cost_usd",
+        ),
         ({"name": "a" * 151}, "name: String should have at most 150 characters"),
         ({"routers": {"a" * 151: {"class": "knn"}}}, "a row's name has at most 150 characters"),
         ({"routers": {"x" + "ab" * 20: {"class": "knn"}}}, "does not end in the same ones 20"),

@@ -1,4 +1,4 @@
-"""What a config can name: sources, encoders, fusions and routers, one class each.
+"""What a config can name: sources, encoders, fusions, routers, experiments; one class each.
 
 A class is listed by the literal ``name = "..."`` in its body, found by reading
 the module's source. Nothing is imported to list names or to check a config, and
@@ -110,7 +110,7 @@ class Entry:
 
 @cache
 def catalogue(package: str) -> Mapping[str, Entry]:
-    """What ``sources``, ``encoders``, ``features`` or ``routers`` offers, by name.
+    """What a room offers, such as ``routers`` or ``experiments``, by name.
 
     Raises InputError for a name that two classes have, and for a class that cannot be read.
     """

@@ -54,19 +54,8 @@ DEFAULT_ROUTERS = (
     "oracle",
 )
 STUDIED_ROUTERS = ("kmeans", "knn", "linear_mf", "mlp_mf")
-Experiment = Literal[
-    "main",
-    "modality",
-    "fusion",
-    "shift",
-    "transfer",
-    "pool",
-    "difficulty",
-    "label_efficiency",
-    "uncertainty",
-    "cases",
-    "vl",
-]
+TRUNK = "main"
+"""What every experiment builds on."""
 
 
 class Strict(BaseModel):
@@ -323,13 +312,17 @@ def _parse_routers(value: Any) -> dict[str, RouterConfig]:
     return {row: parse_router(row, given) for row, given in value.items()}
 
 
-def parse_router(row: str, given: Any) -> RouterConfig:
-    """Validate a row of the config's ``routers``; raises InputError."""
+def _require_row_name(row: Any) -> None:
     if not isinstance(row, str) or not re.fullmatch(FILE_SAFE, row) or row in REFERENCES:
         shown = row if isinstance(row, str) and row.isprintable() else _brief(row)
         raise InputError(f"{shown:.200}: a row's name has letters, digits, . _ - only")
     if file_name(row) != row:
         raise InputError(f"{row:.20}...: a row's name {_FITTING}")
+
+
+def parse_router(row: str, given: Any) -> RouterConfig:
+    """Validate a row of the config's ``routers``; raises InputError."""
+    _require_row_name(row)
     given = dict(given) if isinstance(given, Mapping) else given
     name = given.pop("class", row) if isinstance(given, dict) else row
     if not isinstance(name, str):
@@ -361,10 +354,68 @@ def _trained_encoder(
     return named("encoders", declared["name"], given)
 
 
-def _rows_shape(package: str) -> Any:
+def _rows_shape(package: str, **more: Any) -> Any:
     """Rows by the names of their classes, and others that give their class."""
     other = {"type": "object", "required": ["class"]}
-    return _model(package, _by_name(package), minProperties=1, additionalProperties=other)
+    return _model(package, more | _by_name(package), minProperties=1, additionalProperties=other)
+
+
+def _parse_experiments(value: Any) -> dict[str, Named]:
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"give a mapping of names to their options, such as {{{TRUNK}: {{}}}}, "
+            f"not {_brief(value)}"
+        )
+    if TRUNK not in value:
+        raise InputError(f"{TRUNK} is missing; the others build on it")
+    rows = {row: parse_experiment(row, given) for row, given in value.items()}
+    makers: dict[str, str] = {}
+    for row in rows:
+        output = output_of(row, rows[row])
+        if makers.setdefault(output, row) != row:
+            raise InputError(f"{row}: makes {output}, as {makers[output]} does; leave one out")
+    return rows
+
+
+def _experiments_shape() -> Any:
+    trunk: Any = _model(TRUNK, {}) | None
+    return _rows_shape("experiments", **{TRUNK: (trunk, ...)})
+
+
+def parse_experiment(row: str, given: Any) -> Named:
+    """Validate a row of the config's ``experiments``; raises InputError."""
+    if row == TRUNK:
+        if given:
+            raise InputError(f"{row}: takes no options, not {_brief(given)}; write {row}: {{}}")
+        return Named(row, {})
+    _require_row_name(row)
+    given = dict(given) if isinstance(given, Mapping) else given
+    name = given.pop("class", row) if isinstance(given, dict) else row
+    parameters = _parameters("experiments", name, given, row)
+    attributes = find("experiments", name).attributes
+    for lacking in ("title", "question"):
+        if not attributes.get(lacking):
+            raise InputError(f"{name}: the class has no {lacking}; give it one, a literal text")
+    return Named(name, parameters)
+
+
+def output_of(row: str, experiment: Named) -> str:
+    """The name of an experiment's table and figure."""
+    if row == TRUNK:
+        return row
+    return str(find("experiments", experiment.name).attributes.get("output") or row)
+
+
+def known_experiments(rows: Mapping[str, Named]) -> dict[str, Named]:
+    """A config's rows but for the trunk, and every other experiment as published."""
+    asked = {row: one for row, one in rows.items() if row != TRUNK}
+    made = {output_of(row, one) for row, one in asked.items()}
+    others = {name: parse_experiment(name, None) for name in _complete("experiments")}
+    return asked | {
+        name: one
+        for name, one in others.items()
+        if name not in asked and output_of(name, one) not in made
+    }
 
 
 def published_fusion(name: str) -> Named:
@@ -374,13 +425,13 @@ def published_fusion(name: str) -> Named:
 
 def known_routers(rows: Mapping[str, RouterConfig]) -> dict[str, RouterConfig]:
     """Add to a config's rows every router that needs no parameter, as published."""
-    return {name: parse_router(name, None) for name in _complete_routers()} | dict(rows)
+    return {name: parse_router(name, None) for name in _complete("routers")} | dict(rows)
 
 
-def _complete_routers() -> list[str]:
+def _complete(package: str) -> list[str]:
     return [
         name
-        for name, entry in catalogue("routers").items()
+        for name, entry in catalogue(package).items()
         if all(default is not REQUIRED for _, default in entry.parameters.values())
     ]
 
@@ -457,17 +508,6 @@ class Decision(Strict):
     """Model to a multiple of its price; all is decided once more with these."""
 
 
-class Uncertainty(Strict):
-    """What can be done with a query when the router is unsure."""
-
-    votes: Annotated[int, Field(ge=2)] = 3
-    """Models that vote on the answer."""
-    person_cost_usd: Annotated[float, Field(ge=0)] = 0.5
-    """Cost of an answer by a person."""
-    person_accuracy: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """How often a person is right."""
-
-
 class Config(Strict):
     """A benchmark run."""
 
@@ -500,22 +540,19 @@ class Config(Strict):
     """How many samples one job embeds or evaluates; more are split over several jobs."""
     limits: Limits = Limits()
     """What reading files that others made may take; a job that needs more ends with one line."""
-    experiments: list[Experiment] = ["main"]
-    """What to run; main is the trunk of all others."""
+    experiments: Annotated[
+        dict[str, Named],
+        _Parsed(
+            _parse_experiments,
+            partial(_rows_shape, "experiments", **{TRUNK: (_model(TRUNK, {}) | None, ...)}),
+        ),
+    ] = Field(default_factory=lambda: _parse_experiments({TRUNK: None}))
+    """What to run, with options that differ from the defaults; main is the trunk of all others.
+    A row of another name gives its experiment as class: an experiment's name, or module:Class."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)
     """Routers that the experiments train anew: rows of routers, or names of others."""
     text_only: Source | None = None
-    """Source of text-only data sets with the same models, for transfer."""
-    n_clusters: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [
-        5,
-        10,
-        20,
-        40,
-        80,
-    ]
-    """Numbers of clusters that modality sweeps over."""
-    uncertainty: Uncertainty = Uncertainty()
-    """What can be done with a query when the router is unsure."""
+    """Source of text-only data sets with the same models, for experiments that take it."""
     decision: Decision = Decision()
     """Budgets, quality targets and prices to decide under."""
 
@@ -523,6 +560,7 @@ class Config(Strict):
     def modules(self) -> list[str]:
         """Modules from outside the package that it names: they are trusted, and their code runs."""
         named = [*self.source.parts, self.encoders.text, self.encoders.image]
+        named += self.experiments.values()
         named += self.text_only.parts if self.text_only else []
         for router in self.routers.values():
             named += [router, *([router.fusion] if router.fusion else [])]
@@ -537,11 +575,29 @@ class Config(Strict):
                     f"studied: {name!r} is no router with features; choose from: "
                     + ", ".join(row for row, router in known.items() if router.fusion)
                 )
-        if "main" not in self.experiments:
-            raise ValueError("experiments: main is missing; the others build on it")
-        if "transfer" in self.experiments and self.text_only is None:
-            raise ValueError("text_only: the experiment transfer needs this source")
+        for row in self.needing_text_only:
+            if self.text_only is None:
+                raise ValueError(f"text_only: the experiment {row} needs this source")
+        for row, experiment in self.experiments.items():
+            attributes = {} if row == TRUNK else find("experiments", experiment.name).attributes
+            for name in attributes.get("routers", ()):
+                if name not in known:
+                    raise ValueError(
+                        f"experiments: {row} takes the router {name!r}, which is not known; "
+                        "give it a row of routers"
+                    )
+            for name in attributes.get("fusions", ()):
+                published_fusion(name)
         return self
+
+    @property
+    def needing_text_only(self) -> list[str]:
+        """Experiments that take the text-only source."""
+        return [
+            row
+            for row, one in self.experiments.items()
+            if row != TRUNK and find("experiments", one.name).attributes.get("text_only")
+        ]
 
 
 def load(content: Mapping[str, Any], origin: str) -> Config:
@@ -576,7 +632,9 @@ def describe(error: ValidationError, prefix: str = "", model: type[BaseModel] | 
         case "extra_forbidden":
             known = _known_keys(model, first["loc"][:-1])
             close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-            if close:
+            if moved := _options_of(first["loc"]):
+                way = f"; it is an option below experiments: {moved}"
+            elif close:
                 way = f"; did you mean {close[0]}?"
             else:
                 way = f"; known keys: {', '.join(known)}" if known else ""
@@ -588,6 +646,18 @@ def describe(error: ValidationError, prefix: str = "", model: type[BaseModel] | 
         case _:
             message = f"{key}: {first['msg']}, not {_brief(first['input'])}"
     return message + (f" (and {len(others)} more)" if others else "")
+
+
+def _options_of(path: tuple[int | str, ...]) -> str:
+    """The experiment that a top-level key would be an option of, or is the name of."""
+    if len(path) > 1:
+        return ""
+    names = (
+        name
+        for name, entry in catalogue("experiments").items()
+        if path[0] in (name, *entry.parameters)
+    )
+    return next(names, "")
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:

@@ -1,12 +1,13 @@
 """Image files that nobody vouches for, decoded to upright RGB or not at all."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageOps
 
 from mmroute.confined import reading
@@ -26,6 +27,13 @@ class Picture(NamedTuple):
     image: Image.Image
     width: int
     height: int
+
+
+def paths_below(root: Path, images: Iterable[Any]) -> pd.Series:
+    """Paths of images that samples name below a source's ``root``, None where there is none."""
+    return pd.Series(
+        [None if pd.isna(image) else str(root / image) for image in images], dtype=object
+    )
 
 
 def decode(path: Path, longest_side: int | None = None) -> Picture | None:

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from tqdm import tqdm
 
 from mmroute.errors import InputError
+from mmroute.images import paths_below
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import fold_of
@@ -27,8 +28,7 @@ def pool_of(table: OutcomeTable, unit: float) -> Pool:
 def with_paths(samples: pd.DataFrame, root: Path) -> pd.DataFrame:
     """Return what a router may read of N samples, with the images' paths below ``root``."""
     frame = samples[["sample_id", "dataset", "question"]].copy()
-    images = [None if pd.isna(image) else str(root / image) for image in samples["image"]]
-    frame["image"] = pd.Series(images, frame.index, dtype=object)
+    frame["image"] = paths_below(root, samples["image"]).set_axis(frame.index)
     return frame
 
 

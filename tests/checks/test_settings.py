@@ -50,13 +50,13 @@ def in_text_only(bench, **names):
 
 def test_transfer_without_a_common_model(bench):
     source = in_text_only(bench, a="x", b="y", c="z")
-    found = bench.check(text_only=source, experiments=["main", "transfer"])
+    found = bench.check(text_only=source, experiments={"main": {}, "transfer": {}})
     assert bench.cure(found.one("no model of the benchmark (a, b, c)")).errors == []
 
 
 def test_transfer_leaves_models_out(bench):
     source = in_text_only(bench, a="x")
-    found = bench.check(text_only=source, experiments=["main", "transfer"])
+    found = bench.check(text_only=source, experiments={"main": {}, "transfer": {}})
     assert found.errors == []
     assert found.one("transfer: a is left out").level == "note"
 
@@ -67,15 +67,17 @@ def test_a_text_only_source_that_cannot_be_read_stops_transfer(bench):
     text_only = {"kind": "table", "path": str(path)}
     assert (
         "text.csv"
-        in bench.check(text_only=text_only, experiments=["main", "transfer"]).errors[0].message
+        in bench.check(text_only=text_only, experiments={"main": {}, "transfer": {}})
+        .errors[0]
+        .message
     )
-    assert bench.check(text_only=text_only, experiments=["main"]).errors == []
+    assert bench.check(text_only=text_only, experiments={"main": {}}).errors == []
     path.unlink()
-    assert len(bench.check(text_only=text_only, experiments=["main"]).errors) == 1
+    assert len(bench.check(text_only=text_only, experiments={"main": {}}).errors) == 1
 
 
 def test_shift_needs_a_scenario_with_two_data_sets(bench):
-    assert bench.check(experiments=["main", "shift"]).none("shift")
+    assert bench.check(experiments={"main": {}, "shift": {}}).none("shift")
     bench.rows["scenario"] = bench.rows["dataset"]
     remark = bench.check().one("shift: No scenario has two data sets")
     assert remark.level == "warning"
@@ -83,10 +85,12 @@ def test_shift_needs_a_scenario_with_two_data_sets(bench):
 
 
 def test_modality_needs_images(bench):
-    remark = bench.check(experiments=["main", "modality"]).one("modality: no sample has an image")
-    assert remark.cure == "experiments: [main]"
+    remark = bench.check(experiments={"main": {}, "modality": {}}).one(
+        "modality: no sample has an image"
+    )
+    assert remark.cure == "experiments: {main: {}}"
     bench.draw(range(9))
-    assert bench.check(experiments=["main", "modality"]).none("modality:")
+    assert bench.check(experiments={"main": {}, "modality": {}}).none("modality:")
 
 
 def test_a_pool_of_one(bench):
@@ -94,5 +98,5 @@ def test_a_pool_of_one(bench):
 
 
 def test_a_vote_needs_answers(bench):
-    note = bench.check(experiments=["main", "uncertainty"]).one("the vote is left out")
+    note = bench.check(experiments={"main": {}, "uncertainty": {}}).one("the vote is left out")
     assert note.level == "note"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.experiments.cases import RESCUE, SAVING, findings
+from mmroute.experiments.cases import RESCUE, SAVING, Cases, pick
 from mmroute.predictions import Predictions
 
 CHEAP, STRONG, OTHER = range(3)
@@ -29,9 +29,26 @@ def setting(make_table, make_setting):
     return make_setting(table, training, 5.0, "lambda", 100, 0)
 
 
-def find(setting, chosen, **more):
+def find(setting, chosen, per_kind=3):
     crossfit = choosing(setting.training, np.full(4, STRONG))
-    return findings(setting, choosing(setting.table, chosen), crossfit, **more)
+    return pick(setting, choosing(setting.table, chosen), crossfit, per_kind)
+
+
+def test_the_cases_are_of_the_best_router_in_the_main_table(setting):
+    own = {
+        "dear": choosing(setting.table, [OTHER] * 8),
+        "own": choosing(setting.table, [CHEAP] * 8),
+    }
+    crossfit = dict.fromkeys(own, choosing(setting.training, np.full(4, STRONG)))
+    found = Cases(per_kind=2).findings(setting, own, crossfit)
+    assert found.groupby("router").size().to_dict() == {"dear": 2, "own": 2}
+    values = {"router": ["dear", "own", "own"], "dataset": ["full", "full", "A"]}
+    main = pd.DataFrame(values | {"metric": "nauc_honest", "value": [0.2, 0.1, 0.9]})
+    for salts in ([found], [found, found.iloc[:0]]):
+        shown = Cases().summarise(salts, main)
+        assert shown["router"].unique().tolist() == ["dear"]
+    assert Cases().summarise([found], main.iloc[1:])["router"].unique().tolist() == ["own"]
+    assert Cases().summarise([found.iloc[:0]], main).empty
 
 
 def ids(found, kind):

@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmroute.evaluation.curve import steps_of
-from mmroute.experiments.difficulty import (
-    TIERS,
-    findings,
-    present,
-    price_tiers,
-    strata,
-    training_points,
-)
+from mmroute.experiments.difficulty import TIERS, Difficulty, price_tiers, strata, training_points
 from mmroute.experiments.findings import summarise
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
@@ -46,7 +39,9 @@ def setting(make_table, make_setting):
 
 
 def find(setting, router=predictions_for):
-    return findings(setting, {"own": router(setting.table)}, {"own": router(setting.training)})
+    return Difficulty().findings(
+        setting, {"own": router(setting.table)}, {"own": router(setting.training)}
+    )
 
 
 def values_of(found, metric, router="own", point="peak", minus="", **keys):
@@ -202,7 +197,7 @@ def test_metrics_are_means_over_the_trials(setting):
     both = predictions_for(setting.table, trials=2)
     crossfit = {"own": predictions_for(setting.training)}
     together, *apart = (
-        values_of(findings(setting, {"own": own}, crossfit), "traffic")
+        values_of(Difficulty().findings(setting, {"own": own}, crossfit), "traffic")
         for own in (
             both,
             *(replace(both, u_hat=both.u_hat[[t]], c_hat=both.c_hat[[t]]) for t in (0, 1)),
@@ -224,7 +219,7 @@ def test_presented_is_a_row_per_router_and_point(setting, tmp_path, from_csv):
     if from_csv:
         write_csv(tmp_path / "table.csv", table)
         table = pd.read_csv(StringIO((tmp_path / "table.csv").read_text()))
-    shown = present(table)
+    shown = Difficulty().present(table)
     assert set(shown["Router"]) == {"own", "oracle"}
     assert shown.columns.tolist() == [
         "Router",

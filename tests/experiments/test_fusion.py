@@ -10,7 +10,7 @@ from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
 from mmroute.evaluation.curve import steps_of
 from mmroute.evaluation.metrics import single_models
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.fusion import ADAPTIVE, MEAN, findings, present
+from mmroute.experiments.fusion import ADAPTIVE, MEAN, Fusion
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.knn import KNN
 from mmroute.routers.linear import Linear
@@ -36,7 +36,7 @@ def benchmark(make_table):
 
 def run(benchmark, mean, adaptive, **routers):
     features = {MEAN: mean, ADAPTIVE: adaptive}
-    return findings(benchmark, features, routers or {"linear": Linear()}, "lambda", B, 0)
+    return Fusion().findings(benchmark, features, routers or {"linear": Linear()}, "lambda", B, 0)
 
 
 def value(found, fusion, metric, minus="", router="linear"):
@@ -90,9 +90,9 @@ def test_two_fusions_that_never_reach_parity_do_not_differ_in_qnc(benchmark):
 def test_the_table_has_a_row_per_router(benchmark, tmp_path):
     own, telling, noise = benchmark
     table = summarise([run(own, noise, telling, linear=Linear(), knn=KNN(5))])
-    shown = present(table)
+    shown = Fusion().present(table)
     assert shown["Router"].tolist() == ["linear", "knn"]
     gain = table.query("router == 'knn' and metric == 'nauc' and minus == 'mean'")["value"].item()
     assert shown["nAUC, adaptive minus mean"][1].startswith(f"{gain:.3f} [")
     table.to_csv(tmp_path / "table3.csv", index=False)
-    pd.testing.assert_frame_equal(present(pd.read_csv(tmp_path / "table3.csv")), shown)
+    pd.testing.assert_frame_equal(Fusion().present(pd.read_csv(tmp_path / "table3.csv")), shown)

@@ -8,14 +8,7 @@ import pytest
 
 from mmroute.errors import InputError
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.label_efficiency import (
-    BEST_SINGLE,
-    FRACTIONS,
-    METRICS,
-    STRONGEST,
-    findings,
-    present,
-)
+from mmroute.experiments.label_efficiency import BEST_SINGLE, PANELS, STRONGEST, LabelEfficiency
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import split
 from mmroute.routers.baselines import Strongest
@@ -34,14 +27,15 @@ def benchmark_of(make_table, n_samples=1000, share=0.2):
     utility = np.column_stack([told < 0, told > 0]).astype(float)
     cost = np.array([1.0, 4.0]) * generator.lognormal(0, 0.1, (n_samples, 2))
     in_train = split(table.samples["sample_id"], share, SALT)
-    own = Benchmark(replace(table, utility=utility, cost=cost), 4.0, in_train, ~in_train)
+    own = Benchmark(replace(table, utility=utility, cost=cost), 4.0, in_train, ~in_train, SALT)
     return own, features
 
 
-def run(benchmark, router=None, fractions=FRACTIONS):
+def run(benchmark, router=None, **options):
     own, features = benchmark
     routers = {"own": router or Linear()}
-    return findings(own, {"own": features}, routers, "lambda", B, 0, SALT, fractions)
+    experiment = LabelEfficiency(**options)
+    return experiment.findings(own, {"own": features}, routers, "lambda", B, 0)
 
 
 def value(found, fraction, metric="peak_score", minus="", router="own"):
@@ -78,7 +72,7 @@ def test_no_label_of_the_last_fifth_is_learned(make_table):
             learned.append(Z)
             return super().fit(Z, U, C)
 
-    run((own, features), Spy(), (0.2, 0.8))
+    run((own, features), Spy(), fractions=(0.2, 0.8))
     assert [len(Z) for Z in learned] == [own.in_train.sum(), (~last).sum()]
     assert not {*learned[1][:, 0]} & {*features[last, 0]}
     assert {*learned[0][:, 0]} <= {*learned[1][:, 0]}
@@ -86,7 +80,7 @@ def test_no_label_of_the_last_fifth_is_learned(make_table):
 
 def test_differences_are_paired(make_table):
     found = run(benchmark_of(make_table))
-    for metric in METRICS:
+    for metric in PANELS:
         own = value(found, 0.1, metric)
         for minus, other in (
             (BEST_SINGLE, value(found, -1, metric, router=BEST_SINGLE)),
@@ -97,7 +91,7 @@ def test_differences_are_paired(make_table):
 
 def test_the_strongest_model_less_itself_is_nothing(make_table):
     found = run(benchmark_of(make_table), Strongest())
-    for fraction in FRACTIONS:
+    for fraction in LabelEfficiency().fractions:
         np.testing.assert_array_equal(value(found, fraction, minus=STRONGEST), 0)
     assert found.query("router == @STRONGEST and minus == @STRONGEST").empty
 
@@ -109,7 +103,7 @@ def test_a_share_of_too_few_labels_is_noted_and_left_out(make_table):
     assert count < 5
     assert value(found, 0.01, "labels", router="")[0] == count
     assert found.query("fraction == 0.01")["metric"].tolist() == ["labels"]
-    shown = present(summarise([found]))
+    shown = LabelEfficiency().present(summarise([found]))
     assert shown["Router"].tolist() == ["(too few labels)", STRONGEST, "own"]
     assert shown["nAUC"][0] == "–"
 
@@ -143,7 +137,7 @@ def test_without_a_sample_in_the_last_fifth_there_is_no_test(make_table):
 def test_the_table_has_a_row_per_share_and_router(make_table, tmp_path):
     found = run(benchmark_of(make_table))
     table = summarise([found])
-    shown = present(table)
+    shown = LabelEfficiency().present(table)
     assert shown["Labels"].tolist()[::2] == ["1%", "2%", "5%", "10%", "20%", "50%", "80%"]
     last = shown.iloc[-1]
     assert last["Router"] == "own"
@@ -151,4 +145,6 @@ def test_the_table_has_a_row_per_share_and_router(make_table, tmp_path):
         f"{value(found, 0.8, minus=STRONGEST)[0]:.3f} ["
     )
     table.to_csv(tmp_path / "labels.csv", index=False)
-    pd.testing.assert_frame_equal(present(pd.read_csv(tmp_path / "labels.csv")), shown)
+    pd.testing.assert_frame_equal(
+        LabelEfficiency().present(pd.read_csv(tmp_path / "labels.csv")), shown
+    )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.metrics import single_models
 from mmroute.experiments.findings import METRICS, measure, summarise
-from mmroute.experiments.modality import SINGLE_MODEL, findings, present
+from mmroute.experiments.modality import SINGLE_MODEL, Modality
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.routers.kmeans import KMeans
@@ -41,7 +41,8 @@ def benchmark(make_table):
 
 
 def run(benchmark, n_clusters=(2, 8), **routers):
-    return findings(*benchmark, routers or {"kmeans": KMeans()}, "lambda", B, 0, n_clusters)
+    experiment = Modality(n_clusters)
+    return experiment.findings(*benchmark, routers or {"kmeans": KMeans()}, "lambda", B, 0)
 
 
 def value(found, features, metric, minus="", router="kmeans"):
@@ -147,11 +148,13 @@ def test_gaps_in_the_outcomes_are_allowed_and_a_free_model_too(benchmark):
 
 def test_the_table_says_what_both_modalities_add(benchmark, tmp_path):
     table = summarise([run(benchmark)])
-    shown = present(table).set_index("Features")
+    shown = Modality().present(table).set_index("Features")
     assert shown.index.tolist() == ["text", "image", "concat", "copy"]
     assert shown.loc["text", "nAUC, minus image"] == "–"
     assert shown.loc["copy", "nAUC, minus text"] == "0.000 [0.000, 0.000]"
     table.to_csv(tmp_path / "fig2.csv", index=False)
     pd.testing.assert_frame_equal(
-        present(pd.read_csv(tmp_path / "fig2.csv")), present(table), check_dtype=False
+        Modality().present(pd.read_csv(tmp_path / "fig2.csv")),
+        Modality().present(table),
+        check_dtype=False,
     )

@@ -19,9 +19,8 @@ from mmroute.experiments.pool import (
     LEAVE_ONE_OUT,
     NEWCOMER,
     OLD_POOL,
+    Pool,
     Variation,
-    findings,
-    present,
     variations,
     yardstick,
 )
@@ -51,7 +50,8 @@ def benchmark(make_table):
 def run(benchmark, policy="lambda", **routers):
     own, features = benchmark
     everyone = own.table.model_names
-    return findings(own, dict.fromkeys(routers, features), routers, policy, B, 0, everyone)
+    inputs = dict.fromkeys(routers, features)
+    return Pool(everyone).findings(own, inputs, routers, policy, B, 0)
 
 
 def value(found, **keys):
@@ -274,18 +274,18 @@ def test_a_pool_of_one_model_only_grows(benchmark):
 def test_only_the_newcomers_asked_for_are_new(benchmark):
     own, features = benchmark
     given = own, {"strongest": features}, {"strongest": Strongest()}, "budget", B, 0
-    found = findings(*given, newcomers=["model-3"])
+    found = Pool(["model-3"]).findings(*given)
     assert set(found[found["study"] == NEWCOMER]["model"]) == {"model-3", ""}
     with pytest.raises(InputError, match="newcomers: no model 'model-9'"):
-        findings(*given, newcomers=["model-9"])
-    found = findings(*given)
+        Pool(["model-9"]).findings(*given)
+    found = Pool().findings(*given)
     by_cost = [own.table.model_names[model] for model in np.argsort(PRICES)]
     spread = {by_cost[0], by_cost[2], by_cost[3], ""}
     assert set(found[found["study"] == NEWCOMER]["model"]) == spread
 
 
 def test_it_is_presented_in_words(benchmark):
-    table = present(summarise([run(benchmark, knn=KNN(n_neighbors=5))])).set_index("Pool")
+    table = Pool().present(summarise([run(benchmark, knn=KNN(n_neighbors=5))])).set_index("Pool")
     assert table.loc["without model-0", "Compared with"] == "all models"
     assert table.loc["1 cheapest, up to model-1", "Peak score, change"].startswith("0.000")
     assert table.loc["one model new, with 16 labels (mean over the models)", "QNC"] == "–"

@@ -7,15 +7,7 @@ import pandas as pd
 import pytest
 
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.shift import (
-    BEST_SINGLE,
-    IN_DOMAIN,
-    METRICS,
-    NO_PAIRS,
-    findings,
-    present,
-    scenarios,
-)
+from mmroute.experiments.shift import BEST_SINGLE, IN_DOMAIN, METRICS, NO_PAIRS, Shift, scenarios
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.baselines import Strongest
 from mmroute.routers.linear import Linear
@@ -44,7 +36,7 @@ def benchmark_of(make_table, signs=(1, 1, 1), scenario=("S", "S", "S")):
 
 def run(benchmark, router=None):
     own, features = benchmark
-    return findings(own, {"own": features}, {"own": router or Linear()}, "lambda", B, 0)
+    return Shift().findings(own, {"own": features}, {"own": router or Linear()}, "lambda", B, 0)
 
 
 def value(found, train="", test="", metric="peak_score", minus="", router="own"):
@@ -141,19 +133,21 @@ def test_without_two_data_sets_in_a_scenario_there_is_nothing_but_a_note(make_ta
     found = run(benchmark_of(make_table, scenario=("S", "T", "U")))
     assert found.empty
     table = summarise([found])
-    assert present(table).to_dict("list") == {"Note": [NO_PAIRS]}
+    assert Shift().present(table).to_dict("list") == {"Note": [NO_PAIRS]}
     table.to_csv(tmp_path / "table4.csv", index=False)
-    assert present(pd.read_csv(tmp_path / "table4.csv")).to_dict("list") == {"Note": [NO_PAIRS]}
+    assert Shift().present(pd.read_csv(tmp_path / "table4.csv")).to_dict("list") == {
+        "Note": [NO_PAIRS]
+    }
 
 
 def test_the_table_has_the_means_first_and_then_each_pair(make_table, tmp_path):
     found = run(benchmark_of(make_table))
     table = summarise([found])
-    shown = present(table)
+    shown = Shift().present(table)
     assert len(shown) == 7
     assert shown["Tested on"][0] == "mean over pairs"
     first = shown.query("`Trained on` == 'A' and `Tested on` == 'B'").iloc[0]
     assert first["Peak score"].startswith(f"{value(found, 'A', 'B')[0]:.3f} [")
     assert first["Peak score, in domain"].startswith(f"{value(found, IN_DOMAIN, 'B')[0]:.3f} [")
     table.to_csv(tmp_path / "table4.csv", index=False)
-    pd.testing.assert_frame_equal(present(pd.read_csv(tmp_path / "table4.csv")), shown)
+    pd.testing.assert_frame_equal(Shift().present(pd.read_csv(tmp_path / "table4.csv")), shown)

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
+from mmroute.experiments import TextOnly
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.transfer import BEST_SINGLE, findings, notices, present, transferred
+from mmroute.experiments.transfer import BEST_SINGLE, Transfer, notices, transferred
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.baselines import Oracle, Random, Strongest, StrongestPerDataset
 from mmroute.routers.knn import KNN
@@ -38,8 +39,8 @@ def text_only(make_table):
 def run(benchmark, text_only, **routers):
     (own, features), (table, others) = benchmark, text_only
     routers = routers or {"knn": KNN(n_neighbors=5)}
-    inputs = {name: (router, features, others) for name, router in routers.items()}
-    return findings(own, table, inputs, "lambda", B, 0)
+    mine, theirs = dict.fromkeys(routers, features), dict.fromkeys(routers, others)
+    return Transfer().findings(own, mine, routers, "lambda", B, 0, TextOnly(table, theirs))
 
 
 def value(found, **keys):
@@ -123,12 +124,13 @@ def test_routers_without_features_and_bounds_take_part(benchmark, text_only):
     (own, _), (table, _) = benchmark, text_only
     frames = [part.samples[["sample_id", "dataset", "question"]] for part in (own.table, table)]
     routers = {
-        "strongest": (Strongest(), None, None),
-        "by_dataset": (StrongestPerDataset(), *frames),
-        "random": (Random(trials=20), None, None),
-        "oracle": (Oracle(), None, None),
+        "strongest": Strongest(),
+        "by_dataset": StrongestPerDataset(),
+        "random": Random(trials=20),
+        "oracle": Oracle(),
     }
-    found = findings(own, table, routers, "budget", B, 0)
+    mine, theirs = (dict.fromkeys(routers) | {"by_dataset": frame} for frame in frames)
+    found = Transfer().findings(own, mine, routers, "budget", B, 0, TextOnly(table, theirs))
     peaks = {name: value(found, router=name, metric="peak_score")[0] for name in routers}
     assert peaks["oracle"] == 1
     assert peaks["strongest"] == peaks["by_dataset"] == 0.5
@@ -142,7 +144,7 @@ def test_the_router_given_is_not_fitted(benchmark, text_only):
 
 
 def test_it_is_laid_out_as_table_5(benchmark, text_only):
-    table = present(summarise([run(benchmark, text_only)]))
+    table = Transfer().present(summarise([run(benchmark, text_only)]))
     assert table["Router"].tolist() == ["best single model", "knn"]
     assert list(table.columns) == ["Router"] + [
         header.format(dataset)

@@ -18,12 +18,11 @@ from mmroute.experiments.uncertainty import (
     SHARES,
     STRONGEST,
     VOTE,
+    Uncertainty,
     answer_codes,
-    findings,
     handed_on,
     normalised,
     notices,
-    present,
     ranking,
     vote,
 )
@@ -51,7 +50,8 @@ def setting(make_table, make_setting):
 def find(setting, predictions=None, **parameters):
     predictions = predictions or predictions_for(setting.table)
     crossfit = predictions_for(setting.training)
-    return findings(setting, {"own": predictions}, {"own": crossfit}, **parameters)
+    experiment = Uncertainty(**parameters)
+    return experiment.findings(setting, {"own": predictions}, {"own": crossfit})
 
 
 def values_of(found, metric, strategy="", handed_on=None, minus=""):
@@ -370,7 +370,7 @@ def test_presented_is_a_row_per_router_and_strategy(setting, tmp_path, from_csv)
     if from_csv:
         write_csv(tmp_path / "table.csv", table)
         table = pd.read_csv(StringIO((tmp_path / "table.csv").read_text()))
-    shown = present(table).set_index("Unsure queries go to")
+    shown = Uncertainty().present(table).set_index("Unsure queries go to")
     assert shown.index.tolist() == list(STRATEGIES)
     alone = values_of(found, "accuracy", VOTE, 0)[0, 0]
     assert shown.loc[VOTE, "Accuracy, 0% handed on"].startswith(f"{alone:.3f} [")

@@ -8,7 +8,7 @@ from mmroute.evaluation.curve import operating_curve
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.vl import findings, present
+from mmroute.experiments.vl import VL
 from mmroute.predictions import Predictions
 from mmroute.routers.soft_labels import GRID
 
@@ -40,7 +40,7 @@ def by_policy(table, trials=1, seed=2):
 
 
 def measured(setting, make=on_grid):
-    return findings(setting, {"own": make(setting.table)}, {"own": make(setting.training)})
+    return VL().findings(setting, {"own": make(setting.table)}, {"own": make(setting.training)})
 
 
 def value(frame, metric, point="training", router="own", minus="", at=None):
@@ -128,13 +128,13 @@ def test_the_best_single_model_is_chosen_by_rank_score_like_a_router(setting):
 def test_metrics_are_means_over_the_trials(setting):
     both = by_policy(setting.table, trials=2)
     crossfit = by_policy(setting.training)
-    together = findings(setting, {"own": both}, {"own": crossfit})
+    together = VL().findings(setting, {"own": both}, {"own": crossfit})
     apart = [
         Predictions(both.sample_ids, both.u_hat[[trial]], both.c_hat[[trial]]) for trial in range(2)
     ]
     for metric in ("accuracy", "cost", "rank_score"):
         mean = sum(
-            value(findings(setting, {"own": one}, {"own": crossfit}), metric, "test")
+            value(VL().findings(setting, {"own": one}, {"own": crossfit}), metric, "test")
             for one in apart
         )
         np.testing.assert_allclose(value(together, metric, "test"), mean / 2)
@@ -162,7 +162,7 @@ def test_a_missing_outcome_is_never_chosen(setting):
 def test_the_table_has_a_row_per_router_and_both_points_side_by_side(setting):
     frame = measured(setting)
     table = summarise([frame])
-    shown = present(table).set_index("router")
+    shown = VL().present(table).set_index("router")
     assert shown.index.tolist() == ["best_single", "own"]
     assert shown.loc["own", "λ"] == f"{value(frame, 'lambda')[0]:g}"
     assert shown.loc["best_single", "λ"] == "–"
@@ -178,7 +178,9 @@ def test_the_table_has_a_row_per_router_and_both_points_side_by_side(setting):
 def test_the_table_is_the_same_when_read_back_from_its_file(setting, tmp_path):
     table = summarise([measured(setting)])
     table.to_csv(tmp_path / "vl.csv", index=False)
-    pd.testing.assert_frame_equal(present(pd.read_csv(tmp_path / "vl.csv")), present(table))
+    pd.testing.assert_frame_equal(
+        VL().present(pd.read_csv(tmp_path / "vl.csv")), VL().present(table)
+    )
 
 
 def test_several_salts_share_their_points(setting):

@@ -266,7 +266,7 @@ def settings(source: dict[str, Any]) -> dict[str, Any]:
         "min_coverage": 0.05,
         "routers": {"knn": {"n_neighbors": 5}, "linear": None, "random": None},
         "studied": ["knn"],
-        "experiments": ["main"],
+        "experiments": {"main": {}},
         "seed": 3,
         "decision": {"budgets": ["50%", 0.5], "what_if_prices": {"m-huge": 2.0}},
     }

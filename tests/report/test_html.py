@@ -142,12 +142,22 @@ def report(tmp_path):
                 {"frame": Frame(["a"], [[str(row)] for row in range(30)])},
                 None,
             ),
-        ],
-        cases=[
-            {"router": "knn", "kind": "saving", "dataset": "A", "sample_id": HOSTILE}
-            | {"question": HOSTILE, "answer": HOSTILE, "image": None}
-            | {"chosen": HOSTILE, "chosen_answer": None, "chosen_cost_usd": 0.001}
-            | {"reference": "strong", "reference_answer": HOSTILE, "reference_cost_usd": 0.1}
+            Section(
+                "Cases",
+                "Queries on which routing pays most.",
+                {},
+                tmp_path / "figure.svg",
+                cards=[
+                    {"router": "knn", "kind": "saving", "dataset": "A", "sample_id": HOSTILE}
+                    | {"question": HOSTILE, "answer": HOSTILE, "image": None}
+                    | {"chosen": HOSTILE, "chosen_answer": None, "chosen_cost_usd": 0.001}
+                    | {
+                        "reference": "strong",
+                        "reference_answer": HOSTILE,
+                        "reference_cost_usd": 0.1,
+                    }
+                ],
+            ),
         ],
         datasets=pd.DataFrame(
             [
@@ -711,7 +721,7 @@ def test_an_experiment_has_its_question_and_a_long_table_is_folded(report):
 
 
 def test_what_did_not_run_has_no_heading(report):
-    bare = replace(report, decision=Frame([], []), conclusions=[], sections=[], cases=[])
+    bare = replace(report, decision=Frame([], []), conclusions=[], sections=[])
     headings = set(Page(bare.render()).tables)
     assert not headings & {"What to do", "Short", "Long"}
     assert "conclusions hold" not in bare.render()

@@ -1,13 +1,16 @@
 """Every experiment, run as a user asks for it, and a router from outside the package."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from mmroute.experiments import EXPERIMENTS
+from mmroute.catalogue import catalogue
 
+EXPERIMENTS = {name: entry.attributes for name, entry in catalogue("experiments").items()}
+EXAMPLE = Path(__file__).parents[1] / "examples/my_experiment.py"
 README = (Path(__file__).parents[2] / "README.md").read_text()
 EVERYTHING = {
     "name": "everything",
@@ -21,8 +24,9 @@ EVERYTHING = {
         "oracle": {},
     },
     "studied": ["knn", "linear_mf"],
-    "n_clusters": [2, 4],
-    "experiments": ["main", *(name for name in EXPERIMENTS if name != "vl")],
+    "experiments": {"main": {}}
+    | {name: {} for name in EXPERIMENTS if name != "vl"}
+    | {"modality": {"n_clusters": [2, 4]}},
     "decision": {"budgets": ["50%", 1.0], "what_if_prices": {"gpt-5-2025-08-07": 0.5}},
     "resamples": 100,
 }
@@ -44,15 +48,16 @@ def results(checkout):
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ("vl", "cases")])
 def test_each_has_a_table_with_intervals_and_a_section(results, name):
     experiment = EXPERIMENTS[name]
-    table = pd.read_csv(results / f"tables/{experiment.output}.csv")
+    output = experiment["output"]
+    table = pd.read_csv(results / f"tables/{output}.csv")
     assert {"metric", "minus", "value", "low", "high", "p_value", "salts"} <= set(table)
     known = table.dropna(subset=["value", "low"])
     assert len(known) > 3
     assert (known["low"] <= known["high"]).all()
     for suffix in ("md", "tex"):
-        assert (results / f"tables/{experiment.output}.{suffix}").stat().st_size > 100
-    assert (results / f"figures/{experiment.output}.svg").exists() == experiment.figure
-    assert f"<h2>{experiment.title}</h2>" in (results / "report.html").read_text()
+        assert (results / f"tables/{output}.{suffix}").stat().st_size > 100
+    assert (results / f"figures/{output}.svg").exists() == experiment.get("figure", False)
+    assert f"<h2>{experiment['title']}</h2>" in (results / "report.html").read_text()
 
 
 def test_cases_stand_in_the_report_with_their_images(results):
@@ -87,6 +92,37 @@ def test_vl_main_by_its_name_trains_vls_routers(checkout):
     result = checkout.snakemake("--dry-run", "vl_main", "--configfile", config)
     for router in ("prknn", "knn_vl", "kmeans_vl", "linear_vl", "mlp_vl", "ovr", "vlc"):
         assert f"Training {router} (salt 0)" in result.stdout + result.stderr
+
+
+def test_an_experiment_from_outside_the_package_reaches_the_report(checkout):
+    """The example, in a file beside the config."""
+    shutil.copy(EXAMPLE, checkout.folder)
+    mine = {"close_calls": {"class": "my_experiment:CloseCalls", "margin": 0.1}}
+    config = EVERYTHING | {"experiments": EVERYTHING["experiments"] | mine}
+    ran = checkout.run(config)
+    assert "Running the experiment close_calls (salt 0)" in ran
+    assert not {job for job in ran if job.startswith("Training")}
+    results = checkout.folder / "results/everything"
+    table = pd.read_csv(results / "tables/close_calls.csv")
+    assert set(table["router"]) == {"knn", "linear_mf", "ensemble"}
+    assert (results / "figures/close_calls.svg").is_file()
+    assert "<h2>Close calls</h2>" in (results / "report.html").read_text()
+    wider = {"close_calls": mine["close_calls"] | {"margin": 0.2}}
+    planned = checkout.planned(config | {"experiments": EVERYTHING["experiments"] | wider})
+    assert {job for job in planned if "experiment" in job} == {
+        "Running the experiment close_calls (salt 0)"
+    }
+    code = (checkout.folder / EXAMPLE.name).read_text()
+    for old, new, job in (
+        ("alpha=0.4", "alpha=0.6", "Drawing close_calls"),
+        (" minus clear", " less clear", "Writing close_calls"),
+        ("first - second < ", "first - second <= ", "Running the experiment close_calls (salt 0)"),
+    ):
+        (checkout.folder / EXAMPLE.name).write_text(code.replace(old, new))
+        planned = checkout.planned(config)
+        assert job in planned
+        assert ("Running the experiment close_calls (salt 0)" in planned) == ("second" in old)
+    (checkout.folder / EXAMPLE.name).write_text(code)
 
 
 def test_a_router_from_outside_the_package_reaches_the_report(checkout):

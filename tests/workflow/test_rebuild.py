@@ -117,9 +117,9 @@ def test_what_measures_trains_nothing(finished, small, path):
 
 
 def test_an_experiment_adds_its_own_jobs_only(finished, small):
-    planned = finished.planned(small | {"experiments": ["main", "uncertainty"]})
+    planned = finished.planned(small | {"experiments": {"main": {}, "uncertainty": {}}})
     assert not {job for job in planned if "Tracing" in job or job.startswith("Embedding")}
-    assert "Examining the trained routers: uncertainty (salt 0)" in planned
+    assert "Running the experiment uncertainty (salt 0)" in planned
 
 
 def test_a_new_router_module_is_one_file_and_one_line_of_config(finished, small):

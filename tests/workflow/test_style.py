@@ -2,10 +2,12 @@
 
 import ast
 import builtins
+import io
 import re
 import subprocess
 import symtable
 import sys
+import tokenize
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from snakemake.parser import parse
+
+from mmroute.catalogue import catalogue
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -171,7 +175,15 @@ def test_every_rule_has_an_environment_that_exists():
     assert len(named) == len(re.findall(r"^(?:rule|checkpoint) ", rules, re.MULTILINE))
 
 
-CHOSEN_BY_NAME = {"fetch": "sources", "ingest": "sources", "embed": "encoders", "train": "routers"}
+CHOSEN_BY_NAME = {
+    "fetch": ["sources"],
+    "ingest": ["sources"],
+    "embed": ["encoders"],
+    "train": ["routers"],
+    "experiment": ["experiments", "routers"],
+    "tabulate": ["experiments"],
+    "draw": ["experiments"],
+}
 
 
 def imported_by(script):
@@ -181,7 +193,8 @@ def imported_by(script):
     these have loaded.
     """
     package = ROOT / "src/mmroute"
-    chosen = [*(package / CHOSEN_BY_NAME.get(script.stem, "-")).glob("*.py")]
+    rooms = CHOSEN_BY_NAME.get(script.stem, [])
+    chosen = [path for room in rooms for path in (package / room).glob("*.py")]
     pending = [script, *chosen]
     reached, outside = set(), set()
     while pending:
@@ -227,6 +240,44 @@ def test_a_rules_environment_has_what_its_script_imports(environment, script):
         if not {re.sub(r"[._]+", "-", name.lower()) for name in providers[module]} & pinned
     }
     assert missing == set()
+
+
+DEFAULTS = {"DEFAULT_ROUTERS", "STUDIED_ROUTERS"}
+OTHER_WORDS = {"fusion", "modality", "pool"}
+"""Experiments' names that keys, wildcards and messages have too."""
+
+
+def strings(path):
+    """Yield the strings of a file's code, but for docstrings and for the defaults."""
+    text = path.read_text()
+    if path.suffix == ".py":
+        defaults = [
+            ast.get_source_segment(text, node)
+            for node in ast.parse(text).body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in DEFAULTS
+        ]
+        assert len(defaults) == len(DEFAULTS)
+        for lines in defaults:
+            text = text.replace(lines, "")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.STRING and not token.string.startswith('"""'):
+            yield token.string
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted(ROOT.glob("workflow/rules/*.smk")),
+        ROOT / "Snakefile",
+        ROOT / "src/mmroute/config.py",
+    ],
+    ids=lambda path: path.name,
+)
+def test_no_rule_and_no_line_of_the_config_names_an_experiment_or_a_router(path):
+    """Each is one file that says itself what it needs."""
+    names = {*catalogue("experiments"), *catalogue("routers")} - OTHER_WORDS
+    words = {word for string in strings(path) for word in re.findall(r"\w+", string)}
+    assert not words & names
 
 
 def test_the_lock_has_hashes_and_no_addresses():

@@ -2,21 +2,19 @@
 
 FIGURES = ["fig4", "figS1", "calibration", "models"]
 # What a user can ask for by name.
-TARGETS = (
-    {name: table_files(name) for name in ("table2", "tableS4")}
-    | {name: figure_files(name) for name in FIGURES}
-    | {
-        name: [*table_files(name), *(figure_files(name) if name in DRAWN else [])]
-        for name in EXPERIMENT_OF
-    }
-    | {"figS2": [f"{RESULTS}/tables/figS2.csv", *figure_files("figS2")]}
-)
-SECTIONS = [
-    EXPERIMENTS[name].output for name in CONFIG.experiments if name not in ("main", "cases")
-]
+TARGETS = {name: table_files(name) for name in ("table2", "tableS4")} | {
+    name: figure_files(name) for name in FIGURES
+}
+for name in EXPERIMENT_OF:
+    if name in TARGETS:
+        stop(
+            f"config key experiments.{EXPERIMENT_OF[name]}: {name} is a result of {TRUNK}; "
+            "give its class another output"
+        )
+    TARGETS[name] = [*table_files(name), *(figure_files(name) if name in DRAWN else [])]
+SECTIONS = [output_of(name, EXPERIMENTS[name]) for name in ASKED]
 SECTION_FIGURES = [f"{RESULTS}/figures/{name}.svg" for name in SECTIONS if name in DRAWN]
-CASES = ["figS2"] if "cases" in CONFIG.experiments else []
-REPORT_TARGETS = ["table2", "tableS4", *FIGURES, *SECTIONS, *CASES]
+REPORT_TARGETS = ["table2", "tableS4", *FIGURES, *SECTIONS]
 REPORT_FILES = [file for name in REPORT_TARGETS for file in TARGETS[name]]
 ROUTER_REPLICATES = expand(
     f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet", row=ROWS, salt=SALTS

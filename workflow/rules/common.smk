@@ -26,11 +26,19 @@ from snakemake.io import regex_from_filepattern
 
 from mmroute import config_file
 from mmroute.catalogue import build, find
-from mmroute.config import SHRUNK, known_routers, load, published_fusion
+from mmroute.config import (
+    SHRUNK,
+    TRUNK,
+    known_experiments,
+    known_routers,
+    load,
+    output_of,
+    published_fusion,
+)
 from mmroute.confined import Limits, confined, working_on
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError, is_utf8, plain, refusal
-from mmroute.experiments import EXPERIMENTS
+from mmroute.experiments import Experiment
 from mmroute.job import set_aside
 from mmroute.known_files import KnownFiles
 from mmroute.settling import pair, settle
@@ -144,13 +152,28 @@ ROWS = [
     for row, router in CONFIG.routers.items()
     for suffix in (["", SHRUNK] if CONFIG.shrink and router.predicts else [""])
 ]
-# What the experiments compare, by name; a router's own fusion may have other parameters.
-COMPARED = {
-    name: published_fusion(name) for name in ("text", "image", "mean", "concat", "adaptive")
+EXPERIMENTS = known_experiments(CONFIG.experiments)
+
+
+def says(experiment, attribute):
+    """A class attribute of an experiment."""
+    return find("experiments", EXPERIMENTS[experiment].name).attributes[attribute]
+
+
+if not CONFIG.text_only:
+    EXPERIMENTS = {name: one for name, one in EXPERIMENTS.items() if not says(name, "text_only")}
+ASKED = [name for name in CONFIG.experiments if name != TRUNK]
+# What an experiment takes of the second source.
+TEXT_ONLY = {
+    "text_only": f"{RESULTS}/text_only/outcomes",
+    "text_only_text": f"{RESULTS}/text_only/embeddings/{ENCODERS['text'].key}.parquet",
+    "text_only_side": f"{RESULTS}/text_only/embeddings/side.parquet",
 }
+# What the experiments compare, as published; a router's own fusion may have other parameters.
+COMPARED = [published_fusion(name) for one in EXPERIMENTS for name in says(one, "fusions")]
 FUSIONS = {
     fusion.key: fusion
-    for fusion in [*COMPARED.values(), *(router.fusion for router in ROUTERS.values())]
+    for fusion in [*COMPARED, *(router.fusion for router in ROUTERS.values())]
     if fusion
 }
 
@@ -213,9 +236,9 @@ def growing(least):
     return lambda wildcards, attempt: attempt * least
 
 
-def script_digest(script, *modules):
-    """Digest a script, the modules it reaches, and the ones that the config chose by name."""
-    return code_digest(SOURCE_TREE / "workflow/scripts" / script, *modules)
+def script_digest(script, *chosen, without=()):
+    """Digest a script, the code it reaches, and what the config chose by name."""
+    return code_digest(SOURCE_TREE / "workflow/scripts" / script, *chosen, without=without)
 
 
 def source_files(sources):
@@ -315,6 +338,11 @@ def towers_fingerprint(row):
     return build("encoders", encoder.name, encoder.parameters).fingerprint() if encoder else None
 
 
+def as_built(named):
+    """Return a class that the config names as ``build`` takes it."""
+    return named and (named.name, dict(named.parameters))
+
+
 def prototypes(rows):
     """Class and constructor arguments of some routers."""
     return {row: (ROUTERS[row].name, router_parameters(row)) for row in rows}
@@ -330,27 +358,66 @@ def encoder_files(modality):
     return find("encoders", getattr(CONFIG.encoders, modality).name).lineage
 
 
+def experiment_files(experiment):
+    """The code of an experiment, as above."""
+    return find("experiments", EXPERIMENTS[experiment].name).lineage
+
+
 def fusion_files(fusion):
     """The code of a fusion, as above."""
     return find("features", fusion.name).lineage
 
 
+def routers_of(experiment):
+    """Return the rows that an experiment takes."""
+    studied = CONFIG.studied if says(experiment, "studied") else []
+    return list(dict.fromkeys([*studied, *says(experiment, "routers")]))
+
+
+def trained_by(experiment):
+    """Return the rows that an experiment trains anew."""
+    return routers_of(experiment) if says(experiment, "trains") else []
+
+
+def fusions_of(experiment):
+    """Return what an experiment trains on: fusions by name, or each router's own."""
+    return {name: published_fusion(name) for name in says(experiment, "fusions")} or {
+        row: ROUTERS[row].fusion for row in trained_by(experiment)
+    }
+
+
 def features_of_experiment(wildcards):
-    """Return features by name: the fusions that are compared, or the studied routers' own."""
-    fusions = {
-        "modality": {name: fusion for name, fusion in COMPARED.items() if name != "mean"},
-        "fusion": {name: COMPARED[name] for name in ("mean", "adaptive")},
-    }.get(wildcards.experiment, {row: ROUTERS[row].fusion for row in CONFIG.studied})
-    return {name: features_file(fusion.key, wildcards.salt) for name, fusion in fusions.items()}
-
-
-def options_of_experiment(wildcards):
-    """Return what an experiment takes beyond what all take."""
+    """Return the features' files of an experiment that trains; None for a router without any."""
     return {
-        "modality": {"n_clusters": CONFIG.n_clusters},
-        "label_efficiency": {"salt": wildcards.salt},
-        "uncertainty": CONFIG.uncertainty.model_dump(),
-    }.get(wildcards.experiment, {})
+        name: fusion and features_file(fusion.key, wildcards.salt)
+        for name, fusion in fusions_of(wildcards.experiment).items()
+    }
+
+
+def inputs_of_experiment(wildcards):
+    """Return what an experiment reads beside the outcomes, by what its class says."""
+    one, salt = wildcards.experiment, wildcards.salt
+    given = {}
+    if says(one, "text_only"):
+        given = embedding_files(wildcards) | {"side": sharded("side")} | TEXT_ONLY
+    if says(one, "trains"):
+        return given | {"features": sorted({*features_of_experiment(wildcards).values()} - {None})}
+    return given | {
+        part: predictions_of(routers_of(one), part, salt) for part in ("predictions", "crossfit")
+    }
+
+
+def experiment_code(script, experiment, calls, *more):
+    """Digest a script, and an experiment's class without the methods that others call."""
+    methods = {name for name, member in vars(Experiment).items() if callable(member)}
+    return script_digest(
+        script, *experiment_files(experiment), *more, without=methods.difference(calls)
+    )
+
+
+def image_source(experiment):
+    """Return the file that says where the images lie, for an experiment that shows them."""
+    return f"{RESULTS}/source.json" if says(experiment, "images") else []
 
 
 def evaluation_shards():
@@ -408,7 +475,8 @@ try:
                     *(code for sources in SOURCES.values() for code in source_files(sources)),
                     *(code for modality in ENCODERS for code in encoder_files(modality)),
                     *(code for fusion in FUSIONS.values() for code in fusion_files(fusion)),
-                    *router_files(CONFIG.routers if CONFIG.experiments == ["main"] else ROUTERS),
+                    *router_files(ROUTERS if ASKED else CONFIG.routers),
+                    *(code for name in ASKED for code in experiment_files(name)),
                 ),
             ]
         ).encode()

@@ -1,26 +1,13 @@
-# Some experiments train routers anew; the others look closer at what is trained.
-ANEW = ["modality", "fusion", "shift", "pool", "label_efficiency"]
-EXAMINED = [row for row in dict.fromkeys([*CONFIG.studied, "ensemble"]) if row in ROUTERS]
-VL_ROUTERS = [
-    *["prknn", "knn_vl", "kmeans_vl", "linear_vl", "mlp_vl", "ovr"],
-    *["cosinecls", "routerdc", "zooter", "vlc"],
-]
-CLOSER = {
-    "difficulty": EXAMINED,
-    "uncertainty": EXAMINED,
-    "vl": ["random", "cheapest", "strongest", "strongest_per_dataset", *VL_ROUTERS, "oracle"],
-}
-EXPERIMENT_OF = {
-    experiment.output: name for name, experiment in EXPERIMENTS.items() if name != "cases"
-}
-DRAWN = [table for table, name in EXPERIMENT_OF.items() if EXPERIMENTS[name].figure]
+# Every experiment by the name of its table and figure, whether the config asks for it or not.
+EXPERIMENT_OF = {output_of(name, one): name for name, one in EXPERIMENTS.items()}
+DRAWN = [output for output, name in EXPERIMENT_OF.items() if says(name, "figure")]
 
 
-rule experiment_anew:
+rule experiment:
     input:
+        unpack(inputs_of_experiment),
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
-        features=lambda wildcards: sorted(set(features_of_experiment(wildcards).values())),
     output:
         f"{RESULTS}/experiments/{{experiment}}/{{salt}}.parquet",
     log:
@@ -28,7 +15,7 @@ rule experiment_anew:
     benchmark:
         f"{RESULTS}/benchmarks/experiments/{{experiment}}/{{salt}}.tsv"
     wildcard_constraints:
-        experiment="|".join(ANEW),
+        experiment="|".join(map(re.escape, EXPERIMENTS)),
     group:
         "experiment_{salt}"
     conda:
@@ -38,123 +25,23 @@ rule experiment_anew:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
+        experiment=lambda wildcards: as_built(EXPERIMENTS[wildcards.experiment]),
         how=MEASURED_BY,
+        routers=lambda wildcards: prototypes(routers_of(wildcards.experiment)),
         features=features_of_experiment,
-        routers=prototypes(CONFIG.studied),
-        options=options_of_experiment,
-        code=lambda wildcards: script_digest(
-            "experiment_anew.py",
-            f"mmroute.experiments.{wildcards.experiment}",
-            *router_files(CONFIG.studied),
+        fusions=lambda wildcards: {
+            name: as_built(fusion) for name, fusion in fusions_of(wildcards.experiment).items()
+        },
+        code=lambda wildcards: experiment_code(
+            "experiment.py",
+            wildcards.experiment,
+            ["findings"],
+            *router_files(trained_by(wildcards.experiment)),
         ),
     message:
-        "Training routers anew: {wildcards.experiment} (salt {wildcards.salt})"
+        "Running the experiment {wildcards.experiment} (salt {wildcards.salt})"
     script:
-        "../scripts/experiment_anew.py"
-
-
-rule experiment_closer:
-    input:
-        outcomes=f"{RESULTS}/outcomes",
-        splits=f"{RESULTS}/splits.parquet",
-        predictions=lambda wildcards: predictions_of(
-            CLOSER[wildcards.experiment], "predictions", wildcards.salt
-        ),
-        crossfit=lambda wildcards: predictions_of(
-            CLOSER[wildcards.experiment], "crossfit", wildcards.salt
-        ),
-    output:
-        f"{RESULTS}/experiments/{{experiment}}/{{salt}}.parquet",
-    log:
-        f"{RESULTS}/logs/experiments/{{experiment}}/{{salt}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/experiments/{{experiment}}/{{salt}}.tsv"
-    wildcard_constraints:
-        experiment="|".join(CLOSER),
-    group:
-        "experiment_{salt}"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
-    params:
-        how=MEASURED_BY,
-        rows=lambda wildcards: CLOSER[wildcards.experiment],
-        options=options_of_experiment,
-        code=lambda wildcards: script_digest(
-            "experiment_closer.py", f"mmroute.experiments.{wildcards.experiment}"
-        ),
-    message:
-        "Examining the trained routers: {wildcards.experiment} (salt {wildcards.salt})"
-    script:
-        "../scripts/experiment_closer.py"
-
-
-rule cases:
-    input:
-        table=f"{RESULTS}/tables/table2.csv",
-        outcomes=f"{RESULTS}/outcomes",
-        splits=f"{RESULTS}/splits.parquet",
-        predictions=predictions_of(EXAMINED, "predictions", SALTS[0]),
-        crossfit=predictions_of(EXAMINED, "crossfit", SALTS[0]),
-    output:
-        cases=f"{RESULTS}/experiments/figS2.parquet",
-        csv=f"{RESULTS}/tables/figS2.csv",
-    log:
-        f"{RESULTS}/logs/cases.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/cases.tsv"
-    group:
-        "present"
-    conda:
-        "../../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
-    params:
-        how=MEASURED_BY,
-        rows=EXAMINED,
-        salt=SALTS[0],
-        code=script_digest("cases.py"),
-    message:
-        "Picking cases"
-    script:
-        "../scripts/cases.py"
-
-
-rule draw_cases:
-    input:
-        cases=rules.cases.output.cases,
-        source=f"{RESULTS}/source.json",
-    output:
-        svg=report(
-            f"{RESULTS}/figures/figS2.svg",
-            caption="../report/experiment.rst",
-            category="Experiments",
-        ),
-        png=f"{RESULTS}/figures/figS2.png",
-    log:
-        f"{RESULTS}/logs/draw_cases.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/draw_cases.tsv"
-    group:
-        "present"
-    conda:
-        "../../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    params:
-        title=TITLE,
-        code=script_digest("draw_cases.py"),
-    message:
-        "Drawing figS2"
-    script:
-        "../scripts/draw_cases.py"
+        "../scripts/experiment.py"
 
 
 rule tabulate:
@@ -163,6 +50,12 @@ rule tabulate:
             f"{RESULTS}/experiments/{EXPERIMENT_OF[wildcards.table]}/{{salt}}.parquet", salt=SALTS
         ),
         outcomes=f"{RESULTS}/outcomes",
+        main=lambda wildcards: (
+            [f"{RESULTS}/tables/table2.csv"]
+            if says(EXPERIMENT_OF[wildcards.table], "reads_table")
+            else []
+        ),
+        source=lambda wildcards: image_source(EXPERIMENT_OF[wildcards.table]),
     output:
         csv=report(
             f"{RESULTS}/tables/{{table}}.csv",
@@ -177,7 +70,7 @@ rule tabulate:
     benchmark:
         f"{RESULTS}/benchmarks/tabulate/{{table}}.tsv"
     wildcard_constraints:
-        table="|".join(EXPERIMENT_OF),
+        table="|".join(map(re.escape, EXPERIMENT_OF)),
     group:
         "present"
     conda:
@@ -187,11 +80,13 @@ rule tabulate:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        experiment=lambda wildcards: EXPERIMENT_OF[wildcards.table],
-        title=TITLE,
+        experiment=lambda wildcards: as_built(EXPERIMENTS[EXPERIMENT_OF[wildcards.table]]),
+        run=TITLE,
+        title=lambda wildcards: says(EXPERIMENT_OF[wildcards.table], "title"),
+        question=lambda wildcards: says(EXPERIMENT_OF[wildcards.table], "question"),
         published=PUBLISHED,
-        code=lambda wildcards: script_digest(
-            "tabulate.py", f"mmroute.experiments.{EXPERIMENT_OF[wildcards.table]}"
+        code=lambda wildcards: experiment_code(
+            "tabulate.py", EXPERIMENT_OF[wildcards.table], ["summarise", "present", "cards"]
         ),
     message:
         "Writing {wildcards.table}"
@@ -202,6 +97,7 @@ rule tabulate:
 rule draw:
     input:
         table=f"{RESULTS}/tables/{{table}}.csv",
+        source=lambda wildcards: image_source(EXPERIMENT_OF[wildcards.table]),
     output:
         svg=report(
             f"{RESULTS}/figures/{{table}}.svg",
@@ -214,7 +110,7 @@ rule draw:
     benchmark:
         f"{RESULTS}/benchmarks/draw/{{table}}.tsv"
     wildcard_constraints:
-        table="|".join(DRAWN),
+        table="|".join(map(re.escape, DRAWN)),
     group:
         "present"
     conda:
@@ -224,11 +120,9 @@ rule draw:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        experiment=lambda wildcards: EXPERIMENT_OF[wildcards.table],
-        title=TITLE,
-        code=lambda wildcards: script_digest(
-            "draw.py", f"mmroute.figures.{EXPERIMENT_OF[wildcards.table]}"
-        ),
+        experiment=lambda wildcards: as_built(EXPERIMENTS[EXPERIMENT_OF[wildcards.table]]),
+        title=lambda wildcards: f"{TITLE}: {says(EXPERIMENT_OF[wildcards.table], 'title')}",
+        code=lambda wildcards: experiment_code("draw.py", EXPERIMENT_OF[wildcards.table], ["draw"]),
     message:
         "Drawing {wildcards.table}"
     script:

@@ -84,7 +84,9 @@ rule features:
     params:
         fusion=lambda wildcards: FUSIONS[wildcards.fusion].name,
         parameters=lambda wildcards: dict(FUSIONS[wildcards.fusion].parameters),
-        code=lambda wildcards: script_digest("features.py", *fusion_files(FUSIONS[wildcards.fusion])),
+        code=lambda wildcards: script_digest(
+            "features.py", *fusion_files(FUSIONS[wildcards.fusion])
+        ),
     message:
         "Fusing text and image by {wildcards.fusion} (salt {wildcards.salt})"
     script:

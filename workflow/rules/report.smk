@@ -186,8 +186,6 @@ rule html_report:
         sections=[f"{RESULTS}/experiments/{name}.json" for name in SECTIONS],
         tables=[f"{RESULTS}/tables/{name}.csv" for name in SECTIONS],
         drawn=SECTION_FIGURES,
-        cases=[f"{RESULTS}/experiments/{name}.parquet" for name in CASES],
-        source=f"{RESULTS}/source.json",
         figures=expand(f"{RESULTS}/figures/{{figure}}.svg", figure=FIGURES),
         # The report shows how long all of them took.
         shown=REPORT_FILES,
@@ -234,7 +232,10 @@ TIMED = {
         if (fusion := ROUTERS[row].fusion) and fusion.name not in {*ENCODERS} - {modality}
     ]
     for row in dict.fromkeys(
-        [*CONFIG.routers, *(row for name in CONFIG.experiments for row in CLOSER.get(name, []))]
+        [
+            *CONFIG.routers,
+            *(row for name in ASKED if not says(name, "trains") for row in routers_of(name)),
+        ]
     )
 }
 

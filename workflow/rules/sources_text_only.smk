@@ -1,4 +1,4 @@
-# A second source, of text-only data sets with the same models, for the experiment transfer.
+# A second source, of text-only data sets with the same models, for experiments that take it.
 
 
 use rule fetch as fetch_text_only with:

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from mmroute.decision.decide import present as present_decision
-from mmroute.experiments import EXPERIMENTS
-from mmroute.figures.cases import present as present_cases
 from mmroute.job import job
 from mmroute.presentation.tables import read_csv
 from mmroute.provenance import describe
@@ -27,16 +25,8 @@ with job(snakemake, confined=True):
         name: read_csv(Path(given[name]))
         for name in ("table2", "points", "differences", "datasets", "origins", "models", "decision")
     }
-    experiments = {experiment.output: experiment for experiment in EXPERIMENTS.values()}
     drawn = {Path(path).stem: Path(path) for path in given.drawn}
     results = dict(zip(snakemake.params.sections, given.tables, strict=True))
-    cases = [
-        case
-        for path in given.cases
-        for case in present_cases(
-            read_table(Path(path)).to_pandas(), Path(read_json(Path(given.source))["root"])
-        )
-    ]
     report = Report(
         title=snakemake.params.title,
         simulated=snakemake.params.simulated,
@@ -57,15 +47,9 @@ with job(snakemake, confined=True):
             }
         ),
         sections=[
-            Section(
-                experiments[name].title,
-                experiments[name].question,
-                {part: Frame(**frame) for part, frame in read_json(Path(path)).items()},
-                drawn.get(name),
-            )
+            Section.of(read_json(Path(path)), drawn.get(name))
             for name, path in zip(snakemake.params.sections, given.sections, strict=True)
         ],
-        cases=cases,
         figures=dict(zip(CAPTIONS, map(Path, given.figures), strict=True)),
         throughput=Frame.of(present_throughput(read_csv(Path(given.throughput)))),
         config=snakemake.params.config,

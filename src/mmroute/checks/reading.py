@@ -123,10 +123,10 @@ def _drop_without_input(held: Mapping[str, _Held], files: str, found: list[Remar
 
 
 def text_only(config: Config, folder: Path, found: list[Remark]) -> OutcomeTable | None:
-    """Return the outcomes that ``transfer`` is tested on; only it reads their source."""
+    """The outcomes of the second source, if an experiment takes it."""
     if config.text_only is None:
         return None
-    if "transfer" not in config.experiments:
+    if not config.needing_text_only:
         built("text_only", config.text_only, found)
         return None
     own = read("text_only", config.text_only, folder, found)

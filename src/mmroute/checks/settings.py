@@ -1,14 +1,15 @@
 """What a config asks for, beside what there is: checkpoints, outcomes, experiments."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mmroute.catalogue import build
+from mmroute.catalogue import build, find
 from mmroute.checks.reading import other_share
 from mmroute.checks.remark import Level, Remark, counted, flow, pool_line, stopping, with_close
-from mmroute.config import Config
+from mmroute.config import TRUNK, Config, Named
 from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
@@ -90,33 +91,31 @@ def experiments(
     config: Config, first: Benchmark, text_only: OutcomeTable | None
 ) -> Iterator[Remark]:
     """Look for experiments that would stop the run or show nothing, under the first salt."""
-    asked = set(config.experiments)
-    less = {
-        name: f"experiments: {flow([one for one in config.experiments if one != name])}"
-        for name in asked
-    }
-    if first.table.samples["image"].isna().all():
-        for name in ("modality", "fusion"):
-            if name in asked:
-                message = f"{name}: no sample has an image, so there is nothing to compare"
-                yield Remark("warning", message, less[name])
-    # These modules import scikit-learn.
-    if "shift" in asked:
-        from mmroute.experiments.shift import NO_PAIRS, scenarios
-
-        if not any(True for _ in scenarios(first)):
-            yield Remark("warning", f"shift: {NO_PAIRS}", less["shift"])
-    if "uncertainty" in asked:
-        from mmroute.experiments.uncertainty import notices
-
-        for line in notices(first.table):
-            yield Remark("note", line)
-    if "transfer" in asked and text_only is not None:
-        from mmroute.experiments import transfer
-
+    for row, asked in config.experiments.items():
+        if row == TRUNK:
+            continue
+        others = {
+            name: written(name, one) for name, one in config.experiments.items() if name != row
+        }
+        line = f"experiments: {flow(others)}"
+        compares = find("experiments", asked.name).attributes.get("fusions")
+        if compares and first.table.samples["image"].isna().all():
+            message = f"{row}: no sample has an image, so there is nothing to compare"
+            yield Remark("warning", message, line)
         try:
-            transfer.transferred(first, text_only)
+            problems = build("experiments", asked.name, asked.parameters).problems
+            for level, message in problems(first, text_only):
+                yield Remark(level, message, line if level == "warning" else "")
         except InputError as error:
-            yield Remark.of(error, less["transfer"])
-        for line in transfer.notices(first.table.model_names, text_only.model_names):
-            yield Remark("note", line)
+            yield Remark.of(error, line)
+
+
+def written(row: str, experiment: Named) -> dict[str, Any]:
+    """A row of ``experiments`` as a config would give it, without what it need not say."""
+    if row == TRUNK:
+        return {}
+    given = {} if experiment.name == row else {"class": experiment.name}
+    defaults = find("experiments", experiment.name).parameters
+    return given | {
+        name: value for name, value in experiment.parameters.items() if value != defaults[name][1]
+    }

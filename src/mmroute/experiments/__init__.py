@@ -1,100 +1,144 @@
-"""Experiments beyond the main table: one module each, named as in definitions, section 7.
+"""Experiments beyond the main table: one class each, in a file of its own (definitions, section 7).
 
-A module offers ``findings``, a function from outcomes, features and predictions to a
-frame of findings, and ``present``, which lays the summarised table out for people. This
-list names them all and imports none of them.
+To add one, put a module here with a subclass of ``Experiment`` and name it in the config, below
+``experiments``. One from outside the package is a row of any name: ``mine: {class:
+"my_module:Mine"}``. Its table and its figure are targets of the workflow, and sections of the
+report.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mmroute.outcome_table import OutcomeTable
+    from mmroute.outcomes.benchmark import Benchmark
+
+Problem = tuple[Literal["warning", "note"], str]
+"""What a check finds, and how much it matters."""
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One experiment.
+class TextOnly:
+    """The second source: samples without images, of other data sets.
 
     Attributes
     ----------
-    output
-        Name of its table and figure: the paper's number where there is one.
-    title, question
-        What the report says above its results.
-    figure
-        Whether it has a figure.
+    table
+        Outcomes of its M samples.
+    features
+        By router, the (M, d) features that a fusion makes of them that was fitted on the
+        benchmark's training split. The image is masked.
     """
 
-    output: str
-    title: str
-    question: str
-    figure: bool = False
+    table: "OutcomeTable"
+    features: Mapping[str, np.ndarray]
 
 
-EXPERIMENTS = {
-    "modality": Experiment(
-        "fig2",
-        "Text, image or both",
-        "What do features of the text, of the image, and of both together tell a router? The "
-        "number of clusters and lambda are swept on the test split, as published (MMR-Bench, "
-        "Figure 2).",
-        figure=True,
-    ),
-    "fusion": Experiment(
-        "table3",
-        "Adaptive fusion against the mean",
-        "Each router trained on adaptively fused features and on the mean of both embeddings; "
-        "differences are adaptive less mean, over the same resamples (MMR-Bench, Table 3).",
-    ),
-    "shift": Experiment(
-        "table4",
-        "Another data set of the scenario",
-        "Trained on data set A and tested on B of the same scenario, beside the best single model "
-        "on B and a router trained on B itself (MMR-Bench, Table 4).",
-    ),
-    "transfer": Experiment(
-        "table5",
-        "Text-only benchmarks",
-        "Trained on samples with images, tested on text alone with the image masked (MMR-Bench, "
-        "Table 5).",
-    ),
-    "pool": Experiment(
-        "pool",
-        "When the pool changes",
-        "What happens when a model leaves, when one arrives with few labelled queries, and when "
-        "the pool grows from cheap to dear?",
-        figure=True,
-    ),
-    "difficulty": Experiment(
-        "difficulty",
-        "Where hard queries go",
-        "Shares of easy and of hard queries that go to cheap, middle and dear models, at an "
-        "operating point that was chosen in training.",
-        figure=True,
-    ),
-    "label_efficiency": Experiment(
-        "label_efficiency",
-        "How many labels a router needs",
-        "Trained on growing shares of all labels, tested on the same last fifth of the samples.",
-        figure=True,
-    ),
-    "uncertainty": Experiment(
-        "uncertainty",
-        "When the router is unsure",
-        "Queries whose chosen model has the least predicted utility are handed on: to the "
-        "strongest model, to a vote, or to a person.",
-        figure=True,
-    ),
-    "cases": Experiment(
-        "figS2",
-        "Cases",
-        "Queries of the test split on which routing pays most. A saving: a cheaper model was right "
-        "as well as the strongest. A rescue: the strongest was wrong, the chosen one right.",
-        figure=True,
-    ),
-    "vl": Experiment(
-        "vl_main",
-        "VL-RouterBench's protocol",
-        "Each router at one operating point per lambda of its grid. The point was chosen in "
-        "training; beside it the one that looks best on the test split, as published.",
-        figure=True,
-    ),
-}
-"""Name in the config to what it makes; ``main`` is the workflow's trunk."""
+class Experiment(ABC):
+    """Measures something on every split, and lays it out as a table and a figure.
+
+    The workflow reads the class attributes without importing the module, so they are literals
+    in the body of the class. Constructor arguments are the experiment's own options, which the
+    config validates by their types, as it does a router's.
+    """
+
+    name: ClassVar[str]
+    """As the config gives it below ``experiments``."""
+    output: ClassVar[str]
+    """The paper's name of its table and figure; without one, its name in the config."""
+    title: ClassVar[str]
+    """What the report and the figure are headed with."""
+    question: ClassVar[str]
+    """What the report says above its results."""
+    trains: ClassVar[bool] = False
+    """Whether it trains routers anew; otherwise it reads what the trained ones predict."""
+    studied: ClassVar[bool] = True
+    """Whether it takes the routers that the config has below ``studied``."""
+    routers: ClassVar[tuple[str, ...]] = ()
+    """Routers that it takes beside those, by name."""
+    fusions: ClassVar[tuple[str, ...]] = ()
+    """Fusions to train every router on, as published; none: each router reads its own."""
+    reads_table: ClassVar[bool] = False
+    """Whether ``summarise`` takes the main table too, and so waits until that is there."""
+    text_only: ClassVar[bool] = False
+    """Whether it takes the config's ``text_only`` source."""
+    figure: ClassVar[bool] = False
+    """Whether it has a figure."""
+    images: ClassVar[bool] = False
+    """Whether its table has a column ``image``; ``draw`` and ``cards`` get paths to open there."""
+
+    @abstractmethod
+    def findings(self, *given: Any, **more: Any) -> pd.DataFrame:
+        """Measure on one split.
+
+        Parameters
+        ----------
+        given
+            If it ``trains``: the ``Benchmark``; features of all N samples by the names of the
+            ``fusions``, or by router, where one that uses none has None; and routers by name,
+            to be copied before they are trained. Otherwise: the ``Setting``; and by router
+            the ``Predictions`` of the evaluation and, cross-fitted, of the training samples.
+        more
+            If it ``trains``: ``policy``, ``n_resamples`` and ``seed``, which a ``Setting``
+            holds; ``text_only``, a ``TextOnly``, if the class asks for it.
+
+        Returns
+        -------
+        Key columns, then ``metric``, ``minus`` and ``replicates``, see
+        ``mmroute.experiments.findings``.
+        """
+
+    def summarise(self, findings: Sequence[pd.DataFrame], *main: pd.DataFrame) -> pd.DataFrame:
+        """Make a table of the findings of every salt: by default values with intervals."""
+        from mmroute.experiments.findings import summarise
+
+        return summarise(findings)
+
+    @abstractmethod
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Lay the table out for people.
+
+        Parameters
+        ----------
+        table
+            What ``summarise`` made, read again from its file.
+        """
+
+    def draw(self, table: pd.DataFrame, title: str) -> "Figure":
+        """Draw the figure; asked for if there is one.
+
+        Parameters
+        ----------
+        table
+            As for ``present``.
+        title
+            What the figure shows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no draw; set figure = False")
+
+    def cards(self, table: pd.DataFrame) -> list[dict[str, Any]]:
+        """Single queries that the report shows instead of the figure; none by default."""
+        return []
+
+    def problems(
+        self, benchmark: "Benchmark", text_only: "OutcomeTable | None"
+    ) -> Iterator[Problem]:
+        """Yield what ``mmroute check`` says of the data: a level and a line each.
+
+        ``warning``: nothing would come of it. What would stop a run raises InputError.
+
+        Parameters
+        ----------
+        benchmark
+            Outcomes under the first split.
+        text_only
+            Outcomes of the second source, if there is one that can be read.
+        """
+        yield from ()

@@ -8,14 +8,21 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from mmroute.evaluation.curve import steps_of, training_frontier
 from mmroute.evaluation.measured import operating_points
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.setting import Setting
+from mmroute.experiments import Experiment
 from mmroute.experiments.findings import difference
 from mmroute.outcome_table import OutcomeTable
 from mmroute.predictions import Predictions
+from mmroute.presentation.figures import shorten
 from mmroute.presentation.tables import format_interval
 
 TIERS = ("cheap", "middle", "dear")
@@ -31,71 +38,171 @@ FAILING = {
     "all models fail": 1.0,
 }
 """Strata by the share of models that fail, each with the largest share in it."""
+PER_ROW = 4
+LONGEST_LABEL = 20
+"""Strata are named by the data."""
+SHADES = sns.color_palette("YlGnBu", len(TIERS))
 
 
-def findings(
-    setting: Setting,
-    predictions: Mapping[str, Predictions],
-    crossfit: Mapping[str, Predictions],
-    tag: str = "level",
-) -> pd.DataFrame:
-    """Measure where each router sends the queries of each stratum.
+class Difficulty(Experiment):
+    """Where each router sends the queries of each stratum.
 
     Parameters
     ----------
-    setting
-        What to measure with.
-    predictions, crossfit
-        Per router, of the evaluation samples and, cross-fitted, of the training samples.
     tag
         The data's own difficulty; see ``strata``.
-
-    Returns
-    -------
-    Findings with the keys ``router``, ``point``, ``stratum``, the easiest first, and
-    ``tier``. ``traffic``: the share of the stratum's queries that the price tier gets,
-    the hardest stratum's also ``minus`` the easiest one's. ``accuracy``, ``cost``
-    (normalised) and ``cost_usd``: means over the stratum, ``tier`` empty. ``samples``:
-    the stratum's share of all strata, ``router`` and ``point`` empty. A row ``oracle``
-    is always there. A point that a router's training frontier does not have is left
-    out. Metrics are means over the trials of a router that draws.
     """
-    table = setting.table
-    observed = np.isfinite(table.utility)
-    tiers = np.eye(len(TIERS))[price_tiers(setting.training.cost)]
-    names, inside = strata(table, setting.training, tag)
-    weights = setting.weights().astype(float)
-    sizes = weights @ inside
-    rows = [
-        ("", "", name, "", "samples", "", share)
-        for name, share in zip(names, (sizes / sizes.sum(axis=1, keepdims=True)).T, strict=True)
-    ]
-    predictions = {**predictions, "oracle": _oracle(table, setting.unit)}
-    crossfit = {**crossfit, "oracle": _oracle(setting.training, setting.unit)}
-    for router, own in predictions.items():
-        chosen = training_points(setting, crossfit[router])
-        steps = [steps_of(own, trial, observed, setting.policy) for trial in range(len(own.u_hat))]
-        outcomes = table.utility, own.paid(table.cost / setting.unit)
-        for point in filter(chosen.__contains__, POINTS):
-            trials = [_measured(one.choices(chosen[point]), tiers, *outcomes) for one in steps]
-            measured = np.mean(trials, axis=0)
-            cells = (inside[:, :, None] * measured[:, None]).reshape(len(inside), -1)
-            sums = (weights @ cells).reshape(*sizes.shape, -1)
-            with np.errstate(invalid="ignore"):
-                means = sums / sizes[:, :, None]
-            for name, values in zip(names, np.moveaxis(means, 0, 2), strict=True):
-                *traffic, accuracy, cost = values
-                rows += [
-                    (router, point, name, tier, "traffic", "", share)
-                    for tier, share in zip(TIERS, traffic, strict=True)
-                ]
-                rows += [
-                    (router, point, name, "", "accuracy", "", accuracy),
-                    (router, point, name, "", "cost", "", cost),
-                    (router, point, name, "", "cost_usd", "", cost * setting.unit),
-                ]
-    found = pd.DataFrame(rows, columns=[*KEYS, "replicates"])
-    return pd.concat([found, _trend(found, names[0], names[-1])], ignore_index=True)
+
+    name = "difficulty"
+    output = "difficulty"
+    title = "Where hard queries go"
+    question = (
+        "Shares of easy and of hard queries that go to cheap, middle and dear models, at an "
+        "operating point that was chosen in training."
+    )
+    routers = ("ensemble",)
+    figure = True
+
+    def __init__(self, tag: str = "level") -> None:
+        self.tag = tag
+
+    def findings(
+        self,
+        setting: Setting,
+        predictions: Mapping[str, Predictions],
+        crossfit: Mapping[str, Predictions],
+    ) -> pd.DataFrame:
+        """Measure where each router sends the queries of each stratum.
+
+        Parameters
+        ----------
+        setting
+            What to measure with.
+        predictions, crossfit
+            Per router, of the evaluation samples and, cross-fitted, of the training samples.
+
+        Returns
+        -------
+        Findings with the keys ``router``, ``point``, ``stratum``, the easiest first, and
+        ``tier``. ``traffic``: the share of the stratum's queries that the price tier gets,
+        the hardest stratum's also ``minus`` the easiest one's. ``accuracy``, ``cost``
+        (normalised) and ``cost_usd``: means over the stratum, ``tier`` empty. ``samples``:
+        the stratum's share of all strata, ``router`` and ``point`` empty. A row ``oracle``
+        is always there. A point that a router's training frontier does not have is left
+        out. Metrics are means over the trials of a router that draws.
+        """
+        table = setting.table
+        observed = np.isfinite(table.utility)
+        tiers = np.eye(len(TIERS))[price_tiers(setting.training.cost)]
+        names, inside = strata(table, setting.training, self.tag)
+        weights = setting.weights().astype(float)
+        sizes = weights @ inside
+        rows = [
+            ("", "", name, "", "samples", "", share)
+            for name, share in zip(names, (sizes / sizes.sum(axis=1, keepdims=True)).T, strict=True)
+        ]
+        predictions = {**predictions, "oracle": _oracle(table, setting.unit)}
+        crossfit = {**crossfit, "oracle": _oracle(setting.training, setting.unit)}
+        for router, own in predictions.items():
+            chosen = training_points(setting, crossfit[router])
+            steps = [
+                steps_of(own, trial, observed, setting.policy) for trial in range(len(own.u_hat))
+            ]
+            outcomes = table.utility, own.paid(table.cost / setting.unit)
+            for point in filter(chosen.__contains__, POINTS):
+                trials = [_measured(one.choices(chosen[point]), tiers, *outcomes) for one in steps]
+                measured = np.mean(trials, axis=0)
+                cells = (inside[:, :, None] * measured[:, None]).reshape(len(inside), -1)
+                sums = (weights @ cells).reshape(*sizes.shape, -1)
+                with np.errstate(invalid="ignore"):
+                    means = sums / sizes[:, :, None]
+                for name, values in zip(names, np.moveaxis(means, 0, 2), strict=True):
+                    *traffic, accuracy, cost = values
+                    rows += [
+                        (router, point, name, tier, "traffic", "", share)
+                        for tier, share in zip(TIERS, traffic, strict=True)
+                    ]
+                    rows += [
+                        (router, point, name, "", "accuracy", "", accuracy),
+                        (router, point, name, "", "cost", "", cost),
+                        (router, point, name, "", "cost_usd", "", cost * setting.unit),
+                    ]
+        found = pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+        return pd.concat([found, _trend(found, names[0], names[-1])], ignore_index=True)
+
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return, for people, the share of each stratum that goes to the dear models.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        """
+        dear = table[(table["metric"] == "traffic") & (table["tier"] == TIERS[-1])]
+        is_trend = dear["minus"].fillna("") != ""
+        shares, trends = dear[~is_trend], dear[is_trend].set_index(["router", "point"])
+        rows = []
+        for (router, point), own in shares.groupby(["router", "point"], sort=False):
+            trend = trends.loc[(router, point)]
+            rows.append(
+                {"Router": router, "Operating point": point.replace("_", " ")}
+                | {
+                    f"To dear models: {stratum}": f"{share:.1%}"
+                    for stratum, share in zip(own["stratum"], own["value"], strict=True)
+                }
+                | {
+                    f"Difference, {trend['stratum']} minus {trend['minus']}": format_interval(
+                        *trend[["value", "low", "high"]]
+                    ),
+                    "p": f"{trend['p_value']:.3f}",
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def draw(self, table: pd.DataFrame, title: str) -> Figure:
+        """Draw stacked traffic shares by stratum, one panel a router, accuracies above the bars.
+
+        A router is shown at ``half_cost``, or at ``peak`` where it has no such point.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        title
+            What the figure shows.
+        """
+        values = table[(table["minus"].fillna("") == "") & (table["metric"] != "samples")]
+        routers = values["router"].unique()
+        columns = max(1, min(PER_ROW, len(routers)))
+        rows = max(1, -(-len(routers) // columns))
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(2.7 * columns + 1, 2.1 * rows + 1),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for axes, router in zip(grid.flat, routers, strict=False):
+            own = values[values["router"] == router]
+            point = next(point for point in POINTS if point in set(own["point"]))
+            _panel(axes, own[own["point"] == point])
+            axes.set_title(f"{router} ({point.replace('_', ' ')})")
+        for axes in grid.flat[len(routers) :]:
+            axes.set_axis_off()
+        for axes in grid.flat[max(0, len(routers) - columns) : len(routers)]:
+            axes.tick_params(axis="x", labelbottom=True, rotation=40)
+            plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
+        if len(routers):
+            handles, names = grid.flat[0].get_legend_handles_labels()
+            figure.legend(
+                handles[::-1], names[::-1], title="models", loc="outside right upper", frameon=False
+            )
+        figure.supxlabel("queries, from easy to hard", fontsize="medium")
+        figure.supylabel("share of the queries (above: accuracy in %)", fontsize="medium")
+        figure.suptitle(title)
+        return figure
 
 
 def training_points(setting: Setting, crossfit: Predictions) -> dict[str, float]:
@@ -191,31 +298,20 @@ def _trend(found: pd.DataFrame, easiest: str, hardest: str) -> pd.DataFrame:
     )
 
 
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, for people, the share of each stratum that goes to the dear models.
-
-    Parameters
-    ----------
-    table
-        The summary of ``findings``.
-    """
-    dear = table[(table["metric"] == "traffic") & (table["tier"] == TIERS[-1])]
-    is_trend = dear["minus"].fillna("") != ""
-    shares, trends = dear[~is_trend], dear[is_trend].set_index(["router", "point"])
-    rows = []
-    for (router, point), own in shares.groupby(["router", "point"], sort=False):
-        trend = trends.loc[(router, point)]
-        rows.append(
-            {"Router": router, "Operating point": point.replace("_", " ")}
-            | {
-                f"To dear models: {stratum}": f"{share:.1%}"
-                for stratum, share in zip(own["stratum"], own["value"], strict=True)
-            }
-            | {
-                f"Difference, {trend['stratum']} minus {trend['minus']}": format_interval(
-                    *trend[["value", "low", "high"]]
-                ),
-                "p": f"{trend['p_value']:.3f}",
-            }
-        )
-    return pd.DataFrame(rows)
+def _panel(axes: Axes, own: pd.DataFrame) -> None:
+    shares = own[own["metric"] == "traffic"].pivot(index="stratum", columns="tier", values="value")
+    shares = shares.reindex(own["stratum"].unique())
+    accuracy = own[own["metric"] == "accuracy"].set_index("stratum")["value"]
+    positions = range(len(shares))
+    below = pd.Series(0.0, shares.index)
+    for tier, colour in zip(TIERS, SHADES, strict=True):
+        axes.bar(positions, shares[tier], bottom=below, color=colour, width=0.85, label=tier)
+        below = below + shares[tier]
+    for position, stratum in enumerate(shares.index):
+        text = f"{100 * accuracy[stratum]:.0f}"
+        axes.text(position, 1.02, text, ha="center", va="bottom", fontsize=7)
+    axes.set_xticks(positions, [shorten(name, LONGEST_LABEL) for name in shares.index])
+    axes.set_ylim(0, 1.14)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(axis="x", visible=False)

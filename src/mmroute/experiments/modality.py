@@ -5,19 +5,27 @@ alone, and of both. The k-means router is swept over lambda and the number of cl
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from annotated_types import Ge, MinLen
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.base import clone
 from tqdm import tqdm
 
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Curve, Policy, frontier, steps_of, trace
 from mmroute.evaluation.metrics import ROUNDING, single_models
+from mmroute.experiments import Experiment
 from mmroute.experiments.findings import METRICS, difference, measure
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
+from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
 from mmroute.presentation.tables import format_interval
 from mmroute.routers.kmeans import KMeans
 from mmroute.training import train_and_predict
@@ -27,87 +35,211 @@ SINGLE_MODEL = "single_model"
 KEYS = ["router", "features", "model", "budget", "metric", "minus"]
 N_BUDGETS = 40
 """Costs at which a frontier is shown, besides its end."""
+PER_ROW = 2
+DASHES = ("--", ":")
+"""Of the text's and the image's frontier; those of both modalities are solid."""
 
 
-def findings(
-    benchmark: Benchmark,
-    features: Mapping[str, np.ndarray],
-    routers: Mapping[str, Any],
-    policy: Policy,
-    n_resamples: int,
-    seed: int,
-    n_clusters: Sequence[int],
-) -> pd.DataFrame:
-    """Measure each router on each features, on all evaluation samples.
-
-    A ``KMeans`` is trained once for each number of clusters, and its frontier is the one
-    of all these curves together. That is the published protocol: lambda and the number
-    of clusters are chosen on the samples that measure them, which flatters every
-    frontier, though all features alike. Other routers keep their one setting. More curves
-    never lower a joint frontier's ``peak_score`` nor raise its ``qnc``, but they can lower
-    its ``nauc``: p(c) joins all frontier points, and a new one may lie below the line
-    between its neighbours (definitions, section 4).
+class Modality(Experiment):
+    """Each router on features of the text, of the image, and of both.
 
     Parameters
     ----------
-    benchmark
-        Outcomes and splits.
-    features
-        Name to (N, d) features of all N samples, fitted on the training split: ``text``,
-        ``image``, and fusions of both.
-    routers
-        Name to router, which is copied.
-    policy
-        Policy family of the operating curve.
-    n_resamples, seed
-        The bootstrap's.
     n_clusters
-        Numbers of clusters to sweep over.
-
-    Returns
-    -------
-    Findings with the keys ``router``, ``features``, ``model`` and ``budget``.
-
-    - ``nauc``, ``peak_score`` and ``qnc`` of each router and features, those of a fusion
-      also ``minus`` the ``text`` and the ``image``. Means over the trials of a router
-      that draws.
-    - ``accuracy`` and ``cost`` (normalised) of the frontier's most accurate point at a
-      cost of at most ``budget``; infinite: its end. A budget below the frontier is left
-      out. In a resample the point stays what it was on the sample. Of the first trial.
-    - ``accuracy`` and ``cost`` of each ``model``, with the router ``single_model``.
+        Numbers of clusters that ``KMeans`` is swept over.
     """
-    test = benchmark.test
-    weights = resample_weights(test.samples["dataset"], n_resamples, seed)
-    outcomes = test.utility, test.cost / benchmark.unit, weights
-    singles = single_models(*outcomes)
-    budgets = _budgets(benchmark.table.cost / benchmark.unit)
-    rows = [
-        (SINGLE_MODEL, "", model, np.nan, metric, "", replicates)
-        for metric, matrix in (("accuracy", singles.utility), ("cost", singles.cost))
-        for model, replicates in zip(test.model_names, matrix.T, strict=True)
-    ]
-    with tqdm(total=len(routers) * len(features), desc="modalities", mininterval=5) as progress:
-        for router, prototype in routers.items():
-            measured = {}
-            for name, inputs in features.items():
-                settings = [
-                    train_and_predict(setting, benchmark, inputs)
-                    for setting in _settings(prototype, n_clusters)
-                ]
-                measured[name] = measure(settings, *outcomes, singles, policy)
-                points = _frontier(settings, *outcomes, policy, budgets)
-                rows += [(router, name, "", *point) for point in points]
-                progress.update()
-            for name, own in measured.items():
-                key = router, name, "", np.nan
-                rows += [(*key, metric, "", own[metric]) for metric in METRICS]
-                rows += [
-                    (*key, metric, other, difference(own[metric], measured[other][metric]))
-                    for other in UNIMODAL
-                    if name not in UNIMODAL
-                    for metric in METRICS
-                ]
-    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+    name = "modality"
+    output = "fig2"
+    title = "Text, image or both"
+    question = (
+        "What do features of the text, of the image, and of both together tell a router? The "
+        "number of clusters and lambda are swept on the test split, as published (MMR-Bench, "
+        "Figure 2)."
+    )
+    trains = True
+    fusions = ("text", "image", "concat", "adaptive")
+    figure = True
+
+    def __init__(
+        self,
+        n_clusters: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (5, 10, 20, 40, 80),
+    ) -> None:
+        self.n_clusters = n_clusters
+
+    def findings(
+        self,
+        benchmark: Benchmark,
+        features: Mapping[str, np.ndarray],
+        routers: Mapping[str, Any],
+        policy: Policy,
+        n_resamples: int,
+        seed: int,
+    ) -> pd.DataFrame:
+        """Measure each router on each features, on all evaluation samples.
+
+        A ``KMeans`` is trained once for each number of clusters, and its frontier is the one
+        of all these curves together. That is the published protocol: lambda and the number
+        of clusters are chosen on the samples that measure them, which flatters every
+        frontier, though all features alike. Other routers keep their one setting. More curves
+        never lower a joint frontier's ``peak_score`` nor raise its ``qnc``, but they can lower
+        its ``nauc``: p(c) joins all frontier points, and a new one may lie below the line
+        between its neighbours (definitions, section 4).
+
+        Parameters
+        ----------
+        benchmark
+            Outcomes and splits.
+        features
+            Name to (N, d) features of all N samples, fitted on the training split: ``text``,
+            ``image``, and fusions of both.
+        routers
+            Name to router, which is copied.
+        policy
+            Policy family of the operating curve.
+        n_resamples, seed
+            The bootstrap's.
+
+        Returns
+        -------
+        Findings with the keys ``router``, ``features``, ``model`` and ``budget``.
+
+        - ``nauc``, ``peak_score`` and ``qnc`` of each router and features, those of a fusion
+          also ``minus`` the ``text`` and the ``image``. Means over the trials of a router
+          that draws.
+        - ``accuracy`` and ``cost`` (normalised) of the frontier's most accurate point at a
+          cost of at most ``budget``; infinite: its end. A budget below the frontier is left
+          out. In a resample the point stays what it was on the sample. Of the first trial.
+        - ``accuracy`` and ``cost`` of each ``model``, with the router ``single_model``.
+        """
+        test = benchmark.test
+        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        outcomes = test.utility, test.cost / benchmark.unit, weights
+        singles = single_models(*outcomes)
+        budgets = _budgets(benchmark.table.cost / benchmark.unit)
+        rows = [
+            (SINGLE_MODEL, "", model, np.nan, metric, "", replicates)
+            for metric, matrix in (("accuracy", singles.utility), ("cost", singles.cost))
+            for model, replicates in zip(test.model_names, matrix.T, strict=True)
+        ]
+        with tqdm(total=len(routers) * len(features), desc="modalities", mininterval=5) as progress:
+            for router, prototype in routers.items():
+                measured = {}
+                for name, inputs in features.items():
+                    settings = [
+                        train_and_predict(setting, benchmark, inputs)
+                        for setting in _settings(prototype, self.n_clusters)
+                    ]
+                    measured[name] = measure(settings, *outcomes, singles, policy)
+                    points = _frontier(settings, *outcomes, policy, budgets)
+                    rows += [(router, name, "", *point) for point in points]
+                    progress.update()
+                for name, own in measured.items():
+                    key = router, name, "", np.nan
+                    rows += [(*key, metric, "", own[metric]) for metric in METRICS]
+                    rows += [
+                        (*key, metric, other, difference(own[metric], measured[other][metric]))
+                        for other in UNIMODAL
+                        if name not in UNIMODAL
+                        for metric in METRICS
+                    ]
+        return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return, for people, each router's metrics by features and what both modalities add.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        """
+        table = table[table["metric"].isin(METRICS)].fillna({"minus": ""})
+        shown = map(format_interval, table["value"], table["low"], table["high"])
+        table = table.assign(shown=list(shown))
+        rows = []
+        for (router, features), own in table.groupby(["router", "features"], sort=False):
+            cells = own.set_index(["metric", "minus"])["shown"]
+            rows.append(
+                {
+                    "Router": router,
+                    "Features": features,
+                    "nAUC": cells["nauc", ""],
+                    "nAUC, minus text": cells.get(("nauc", "text"), "–"),
+                    "nAUC, minus image": cells.get(("nauc", "image"), "–"),
+                    "Peak score": cells["peak_score", ""],
+                    "Peak score, minus text": cells.get(("peak_score", "text"), "–"),
+                    "Peak score, minus image": cells.get(("peak_score", "image"), "–"),
+                    "QNC": cells["qnc", ""],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def draw(self, table: pd.DataFrame, title: str) -> Figure:
+        """Draw the frontier of each features, one panel a router, against the single models.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        title
+            What the figure shows.
+        """
+        points = table[table["metric"].isin(["accuracy", "cost"])].pivot(
+            index=["router", "features", "model", "budget"], columns="metric", values="value"
+        )
+        points = points.reset_index().sort_values("budget", kind="stable")
+        routed = table[table["router"] != SINGLE_MODEL]
+        routers, names = routed["router"].unique(), routed["features"].unique()
+        colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+        dashes = dict(zip(UNIMODAL, DASHES, strict=True))
+        models = points[points["router"] == SINGLE_MODEL]
+        columns = min(PER_ROW, len(routers))
+        rows = -(-len(routers) // columns)
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(4 * columns + 1.4, 3.2 * rows + 0.8),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for axes, router in zip(grid.flat, routers, strict=False):
+            axes.plot(
+                models["cost"],
+                models["accuracy"],
+                "x",
+                color=SINGLE_MODEL_COLOUR,
+                label="single model",
+            )
+            for features, colour in colours.items():
+                line = points[(points["router"] == router) & (points["features"] == features)]
+                axes.plot(
+                    line["cost"],
+                    line["accuracy"],
+                    dashes.get(features, "-"),
+                    color=colour,
+                    marker="o",
+                    ms=4,
+                    markevery=[-1],
+                    label=features,
+                )
+            axes.set_title(router)
+        for axes in grid.flat[len(routers) :]:
+            axes.set_axis_off()
+        for axes in grid.flat[max(0, len(routers) - columns) : len(routers)]:
+            axes.tick_params(axis="x", labelbottom=True)
+        _scale(grid[0, 0], points["cost"].dropna())
+        figure.legend(
+            *grid[0, 0].get_legend_handles_labels(),
+            title="features (dot: peak)",
+            loc="outside right upper",
+            frameon=False,
+        )
+        figure.supxlabel(COST_LABEL, fontsize="medium")
+        figure.supylabel(ACCURACY_LABEL, fontsize="medium")
+        figure.suptitle(title)
+        return figure
 
 
 def _settings(prototype: Any, n_clusters: Sequence[int]) -> list[Any]:
@@ -164,31 +296,11 @@ def _frontier(
     return rows
 
 
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, for people, each router's metrics by features and what both modalities add.
-
-    Parameters
-    ----------
-    table
-        The summary of ``findings``.
-    """
-    table = table[table["metric"].isin(METRICS)].fillna({"minus": ""})
-    shown = map(format_interval, table["value"], table["low"], table["high"])
-    table = table.assign(shown=list(shown))
-    rows = []
-    for (router, features), own in table.groupby(["router", "features"], sort=False):
-        cells = own.set_index(["metric", "minus"])["shown"]
-        rows.append(
-            {
-                "Router": router,
-                "Features": features,
-                "nAUC": cells["nauc", ""],
-                "nAUC, minus text": cells.get(("nauc", "text"), "–"),
-                "nAUC, minus image": cells.get(("nauc", "image"), "–"),
-                "Peak score": cells["peak_score", ""],
-                "Peak score, minus text": cells.get(("peak_score", "text"), "–"),
-                "Peak score, minus image": cells.get(("peak_score", "image"), "–"),
-                "QNC": cells["qnc", ""],
-            }
-        )
-    return pd.DataFrame(rows)
+def _scale(axes: Axes, cost: pd.Series) -> None:
+    """Use a log axis of costs, unless a query can be free."""
+    if (cost > 0).all():
+        axes.set_xscale("log")
+        subs = (1, 2, 5) if cost.max() < 100 * cost.min() else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -11,6 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from sklearn.base import clone
 from tqdm import tqdm
 
@@ -18,9 +22,11 @@ from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
 from mmroute.evaluation.curve import Policy, steps_of
 from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
+from mmroute.experiments import Experiment
 from mmroute.experiments.findings import best_single, difference
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
+from mmroute.presentation.figures import shorten
 from mmroute.presentation.tables import format_interval
 from mmroute.storage import digest_bytes
 from mmroute.training import Inputs, train_and_predict
@@ -31,6 +37,8 @@ METRICS = ("nauc", "peak_score", "qnc")
 LABELS = (16, 64, 256)
 ALL = np.inf
 """Labels of a model whose outcomes are all known."""
+PANELS = {"nauc": "nAUC", "peak_score": "peak score"}
+LONGEST_NAME = 24
 KEYS = ["study", "router", "model", "models", "labels", "metric", "minus"]
 
 Measured = dict[str, np.ndarray]
@@ -106,93 +114,172 @@ def _known(benchmark: Benchmark, model: int) -> np.ndarray:
     return rows[np.argsort([digest_bytes(sample_id.encode()) for sample_id in ids])]
 
 
-def findings(
-    benchmark: Benchmark,
-    features: Mapping[str, Inputs],
-    routers: Mapping[str, Any],
-    policy: Policy,
-    n_resamples: int,
-    seed: int,
-    newcomers: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Measure each router on changing pools, on all evaluation samples.
-
-    One yardstick serves all pools: see ``yardstick``. A sample on which no model of a
-    pool was observed is left out of that pool's measurement.
+class Pool(Experiment):
+    """Each router on pools with a model less, with a new one, and of growing size.
 
     Parameters
     ----------
-    benchmark
-        The whole pool's, K models.
-    features
-        What each router reads of all N samples, by the router's name.
-    routers
-        Name to router, which is copied.
-    policy
-        Policy family of the operating curve.
-    n_resamples, seed
-        The bootstrap's.
     newcomers
         Models of the study of that name; None: the cheapest, the middle one and the
         dearest by mean cost.
-
-    Returns
-    -------
-    Findings with the keys ``study``, ``router``, ``model``, ``models``: the size of the
-    pool, and ``labels``, infinite where all are known. Metrics are ``nauc``,
-    ``peak_score`` and ``qnc``, means over the trials of a router that draws.
-
-    - ``leave_one_out``: without ``model``; also ``minus`` the ``full_pool``.
-    - ``newcomer``: ``model`` is new, and its outcome is known on ``labels`` training
-      samples, the first by the hash of their ids; the other models' are all known. With
-      0 no router can know it: the pool without it. Counts that are not below the number
-      of its training outcomes are left out, as they are all of them. Also ``minus`` the
-      ``old_pool``, the one without it. ``model`` empty: ``nauc`` and ``peak_score``, means
-      over the newcomers, at the counts that all of them have.
-    - ``growth``: the cheapest models by mean cost, up to ``model``; ``nauc`` and
-      ``peak_score`` also ``minus`` those of the pool's ``best_single``, which stands among
-      the routers.
-
-    Raises
-    ------
-    InputError
-        If a newcomer is not in the pool.
     """
-    names = benchmark.table.model_names
-    newcomers = spread_by_cost(benchmark) if newcomers is None else newcomers
-    for name in newcomers:
-        if name not in names:
-            raise InputError(
-                f"newcomers: no model {name!r} in the pool; it has: {', '.join(names)}"
-            )
-    test = benchmark.test
-    weights = resample_weights(test.samples["dataset"], n_resamples, seed)
-    singles = single_models(test.utility, test.cost / benchmark.unit, weights)
-    varied = variations(benchmark, newcomers)
-    rows = [
-        (GROWTH, BEST_SINGLE, one.model, len(one.columns), ALL, metric, "", replicates)
-        for one in varied
-        if one.study == GROWTH
-        for metric, replicates in _best_single(singles, one.columns).items()
-    ]
-    with tqdm(total=len(routers) * len(varied), desc="pools", mininterval=5) as progress:
-        for router, prototype in routers.items():
-            measured = {}
-            for one in varied:
-                own = one.apply(benchmark)
-                predictions = train_and_predict(clone(prototype, safe=False), own, features[router])
-                measured[one] = _measure(
-                    predictions,
-                    own,
-                    weights[:, own.in_test[benchmark.in_test]],
-                    *yardstick(singles, one.columns),
-                    policy,
+
+    name = "pool"
+    output = "pool"
+    title = "When the pool changes"
+    question = (
+        "What happens when a model leaves, when one arrives with few labelled queries, and when "
+        "the pool grows from cheap to dear?"
+    )
+    trains = True
+    figure = True
+
+    def __init__(self, newcomers: list[str] | None = None) -> None:
+        self.newcomers = newcomers
+
+    def findings(
+        self,
+        benchmark: Benchmark,
+        features: Mapping[str, Inputs],
+        routers: Mapping[str, Any],
+        policy: Policy,
+        n_resamples: int,
+        seed: int,
+    ) -> pd.DataFrame:
+        """Measure each router on changing pools, on all evaluation samples.
+
+        One yardstick serves all pools: see ``yardstick``. A sample on which no model of a
+        pool was observed is left out of that pool's measurement.
+
+        Parameters
+        ----------
+        benchmark
+            The whole pool's, K models.
+        features
+            What each router reads of all N samples, by the router's name.
+        routers
+            Name to router, which is copied.
+        policy
+            Policy family of the operating curve.
+        n_resamples, seed
+            The bootstrap's.
+
+        Returns
+        -------
+        Findings with the keys ``study``, ``router``, ``model``, ``models``: the size of the
+        pool, and ``labels``, infinite where all are known. Metrics are ``nauc``,
+        ``peak_score`` and ``qnc``, means over the trials of a router that draws.
+
+        - ``leave_one_out``: without ``model``; also ``minus`` the ``full_pool``.
+        - ``newcomer``: ``model`` is new, and its outcome is known on ``labels`` training
+          samples, the first by the hash of their ids; the other models' are all known. With
+          0 no router can know it: the pool without it. Counts that are not below the number
+          of its training outcomes are left out, as they are all of them. Also ``minus`` the
+          ``old_pool``, the one without it. ``model`` empty: ``nauc`` and ``peak_score``, means
+          over the newcomers, at the counts that all of them have.
+        - ``growth``: the cheapest models by mean cost, up to ``model``; ``nauc`` and
+          ``peak_score`` also ``minus`` those of the pool's ``best_single``, which stands among
+          the routers.
+
+        Raises
+        ------
+        InputError
+            If a newcomer is not in the pool.
+        """
+        names = benchmark.table.model_names
+        newcomers = spread_by_cost(benchmark) if self.newcomers is None else self.newcomers
+        for name in newcomers:
+            if name not in names:
+                raise InputError(
+                    f"newcomers: no model {name!r} in the pool; it has: {', '.join(names)}"
                 )
-                progress.update()
-            rows += [
-                (study, router, *row) for study, *row in _compared(measured, singles, newcomers)
-            ]
-    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+        test = benchmark.test
+        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        singles = single_models(test.utility, test.cost / benchmark.unit, weights)
+        varied = variations(benchmark, newcomers)
+        rows = [
+            (GROWTH, BEST_SINGLE, one.model, len(one.columns), ALL, metric, "", replicates)
+            for one in varied
+            if one.study == GROWTH
+            for metric, replicates in _best_single(singles, one.columns).items()
+        ]
+        with tqdm(total=len(routers) * len(varied), desc="pools", mininterval=5) as progress:
+            for router, prototype in routers.items():
+                measured = {}
+                for one in varied:
+                    own = one.apply(benchmark)
+                    predictions = train_and_predict(
+                        clone(prototype, safe=False), own, features[router]
+                    )
+                    measured[one] = _measure(
+                        predictions,
+                        own,
+                        weights[:, own.in_test[benchmark.in_test]],
+                        *yardstick(singles, one.columns),
+                        policy,
+                    )
+                    progress.update()
+                rows += [
+                    (study, router, *row) for study, *row in _compared(measured, singles, newcomers)
+                ]
+        return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return, for people, each pool's metrics and what the change of the pool did to them.
+
+        Of the newcomers the mean over the models.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        """
+        table = table.fillna({"model": "", "minus": ""})
+        shown = map(format_interval, table["value"], table["low"], table["high"])
+        table = table.assign(shown=list(shown))
+        told = table[
+            (table["router"] != BEST_SINGLE)
+            & ((table["study"] != NEWCOMER) | (table["model"] == ""))
+        ]
+        rows = []
+        for (study, router, model, size, labels), own in told.groupby(
+            ["study", "router", "model", "models", "labels"], sort=False
+        ):
+            values = own[own["minus"] == ""].set_index("metric")["shown"]
+            changes = own[own["minus"] != ""].set_index("metric")["shown"]
+            pool, other = _words(study, model, int(size), labels)
+            rows.append(
+                {
+                    "Router": router,
+                    "Pool": pool,
+                    "nAUC": values["nauc"],
+                    "Peak score": values["peak_score"],
+                    "QNC": values.get("qnc", "–"),
+                    "Compared with": other,
+                    "nAUC, change": changes.get("nauc", "–"),
+                    "Peak score, change": changes.get("peak_score", "–"),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def draw(self, table: pd.DataFrame, title: str) -> Figure:
+        """Draw the growing pool above, new models below.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        title
+            What the figure shows.
+        """
+        has_newcomers = (table["study"] == NEWCOMER).any()
+        figure = plt.figure(figsize=(10, 8.6 if has_newcomers else 4.6), layout="constrained")
+        upper, *lower = figure.subfigures(2 if has_newcomers else 1, 1, squeeze=False)[:, 0]
+        _growth(upper, table)
+        for part in lower:
+            _arrival(part, table)
+        figure.suptitle(title)
+        return figure
 
 
 def spread_by_cost(benchmark: Benchmark) -> list[str]:
@@ -321,44 +408,6 @@ def _rows(
     ]
 
 
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, for people, each pool's metrics and what the change of the pool did to them.
-
-    Of the newcomers the mean over the models.
-
-    Parameters
-    ----------
-    table
-        The summary of ``findings``.
-    """
-    table = table.fillna({"model": "", "minus": ""})
-    shown = map(format_interval, table["value"], table["low"], table["high"])
-    table = table.assign(shown=list(shown))
-    told = table[
-        (table["router"] != BEST_SINGLE) & ((table["study"] != NEWCOMER) | (table["model"] == ""))
-    ]
-    rows = []
-    for (study, router, model, size, labels), own in told.groupby(
-        ["study", "router", "model", "models", "labels"], sort=False
-    ):
-        values = own[own["minus"] == ""].set_index("metric")["shown"]
-        changes = own[own["minus"] != ""].set_index("metric")["shown"]
-        pool, other = _words(study, model, int(size), labels)
-        rows.append(
-            {
-                "Router": router,
-                "Pool": pool,
-                "nAUC": values["nauc"],
-                "Peak score": values["peak_score"],
-                "QNC": values.get("qnc", "–"),
-                "Compared with": other,
-                "nAUC, change": changes.get("nauc", "–"),
-                "Peak score, change": changes.get("peak_score", "–"),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def _words(study: str, model: str, size: int, labels: float) -> tuple[str, str]:
     """Return a pool, and what it is compared with, in words."""
     if study == LEAVE_ONE_OUT:
@@ -369,3 +418,67 @@ def _words(study: str, model: str, size: int, labels: float) -> tuple[str, str]:
         return "one model unknown (mean over the models)", "–"
     known = "all labels" if np.isinf(labels) else f"{labels:.0f} labels"
     return f"one model new, with {known} (mean over the models)", "without the new model"
+
+
+def _growth(figure: SubFigure, table: pd.DataFrame) -> None:
+    """Draw nAUC and peak score of each router as the pool grows, and of its best single model."""
+    own = table[(table["study"] == GROWTH) & (table["minus"].fillna("") == "")]
+    routers = [name for name in own["router"].unique() if name != BEST_SINGLE]
+    colours = dict(zip(routers, sns.color_palette("colorblind", len(routers)), strict=True))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (metric, label) in zip(panels, PANELS.items(), strict=True):
+        part = own[own["metric"] == metric]
+        for router, colour in colours.items():
+            line = part[part["router"] == router]
+            axes.plot(line["models"], line["value"], "o-", color=colour, ms=4, label=router)
+            axes.fill_between(
+                line["models"], line["low"], line["high"], color=colour, alpha=0.12, lw=0
+            )
+        single = part[part["router"] == BEST_SINGLE]
+        axes.plot(single["models"], single["value"], "k:", lw=2, label="best single model")
+        pools = part.drop_duplicates("models")
+        names = [f"+ {shorten(name, LONGEST_NAME)}" for name in pools["model"]]
+        axes.set_xticks(pools["models"], names, size=8, rotation=40, ha="right")
+        plt.setp(axes.get_xticklabels(), rotation_mode="anchor")
+        axes.set_title(label)
+    panels[0].set_ylabel("value, with 95 % interval")
+    figure.supxlabel("pool: every model up to this one, from the cheapest", fontsize="medium")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+
+
+def _arrival(figure: SubFigure, table: pd.DataFrame) -> None:
+    """Draw what a new model brings by the number of its labels: each model, and their mean."""
+    own = table[
+        (table["study"] == NEWCOMER) & (table["metric"] == "nauc") & (table["minus"] == OLD_POOL)
+    ].fillna({"model": ""})
+    routers = own["router"].unique()
+    counts = np.sort(own["labels"].unique())
+    models = [name for name in own["model"].unique() if name]
+    palette = sns.color_palette("colorblind" if len(models) <= 10 else "husl", len(models))
+    colours = dict(zip(models, palette, strict=True))
+    grid = figure.subplots(1, len(routers), sharex=True, sharey=True, squeeze=False)
+    for axes, router in zip(grid.flat, routers, strict=True):
+        _newcomers(axes, own[own["router"] == router], counts, colours)
+        axes.set_title(router)
+    names = ["all" if np.isinf(count) else f"{count:.0f}" for count in counts]
+    grid[0, 0].set_xticks(range(len(names) + 1), ["0", *names])
+    figure.supxlabel("labelled training samples of the new model", fontsize="medium")
+    figure.supylabel("gain in nAUC over the pool without it", fontsize="medium")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="new model", loc="outside right upper", frameon=False)
+
+
+def _newcomers(
+    axes: Axes, own: pd.DataFrame, counts: np.ndarray, colours: dict[str, object]
+) -> None:
+    """Draw a line a model, and the mean with its intervals; without labels nothing is gained."""
+    axes.axhline(0, color="0.6", lw=0.8)
+    for model, line in own.groupby("model", sort=False):
+        at = np.append(0, np.searchsorted(counts, line["labels"]) + 1)
+        gain = np.append(0, line["value"])
+        if model:
+            label = shorten(model, LONGEST_NAME)
+            axes.plot(at, gain, "-", color=colours[model], lw=1, label=label)
+        else:
+            axes.plot(at, gain, "o-", color="black", lw=2, ms=4, label="mean", zorder=4)
+            axes.vlines(at[1:], line["low"], line["high"], color="black", lw=2, zorder=4)

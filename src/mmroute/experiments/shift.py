@@ -17,7 +17,9 @@ from tqdm import tqdm
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
 from mmroute.evaluation.metrics import BEST_SINGLE, single_models
+from mmroute.experiments import Experiment, Problem
 from mmroute.experiments.findings import best_single, difference, measure
+from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.presentation.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict
@@ -84,73 +86,133 @@ def scenarios(benchmark: Benchmark) -> Iterator[Scenario]:
         yield Scenario(name, Benchmark(own, benchmark.unit, *masks), rows, datasets)
 
 
-def findings(
-    benchmark: Benchmark,
-    features: Mapping[str, Inputs],
-    routers: Mapping[str, Any],
-    policy: Policy,
-    n_resamples: int,
-    seed: int,
-) -> pd.DataFrame:
-    """Train on the training split of one data set, test on the test split of another.
+class Shift(Experiment):
+    """Each router trained on one data set, and tested on the others."""
 
-    As published, a peak score is the best point on the samples that measure it, of the
-    router as of the single models.
+    name = "shift"
+    output = "table4"
+    title = "Another data set of the scenario"
+    question = (
+        "Trained on data set A and tested on B of the same scenario, beside the best single model "
+        "on B and a router trained on B itself (MMR-Bench, Table 4)."
+    )
+    trains = True
 
-    Parameters
-    ----------
-    benchmark
-        Outcomes and splits. Costs stay in its unit.
-    features
-        What each router reads of all N samples. A fusion's statistics are those of the
-        whole training split; only the labels are of one data set.
-    routers
-        Name to router, which is copied.
-    policy
-        Policy family of the operating curve.
-    n_resamples, seed
-        The bootstrap's.
+    def findings(
+        self,
+        benchmark: Benchmark,
+        features: Mapping[str, Inputs],
+        routers: Mapping[str, Any],
+        policy: Policy,
+        n_resamples: int,
+        seed: int,
+    ) -> pd.DataFrame:
+        """Train on the training split of one data set, test on the test split of another.
 
-    Returns
-    -------
-    Findings with the keys ``scenario``, ``train``, ``test`` and ``router``; see
-    ``scenarios`` for those that take part, empty if none does. Metrics are
-    ``peak_score`` and ``nauc``, means over the trials of a router that draws.
+        As published, a peak score is the best point on the samples that measure it, of the
+        router as of the single models.
 
-    - Each router by the data sets ``train`` and ``test``, which differ; also ``minus`` the
-      ``best_single`` model on ``test``, and ``minus`` the same router ``in_domain``.
-    - ``train`` is ``in_domain``: trained on ``test`` itself.
-    - ``router`` is ``best_single``: ``train`` is empty.
-    - ``test`` is empty, and ``train`` unless it is ``in_domain``: means over the pairs of
-      the scenario, resample by resample.
-    """
-    rows = []
-    for scenario in scenarios(benchmark):
-        own, test = scenario.benchmark, scenario.benchmark.test
-        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
-        targets = test.samples.groupby("dataset", sort=False).indices
-        outcomes = {
-            name: (test.utility[at], test.cost[at] / own.unit, weights[:, at])
-            for name, at in targets.items()
-        }
-        singles = {name: single_models(*cells) for name, cells in outcomes.items()}
-        references = {name: best_single(one) for name, one in singles.items()}
-        cells = {("", name): one for name, one in references.items()}
-        cells["", ""] = _mean(references.values())
-        rows += _rows(scenario.name, BEST_SINGLE, "", cells)
-        for router, prototype in tqdm(routers.items(), desc=scenario.name, mininterval=5):
-            inputs = take(features[router], scenario.rows)
-            measured = {}
-            for source in scenario.datasets:
-                of_source = (own.table.samples["dataset"] == source).to_numpy()
-                trained = replace(own, in_train=own.in_train & of_source)
-                predictions = train_and_predict(clone(prototype), trained, inputs)
-                for name, at in targets.items():
-                    measured[source, name] = measure(
-                        [predictions.take(at)], *outcomes[name], singles[name], policy
-                    )
-            rows += _compared(scenario, router, measured, references)
-    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+        Parameters
+        ----------
+        benchmark
+            Outcomes and splits. Costs stay in its unit.
+        features
+            What each router reads of all N samples. A fusion's statistics are those of the
+            whole training split; only the labels are of one data set.
+        routers
+            Name to router, which is copied.
+        policy
+            Policy family of the operating curve.
+        n_resamples, seed
+            The bootstrap's.
+
+        Returns
+        -------
+        Findings with the keys ``scenario``, ``train``, ``test`` and ``router``; see
+        ``scenarios`` for those that take part, empty if none does. Metrics are
+        ``peak_score`` and ``nauc``, means over the trials of a router that draws.
+
+        - Each router by the data sets ``train`` and ``test``, which differ; also ``minus`` the
+          ``best_single`` model on ``test``, and ``minus`` the same router ``in_domain``.
+        - ``train`` is ``in_domain``: trained on ``test`` itself.
+        - ``router`` is ``best_single``: ``train`` is empty.
+        - ``test`` is empty, and ``train`` unless it is ``in_domain``: means over the pairs of
+          the scenario, resample by resample.
+        """
+        rows = []
+        for scenario in scenarios(benchmark):
+            own, test = scenario.benchmark, scenario.benchmark.test
+            weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+            targets = test.samples.groupby("dataset", sort=False).indices
+            outcomes = {
+                name: (test.utility[at], test.cost[at] / own.unit, weights[:, at])
+                for name, at in targets.items()
+            }
+            singles = {name: single_models(*cells) for name, cells in outcomes.items()}
+            references = {name: best_single(one) for name, one in singles.items()}
+            cells = {("", name): one for name, one in references.items()}
+            cells["", ""] = _mean(references.values())
+            rows += _rows(scenario.name, BEST_SINGLE, "", cells)
+            for router, prototype in tqdm(routers.items(), desc=scenario.name, mininterval=5):
+                inputs = take(features[router], scenario.rows)
+                measured = {}
+                for source in scenario.datasets:
+                    of_source = (own.table.samples["dataset"] == source).to_numpy()
+                    trained = replace(own, in_train=own.in_train & of_source)
+                    predictions = train_and_predict(clone(prototype), trained, inputs)
+                    for name, at in targets.items():
+                        measured[source, name] = measure(
+                            [predictions.take(at)], *outcomes[name], singles[name], policy
+                        )
+                rows += _compared(scenario, router, measured, references)
+        return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+    def problems(self, benchmark: Benchmark, text_only: OutcomeTable | None) -> Iterator[Problem]:
+        """Look for two data sets of one scenario; see ``Experiment``."""
+        if not any(True for _ in scenarios(benchmark)):
+            yield "warning", f"shift: {NO_PAIRS}"
+
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return, for people, Table 4's means over the pairs of each scenario, then each pair.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``; of an empty one a note.
+        """
+        if table.empty:
+            return pd.DataFrame({"Note": [NO_PAIRS]})
+        table = table.fillna({"train": "", "test": "", "minus": ""})
+        shown = map(format_interval, table["value"], table["low"], table["high"])
+        keys = ["scenario", "router", "train", "test", "metric", "minus"]
+        cells = dict(zip(table[keys].itertuples(index=False, name=None), shown, strict=True))
+        routed = table[(table["router"] != BEST_SINGLE) & (table["train"] != IN_DOMAIN)]
+        pairs = routed[["scenario", "router", "train", "test"]].drop_duplicates()
+        pairs = pairs.sort_values("test", key=lambda test: test != "", kind="stable")
+        rows = []
+        for scenario, router, train, test in pairs.itertuples(index=False, name=None):
+            peak, area = ((scenario, router, train, test, metric) for metric in METRICS)
+            rows.append(
+                {
+                    "Scenario": scenario,
+                    "Router": router,
+                    "Trained on": train or "mean over pairs",
+                    "Tested on": test or "mean over pairs",
+                    "Peak score": cells[*peak, ""],
+                    "Peak score, best single model": cells[
+                        scenario, BEST_SINGLE, "", test, "peak_score", ""
+                    ],
+                    "Peak score, in domain": cells[
+                        scenario, router, IN_DOMAIN, test, "peak_score", ""
+                    ],
+                    "Peak score, minus best single model": cells[*peak, BEST_SINGLE],
+                    "Peak score, minus in domain": cells[*peak, IN_DOMAIN],
+                    "nAUC": cells[*area, ""],
+                    "nAUC, minus best single model": cells[*area, BEST_SINGLE],
+                    "nAUC, minus in domain": cells[*area, IN_DOMAIN],
+                }
+            )
+        return pd.DataFrame(rows)
 
 
 def _compared(
@@ -191,44 +253,3 @@ def _rows(
         for pair, own in cells.items()
         for metric in METRICS
     ]
-
-
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, for people, Table 4's means over the pairs of each scenario, then each pair.
-
-    Parameters
-    ----------
-    table
-        The summary of ``findings``; of an empty one a note.
-    """
-    if table.empty:
-        return pd.DataFrame({"Note": [NO_PAIRS]})
-    table = table.fillna({"train": "", "test": "", "minus": ""})
-    shown = map(format_interval, table["value"], table["low"], table["high"])
-    keys = ["scenario", "router", "train", "test", "metric", "minus"]
-    cells = dict(zip(table[keys].itertuples(index=False, name=None), shown, strict=True))
-    routed = table[(table["router"] != BEST_SINGLE) & (table["train"] != IN_DOMAIN)]
-    pairs = routed[["scenario", "router", "train", "test"]].drop_duplicates()
-    pairs = pairs.sort_values("test", key=lambda test: test != "", kind="stable")
-    rows = []
-    for scenario, router, train, test in pairs.itertuples(index=False, name=None):
-        peak, area = ((scenario, router, train, test, metric) for metric in METRICS)
-        rows.append(
-            {
-                "Scenario": scenario,
-                "Router": router,
-                "Trained on": train or "mean over pairs",
-                "Tested on": test or "mean over pairs",
-                "Peak score": cells[*peak, ""],
-                "Peak score, best single model": cells[
-                    scenario, BEST_SINGLE, "", test, "peak_score", ""
-                ],
-                "Peak score, in domain": cells[scenario, router, IN_DOMAIN, test, "peak_score", ""],
-                "Peak score, minus best single model": cells[*peak, BEST_SINGLE],
-                "Peak score, minus in domain": cells[*peak, IN_DOMAIN],
-                "nAUC": cells[*area, ""],
-                "nAUC, minus best single model": cells[*area, BEST_SINGLE],
-                "nAUC, minus in domain": cells[*area, IN_DOMAIN],
-            }
-        )
-    return pd.DataFrame(rows)

@@ -4,7 +4,7 @@ MMR-Bench 6 (3), Table 5: the router is trained on the multimodal training split
 meets a text-only benchmark of the same models, whose missing image is masked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
 from mmroute.evaluation.metrics import BEST_SINGLE, single_models
 from mmroute.evaluation.setting import slices
+from mmroute.experiments import Experiment, Problem, TextOnly
 from mmroute.experiments.findings import best_single, difference, measure
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
@@ -24,65 +25,112 @@ from mmroute.presentation.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict
 
 
-def findings(
-    benchmark: Benchmark,
-    text_only: OutcomeTable,
-    routers: Mapping[str, tuple[Any, Inputs, Inputs]],
-    policy: Policy,
-    n_resamples: int,
-    seed: int,
-) -> pd.DataFrame:
-    """Train on the multimodal training split, measure on all text-only samples.
+class Transfer(Experiment):
+    """Each router trained on images and text, and tested on text alone."""
 
-    Parameters
-    ----------
-    benchmark
-        The N multimodal samples.
-    text_only
-        The M text-only samples. Models are matched by name; one that is not on both
-        sides is left out (see ``notices``).
-    routers
-        Name to router, which is copied, and what it reads of the N and of the M samples:
-        features of one fitted fusion, frames of samples, or nothing.
-    policy
-        Policy family of the operating curve.
-    n_resamples, seed
-        The bootstrap's.
+    name = "transfer"
+    output = "table5"
+    title = "Text-only benchmarks"
+    question = (
+        "Trained on samples with images, tested on text alone with the image masked (MMR-Bench, "
+        "Table 5)."
+    )
+    trains = True
+    routers = ("ensemble",)
+    text_only = True
 
-    Returns
-    -------
-    Findings with the keys ``dataset``, each text-only one and ``full``, and ``router``,
-    ``best_single`` among them; each router also ``minus`` that. Metrics are means over
-    the trials of a router that draws. Costs are in the unit of ``benchmark``, predicted
-    and true ones alike; no metric depends on the unit.
+    def findings(
+        self,
+        benchmark: Benchmark,
+        features: Mapping[str, Inputs],
+        routers: Mapping[str, Any],
+        policy: Policy,
+        n_resamples: int,
+        seed: int,
+        text_only: TextOnly,
+    ) -> pd.DataFrame:
+        """Train on the multimodal training split, measure on all text-only samples.
 
-    Raises
-    ------
-    InputError
-        If no model is on both sides.
-    """
-    joint, trained, met = transferred(benchmark, text_only)
-    table, cost = joint.test, joint.test.cost / joint.unit
-    predictions = {
-        name: train_and_predict(
-            clone(router, safe=False), joint, _stacked(take(own, trained), take(other, met))
-        )
-        for name, (router, own, other) in routers.items()
-    }
-    weights = resample_weights(table.samples["dataset"], n_resamples, seed)
-    rows = []
-    for part in slices(table.samples):
-        outcomes = table.utility[part.rows], cost[part.rows], weights[:, part.rows]
-        singles = single_models(*outcomes)
-        reference = best_single(singles)
-        rows += [(part.name, BEST_SINGLE, metric, "", own) for metric, own in reference.items()]
-        for name, own in predictions.items():
-            measured = measure([own.take(part.rows)], *outcomes, singles, policy)
-            for metric, value in measured.items():
-                gain = difference(value, reference[metric])
-                rows.append((part.name, name, metric, "", value))
-                rows.append((part.name, name, metric, BEST_SINGLE, gain))
-    return pd.DataFrame(rows, columns=["dataset", "router", "metric", "minus", "replicates"])
+        Parameters
+        ----------
+        benchmark
+            The N multimodal samples.
+        features
+            What each router reads of them, by the router's name.
+        routers
+            Name to router, which is copied.
+        policy
+            Policy family of the operating curve.
+        n_resamples, seed
+            The bootstrap's.
+        text_only
+            The M text-only samples. Models are matched by name; one that is not on both
+            sides is left out (see ``notices``).
+
+        Returns
+        -------
+        Findings with the keys ``dataset``, each text-only one and ``full``, and ``router``,
+        ``best_single`` among them; each router also ``minus`` that. Metrics are means over
+        the trials of a router that draws. Costs are in the unit of ``benchmark``, predicted
+        and true ones alike; no metric depends on the unit.
+
+        Raises
+        ------
+        InputError
+            If no model is on both sides.
+        """
+        joint, trained, met = transferred(benchmark, text_only.table)
+        table, cost = joint.test, joint.test.cost / joint.unit
+        predictions = {
+            name: train_and_predict(
+                clone(router, safe=False),
+                joint,
+                _stacked(take(features[name], trained), take(text_only.features[name], met)),
+            )
+            for name, router in routers.items()
+        }
+        weights = resample_weights(table.samples["dataset"], n_resamples, seed)
+        rows = []
+        for part in slices(table.samples):
+            outcomes = table.utility[part.rows], cost[part.rows], weights[:, part.rows]
+            singles = single_models(*outcomes)
+            reference = best_single(singles)
+            rows += [(part.name, BEST_SINGLE, metric, "", own) for metric, own in reference.items()]
+            for name, own in predictions.items():
+                measured = measure([own.take(part.rows)], *outcomes, singles, policy)
+                for metric, value in measured.items():
+                    gain = difference(value, reference[metric])
+                    rows.append((part.name, name, metric, "", value))
+                    rows.append((part.name, name, metric, BEST_SINGLE, gain))
+        return pd.DataFrame(rows, columns=["dataset", "router", "metric", "minus", "replicates"])
+
+    def problems(self, benchmark: Benchmark, text_only: OutcomeTable | None) -> Iterator[Problem]:
+        """Look for models that only one side has; see ``Experiment``."""
+        if text_only is not None:
+            transferred(benchmark, text_only)
+            for line in notices(benchmark.table.model_names, text_only.model_names):
+                yield "note", line
+
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Lay out as MMR-Bench's Table 5: a row a router, the peak score by text-only data set.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        """
+        peak = table[table["metric"] == "peak_score"].fillna({"minus": ""})
+        shown = map(format_interval, peak["value"], peak["low"], peak["high"])
+        peak = peak.assign(shown=list(shown))
+        rows = []
+        for router, own in peak.groupby("router", sort=False):
+            row = {"Router": "best single model" if router == BEST_SINGLE else router}
+            for dataset, cells in own.groupby("dataset", sort=False):
+                by_minus = cells.set_index("minus")["shown"]
+                row[f"Peak score, {dataset}"] = by_minus[""]
+                row[f"minus the best single model, {dataset}"] = by_minus.get(BEST_SINGLE, "–")
+            rows.append(row)
+        return pd.DataFrame(rows)
 
 
 def transferred(
@@ -133,25 +181,3 @@ def notices(models: Sequence[str], text_only: Sequence[str]) -> list[str]:
         for name in own
         if name not in other
     ]
-
-
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out as MMR-Bench's Table 5: a row a router, the peak score by text-only data set.
-
-    Parameters
-    ----------
-    table
-        The summary of ``findings``.
-    """
-    peak = table[table["metric"] == "peak_score"].fillna({"minus": ""})
-    shown = map(format_interval, peak["value"], peak["low"], peak["high"])
-    peak = peak.assign(shown=list(shown))
-    rows = []
-    for router, own in peak.groupby("router", sort=False):
-        row = {"Router": "best single model" if router == BEST_SINGLE else router}
-        for dataset, cells in own.groupby("dataset", sort=False):
-            by_minus = cells.set_index("minus")["shown"]
-            row[f"Peak score, {dataset}"] = by_minus[""]
-            row[f"minus the best single model, {dataset}"] = by_minus.get(BEST_SINGLE, "–")
-        rows.append(row)
-    return pd.DataFrame(rows)

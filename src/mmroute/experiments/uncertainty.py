@@ -7,20 +7,30 @@ model, to a vote of several models, or to a person. The uncertainty of a decisio
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from annotated_types import Ge, Gt, Le
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mmroute.evaluation.curve import Policy, steps_of
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.policy_metrics import auroc
 from mmroute.evaluation.setting import Setting
+from mmroute.experiments import Experiment, Problem
 from mmroute.experiments.difficulty import training_points
 from mmroute.experiments.findings import difference
 from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
+from mmroute.presentation.figures import ACCURACY_LABEL
 from mmroute.presentation.tables import format_interval
 
 SHARES = np.arange(21) / 20
@@ -31,80 +41,195 @@ AT_RANDOM = "at random"
 KEYS = ["router", "point", "strategy", "handed_on", "metric", "minus"]
 KNOWN_ANSWERS = 0.5
 """A vote needs the answers of this share of the observed outcomes."""
+PER_ROW = 4
+COLOURS = dict(zip((STRONGEST, VOTE, PERSON), sns.color_palette("colorblind"), strict=False))
+MARKED = (0.25, 0.5)
+MARKED_LABEL = "25 % and 50 % handed on"
+ENDS = (("router alone", 0.0, "*", 11), ("strongest model alone", 1.0, "D", 6))
 
 
-def findings(
-    setting: Setting,
-    predictions: Mapping[str, Predictions],
-    crossfit: Mapping[str, Predictions],
-    votes: int = 3,
-    person_cost_usd: float = 0.5,
-    person_accuracy: float = 1.0,
-) -> pd.DataFrame:
-    """Measure each strategy as the share of the queries that are handed on sweeps 0 to 1.
-
-    The router works at the point ``half_cost`` of its training frontier, or at ``peak``
-    where there is none. Queries of equal uncertainty are handed on with equal
-    probability and counted in expectation, so that each share is met exactly and the
-    order of the samples does not matter. A resample keeps the decisions.
+class Uncertainty(Experiment):
+    """What handing on the most uncertain queries brings.
 
     Parameters
     ----------
-    setting
-        What to measure with.
-    predictions, crossfit
-        Per router, of the evaluation samples and, cross-fitted, of the training samples.
-        Of a router that draws, the first trial.
     votes
         How many models vote: see ``vote``.
     person_cost_usd, person_accuracy
         Cost of a person's answer, and how often it is right.
-
-    Returns
-    -------
-    Findings with the keys ``router``, ``point``, ``strategy`` and ``handed_on``.
-    ``accuracy``, ``cost`` (normalised), ``cost_usd`` of all queries; ``accuracy`` also
-    ``minus`` that of handing on as many queries ``at random``. The strongest model is
-    that of the training split; where it was not observed, the next. The vote is left
-    out where answers are missing (see ``notices``). Of the router itself, ``strategy``
-    empty: ``coverage``, the share of the queries that it answers, and, ``handed_on``
-    undefined, ``accuracy_sure`` and ``accuracy_unsure``, on the less and the more
-    uncertain half, their difference, and ``auroc`` of the uncertainty against wrong
-    answers (utility at most 0.5).
     """
-    table, unit = setting.table, setting.unit
-    cost = table.cost / unit
-    observed = np.isfinite(table.utility)
-    weights = setting.weights().astype(float)
-    person = np.full(len(cost), person_accuracy), np.full(len(cost), person_cost_usd / unit)
-    answers = None if notices(table) else answer_codes(table.prediction)
-    rows = []
-    for router, own in predictions.items():
-        points = training_points(setting, crossfit[router])
-        point = "half_cost" if "half_cost" in points else "peak"
-        choice = steps_of(own, 0, observed, setting.policy).choices(points[point])
-        alone = _outcomes(table.utility, cost, choice)
-        strategies = {STRONGEST: _outcomes(table.utility, cost, _strongest(setting))}
-        if answers is not None:
-            ranked = ranking(own, points[point], choice, observed, setting.policy)
-            strategies[VOTE] = vote(ranked[:, :votes], answers, table.utility, cost)
-        strategies[PERSON] = person
-        predicted = np.take_along_axis(own.u_hat[0], choice[:, None], axis=1)
-        given = handed_on(1 - predicted[:, 0])
-        overhead = _mean(weights, np.zeros(len(cost)) if own.overhead is None else own.overhead)
-        measured = _itself(predicted, alone[0], given, weights)
-        for strategy, handed in strategies.items():
-            accuracy, gained = _sweep(alone[0], handed[0], given, weights)
-            paid = _sweep(alone[1], handed[1], given, weights)[0] + overhead[:, None]
-            for share, *values in zip(SHARES, accuracy.T, gained.T, paid.T, strict=True):
-                measured += [
-                    (strategy, share, "accuracy", "", values[0]),
-                    (strategy, share, "accuracy", AT_RANDOM, values[1]),
-                    (strategy, share, "cost", "", values[2]),
-                    (strategy, share, "cost_usd", "", values[2] * unit),
-                ]
-        rows += [(router, point, *row) for row in measured]
-    return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+    name = "uncertainty"
+    output = "uncertainty"
+    title = "When the router is unsure"
+    question = (
+        "Queries whose chosen model has the least predicted utility are handed on: to the "
+        "strongest model, to a vote, or to a person."
+    )
+    routers = ("ensemble",)
+    figure = True
+
+    def __init__(
+        self,
+        votes: Annotated[int, Ge(2)] = 3,
+        person_cost_usd: Annotated[float, Ge(0)] = 0.5,
+        person_accuracy: Annotated[float, Gt(0), Le(1)] = 1.0,
+    ) -> None:
+        self.votes = votes
+        self.person_cost_usd = person_cost_usd
+        self.person_accuracy = person_accuracy
+
+    def findings(
+        self,
+        setting: Setting,
+        predictions: Mapping[str, Predictions],
+        crossfit: Mapping[str, Predictions],
+    ) -> pd.DataFrame:
+        """Measure each strategy as the share of the queries that are handed on sweeps 0 to 1.
+
+        The router works at the point ``half_cost`` of its training frontier, or at ``peak``
+        where there is none. Queries of equal uncertainty are handed on with equal
+        probability and counted in expectation, so that each share is met exactly and the
+        order of the samples does not matter. A resample keeps the decisions.
+
+        Parameters
+        ----------
+        setting
+            What to measure with.
+        predictions, crossfit
+            Per router, of the evaluation samples and, cross-fitted, of the training samples.
+            Of a router that draws, the first trial.
+
+        Returns
+        -------
+        Findings with the keys ``router``, ``point``, ``strategy`` and ``handed_on``.
+        ``accuracy``, ``cost`` (normalised), ``cost_usd`` of all queries; ``accuracy`` also
+        ``minus`` that of handing on as many queries ``at random``. The strongest model is
+        that of the training split; where it was not observed, the next. The vote is left
+        out where answers are missing (see ``notices``). Of the router itself, ``strategy``
+        empty: ``coverage``, the share of the queries that it answers, and, ``handed_on``
+        undefined, ``accuracy_sure`` and ``accuracy_unsure``, on the less and the more
+        uncertain half, their difference, and ``auroc`` of the uncertainty against wrong
+        answers (utility at most 0.5).
+        """
+        table, unit = setting.table, setting.unit
+        cost = table.cost / unit
+        observed = np.isfinite(table.utility)
+        weights = setting.weights().astype(float)
+        person = (
+            np.full(len(cost), self.person_accuracy),
+            np.full(len(cost), self.person_cost_usd / unit),
+        )
+        answers = None if notices(table) else answer_codes(table.prediction)
+        rows = []
+        for router, own in predictions.items():
+            points = training_points(setting, crossfit[router])
+            point = "half_cost" if "half_cost" in points else "peak"
+            choice = steps_of(own, 0, observed, setting.policy).choices(points[point])
+            alone = _outcomes(table.utility, cost, choice)
+            strategies = {STRONGEST: _outcomes(table.utility, cost, _strongest(setting))}
+            if answers is not None:
+                ranked = ranking(own, points[point], choice, observed, setting.policy)
+                strategies[VOTE] = vote(ranked[:, : self.votes], answers, table.utility, cost)
+            strategies[PERSON] = person
+            predicted = np.take_along_axis(own.u_hat[0], choice[:, None], axis=1)
+            given = handed_on(1 - predicted[:, 0])
+            overhead = _mean(weights, np.zeros(len(cost)) if own.overhead is None else own.overhead)
+            measured = _itself(predicted, alone[0], given, weights)
+            for strategy, handed in strategies.items():
+                accuracy, gained = _sweep(alone[0], handed[0], given, weights)
+                paid = _sweep(alone[1], handed[1], given, weights)[0] + overhead[:, None]
+                for share, *values in zip(SHARES, accuracy.T, gained.T, paid.T, strict=True):
+                    measured += [
+                        (strategy, share, "accuracy", "", values[0]),
+                        (strategy, share, "accuracy", AT_RANDOM, values[1]),
+                        (strategy, share, "cost", "", values[2]),
+                        (strategy, share, "cost_usd", "", values[2] * unit),
+                    ]
+            rows += [(router, point, *row) for row in measured]
+        return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
+
+    def problems(self, benchmark: Benchmark, text_only: OutcomeTable | None) -> Iterator[Problem]:
+        """Look for the models' answers, which a vote needs; see ``Experiment``."""
+        for line in notices(benchmark.table):
+            yield "note", line
+
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return, for people, each strategy at some shares handed on, and what the router is alone.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        """
+        values = table[table["minus"].fillna("") == ""]
+        shown = map(format_interval, values["value"], values["low"], values["high"])
+        values = values.assign(strategy=values["strategy"].fillna(""), shown=list(shown))
+        areas = values[values["metric"] == "auroc"].set_index(["router", "point"])["shown"]
+        swept = values[values["strategy"] != ""]
+        rows = []
+        for (router, point, strategy), own in swept.groupby(
+            ["router", "point", "strategy"], sort=False
+        ):
+            row = {
+                "Router": router,
+                "Operating point": point.replace("_", " "),
+                "AUROC of the uncertainty": areas[router, point],
+                "Unsure queries go to": strategy,
+            }
+            for share in (0, *PRESENTED):
+                there = own[np.isclose(own["handed_on"], share)].set_index("metric")
+                row[f"Accuracy, {share:.0%} handed on"] = there.loc["accuracy", "shown"]
+                usd = 1000 * there.loc["cost_usd", "value"]
+                row[f"USD per 1,000 queries, {share:.0%}"] = f"{usd:.3g}"
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def draw(self, table: pd.DataFrame, title: str) -> Figure:
+        """Draw a line per strategy, from the router alone to handing on every query.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        title
+            What the figure shows.
+        """
+        values = table[table["minus"].fillna("") == ""]
+        routers = list(values.groupby(["router", "point"], sort=False))
+        columns = max(1, min(PER_ROW, len(routers)))
+        rows = max(1, -(-len(routers) // columns))
+        figure, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(2.7 * columns + 1.4, 2.3 * rows + 1),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for axes, ((router, point), own) in zip(grid.flat, routers, strict=False):
+            _panel(axes, own)
+            area = own.loc[own["metric"] == "auroc", "value"].item()
+            axes.set_title(
+                f"{router} ({point.replace('_', ' ')}), AUROC {area:.2f}", fontsize="small"
+            )
+        for axes in grid.flat[len(routers) :]:
+            axes.set_axis_off()
+        for axes in grid.flat[max(0, len(routers) - columns) : len(routers)]:
+            axes.tick_params(axis="x", labelbottom=True)
+        if routers:
+            _scale(grid.flat[0], 1000 * values.loc[values["metric"] == "cost_usd", "value"])
+            figure.legend(
+                *grid.flat[0].get_legend_handles_labels(),
+                title="unsure queries go to",
+                loc="outside right upper",
+                frameon=False,
+            )
+        figure.supxlabel("mean cost (USD per 1,000 queries)", fontsize="medium")
+        figure.supylabel(ACCURACY_LABEL, fontsize="medium")
+        figure.suptitle(title)
+        return figure
 
 
 def notices(table: OutcomeTable) -> list[str]:
@@ -271,33 +396,47 @@ def _itself(
     ]
 
 
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, for people, each strategy at some shares handed on, and what the router is alone.
+def _panel(axes: Axes, own: pd.DataFrame) -> None:
+    """Draw the lines, the strategies before the points so that the legend has them in order."""
+    swept = own[own["handed_on"].notna()].set_index("handed_on")
+    accuracy, cost = (
+        swept[swept["metric"] == metric].set_index("strategy", append=True).unstack("strategy")
+        for metric in ("accuracy", "cost_usd")
+    )
+    cost = 1000 * cost["value"]
+    drawn = [strategy for strategy in COLOURS if strategy in cost]
+    for strategy in drawn:
+        one = accuracy.xs(strategy, axis=1, level="strategy")
+        colour = COLOURS[strategy]
+        axes.fill_between(cost[strategy], one["low"], one["high"], color=colour, alpha=0.15, lw=0)
+        axes.plot(cost[strategy], one["value"], color=colour, lw=1.5, label=strategy)
+    for strategy in drawn:
+        some = list(MARKED)
+        axes.plot(
+            cost[strategy][some],
+            accuracy["value"][strategy][some],
+            "o",
+            ms=3.5,
+            color=COLOURS[strategy],
+            label="_" if strategy != drawn[-1] else MARKED_LABEL,
+        )
+    for name, share, marker, size in ENDS:
+        axes.plot(
+            cost[STRONGEST][share],
+            accuracy["value"][STRONGEST][share],
+            marker,
+            ms=size,
+            color="black",
+            mfc="white",
+            label=name,
+            zorder=5,
+        )
 
-    Parameters
-    ----------
-    table
-        The summary of ``findings``.
-    """
-    values = table[table["minus"].fillna("") == ""]
-    shown = map(format_interval, values["value"], values["low"], values["high"])
-    values = values.assign(strategy=values["strategy"].fillna(""), shown=list(shown))
-    areas = values[values["metric"] == "auroc"].set_index(["router", "point"])["shown"]
-    swept = values[values["strategy"] != ""]
-    rows = []
-    for (router, point, strategy), own in swept.groupby(
-        ["router", "point", "strategy"], sort=False
-    ):
-        row = {
-            "Router": router,
-            "Operating point": point.replace("_", " "),
-            "AUROC of the uncertainty": areas[router, point],
-            "Unsure queries go to": strategy,
-        }
-        for share in (0, *PRESENTED):
-            there = own[np.isclose(own["handed_on"], share)].set_index("metric")
-            row[f"Accuracy, {share:.0%} handed on"] = there.loc["accuracy", "shown"]
-            usd = 1000 * there.loc["cost_usd", "value"]
-            row[f"USD per 1,000 queries, {share:.0%}"] = f"{usd:.3g}"
-        rows.append(row)
-    return pd.DataFrame(rows)
+
+def _scale(axes: Axes, usd: pd.Series) -> None:
+    """Use a log axis of costs, unless a query can be free."""
+    if (usd > 0).all():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())

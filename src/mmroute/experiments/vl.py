@@ -10,80 +10,218 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from mmroute.evaluation.curve import Policy, frontier, steps_of, trace, training_frontier
 from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.setting import Setting
+from mmroute.experiments import Experiment
 from mmroute.predictions import Predictions
+from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
 from mmroute.presentation.tables import format_interval
 from mmroute.routers.soft_labels import GRID
 
 POLICY: Policy = "lambda"
+_MARKERS = "osv^<>pPXd"
 
 
-def findings(
-    setting: Setting,
-    predictions: Mapping[str, Predictions],
-    crossfit: Mapping[str, Predictions],
-) -> pd.DataFrame:
-    """Measure the operating points of every router on all evaluation samples.
+class VL(Experiment):
+    """Each router at the lambdas of its grid."""
 
-    Parameters
-    ----------
-    setting
-        What to measure with, but for its policy family.
-    predictions, crossfit
-        By router, of the evaluation samples and, cross-fitted, of the training samples.
+    name = "vl"
+    output = "vl_main"
+    title = "VL-RouterBench's protocol"
+    question = (
+        "Each router at one operating point per lambda of its grid. The point was chosen in "
+        "training; beside it the one that looks best on the test split, as published."
+    )
+    studied = False
+    routers = (
+        "random",
+        "cheapest",
+        "strongest",
+        "strongest_per_dataset",
+        "prknn",
+        "knn_vl",
+        "kmeans_vl",
+        "linear_vl",
+        "mlp_vl",
+        "ovr",
+        "cosinecls",
+        "routerdc",
+        "zooter",
+        "vlc",
+        "oracle",
+    )
+    figure = True
 
-    Returns
-    -------
-    Findings with the keys ``router``, ``point`` and ``lambda``. A point is
+    def findings(
+        self,
+        setting: Setting,
+        predictions: Mapping[str, Predictions],
+        crossfit: Mapping[str, Predictions],
+    ) -> pd.DataFrame:
+        """Measure the operating points of every router on all evaluation samples.
 
-    - ``grid``: at the lambda of that column;
-    - ``training``: where the rank score is largest on the training split;
-    - ``test``: where it is largest on the evaluation samples, as published; the
-      samples that chose it flatter it.
+        Parameters
+        ----------
+        setting
+            What to measure with, but for its policy family.
+        predictions, crossfit
+            By router, of the evaluation samples and, cross-fitted, of the training samples.
 
-    Metrics are ``accuracy``, ``cost`` (normalised), ``cost_usd`` and ``rank_score``;
-    of the last two points also ``lambda``. They are means over the trials of a router
-    that draws. The points of ``best_single`` are the single models: it is the one of
-    the largest rank score, and its rank score is subtracted from the routers' at
-    ``training``.
-    """
-    table, training = setting.table, setting.training
-    weights = setting.weights().astype(np.float64)
-    singles = single_models(table.utility, table.cost / setting.unit, weights)
-    learned = single_models(training.utility, training.cost / setting.unit)
-    rows = []
-    references = {}
-    for point, known in (("training", learned), ("test", singles)):
-        # In a resample it stays the model that was best on the sample.
-        model = np.full(len(weights), _best(known.utility[0], known.cost[0], known))
-        cost, utility = singles.of(model)
-        references[point] = _metrics(utility, cost, singles, setting.unit)
-        rows += [
-            (BEST_SINGLE, point, np.nan, metric, "", own)
-            for metric, own in references[point].items()
-        ]
-    for router, own in predictions.items():
-        grid = np.array(GRID) if own.grid is None else own.grid
-        points = [("grid", value) for value in grid] + [("training", np.nan), ("test", np.nan)]
-        curve = training_frontier(
-            crossfit[router], training.utility, training.cost / setting.unit, POLICY
-        )
-        chosen = curve.threshold[_best(curve.utility, curve.cost, learned)]
-        measured = _measure(setting, own, grid, chosen, weights, singles)
-        for metric, replicates in measured.items():
+        Returns
+        -------
+        Findings with the keys ``router``, ``point`` and ``lambda``. A point is
+
+        - ``grid``: at the lambda of that column;
+        - ``training``: where the rank score is largest on the training split;
+        - ``test``: where it is largest on the evaluation samples, as published; the
+          samples that chose it flatter it.
+
+        Metrics are ``accuracy``, ``cost`` (normalised), ``cost_usd`` and ``rank_score``;
+        of the last two points also ``lambda``. They are means over the trials of a router
+        that draws. The points of ``best_single`` are the single models: it is the one of
+        the largest rank score, and its rank score is subtracted from the routers' at
+        ``training``.
+        """
+        table, training = setting.table, setting.training
+        weights = setting.weights().astype(np.float64)
+        singles = single_models(table.utility, table.cost / setting.unit, weights)
+        learned = single_models(training.utility, training.cost / setting.unit)
+        rows = []
+        references = {}
+        for point, known in (("training", learned), ("test", singles)):
+            # In a resample it stays the model that was best on the sample.
+            model = np.full(len(weights), _best(known.utility[0], known.cost[0], known))
+            cost, utility = singles.of(model)
+            references[point] = _metrics(utility, cost, singles, setting.unit)
             rows += [
-                (router, *point, metric, "", values)
-                for point, values in zip(points, replicates, strict=True)
-                if metric != "lambda" or point[0] != "grid"
+                (BEST_SINGLE, point, np.nan, metric, "", own)
+                for metric, own in references[point].items()
             ]
-        gain = measured["rank_score"][-2] - references["training"]["rank_score"]
-        rows.append((router, *points[-2], "rank_score", BEST_SINGLE, gain))
-    columns = ["router", "point", "lambda", "metric", "minus", "replicates"]
-    return pd.DataFrame(rows, columns=columns)
+        for router, own in predictions.items():
+            grid = np.array(GRID) if own.grid is None else own.grid
+            points = [("grid", value) for value in grid] + [("training", np.nan), ("test", np.nan)]
+            curve = training_frontier(
+                crossfit[router], training.utility, training.cost / setting.unit, POLICY
+            )
+            chosen = curve.threshold[_best(curve.utility, curve.cost, learned)]
+            measured = _measure(setting, own, grid, chosen, weights, singles)
+            for metric, replicates in measured.items():
+                rows += [
+                    (router, *point, metric, "", values)
+                    for point, values in zip(points, replicates, strict=True)
+                    if metric != "lambda" or point[0] != "grid"
+                ]
+            gain = measured["rank_score"][-2] - references["training"]["rank_score"]
+            rows.append((router, *points[-2], "rank_score", BEST_SINGLE, gain))
+        columns = ["router", "point", "lambda", "metric", "minus", "replicates"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def present(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return ``vl_main`` as text: each router where training chose it, and at its best.
+
+        Parameters
+        ----------
+        table
+            Summarised findings.
+        """
+        usd = table["metric"] == "cost_usd"
+        scaled = table.assign(
+            **{bound: table[bound] * np.where(usd, 1000, 1) for bound in ("value", "low", "high")}
+        )
+        cells = {
+            (row.router, row.point, row.metric, row.minus): f"{row.value:.3g}"
+            if row.metric == "lambda"
+            else format_interval(row.value, row.low, row.high)
+            for row in scaled[scaled["point"] != "grid"].fillna({"minus": ""}).itertuples()
+        }
+        columns = {
+            "λ": ("training", "lambda", ""),
+            "accuracy": ("training", "accuracy", ""),
+            "cost (normalised)": ("training", "cost", ""),
+            "cost (USD per 1,000 queries)": ("training", "cost_usd", ""),
+            "rank score": ("training", "rank_score", ""),
+            "rank score minus the best single model's": ("training", "rank_score", BEST_SINGLE),
+            "λ, best on test": ("test", "lambda", ""),
+            "accuracy, best on test": ("test", "accuracy", ""),
+            "cost (normalised), best on test": ("test", "cost", ""),
+            "rank score, best on test": ("test", "rank_score", ""),
+        }
+        return pd.DataFrame(
+            {
+                "router": router,
+                **{header: cells.get((router, *key), "–") for header, key in columns.items()},
+            }
+            for router in table["router"].unique()
+        )
+
+    def draw(self, table: pd.DataFrame, title: str) -> Figure:
+        """Draw each router's operating points, a star where training puts it.
+
+        Parameters
+        ----------
+        table
+            The summary of ``findings``.
+        title
+            What the figure shows.
+        """
+        values = table[table["metric"].isin(["cost", "accuracy"])]
+        points = values.pivot(
+            index=["router", "point", "lambda"], columns="metric", values="value"
+        ).reset_index()
+        figure, axes = plt.subplots(figsize=(9, 5.6))
+        routers = [
+            name for name in table["router"].unique() if name not in ("oracle", "best_single")
+        ]
+        palette = sns.color_palette("colorblind" if len(routers) <= 10 else "husl", len(routers))
+        for index, (router, colour) in enumerate(zip(routers, palette, strict=True)):
+            own = points[points["router"] == router]
+            marker = _MARKERS[index % len(_MARKERS)]
+            _draw_grid(axes, own, f"{marker}-", color=colour, ms=4, lw=1, label=router)
+            _draw_point(
+                axes, own, "training", "*", color=colour, ms=13, mec="black", mew=0.7, zorder=5
+            )
+        shown = points[points["router"] != "oracle"]
+        _draw_point(
+            axes,
+            points[points["router"] == "best_single"],
+            "test",
+            "D",
+            color=SINGLE_MODEL_COLOUR,
+            mfc="none",
+            ms=13,
+            zorder=6,
+            label="best single model (by rank score)",
+        )
+        oracle = points[points["router"] == "oracle"]
+        if len(oracle):
+            label = f"oracle (up to {oracle['accuracy'].max():.2f})"
+            _draw_grid(axes, oracle, ":", color="black", label=label)
+        margin = 0.06 * max(shown["accuracy"].max() - shown["accuracy"].min(), 0.02)
+        axes.set_ylim(shown["accuracy"].min() - margin, shown["accuracy"].max() + 2 * margin)
+        axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
+        axes.set_xscale("log" if (points["cost"] > 0).all() else "linear")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        handles, labels = axes.get_legend_handles_labels()
+        star = Line2D([], [], ls="none", marker="*", ms=11, mfc="white", mec="black")
+        axes.legend(
+            [*handles, star],
+            [*labels, "λ chosen on training data"],
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1),
+            frameon=False,
+            title="router, one point per λ",
+        )
+        return figure
 
 
 def _measure(
@@ -129,40 +267,11 @@ def _best(utility: np.ndarray, cost: np.ndarray, singles: SingleModels) -> int:
     return int(np.nanargmax(rank_score(utility, cost, low, high)))
 
 
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Return ``vl_main`` as text: each router where training chose it, and at its best.
+def _draw_grid(axes: Axes, own: pd.DataFrame, style: str, **look: object) -> None:
+    grid = own[own["point"] == "grid"].sort_values("lambda")
+    axes.plot(grid["cost"], grid["accuracy"], style, **look)
 
-    Parameters
-    ----------
-    table
-        Summarised findings.
-    """
-    usd = table["metric"] == "cost_usd"
-    scaled = table.assign(
-        **{bound: table[bound] * np.where(usd, 1000, 1) for bound in ("value", "low", "high")}
-    )
-    cells = {
-        (row.router, row.point, row.metric, row.minus): f"{row.value:.3g}"
-        if row.metric == "lambda"
-        else format_interval(row.value, row.low, row.high)
-        for row in scaled[scaled["point"] != "grid"].fillna({"minus": ""}).itertuples()
-    }
-    columns = {
-        "λ": ("training", "lambda", ""),
-        "accuracy": ("training", "accuracy", ""),
-        "cost (normalised)": ("training", "cost", ""),
-        "cost (USD per 1,000 queries)": ("training", "cost_usd", ""),
-        "rank score": ("training", "rank_score", ""),
-        "rank score minus the best single model's": ("training", "rank_score", BEST_SINGLE),
-        "λ, best on test": ("test", "lambda", ""),
-        "accuracy, best on test": ("test", "accuracy", ""),
-        "cost (normalised), best on test": ("test", "cost", ""),
-        "rank score, best on test": ("test", "rank_score", ""),
-    }
-    return pd.DataFrame(
-        {
-            "router": router,
-            **{header: cells.get((router, *key), "–") for header, key in columns.items()},
-        }
-        for router in table["router"].unique()
-    )
+
+def _draw_point(axes: Axes, own: pd.DataFrame, point: str, marker: str, **look: object) -> None:
+    chosen = own[own["point"] == point]
+    axes.plot(chosen["cost"], chosen["accuracy"], marker, **look)

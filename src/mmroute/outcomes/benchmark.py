@@ -24,12 +24,15 @@ class Benchmark:
     in_train, in_test
         (N,) masks. Samples on which no model of the pool was observed are in
         neither.
+    salt
+        What drew the split.
     """
 
     table: OutcomeTable
     unit: float
     in_train: np.ndarray
     in_test: np.ndarray
+    salt: str = "0"
 
     @classmethod
     def read(
@@ -60,7 +63,7 @@ class Benchmark:
         train = split[salt].to_numpy()
         observed = np.isfinite(table.utility).any(axis=1)
         unit = read_json(outcomes / "pool.json")["unit_usd"]
-        return cls(table, unit, train & observed, ~train & observed)
+        return cls(table, unit, train & observed, ~train & observed, salt)
 
     @cached_property
     def train(self) -> OutcomeTable:

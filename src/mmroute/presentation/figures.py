@@ -1,9 +1,11 @@
-"""Figures: one module a subject; here, what they share."""
+"""What all figures share: their looks, their bytes, and names from data made short."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -32,3 +34,16 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
             metadata = {"Date": None} if suffix == "svg" else {"Software": None}
             figure.savefig(partial, format=suffix, dpi=160, metadata=metadata)
     plt.close(figure)
+
+
+def shorten(text: str | float | None, longest: int) -> str:
+    """Return text on one line without control and other invisible characters, cut by an ellipsis.
+
+    Those could turn the direction of what follows, or have no place in an SVG file.
+    Missing text is empty.
+    """
+    if pd.isna(text):
+        return ""
+    visible = (c for c in " ".join(text.split()) if not unicodedata.category(c).startswith("C"))
+    line = "".join(visible)
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

@@ -61,12 +61,21 @@ class Section:
         Its table, ``frame``, and where a paper has values of it too, ``published``.
     figure
         Its SVG file, if it has one.
+    cards
+        Single queries with their image that stand in its place, see ``Experiment.cards``.
     """
 
     title: str
     question: str
     frames: Mapping[str, Frame]
     figure: Path | None
+    cards: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any], figure: Path | None) -> "Section":
+        """Take what an experiment's table was stored with."""
+        frames = {part: Frame(**frame) for part, frame in stored["frames"].items()}
+        return cls(**{**stored, "frames": frames}, figure=figure)
 
     @property
     def uri(self) -> str | None:
@@ -102,8 +111,6 @@ class Report:
         The papers' conclusions with what was measured here.
     sections
         One per experiment.
-    cases
-        Queries with their image, as of ``figures.cases.present``.
     figures
         SVG files with what they show.
     throughput
@@ -127,7 +134,6 @@ class Report:
     decision: Frame
     conclusions: Sequence[Mapping[str, str]]
     sections: Sequence[Section]
-    cases: Sequence[Mapping[str, Any]]
     figures: Mapping[str, Path]
     throughput: Frame
     config: Mapping[str, Any]
@@ -171,7 +177,6 @@ class Report:
             decision=self.decision,
             conclusions=self.conclusions,
             sections=self.sections,
-            cases=self.cases,
             long=LONG_TABLE,
             datasets=self.datasets.to_dict("records"),
             origins=self._origins,

@@ -127,6 +127,7 @@ class Oracle(UpperBound):
     """
 
     name: ClassVar[str] = "oracle"
+    upper_bound: ClassVar[bool] = True
     fusion: ClassVar[None] = None
 
     def reveal(self, U: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,11 +14,19 @@ from jinja2 import Environment
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from mmroute.experiments.cases import RESCUE, SAVING
-from mmroute.figures.cases import NO_IMAGE, draw, present, shorten
-from mmroute.presentation.figures import save
+from mmroute.experiments.cases import NO_IMAGE, RESCUE, SAVING, Cases
+from mmroute.images import paths_below
+from mmroute.presentation.figures import save, shorten
 
 HOSTILE = "<script>alert(1)</script> $\\frac{1$ %s {{ 7*7 }} \x00\x1b[31m\u202e\ufffe"
+
+
+def draw(cases, root, title):
+    return Cases().draw(cases.assign(image=paths_below(root, cases["image"])), title)
+
+
+def cards(cases, root):
+    return Cases().cards(cases.assign(image=paths_below(root, cases["image"])))
 
 
 def cases(**given):
@@ -91,7 +99,7 @@ def test_an_image_that_cannot_be_shown_has_a_placeholder(root, image):
     (root / "broken.png").write_bytes((root / "picture.png").read_bytes()[:60])
     figure = draw(cases(image=image), root, "title")
     assert texts(figure).count(NO_IMAGE) == 3
-    assert [case["image"] for case in present(cases(image=image), root)] == [None] * 3
+    assert [case["image"] for case in cards(cases(image=image), root)] == [None] * 3
 
 
 def test_whatever_stands_in_the_data_is_drawn_as_text(root, tmp_path):
@@ -140,7 +148,7 @@ def test_the_report_has_the_pixels_and_nothing_else_of_a_file(root):
     exif = Image.Exif()
     exif[0x010E] = "secret"
     image.save(root / "tagged.jpg", exif=exif, comment=b"secret", icc_profile=b"secret")
-    content = decoded(present(cases(image="tagged.jpg"), root)[0]["image"])
+    content = decoded(cards(cases(image="tagged.jpg"), root)[0]["image"])
     assert b"secret" in (root / "tagged.jpg").read_bytes()
     assert b"secret" not in content
     pixels = np.asarray(Image.open(io.BytesIO(content)), int)
@@ -151,13 +159,13 @@ def test_the_report_has_the_pixels_and_nothing_else_of_a_file(root):
 def test_a_large_image_is_small_in_the_report(root):
     noise = np.random.default_rng(0).integers(0, 256, (900, 1500, 3), np.uint8)
     Image.fromarray(noise).save(root / "large.png")
-    content = decoded(present(cases(image="large.png"), root)[0]["image"])
+    content = decoded(cards(cases(image="large.png"), root)[0]["image"])
     assert Image.open(io.BytesIO(content)).size == (400, 240)
     assert len(content) < 200_000
 
 
 def test_an_autoescaping_template_shows_the_texts_as_text(root):
-    shown = present(cases(question=HOSTILE, image='"><script>.png'), root)[0]
+    shown = cards(cases(question=HOSTILE, image='"><script>.png'), root)[0]
     html = Environment(autoescape=True).from_string(
         '<img src="{{ case.image }}">{{ case.question }}'
     )
@@ -166,14 +174,14 @@ def test_an_autoescaping_template_shows_the_texts_as_text(root):
 
 
 def test_the_report_keeps_the_numbers_and_empties_missing_texts(root):
-    shown = present(cases(answer=None), root)[2]
+    shown = cards(cases(answer=None), root)[2]
     assert (shown["kind"], shown["answer"]) == (RESCUE, "")
     assert (shown["chosen_cost_usd"], shown["reference_cost_usd"]) == (0.000012345, 0.02)
     assert shown.keys() == set(cases().columns)
 
 
 def test_an_endless_text_is_cut_in_the_report(root):
-    assert len(present(cases(question="x" * 10**6), root)[0]["question"]) == 1000
+    assert len(cards(cases(question="x" * 10**6), root)[0]["question"]) == 1000
 
 
 # --- texts ------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from mmroute.experiments.pool import ALL, BEST_SINGLE, GROWTH, NEWCOMER, OLD_POOL
-from mmroute.figures.pool import draw
+from mmroute.experiments.pool import ALL, BEST_SINGLE, GROWTH, NEWCOMER, OLD_POOL, Pool
 from mmroute.presentation.figures import save
 
+draw = Pool().draw
 NAMES = ["cheap", "<b>middle</b>", "$dear$"]
 
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from mmroute.experiments.label_efficiency import BEST_SINGLE, STRONGEST
-from mmroute.figures.label_efficiency import draw
+from mmroute.experiments.label_efficiency import BEST_SINGLE, STRONGEST, LabelEfficiency
 from mmroute.presentation.figures import save
 
+draw = LabelEfficiency().draw
 COUNTS = {0.01: 3, 0.1: 20, 0.8: 200}
 
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
-from mmroute.figures.vl import draw
+from mmroute.experiments.vl import VL
 from mmroute.presentation.figures import save
 
+draw = VL().draw
 HOSTILE = "$x <b> & router"
 
 

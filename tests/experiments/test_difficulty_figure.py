@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from mmroute.experiments.difficulty import TIERS
-from mmroute.figures.difficulty import draw
+from mmroute.experiments.difficulty import TIERS, Difficulty
 from mmroute.presentation.figures import save
 
+draw = Difficulty().draw
 HOSTILE = "level $\\frac{<b>" + "x" * 80
 COLUMNS = ["router", "point", "stratum", "tier", "metric", "minus", "value"]
 STRATA = ("level 1", "level 2", HOSTILE)

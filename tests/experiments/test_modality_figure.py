@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from mmroute.experiments.modality import SINGLE_MODEL
-from mmroute.figures.modality import draw
+from mmroute.experiments.modality import SINGLE_MODEL, Modality
 from mmroute.presentation.figures import save
 
+draw = Modality().draw
 NAMES = ["<b>cheap</b>", "$dear$"]
 
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from mmroute.experiments.uncertainty import PERSON, SHARES, STRONGEST, VOTE
-from mmroute.figures.uncertainty import ENDS, draw
+from mmroute.experiments.uncertainty import ENDS, PERSON, SHARES, STRONGEST, VOTE, Uncertainty
 from mmroute.presentation.figures import save
+
+draw = Uncertainty().draw
 
 
 def summary(n_routers=1, strategies=(STRONGEST, VOTE, PERSON), free=False):
