@@ -18,6 +18,7 @@ EXTRAS = {
         "matplotlib",
         "nbconvert",
         "papermill",
+        "pyarrow",
         "python_calamine",
         "seaborn",
         "snakemake",
