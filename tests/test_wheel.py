@@ -59,6 +59,8 @@ class Installed:
         (metadata,) = site.glob("mmroute-*.dist-info")
         self.needed = needed(PathDistribution(metadata), extras)
         self.entries = [entry for own in self.needed.values() for entry in entries_of(own)]
+        # Templates of nbconvert, which are no modules.
+        (self.bin.parent / "share").symlink_to(Path(sys.prefix, "share"))
         for entry in self.entries:
             link = site / entry.name
             if not link.exists():
