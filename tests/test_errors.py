@@ -1,11 +1,20 @@
 import errno
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
-from mmroute.errors import DISK_FAULTS, DamagedFile, plain, raise_disk_fault, refusal
+from mmroute.errors import (
+    DISK_FAULTS,
+    DamagedFile,
+    InputError,
+    naming_extra,
+    plain,
+    raise_disk_fault,
+    refusal,
+)
 
 
 def wrapped(error):
@@ -70,3 +79,14 @@ def test_a_damaged_file_can_be_told_to_another_process():
 )
 def test_text_for_a_terminal_steers_nothing_and_shows_no_password(text, shown):
     assert plain(text) == shown
+
+
+def test_a_module_of_an_extra_is_missed_with_the_extras_name():
+    said = re.escape("router 'mlp' needs torch: pip install \"mmroute[torch]\"")
+    with pytest.raises(InputError, match=f"^{said}$"), naming_extra("router 'mlp'"):
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+
+
+def test_a_module_of_no_extra_is_missed_as_it_was():
+    with pytest.raises(ModuleNotFoundError, match="my_routers"), naming_extra("a router"):
+        raise ModuleNotFoundError("No module named 'my_routers'", name="my_routers")

@@ -96,7 +96,9 @@ def test_it_says_what_the_run_was_made_with(results, tmp_path):
     assert content["config"] == CONFIG
     assert content["seeds"] == {"seed": 3, "salts": [0, "b"]}
     assert content["versions"]["snakemake"] == "9.9"
-    assert {"numpy", "pandas", "pydantic", "scikit-learn"} <= set(content["versions"]["packages"])
+    packages = set(content["versions"]["packages"])
+    assert {"numpy", "pandas", "pydantic", "scikit-learn", "snakemake", "torch"} <= packages
+    assert "mmroute" not in packages
     assert re.fullmatch(r"3\.\d+\.\d+\S*", content["versions"]["python"])
     assert content["data"] == {
         "datasets": [{"name": "one", "all": "ab"}],

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AfterValidator
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, naming_extra
 
 PACKAGE = __name__.split(".")[0]
 REQUIRED: Any = object()
@@ -142,16 +142,23 @@ def find(package: str, name: str) -> Entry:
     entries = catalogue(package)
     if name not in entries:
         raise InputError(
-            f"unknown {'fusion' if package == 'features' else package[:-1]} {name!r}; choose from: "
-            + ", ".join(sorted(entries))
+            f"unknown {_singular(package)} {name!r}; choose from: {', '.join(sorted(entries))}"
         )
     return entries[name]
 
 
+def _singular(package: str) -> str:
+    return "fusion" if package == "features" else package[:-1]
+
+
 def build(package: str, name: str, parameters: Mapping[str, Any]) -> Any:
-    """An object of the class called ``name``, constructed with ``parameters``."""
+    """An object of the class called ``name``, constructed with ``parameters``.
+
+    Raises InputError if there is none, or if it needs an extra that is not installed.
+    """
     entry = find(package, name)
-    return getattr(importlib.import_module(entry.module), entry.class_name)(**parameters)
+    with naming_extra(f"{_singular(package)} {name!r}"):
+        return getattr(importlib.import_module(entry.module), entry.class_name)(**parameters)
 
 
 @cache

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +17,9 @@ import typer
 from mmroute import config_file
 from mmroute.config import Config, load
 from mmroute.confined import Limits, confined, go_on_confined, reading, working_on
-from mmroute.errors import InputError, is_utf8, plain, refusal
+from mmroute.errors import InputError, is_utf8, naming_extra, plain, refusal
+from mmroute.source_tree import SOURCE_TREE
 
-SOURCE_TREE = Path(__file__).parents[2]
 FAULT = 2
 """Exit code where a user has something to put right."""
 QUERIES_AT_ONCE = 1000
@@ -39,7 +40,8 @@ ConfigFile = Annotated[Path, typer.Argument(help="The config, a YAML file.", met
 def _one_line_errors() -> Iterator[None]:
     """End with one line where the input is at fault, as the workflow's jobs do."""
     try:
-        yield
+        with naming_extra("this command"):
+            yield
     except InputError as error:
         _fail(str(error))
     except OSError as error:
@@ -96,18 +98,15 @@ def run(context: typer.Context, config: ConfigFile) -> None:
     """
     with _one_line_errors():
         _read(config)
-        snakefile = SOURCE_TREE / "Snakefile"
-        if not snakefile.is_file():
-            raise InputError(
-                f"{snakefile}: no such file; install mmroute from a checkout of the workflow"
-            )
+        with naming_extra("mmroute run"):
+            import_module("snakemake")
     given = list(context.args)
     named = {argument.split("=")[0] for argument in given}
     where = {"--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile", "--executor", "-e"}
     cores = [] if named & where or any(name[:2] in ("-c", "-j") for name in named) else ["all"]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *given]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SOURCE_TREE / "Snakefile")]
     # What an earlier run left half made is made again.
-    command += ["--rerun-incomplete"]
+    command += [*given, "--rerun-incomplete"]
     # --configfile takes several values: it must not swallow a target.
     command += [*(["--cores", *cores] if cores else []), "--configfile", str(config)]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

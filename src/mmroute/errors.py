@@ -3,10 +3,29 @@
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors of a disk that is full, read-only or broken, whatever was to be read or written."""
+EXTRAS = {
+    "llm": ("requests",),
+    "torch": ("open_clip", "torch", "torchvision"),
+    "run": (
+        "huggingface_hub",
+        "jinja2",
+        "matplotlib",
+        "nbconvert",
+        "papermill",
+        "pyarrow",
+        "python_calamine",
+        "seaborn",
+        "snakemake",
+        "textalloc",
+    ),
+}
+"""Modules that come with an extra of the package, and not without."""
 _CREDENTIALS = re.compile(r"(?<=:/)(/?)[^/\s'\"@]*@")
 """Of a URL, also of one that was taken for a path, which has one slash only."""
 
@@ -52,6 +71,21 @@ class DamagedFile(InputError):
     def __reduce__(self) -> tuple[type["DamagedFile"], tuple[Path, str, str]]:
         """Return what another process makes it of again."""
         return DamagedFile, (self.path, self.wrong, self.way)
+
+
+@contextmanager
+def naming_extra(what: str) -> Iterator[None]:
+    """Raise InputError where ``what`` needs a module that one of ``EXTRAS`` brings, naming it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = str(error.name).split(".")[0]
+        for extra, modules in EXTRAS.items():
+            if module in modules:
+                raise InputError(
+                    f'{what} needs {module}: pip install "mmroute[{extra}]"'
+                ) from error
+        raise
 
 
 def raise_disk_fault(error: BaseException, path: Path) -> None:

@@ -20,14 +20,17 @@ each:
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import category
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from mmroute.errors import InputError
 from mmroute.storage import damaged, read_table, write_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SAMPLE_COLUMNS = (
     "sample_id",
@@ -107,6 +110,8 @@ class OutcomeTable:
 
     def write(self, folder: Path) -> None:
         """Write the table's Parquet files into ``folder``."""
+        import pyarrow as pa
+
         write_table(folder / "samples.parquet", _sample_table(self.samples))
         write_table(
             folder / "models.parquet", pa.Table.from_pandas(self.models, preserve_index=False)
@@ -153,7 +158,9 @@ def rows_by_label(labels: pd.Series) -> dict[str, np.ndarray]:
     return {str(label): np.asarray(rows) for label, rows in found.items()}
 
 
-def _sample_table(samples: pd.DataFrame) -> pa.Table:
+def _sample_table(samples: pd.DataFrame) -> "pa.Table":
+    import pyarrow as pa
+
     schema = pa.schema([(column, pa.string()) for column in samples.columns])
     return pa.Table.from_pandas(samples, schema=schema, preserve_index=False)
 

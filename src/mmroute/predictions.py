@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from mmroute.storage import (
     check_samples,
@@ -16,6 +16,9 @@ from mmroute.storage import (
     vector_matrix,
     write_table,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SCORES = "scores at "
 _ROWS = 1 << 16
@@ -69,6 +72,8 @@ class Predictions:
 
     def write(self, path: Path) -> None:
         """Write one Parquet file with a row per trial and sample."""
+        import pyarrow as pa
+
         trials, n_samples, n_models = self.u_hat.shape
         columns = {
             "trial": pa.array(np.repeat(np.arange(trials, dtype=np.int16), n_samples)),
@@ -140,6 +145,8 @@ class Predictions:
     @classmethod
     def sample(cls, path: Path, step: int) -> "Predictions":
         """Read every ``step``-th row of a file, of whatever trial, as if of one trial."""
+        import pyarrow as pa
+
         chunks = []
         for begin in range(0, count_rows(path), _ROWS):
             chunk = read_table(path, slice(begin, begin + _ROWS))
@@ -147,7 +154,7 @@ class Predictions:
         return cls._of(pa.concat_tables(chunks), 1)
 
     @classmethod
-    def _of(cls, table: pa.Table, trials: int) -> "Predictions":
+    def _of(cls, table: "pa.Table", trials: int) -> "Predictions":
         n_samples = len(table) // trials
         u_hat, c_hat = (
             vector_matrix(table[name]).reshape(trials, n_samples, -1) for name in ("u_hat", "c_hat")

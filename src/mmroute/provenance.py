@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 from mmroute.errors import InputError, printable
 from mmroute.outcomes.datasets import INPUTS, read_samples
+from mmroute.source_tree import SOURCE_TREE
 from mmroute.storage import damaged, digest_file, digest_sha256, is_file, read_json
 
 RECORD = "provenance.json"
@@ -29,7 +31,6 @@ _PASSING = re.compile(r"\.snakemake_timestamp|\.(lock|twin|inputs\.json)|\..*\.(
 """Names of what is written just now, of what was moved aside, and of marks of a run's start."""
 _MANIFESTS = ("source/manifest.json", "source/*/fetched/manifest.json")
 """Of downloads, below the folder of a run or of its second source."""
-_SOURCE_TREE = Path(__file__).parents[2]
 _SECONDS_UNTIL_BAR = 3
 
 
@@ -78,8 +79,8 @@ def describe(
     return {
         # JSON has no infinity, which a config may hold.
         "config": json.loads(json.dumps(config), parse_constant=str),
-        "versions": versions(_SOURCE_TREE) | {"snakemake": snakemake},
-        "code": code(_SOURCE_TREE),
+        "versions": versions(SOURCE_TREE) | {"snakemake": snakemake},
+        "code": code(SOURCE_TREE),
         "data": data(results, prices, manifests, checkpoints),
         "seeds": {"seed": config["seed"], "salts": config["split"]["salts"]},
         "machine": machine(),
@@ -90,9 +91,10 @@ def describe(
 def versions(tree: Path) -> dict[str, Any]:
     """Return the versions of Python, of mmroute and of its direct dependencies that are here."""
     project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in chain(*requirements)}
     packages = {}
-    for requirement in project["dependencies"]:
-        name = re.split(r"[^\w.-]", requirement)[0]
+    for name in sorted(names - {project["name"]}):
         with suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
     return {

@@ -10,16 +10,20 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmroute.confined import reading, writing
 from mmroute.errors import DamagedFile, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# A router in use reads no Parquet, and does without Arrow: the functions that need it import it.
 
 _PLACE, _SCHEMA = b"mmroute.place", b"mmroute.schema"
 """Keys of a Parquet file's metadata: where it was written, and a digest of its schema."""
@@ -152,10 +156,27 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
         raise InputError(
             f"{path}: too little memory to read it ({error}); give more, and run again"
         ) from error
-    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise damaged(path, f"not readable as {kind} ({error})") from error
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator["pq.ParquetFile"]:
+    """Open a Parquet file; raise DamagedFile if it is not whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _reading(path, "Parquet"):
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                yield file
+        except MemoryError:
+            # Arrow's is one of its exceptions, too.
+            raise
+        except pa.ArrowException as error:
+            raise ValueError(f"{error}") from error
 
 
 def examine(path: Path) -> None:
@@ -200,8 +221,10 @@ def check_place(path: Path, place: str) -> None:
         raise damaged(path, f"was written as {place!r}")
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: "pa.Table") -> None:
     """Write a Parquet file, with a checksum of every page and marked with the file's place."""
+    import pyarrow.parquet as pq
+
     marks = {_PLACE: place_of(path), _SCHEMA: _schema_digest(table.schema)}
     with atomic(path) as partial:
         pq.write_table(
@@ -215,7 +238,7 @@ def write_table(path: Path, table: pa.Table) -> None:
         )
 
 
-def read_table(path: Path, rows: slice = slice(None)) -> pa.Table:
+def read_table(path: Path, rows: slice = slice(None)) -> "pa.Table":
     """Read what ``write_table`` has written, or some consecutive rows of it.
 
     Raises
@@ -223,10 +246,7 @@ def read_table(path: Path, rows: slice = slice(None)) -> pa.Table:
     DamagedFile
         If the file is not whole, or was written as another one.
     """
-    with (
-        _reading(path, "Parquet"),
-        pq.ParquetFile(path, page_checksum_verification=True) as file,
-    ):
+    with _parquet(path) as file:
         table = _read_rows(file, rows)
     marks = table.schema.metadata or {}
     if _PLACE not in marks:
@@ -240,11 +260,11 @@ def read_table(path: Path, rows: slice = slice(None)) -> pa.Table:
 
 def count_rows(path: Path) -> int:
     """Return the number of rows of a Parquet file; raise DamagedFile if it is not whole."""
-    with _reading(path, "Parquet"), pq.ParquetFile(path) as file:
+    with _parquet(path) as file:
         return file.metadata.num_rows
 
 
-def _read_rows(file: pq.ParquetFile, rows: slice) -> pa.Table:
+def _read_rows(file: "pq.ParquetFile", rows: slice) -> "pa.Table":
     sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
     ends = np.cumsum(sizes, dtype=int)
     start, stop, _ = rows.indices(file.metadata.num_rows)
@@ -257,10 +277,12 @@ def _read_rows(file: pq.ParquetFile, rows: slice) -> pa.Table:
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """Write a data frame as Parquet, without its index."""
+    import pyarrow as pa
+
     write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
 
 
-def read_parts(paths: Iterable[str], sample_ids: Iterable[str]) -> list[pa.Table]:
+def read_parts(paths: Iterable[str], sample_ids: Iterable[str]) -> "list[pa.Table]":
     """Read the files, each by sample, that together hold some samples.
 
     Parameters
@@ -304,7 +326,7 @@ def _shown(sample_id: str | None) -> str:
     return "missing" if sample_id is None else repr(sample_id)
 
 
-def _schema_digest(schema: pa.Schema) -> str:
+def _schema_digest(schema: "pa.Schema") -> str:
     metadata = schema.metadata or {}
     own = {key: metadata[key] for key in sorted(metadata) if key not in (_PLACE, _SCHEMA)}
     return digest_bytes(schema.with_metadata(own).serialize().to_pybytes())
@@ -312,6 +334,8 @@ def _schema_digest(schema: pa.Schema) -> str:
 
 def write_vectors(path: Path, sample_ids: Iterable[str], vectors: np.ndarray) -> None:
     """Write (N, d) vectors as Parquet: ``sample_id`` and ``vector``."""
+    import pyarrow as pa
+
     ids = pa.array(sample_ids, pa.string())
     write_table(path, pa.table({"sample_id": ids, "vector": vector_array(vectors)}))
 
@@ -322,12 +346,14 @@ def read_vectors(paths: Iterable[str], sample_ids: Iterable[str]) -> np.ndarray:
     return np.concatenate([vector_matrix(table["vector"]) for table in tables])
 
 
-def vector_array(vectors: np.ndarray) -> pa.FixedSizeListArray:
+def vector_array(vectors: np.ndarray) -> "pa.FixedSizeListArray":
     """Turn (N, d) into an Arrow column of lists."""
+    import pyarrow as pa
+
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
 
 
-def vector_matrix(column: pa.ChunkedArray) -> np.ndarray:
+def vector_matrix(column: "pa.ChunkedArray") -> np.ndarray:
     """Turn an Arrow column of lists into (N, d)."""
     return column.combine_chunks().flatten().to_numpy().reshape(-1, column.type.list_size)
 

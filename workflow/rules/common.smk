@@ -8,17 +8,15 @@ from functools import cache
 from pathlib import Path
 from shlex import quote
 
-# Of this file, not of the main Snakefile: another workflow may use this one as a module.
-SOURCE_TREE = Path(str(workflow.current_basedir)).parents[1]
-PACKAGE = SOURCE_TREE / "src"
-
 
 def quoted(path):
     """Quote a path for a shell command, which Snakemake formats first."""
     return quote(str(path)).replace("{", "{{").replace("}", "}}")
 
 
-sys.path.insert(0, str(PACKAGE))
+# Beside this file, not beside the main Snakefile: another workflow may use this one as a module.
+# What is installed from a wheel has no such folder, and is found without.
+sys.path.insert(0, str(Path(str(workflow.current_basedir)).parents[1] / "src"))
 # Modules of the user's own lie where snakemake runs; nothing there is to take the place of others.
 sys.path.append(os.getcwd())
 
@@ -42,6 +40,7 @@ from mmroute.experiments import Experiment
 from mmroute.job import set_aside
 from mmroute.known_files import KnownFiles
 from mmroute.settling import pair, settle
+from mmroute.source_tree import PACKAGE, SOURCE_TREE, import_folder
 from mmroute.storage import digest_bytes, digest_file, read_json
 
 # With them Snakemake tells something of results, and makes none.
@@ -84,7 +83,7 @@ def inspect(known):
 if set("{}:") & set(str(SOURCE_TREE)):
     stop(
         f"{SOURCE_TREE}: Snakemake takes braces for wildcards, and Python a colon for the end of a "
-        "path; move the checkout to a folder without them"
+        "path; move the checkout, or the environment, to a folder without them"
     )
 if not is_utf8(os.getcwd()):
     stop(f"{os.getcwd()}: the folder's name is not UTF-8; work in another folder")
@@ -100,9 +99,12 @@ try:
         for file in files:
             config_file.read(Path(file))
     CONFIG = load(config, ", ".join(map(str, files)))
-    # Scripts find the package in this checkout, in whatever environment they run, and modules of
-    # the user's own if the config names any.
-    path = [quoted(PACKAGE), *(["."] if CONFIG.modules else [])]
+    # Scripts find this very package, in whatever environment they run, and modules of the user's
+    # own if the config names any.
+    path = [
+        quoted(import_folder(Path(".snakemake", "package"))),
+        *(["."] if CONFIG.modules else []),
+    ]
     shell.prefix(f"export PYTHONPATH={':'.join(path)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
     SOURCES = {
         key: sources

@@ -172,7 +172,7 @@ rule notebook:
 
 rule html_report:
     input:
-        template=PACKAGE / "mmroute/report/report.html.j2",
+        template=PACKAGE / "report/report.html.j2",
         table2=f"{RESULTS}/tables/table2.csv",
         datasets=f"{RESULTS}/tables/datasets.csv",
         models=f"{RESULTS}/tables/models.csv",

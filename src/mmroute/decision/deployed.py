@@ -33,7 +33,7 @@ from mmroute.catalogue import build
 from mmroute.config import Named, RouterConfig
 from mmroute.decision.card import CARD, CURVE, FEATURES, ROUTER, Card, read_card
 from mmroute.encoders import Encoder, Modality
-from mmroute.errors import DamagedFile, InputError, is_utf8
+from mmroute.errors import DamagedFile, InputError, is_utf8, naming_extra
 from mmroute.evaluation.curve import steps_of
 from mmroute.evaluation.shrinkage import Shrinkage
 from mmroute.features.embeddings import Embeddings, embed
@@ -370,7 +370,7 @@ class DeployedRouter:
         encoder = build("encoders", described.name, described.parameters)
         encoder.offline = not self._network
         expected = self.card.encoders[modality].probe
-        with _belonging_together():
+        with _belonging_together(), naming_extra(f"encoder {described.name!r}"):
             vector = probe(encoder, modality)
         if len(vector) != len(expected) or not np.allclose(vector, expected, atol=PROBE_TOLERANCE):
             raise InputError(

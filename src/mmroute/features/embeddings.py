@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from mmroute.encoders import Encoder, Modality
 from mmroute.storage import read_parts, vector_array, vector_matrix, write_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Embeddings:
 
     def write(self, path: Path, sample_ids: pd.Series) -> None:
         """Write one Parquet file: ``sample_id``, ``present``, ``norm``, ``vector``."""
+        import pyarrow as pa
+
         columns = {
             "sample_id": pa.array(sample_ids, pa.string()),
             "present": self.present,
@@ -54,7 +59,7 @@ class Embeddings:
         write_table(path, pa.table(columns))
 
     @classmethod
-    def _of(cls, table: pa.Table) -> "Embeddings":
+    def _of(cls, table: "pa.Table") -> "Embeddings":
         return cls(
             vector_matrix(table["vector"]),
             table["norm"].to_numpy(),
