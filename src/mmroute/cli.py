@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mmroute import config_file
 from mmroute.config import Config, load
+from mmroute.config import file as config_file
 from mmroute.confined import Limits, confined, go_on_confined, reading, working_on
 from mmroute.errors import InputError, is_utf8, naming_extra, plain, refusal
 from mmroute.source_tree import SOURCE_TREE

@@ -269,7 +269,7 @@ def strings(path):
     [
         *sorted(ROOT.glob("workflow/rules/*.smk")),
         ROOT / "Snakefile",
-        ROOT / "src/mmroute/config.py",
+        ROOT / "src/mmroute/config/__init__.py",
     ],
     ids=lambda path: path.name,
 )

@@ -22,7 +22,7 @@ sys.path.append(os.getcwd())
 
 from snakemake.io import regex_from_filepattern
 
-from mmroute import config_file
+from mmroute.config import file as config_file
 from mmroute.catalogue import build, find
 from mmroute.config import (
     SHRUNK,

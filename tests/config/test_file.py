@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from mmroute.config_file import DEEPEST, MOST_VALUES, read
+from mmroute.config.file import DEEPEST, MOST_VALUES, read
 from mmroute.errors import InputError
 
 

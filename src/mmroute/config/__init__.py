@@ -664,9 +664,3 @@ def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
     for part in path if model else ():
         model = model.model_fields[part].annotation
     return sorted(model.model_fields) if model else []
-
-
-if __name__ == "__main__":
-    from mmroute.config_reference import main
-
-    main()
