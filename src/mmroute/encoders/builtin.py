@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.fft import dctn
-from sklearn.feature_extraction.text import HashingVectorizer
 from tqdm import tqdm
 
 from mmroute.encoders import Encoder
@@ -98,6 +97,9 @@ def _hashed(
     texts: Sequence[str], columns: int, analyzer: str, ngram_range: tuple[int, int]
 ) -> np.ndarray:
     """Count n-grams in hashed columns, with the sign of the hash and sublinearly: (N, columns)."""
+    # A second that every start of the workflow, and every job on images, would wait.
+    from sklearn.feature_extraction.text import HashingVectorizer
+
     counts = HashingVectorizer(
         analyzer=analyzer,
         ngram_range=ngram_range,
