@@ -8,10 +8,10 @@ import pytest
 
 from mmroute.experiments import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 README = (Path(__file__).parents[2] / "README.md").read_text()
-EVERYTHING = {
-    "name": "everything",
-    "source": {"kind": "demo", "samples": 30},
+MORE = {
     "text_only": {"kind": "demo_text", "samples": 30},
     "routers": {
         "strongest": {},
@@ -24,21 +24,24 @@ EVERYTHING = {
     "n_clusters": [2, 4],
     "experiments": ["main", *(name for name in EXPERIMENTS if name != "vl")],
     "decision": {"budgets": ["50%", 1.0], "what_if_prices": {"gpt-5-2025-08-07": 0.5}},
-    "resamples": 100,
 }
 
 
 @pytest.fixture(scope="module")
-def checkout(make_checkout):
-    """Return a checkout in which every experiment but VL's has run."""
-    made = make_checkout()
-    made.run(EVERYTHING)
-    return made
+def everything(small):
+    return small | MORE
+
+
+@pytest.fixture(scope="module")
+def checkout(finished, everything):
+    """Return the finished checkout, in which every experiment but VL's has run then."""
+    finished.run(everything)
+    return finished
 
 
 @pytest.fixture(scope="module")
 def results(checkout):
-    return checkout.folder / "results/everything"
+    return checkout.folder / "results/small"
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ("vl", "cases")])
@@ -74,33 +77,33 @@ def test_papers_values_are_not_shown_beside_simulated_ones(results):
         assert "published" not in pd.read_csv(results / f"tables/{table}.csv")
 
 
-@pytest.mark.parametrize("target", ["table2", "tableS4", "fig4", "figS1", "table3", "figS2"])
-def test_a_table_or_figure_is_a_target(checkout, target):
-    config = checkout.write_config(EVERYTHING)
-    result = checkout.snakemake("--dry-run", target, "--configfile", config)
+def test_a_table_or_figure_is_a_target(checkout, everything):
+    config = checkout.write_config(everything)
+    targets = ["table2", "tableS4", "fig4", "figS1", "table3", "figS2"]
+    result = checkout.snakemake("--dry-run", *targets, "--configfile", config)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "Nothing to be done" in result.stdout + result.stderr
 
 
-def test_vl_main_by_its_name_trains_vls_routers(checkout):
-    config = checkout.write_config(EVERYTHING)
+def test_vl_main_by_its_name_trains_vls_routers(checkout, everything):
+    config = checkout.write_config(everything)
     result = checkout.snakemake("--dry-run", "vl_main", "--configfile", config)
     for router in ("prknn", "knn_vl", "kmeans_vl", "linear_vl", "mlp_vl", "ovr", "vlc"):
         assert f"Training {router} (salt 0)" in result.stdout + result.stderr
 
 
-def test_a_router_from_outside_the_package_reaches_the_report(checkout):
+def test_a_router_from_outside_the_package_reaches_the_report(checkout, everything):
     """The README's own router, in a file beside the config."""
     (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     (checkout.folder / "my_routers.py").write_text(code)
     kernel = {"class": "my_routers:Kernel", "temperature": 0.5}
-    config = EVERYTHING | {"routers": EVERYTHING["routers"] | {"kernel": kernel}}
+    config = everything | {"routers": everything["routers"] | {"kernel": kernel}}
     ran = checkout.run(config)
     assert {job for job in ran if job.startswith("Training")} == {"Training kernel (salt 0)"}
-    html = (checkout.folder / "results/everything/report.html").read_text()
+    html = (checkout.folder / "results/small/report.html").read_text()
     assert "kernel+shrink" in html
     changed = kernel | {"temperature": 0.7}
-    planned = checkout.planned(EVERYTHING | {"routers": config["routers"] | {"kernel": changed}})
+    planned = checkout.planned(everything | {"routers": config["routers"] | {"kernel": changed}})
     assert "Training kernel (salt 0)" in planned
     (checkout.folder / "my_routers.py").write_text(code + "\n# edited\n")
     assert "Training kernel (salt 0)" in checkout.planned(config)

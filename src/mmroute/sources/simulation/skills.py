@@ -166,7 +166,7 @@ def calibrated() -> Mapping[str, SkillModel]:
 
 
 def _calibrate(dataset: DataSet) -> SkillModel:
-    # Half a second that every start of the workflow would wait.
+    # Imported where they are used: every start of the workflow builds its sources.
     from scipy.optimize import brentq
     from scipy.stats import qmc
 
