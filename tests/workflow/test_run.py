@@ -22,14 +22,14 @@ def results(finished):
     return finished.folder / "results/small"
 
 
-def write_pictures(folder, datasets=("one",)):
-    """Write a long table of 40 questions on pictures, or fewer; return a config that reads it."""
+def write_pictures(folder, *datasets):
+    """Write a long table of 40 questions on pictures a data set; return a config that reads it."""
     rows = []
-    for index in range(40):
-        dataset = datasets[index * len(datasets) // 40]
-        Image.new("RGB", (40, 30), (index, 2 * index, 99)).save(folder / f"{index}.png")
+    for number in range(40 * len(datasets)):
+        dataset, index = datasets[number // 40], number % 40
+        Image.new("RGB", (40, 30), (index, 2 * index, 99)).save(folder / f"{number}.png")
         rows += [
-            {"sample_id": f"{dataset}_{index}", "dataset": dataset, "image": f"{index}.png"}
+            {"sample_id": f"{dataset}_{index}", "dataset": dataset, "image": f"{number}.png"}
             | {"question": f"What is shown in picture {index}?", "model": model}
             | {"utility": (index + cost) % 2, "cost": cost}
             for model, cost in (("a", 1), ("b", 2))
@@ -69,16 +69,17 @@ def test_one_core_and_two_cores_write_the_same_bytes(finished, make_checkout, sm
 
 def test_features_do_not_depend_on_how_embedding_is_scattered(make_checkout):
     checkout = make_checkout()
-    config = write_pictures(checkout.folder, datasets=("one", "two"))
+    config = write_pictures(checkout.folder, "one", "two")
+    config["routers"] = {"knn": {}, "linear": {}}
     results = checkout.folder / "results/own"
-    target = "results/own/features/adaptive-train/0.parquet"
-    checkout.run(config, target)
-    whole = (checkout.folder / target).read_bytes()
+    targets = [f"results/own/features/{fusion}/0.parquet" for fusion in ("adaptive-train", "mean")]
+    checkout.run(config, *targets)
+    whole = [(checkout.folder / target).read_bytes() for target in targets]
     shutil.rmtree(results / "embeddings")
-    checkout.run(config | {"shard_size": {"embed": 16}}, target)
+    checkout.run(config | {"shard_size": {"embed": 16}}, *targets)
     for folder in ("text/builtin", "image/builtin"):
-        assert len(list((results / "embeddings" / folder).iterdir())) == 4
-    assert (checkout.folder / target).read_bytes() == whole
+        assert len(list((results / "embeddings" / folder).iterdir())) == 6
+    assert [(checkout.folder / target).read_bytes() for target in targets] == whole
 
 
 def test_the_main_table_is_long_and_complete(results, small):
@@ -192,7 +193,7 @@ def test_several_salts_sources_and_the_budget_policy_run(make_checkout):
     (checkout.folder / "mine.csv").write_text(
         "\n".join(["sample_id,model,utility,cost", *own_runs])
     )
-    config = write_pictures(checkout.folder, datasets=("one", "two"))
+    config = write_pictures(checkout.folder, "one", "two")
     checkout.run(
         config
         | {
@@ -227,7 +228,7 @@ def test_an_open_clip_checkpoint_runs_through_the_workflow(make_checkout):
     (checkout.folder / "tiny.json").write_text(json.dumps(content))
     open_clip.add_model_config(checkout.folder / "tiny.json")
     torch.save(open_clip.create_model("tiny").state_dict(), checkout.folder / "tiny.pt")
-    config = write_pictures(checkout.folder)
+    config = write_pictures(checkout.folder, "one")
     (checkout.folder / "7.png").write_bytes(b"broken")
     tiny = {"open_clip": {"model": "tiny.json", "pretrained": "tiny.pt"}}
     config |= {"encoders": {"text": tiny, "image": tiny}, "shrink": False}
