@@ -1,14 +1,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file is one worker's: what its tests share is made once.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-cluster test-faults bench bench-scale coverage lint schema lock clean
+.PHONY: demo test test-quick test-cluster test-faults bench bench-scale coverage lint schema lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
 
 test: $(VENV)/ready
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
+
+# What starts no run of the workflow, and takes no second.
+test-quick: $(VENV)/ready
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 # On a SLURM of one node, this machine; where it cannot be had, the tests say so and are skipped.
 test-cluster: $(VENV)/ready

@@ -1,6 +1,9 @@
-"""Outcome tables small enough to reason about."""
+"""Outcome tables small enough to reason about, and what workers that test in parallel share."""
 
+import fcntl
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +22,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MODULE:CLASS",
         help="a router from outside the package that tests/routers/test_conformance.py also runs",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker one thread; it inherits the environment."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes long first: no worker is to be left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return what makes a folder once for all workers: of a name, by a function."""
+    base = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        base = base.parent
+
+    def make_once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = base / name, base / f"{name}.made"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                make(folder)
+                made.touch()
+        return folder
+
+    return make_once
 
 
 @pytest.fixture

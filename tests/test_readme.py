@@ -24,6 +24,7 @@ def test_its_configs_are_valid(text):
     load(yaml.safe_load(text), "README.md")
 
 
+@pytest.mark.slow
 def test_its_router_passes_the_conformance_test(tmp_path):
     (code,) = blocks("python")
     (tmp_path / "my_routers.py").write_text(code)

@@ -3,18 +3,24 @@
 #   slurm.sh up FOLDER      start it and wait until the node is idle
 #   slurm.sh down FOLDER    cancel its jobs, stop it and remove FOLDER
 # Needs root, and munge and slurm-wlm installed. While it is up, /etc/slurm/slurm.conf points to
-# it: jobs lose SLURM_CONF on their way.
+# it: jobs lose SLURM_CONF on their way. One that was left there, as whoever started it was killed,
+# is taken down first.
 set -euo pipefail
 folder=$(realpath -m "${2:?slurm.sh up|down FOLDER}")
 conf=$folder/slurm.conf
 site=/etc/slurm/slurm.conf
+mark="# slurm.sh of process "
 
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 up() {
-    local host
+    local host left
+    left=$(sed -n "s/^$mark//p" "$site" 2> /dev/null || true)
+    if [ -n "$left" ] && ! kill -0 "$left" 2> /dev/null; then
+        (conf=$(readlink "$site") && folder=${conf%/*} && down)
+    fi
     if [ -e "$site" ]; then
         echo "$site exists: this machine has a SLURM already" >&2
         return 1
@@ -25,6 +31,7 @@ up() {
     mkdir -m 700 "$folder/state" "$folder/spool" "$folder/munge"
     # What the node has is declared, not found (config_overrides): most of a small job is waiting.
     cat > "$conf" <<END
+$mark$PPID
 ClusterName=one-node
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$(free_port)

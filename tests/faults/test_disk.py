@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from disk import CASES, NotTried
 
+pytestmark = pytest.mark.slow
+
 SMALL_DISK = """
 import sys
 from pathlib import Path

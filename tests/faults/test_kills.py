@@ -6,9 +6,12 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from kills import kill
 
 from mmroute.storage import read_vectors
+
+pytestmark = pytest.mark.slow
 
 WRITE = """
 import itertools, sys

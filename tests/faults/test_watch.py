@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SECONDS, MORE_BYTES = 5, 2**28
 ACTIONS = {
     "started a program": "subprocess.run(['/bin/true'])",

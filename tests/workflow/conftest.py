@@ -31,12 +31,16 @@ def pytest_report_header() -> list[str]:
 
 
 class Checkout:
-    """A copy of the project, with runs that tell what they did."""
+    """A copy of the project, with runs that tell what they did.
 
-    def __init__(self, folder: Path) -> None:
+    A copy of a copy has its results and inputs too, as old as they are there.
+    """
+
+    def __init__(self, folder: Path, source: Path = ROOT) -> None:
         self.folder = folder
-        ignore = shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "__pycache__")
-        shutil.copytree(ROOT, folder, ignore=ignore, dirs_exist_ok=True)
+        ignored = [".git", ".venv", "results", ".snakemake", "__pycache__"]
+        ignore = shutil.ignore_patterns(*ignored) if source == ROOT else None
+        shutil.copytree(source, folder, ignore=ignore, symlinks=source != ROOT, dirs_exist_ok=True)
 
     def write_config(self, content: dict, name: str = "my.yaml") -> str:
         (self.folder / name).write_text(yaml.safe_dump(content))
@@ -76,13 +80,18 @@ def small() -> dict:
 
 
 @pytest.fixture(scope="session")
-def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
-    return lambda: Checkout(tmp_path_factory.mktemp("checkout"))
+def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Checkout]:
+    """Return what makes a checkout, of the project or of another checkout's folder."""
+    return lambda *source: Checkout(tmp_path_factory.mktemp("checkout"), *source)
 
 
 @pytest.fixture(scope="session")
-def finished(make_checkout: Callable[[], Checkout]) -> Checkout:
-    """Return a checkout in which the small demo has run to its end, on two cores."""
-    checkout = make_checkout()
-    checkout.run(SMALL)
-    return checkout
+def finished_run(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Return a folder in which the small demo has run to its end, on two cores; it is copied."""
+    return once("finished", lambda folder: Checkout(folder).run(SMALL))
+
+
+@pytest.fixture(scope="module")
+def finished(finished_run: Path, make_checkout: Callable[..., Checkout]) -> Checkout:
+    """Return a module's own checkout in which the small demo has run to its end."""
+    return make_checkout(finished_run)

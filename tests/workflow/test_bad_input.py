@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from mmroute.outcomes.splits import split
+from mmroute.errors import InputError
+from mmroute.outcomes.datasets import read_samples, write_datasets
+from mmroute.outcomes.ingestion import ingest
+from mmroute.outcomes.pool import assemble
+from mmroute.outcomes.splits import split, split_by_dataset
+from mmroute.sources.mmr_release import MmrRelease
+
+pytestmark = pytest.mark.slow
 
 WIDE = {
     "dataset_idx": [f"Own_{index}" for index in range(40)],
@@ -80,35 +87,64 @@ def test_a_folder_that_snakemake_cannot_run_in_says_so(checkout, tmp_path, name)
     assert f"{name}: Snakemake takes this for wildcards" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("spoil", "parts"),
-    [
-        (lambda t: t[["dataset_idx", "question"]], ["MMR_Bench.csv", "model", "_correct"]),
-        (lambda t: t.assign(dataset_idx="Own_1"), ["MMR_Bench.csv", "'Own_1'", "more than once"]),
+# By the job that each stops.
+WRONG = {
+    "ingest": [
         (
             lambda t: t.assign(b_correct=2),
             ["MMR_Bench.csv", "'b_correct'", "'Own_0'", "'2'", "0 to 1"],
         ),
+        (lambda t: t[["dataset_idx", "question"]], ["MMR_Bench.csv", "model", "_correct"]),
+        (lambda t: t.assign(dataset_idx="Own_1"), ["MMR_Bench.csv", "'Own_1'", "more than once"]),
         (
             lambda t: t.assign(b_cost=-1),
             ["MMR_Bench.csv", "'b_cost'", "'Own_0'", "'-1'", "at least 0"],
         ),
         (lambda t: t.assign(b_correct=""), ["MMR_Bench.csv", "'b'", "no outcome"]),
         (lambda t: t.assign(b_cost="cheap"), ["MMR_Bench.csv", "b_cost", "'cheap'"]),
-        (lambda t: t.head(3), ["'Own'", "3 samples", "split.train"]),
-        (lambda t: t.assign(b_cost="", a_cost=""), ["no outcome with a known cost", "prices"]),
         (lambda t: t.assign(question=""), ["neither a question nor an image", "'Own_0'"]),
     ],
-)
-def test_a_wrong_table_stops_its_job_and_leaves_no_output(checkout, small, spoil, parts):
-    data = checkout.folder / "data"
+    "split": [(lambda t: t.head(3), ["'Own'", "3 samples", "split.train"])],
+    "outcomes": [
+        (lambda t: t.assign(b_cost="", a_cost=""), ["no outcome with a known cost", "prices"])
+    ],
+}
+
+
+def spoilt(data, spoil):
+    """Write a release whose table is wrong; return its folder."""
     data.mkdir(exist_ok=True)
     spoil(pd.DataFrame(WIDE)).to_csv(data / "MMR_Bench.csv", index=False)
+    return data
+
+
+@pytest.mark.parametrize("job", WRONG)
+def test_a_wrong_table_stops_its_job_and_leaves_no_output(checkout, small, job):
+    spoil, parts = WRONG[job][0]
+    spoilt(checkout.folder / "data", spoil)
     config = small | {"name": "bad", "source": {"kind": "mmr_release", "path": "data"}}
     line = fails_with_one_line(checkout, config)
     assert all(part in line for part in parts), line
     assert not list((checkout.folder / "results").rglob("*.partial"))
     assert not (checkout.folder / "results/bad/routers").exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "spoil", "parts"), [(job, *case) for job, cases in WRONG.items() for case in cases]
+)
+def test_a_wrong_table_is_refused_in_one_line(tmp_path, job, spoil, parts):
+    source = MmrRelease(path=str(spoilt(tmp_path, spoil)))
+    with pytest.raises(InputError) as refused:
+        ingested = ingest({"own": source}, source.fetch(tmp_path / "source"))
+        write_datasets(ingested.table, tmp_path / "stored", 1000)
+        if job == "split":
+            split_by_dataset(read_samples(tmp_path / "stored"), 0.2, [0])
+        else:
+            assemble(tmp_path / "stored", None, None, 0.8, tmp_path / "outcomes")
+    line = str(refused.value)
+    assert "\n" not in line
+    assert all(part in line for part in parts), line
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_file_that_is_no_table_is_named(checkout, small):

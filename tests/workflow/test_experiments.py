@@ -9,12 +9,12 @@ import pytest
 
 from mmroute.catalogue import catalogue
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = {name: entry.attributes for name, entry in catalogue("experiments").items()}
 EXAMPLE = Path(__file__).parents[1] / "examples/my_experiment.py"
 README = (Path(__file__).parents[2] / "README.md").read_text()
-EVERYTHING = {
-    "name": "everything",
-    "source": {"kind": "demo", "samples": 30},
+MORE = {
     "text_only": {"kind": "demo_text", "samples": 30},
     "routers": {
         "strongest": {},
@@ -28,21 +28,24 @@ EVERYTHING = {
     | {name: {} for name in EXPERIMENTS if name != "vl"}
     | {"modality": {"n_clusters": [2, 4]}},
     "decision": {"budgets": ["50%", 1.0], "what_if_prices": {"gpt-5-2025-08-07": 0.5}},
-    "resamples": 100,
 }
 
 
 @pytest.fixture(scope="module")
-def checkout(make_checkout):
-    """Return a checkout in which every experiment but VL's has run."""
-    made = make_checkout()
-    made.run(EVERYTHING)
-    return made
+def everything(small):
+    return small | MORE
+
+
+@pytest.fixture(scope="module")
+def checkout(finished, everything):
+    """Return the finished checkout, in which every experiment but VL's has run then."""
+    finished.run(everything)
+    return finished
 
 
 @pytest.fixture(scope="module")
 def results(checkout):
-    return checkout.folder / "results/everything"
+    return checkout.folder / "results/small"
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ("vl", "cases")])
@@ -79,36 +82,36 @@ def test_papers_values_are_not_shown_beside_simulated_ones(results):
         assert "published" not in pd.read_csv(results / f"tables/{table}.csv")
 
 
-@pytest.mark.parametrize("target", ["table2", "tableS4", "fig4", "figS1", "table3", "figS2"])
-def test_a_table_or_figure_is_a_target(checkout, target):
-    config = checkout.write_config(EVERYTHING)
-    result = checkout.snakemake("--dry-run", target, "--configfile", config)
+def test_a_table_or_figure_is_a_target(checkout, everything):
+    config = checkout.write_config(everything)
+    targets = ["table2", "tableS4", "fig4", "figS1", "table3", "figS2"]
+    result = checkout.snakemake("--dry-run", *targets, "--configfile", config)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "Nothing to be done" in result.stdout + result.stderr
 
 
-def test_vl_main_by_its_name_trains_vls_routers(checkout):
-    config = checkout.write_config(EVERYTHING)
+def test_vl_main_by_its_name_trains_vls_routers(checkout, everything):
+    config = checkout.write_config(everything)
     result = checkout.snakemake("--dry-run", "vl_main", "--configfile", config)
     for router in ("prknn", "knn_vl", "kmeans_vl", "linear_vl", "mlp_vl", "ovr", "vlc"):
         assert f"Training {router} (salt 0)" in result.stdout + result.stderr
 
 
-def test_an_experiment_from_outside_the_package_reaches_the_report(checkout):
+def test_an_experiment_from_outside_the_package_reaches_the_report(checkout, everything):
     """The example, in a file beside the config."""
     shutil.copy(EXAMPLE, checkout.folder)
     mine = {"close_calls": {"class": "my_experiment:CloseCalls", "margin": 0.1}}
-    config = EVERYTHING | {"experiments": EVERYTHING["experiments"] | mine}
+    config = everything | {"experiments": everything["experiments"] | mine}
     ran = checkout.run(config)
     assert "Running the experiment close_calls (salt 0)" in ran
     assert not {job for job in ran if job.startswith("Training")}
-    results = checkout.folder / "results/everything"
+    results = checkout.folder / "results/small"
     table = pd.read_csv(results / "tables/close_calls.csv")
     assert set(table["router"]) == {"knn", "linear_mf", "ensemble"}
     assert (results / "figures/close_calls.svg").is_file()
     assert "<h2>Close calls</h2>" in (results / "report.html").read_text()
     wider = {"close_calls": mine["close_calls"] | {"margin": 0.2}}
-    planned = checkout.planned(config | {"experiments": EVERYTHING["experiments"] | wider})
+    planned = checkout.planned(config | {"experiments": everything["experiments"] | wider})
     assert {job for job in planned if "experiment" in job} == {
         "Running the experiment close_calls (salt 0)"
     }
@@ -125,18 +128,18 @@ def test_an_experiment_from_outside_the_package_reaches_the_report(checkout):
     (checkout.folder / EXAMPLE.name).write_text(code)
 
 
-def test_a_router_from_outside_the_package_reaches_the_report(checkout):
+def test_a_router_from_outside_the_package_reaches_the_report(checkout, everything):
     """The README's own router, in a file beside the config."""
     (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     (checkout.folder / "my_routers.py").write_text(code)
     kernel = {"class": "my_routers:Kernel", "temperature": 0.5}
-    config = EVERYTHING | {"routers": EVERYTHING["routers"] | {"kernel": kernel}}
+    config = everything | {"routers": everything["routers"] | {"kernel": kernel}}
     ran = checkout.run(config)
     assert {job for job in ran if job.startswith("Training")} == {"Training kernel (salt 0)"}
-    html = (checkout.folder / "results/everything/report.html").read_text()
+    html = (checkout.folder / "results/small/report.html").read_text()
     assert "kernel+shrink" in html
     changed = kernel | {"temperature": 0.7}
-    planned = checkout.planned(EVERYTHING | {"routers": config["routers"] | {"kernel": changed}})
+    planned = checkout.planned(everything | {"routers": config["routers"] | {"kernel": changed}})
     assert "Training kernel (salt 0)" in planned
-    (checkout.folder / "my_routers.py").write_text(code + "\n# edited\n")
+    (checkout.folder / "my_routers.py").write_text(code + "\nprint(\"edited\")\n")
     assert "Training kernel (salt 0)" in checkout.planned(config)

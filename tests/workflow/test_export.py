@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,9 @@ from mmroute.predictions import Predictions
 from mmroute.storage import read_json
 from mmroute.training import with_paths
 
-CONFIG = {
-    "name": "away",
-    "source": {"kind": "demo", "samples": 30},
+pytestmark = pytest.mark.slow
+
+ROUTERS = {
     "routers": {
         "knn": {},
         "kmeans_text": {"class": "kmeans", "n_clusters": 5, "fusion": "text"},
@@ -40,7 +41,6 @@ CONFIG = {
         "my_knn": {"class": "my_knn:MyKNN", "n_neighbors": 50},
     },
     "studied": ["knn"],
-    "resamples": 100,
     "decision": {"budgets": ["50%", 1000.0], "quality_targets": ["90%", 1.0]},
 }
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -61,27 +61,47 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
-def run(make_checkout):
-    """Return a checkout in which the routers were trained and a decision was taken."""
-    checkout = make_checkout()
-    (checkout.folder / "my_routers.py").write_text(KERNEL)
-    (checkout.folder / "my_knn.py").write_text((EXAMPLES / "my_knn.py").read_text())
-    name = checkout.write_config(CONFIG)
-    result = checkout.snakemake("decision", "--cores", "2", "--configfile", name)
-    assert result.returncode == 0, result.stderr[-4000:]
-    return checkout
+def config(small):
+    return small | ROUTERS
+
+
+@pytest.fixture(scope="module")
+def run(finished, config):
+    """Return the finished checkout, in which the routers were trained and decided on then."""
+    (finished.folder / "my_routers.py").write_text(KERNEL)
+    (finished.folder / "my_knn.py").write_text((EXAMPLES / "my_knn.py").read_text())
+    finished.run(config, "decision")
+    return finished
 
 
 @pytest.fixture
-def away(run, monkeypatch, tmp_path):
+def exported(run, config, monkeypatch, tmp_path):
     """Return a function that exports a row and returns its folder."""
     monkeypatch.chdir(run.folder)
     monkeypatch.syspath_prepend(str(run.folder))
 
-    def take(row, threshold=0.05, name="out"):
-        config = load(CONFIG, "my.yaml")
-        export(config, Path("results/away"), Choice(row, threshold, "for a test"), tmp_path / name)
-        return tmp_path / name
+    def take(row, threshold=0.05, folder=tmp_path / "out"):
+        choice = Choice(row, threshold, "for a test")
+        export(load(config, "my.yaml"), Path("results/small"), choice, folder)
+        return folder
+
+    return take
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Return where exports are kept for the tests of this module."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def away(exported, kept, tmp_path):
+    """Return a function that returns a copy of a row's export."""
+
+    def take(row):
+        if not (kept / row).exists():
+            exported(row, folder=kept / row)
+        return shutil.copytree(kept / row, tmp_path / "out")
 
     return take
 
@@ -108,7 +128,7 @@ def pipeline_choices(results, row, setting, threshold):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_it_chooses_as_the_pipeline_did_sample_by_sample(run, away, row):
-    results = run.folder / "results/away"
+    results = run.folder / "results/small"
     router = mmroute.load_router(away(row), trusted=["my_routers", "my_knn"])
     setting, queries = queries_of(results)
     for threshold in (0.0, 0.05, 0.7):
@@ -126,7 +146,7 @@ def test_it_chooses_as_the_pipeline_did_sample_by_sample(run, away, row):
 
 @pytest.mark.parametrize("row", ["knn", "knn+shrink", "linear_vl"])
 def test_it_tells_what_the_pipeline_predicted(run, away, row):
-    results = run.folder / "results/away"
+    results = run.folder / "results/small"
     router = mmroute.load_router(away(row))
     setting, queries = queries_of(results)
     predictions = Predictions.read(results / f"routers/{row}/0/predictions.parquet")
@@ -139,8 +159,8 @@ def test_it_tells_what_the_pipeline_predicted(run, away, row):
 
 def test_the_model_card_measures_on_the_test_split(run, away):
     folder = away("knn")
-    setting, _ = queries_of(run.folder / "results/away")
-    choice = pipeline_choices(run.folder / "results/away", "knn", setting, 0.05)
+    setting, _ = queries_of(run.folder / "results/small")
+    choice = pipeline_choices(run.folder / "results/small", "knn", setting, 0.05)
     rows = np.arange(len(choice))
     card = json.loads((folder / "router.json").read_text())
     measured = card["measured"]
@@ -157,7 +177,7 @@ def test_the_model_card_measures_on_the_test_split(run, away):
 
 def test_a_budget_is_kept_on_the_curve_it_was_chosen_on(run, away):
     router = mmroute.load_router(away("knn"))
-    results = run.folder / "results/away"
+    results = run.folder / "results/small"
     setting, _ = queries_of(results)
     crossfit = Predictions.read(results / "routers/knn/0/crossfit.parquet")
     training = setting.training
@@ -176,8 +196,8 @@ def test_a_budget_is_kept_on_the_curve_it_was_chosen_on(run, away):
         router.route("What?", budget=1, trade_off=1)
 
 
-def test_a_single_model_can_be_the_decision(run, away):
-    folder = away("GeminiFlash2-5", float("nan"))
+def test_a_single_model_can_be_the_decision(run, exported):
+    folder = exported("GeminiFlash2-5", float("nan"))
     router = mmroute.load_router(folder)
     answer = router.route("Whatever?")
     assert answer.model == "GeminiFlash2-5"
@@ -196,29 +216,31 @@ def test_a_single_model_can_be_the_decision(run, away):
         ("knn", float("nan"), "threshold: missing"),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_leaves_nothing(away, tmp_path, row, threshold, said):
+def test_what_cannot_be_used_is_refused_and_leaves_nothing(
+    exported, tmp_path, row, threshold, said
+):
     with pytest.raises(InputError, match=said):
-        away(row, threshold)
+        exported(row, threshold)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_overwritten(away, tmp_path):
+def test_nothing_is_overwritten(exported, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("mine")
     with pytest.raises(InputError, match="exists already"):
-        away("knn")
+        exported("knn")
     assert (tmp_path / "out/mine").read_text() == "mine"
 
 
-def test_files_of_two_runs_are_found_out(run, away, tmp_path):
-    stored = run.folder / "results/away/routers/knn/0/router.safetensors"
+def test_files_of_two_runs_are_found_out(run, exported, tmp_path):
+    stored = run.folder / "results/small/routers/knn/0/router.safetensors"
     own = stored.read_bytes()
     stored.write_bytes(
-        (run.folder / "results/away/routers/kmeans_text/0/router.safetensors").read_bytes()
+        (run.folder / "results/small/routers/kmeans_text/0/router.safetensors").read_bytes()
     )
     try:
         with pytest.raises((InputError, ValueError)):
-            away("knn")
+            exported("knn")
     finally:
         stored.write_bytes(own)
     assert list(tmp_path.iterdir()) == []
@@ -275,7 +297,7 @@ def test_bad_queries_are_refused_in_one_line(away, tmp_path):
 
 def test_images_come_as_files_or_as_their_content(run, away):
     router = mmroute.load_router(away("knn"))
-    _, queries = queries_of(run.folder / "results/away")
+    _, queries = queries_of(run.folder / "results/small")
     image = Path(queries["image"].dropna().iloc[0])
     assert router.route("What?", image) == router.route("What?", image.read_bytes())
     assert router.route("What?", image) != router.route("What?")
@@ -294,12 +316,12 @@ def command(*arguments, folder):
     )
 
 
-def test_the_shell_exports_what_was_decided_and_routes(run, tmp_path):
-    (run.folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+def test_the_shell_exports_what_was_decided_and_routes(run, config, tmp_path):
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
     out = tmp_path / "out"
     done = command("export", "my.yaml", out, "--budget", "50%", folder=run.folder)
     assert done.returncode == 0, done.stderr
-    decision = pd.read_csv(run.folder / "results/away/decision.csv")
+    decision = pd.read_csv(run.folder / "results/small/decision.csv")
     row = decision[decision["amount"] == "50%"].iloc[0]
     card = json.loads((out / "router.json").read_text())
     assert card["row"] == row["router"]
@@ -361,8 +383,8 @@ def test_the_shell_exports_what_was_decided_and_routes(run, tmp_path):
         assert not (tmp_path / "new").exists()
 
 
-def test_run_passes_everything_on_to_snakemake(run):
-    (run.folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+def test_run_passes_everything_on_to_snakemake(run, config):
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
     done = command("run", "my.yaml", "decision", "--dry-run", folder=run.folder)
     assert done.returncode == 0, done.stderr
     assert "Training" not in done.stdout

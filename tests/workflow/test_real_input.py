@@ -6,12 +6,18 @@ import pandas as pd
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
+ROUTERS = {"routers": {"random": {}, "knn": {}, "mlp": {}}, "studied": ["knn"], "shrink": False}
 
 
 def run_real(checkout, name):
-    """Run a config of tests/configs, its paths resolved from the real checkout."""
-    config = yaml.safe_load((ROOT / f"tests/configs/{name}.yaml").read_text())
+    """Run a config of tests/configs with few routers, the largest of the default ones among them.
+
+    Its paths are resolved from the real checkout.
+    """
+    config = yaml.safe_load((ROOT / f"tests/configs/{name}.yaml").read_text()) | ROUTERS
     for key in ("path", "prices"):
         if key in config["source"]:
             config["source"][key] = str((ROOT / config["source"][key]).resolve())

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 AFTER_TRAINING = {
     "Deciding under the config's budgets and quality targets",
     "Writing the main tables",
@@ -133,6 +135,9 @@ def test_a_new_router_module_is_one_file_and_one_line_of_config(finished, small)
     assert {job for job in planned if job.startswith("Training")} == {"Training mine (salt 0)"}
 
 
+MEASURED = ["results/own/tables/table2.csv", "results/own/tables/models.csv"]
+
+
 def write_own_table(folder, datasets, models=(("small", 1), ("large", 2)), first=40):
     """Write a long table of 40 text questions per data set, or ``first`` of the first one."""
     rows = [
@@ -174,7 +179,7 @@ def own(make_checkout):
         "resamples": 100,
         "shard_size": {"embed": 25},
     }
-    checkout.run(config)
+    checkout.run(config, *MEASURED)
     return checkout, config
 
 
@@ -193,7 +198,7 @@ def test_a_price_re_runs_nothing_before_costs_enter(own):
 def test_a_new_data_set_and_a_new_sample_embed_only_their_shards(own):
     checkout, config = own
     write_own_table(checkout.folder, ["first", "second", "third"], first=41)
-    ran = checkout.run(config)
+    ran = checkout.run(config, *MEASURED)
     assert {job for job in ran if job.startswith("Embedding")} == {
         f"Embedding the {modality}s of {shard}, with builtin"
         for modality in ("text", "image")
@@ -207,7 +212,7 @@ def test_a_new_model_embeds_nothing(own):
     checkout, config = own
     models = (("small", 1), ("large", 2), ("medium", 4))
     write_own_table(checkout.folder, ["first", "second", "third"], models, first=41)
-    ran = checkout.run(config)
+    ran = checkout.run(config, *MEASURED)
     assert not {job for job in ran if job.startswith(("Embedding", "Fusing", "Freezing"))}
     assert "Training knn (salt 0)" in ran
     pool = pd.read_csv(checkout.folder / "results/own/tables/models.csv")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,10 +14,29 @@ from PIL import Image
 
 from mmroute.outcome_table import OutcomeTable
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def results(finished):
     return finished.folder / "results/small"
+
+
+def write_pictures(folder, *datasets):
+    """Write a long table of 40 questions on pictures a data set; return a config that reads it."""
+    rows = []
+    for number in range(40 * len(datasets)):
+        dataset, index = datasets[number // 40], number % 40
+        Image.new("RGB", (40, 30), (index, 2 * index, 99)).save(folder / f"{number}.png")
+        rows += [
+            {"sample_id": f"{dataset}_{index}", "dataset": dataset, "image": f"{number}.png"}
+            | {"question": f"What is shown in picture {index}?", "model": model}
+            | {"utility": (index + cost) % 2, "cost": cost}
+            for model, cost in (("a", 1), ("b", 2))
+        ]
+    pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
+    source = {"kind": "table", "path": "own.csv"}
+    return {"name": "own", "source": source, "routers": {"knn": {}}, "resamples": 100}
 
 
 def test_everything_of_a_benchmark_lies_in_its_folder(finished):
@@ -54,18 +74,19 @@ def test_one_core_and_two_cores_write_the_same_bytes(finished, make_checkout, sm
     assert section.sub("", timed) == section.sub("", timed_again)
 
 
-def test_features_do_not_depend_on_how_embedding_is_scattered(finished, make_checkout, small):
-    scattered = make_checkout()
-    name = scattered.write_config(small | {"shard_size": {"embed": 16}})
-    whole = sorted((finished.folder / "results/small/features").rglob("*.parquet"))
-    targets = [str(path.relative_to(finished.folder)) for path in whole]
-    result = scattered.snakemake(*targets, "--cores", "2", "--configfile", name)
-    assert result.returncode == 0, result.stderr[-4000:]
+def test_features_do_not_depend_on_how_embedding_is_scattered(make_checkout):
+    checkout = make_checkout()
+    config = write_pictures(checkout.folder, "one", "two")
+    config["routers"] = {"knn": {}, "linear": {}}
+    results = checkout.folder / "results/own"
+    targets = [f"results/own/features/{fusion}/0.parquet" for fusion in ("adaptive-train", "mean")]
+    checkout.run(config, *targets)
+    whole = [(checkout.folder / target).read_bytes() for target in targets]
+    shutil.rmtree(results / "embeddings")
+    checkout.run(config | {"shard_size": {"embed": 16}}, *targets)
     for folder in ("text/builtin", "image/builtin"):
-        shards = list((scattered.folder / "results/small/embeddings" / folder).iterdir())
-        assert len(shards) == 14
-    for path, target in zip(whole, targets, strict=True):
-        assert (scattered.folder / target).read_bytes() == path.read_bytes()
+        assert len(list((results / "embeddings" / folder).iterdir())) == 6
+    assert [(checkout.folder / target).read_bytes() for target in targets] == whole
 
 
 def test_the_main_table_is_long_and_complete(results, small):
@@ -173,23 +194,24 @@ def test_snakemakes_own_report_is_made(finished, small):
     assert all(category in html for category in ("Tables", "Figures", "Notebooks", "Data"))
 
 
-def test_several_salts_sources_and_the_budget_policy_run(make_checkout, small):
+def test_several_salts_sources_and_the_budget_policy_run(make_checkout):
     checkout = make_checkout()
-    own_runs = [f"OCRBench_{index},mine,1,0.001" for index in range(30)]
+    own_runs = [f"one_{index},mine,1,0.001" for index in range(30)]
     (checkout.folder / "mine.csv").write_text(
         "\n".join(["sample_id,model,utility,cost", *own_runs])
     )
+    config = write_pictures(checkout.folder, "one", "two")
     checkout.run(
-        small
+        config
         | {
-            "source": {"join": [small["source"], {"kind": "table", "path": "mine.csv"}]},
+            "source": {"join": [config["source"], {"kind": "table", "path": "mine.csv"}]},
             "min_coverage": 0.1,
             "split": {"salts": [0, 1], "train": 0.3},
             "policy": "budget",
             "routers": {"knn": {"fusion": {"weighted": {"weight": 0.7}}}, "cheapest": {}},
         }
     )
-    results = checkout.folder / "results/small"
+    results = checkout.folder / "results/own"
     table = pd.read_csv(results / "tables/table2.csv")
     assert (table["salts"] == 2).all()
     assert "knn+shrink" in set(table["router"])
@@ -197,7 +219,7 @@ def test_several_salts_sources_and_the_budget_policy_run(make_checkout, small):
     assert full.set_index("router").loc["knn", "salt_sd"] > 0
     origins = pd.read_csv(results / "tables/origins.csv")
     mine = origins[origins["source"] == "table mine.csv"]
-    assert mine[["dataset", "model", "pairs"]].to_numpy().tolist() == [["OCRBench", "mine", 30]]
+    assert mine[["dataset", "model", "pairs"]].to_numpy().tolist() == [["one", "mine", 30]]
     assert "Where the outcomes come from" in (results / "report.html").read_text()
 
 
@@ -213,30 +235,16 @@ def test_an_open_clip_checkpoint_runs_through_the_workflow(make_checkout):
     (checkout.folder / "tiny.json").write_text(json.dumps(content))
     open_clip.add_model_config(checkout.folder / "tiny.json")
     torch.save(open_clip.create_model("tiny").state_dict(), checkout.folder / "tiny.pt")
-    for index in range(40):
-        Image.new("RGB", (40, 30), (index, 2 * index, 99)).save(checkout.folder / f"{index}.png")
+    config = write_pictures(checkout.folder, "one")
     (checkout.folder / "7.png").write_bytes(b"broken")
-    rows = [
-        {"sample_id": f"s{index}", "question": f"What is shown in picture {index}?"}
-        | {"image": f"{index}.png", "model": model, "utility": (index + cost) % 2, "cost": cost}
-        for index in range(40)
-        for model, cost in (("a", 1), ("b", 2))
-    ]
-    pd.DataFrame(rows).to_csv(checkout.folder / "own.csv", index=False)
     tiny = {"open_clip": {"model": "tiny.json", "pretrained": "tiny.pt"}}
-    checkout.run(
-        {
-            "name": "own",
-            "source": {"kind": "table", "path": "own.csv"},
-            "encoders": {"text": tiny, "image": tiny},
-            "routers": {"knn": {}, "mlp": {"epochs": 2}},
-            "resamples": 100,
-        }
-    )
+    config |= {"encoders": {"text": tiny, "image": tiny}, "shrink": False}
+    config["routers"] = {"knn": {}, "mlp": {"epochs": 2}}
+    checkout.run(config, *(f"results/own/tables/{name}.csv" for name in ("table2", "datasets")))
     results = checkout.folder / "results/own"
     full = pd.read_csv(results / "tables/datasets.csv").iloc[-1]
     assert (full["no_image"], full["undecodable_images"]) == (0, 1)
-    (embedded,) = (results / "embeddings/image").rglob("own.0.parquet")
+    (embedded,) = (results / "embeddings/image").rglob("one.0.parquet")
     vectors = np.stack(pd.read_parquet(embedded)["vector"])
     norms = np.linalg.norm(vectors, axis=1)
     np.testing.assert_allclose(np.delete(norms, 7), 1, atol=1e-5)

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from mmroute.cli import app
 from mmroute.settling import NOT_PLANNED
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 40
 CONFIG = {
     "name": "own",

@@ -1,10 +1,10 @@
 """A benchmark of more samples than one job takes is evaluated in shards, with the same results."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
+
+pytestmark = pytest.mark.slow
 
 ROWS = ("random", "knn+shrink")
 PARTS = ("replicates", "frontiers", "bands", "calibration")
@@ -19,8 +19,7 @@ IN_SHARDS = {"shard_size": {"evaluate": 70}}
 @pytest.fixture(scope="module")
 def scattered(finished, make_checkout, small):
     """Return a checkout that went on from the finished run, and the messages of its jobs."""
-    checkout = make_checkout()
-    shutil.copytree(finished.folder, checkout.folder, symlinks=True, dirs_exist_ok=True)
+    checkout = make_checkout(finished.folder)
     return checkout, checkout.run(small | IN_SHARDS, *TARGETS)
 
 

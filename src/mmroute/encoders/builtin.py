@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.fft import dctn
-from sklearn.feature_extraction.text import HashingVectorizer
 from tqdm import tqdm
 
 from mmroute.encoders import Encoder
@@ -98,6 +96,9 @@ def _hashed(
     texts: Sequence[str], columns: int, analyzer: str, ngram_range: tuple[int, int]
 ) -> np.ndarray:
     """Count n-grams in hashed columns, with the sign of the hash and sublinearly: (N, columns)."""
+    # Imported where it is used: every start of the workflow builds its encoders.
+    from sklearn.feature_extraction.text import HashingVectorizer
+
     counts = HashingVectorizer(
         analyzer=analyzer,
         ngram_range=ngram_range,
@@ -214,6 +215,8 @@ def _run_lengths(strokes: np.ndarray) -> np.ndarray:
 
 def _structure(grey: np.ndarray) -> np.ndarray:
     """Low frequencies of the image, without its mean: (63,), of norm < 1."""
+    from scipy.fft import dctn
+
     spectrum = dctn(grey / 255, norm="ortho") / SQUARE_SIDE
     low = spectrum[:FREQUENCIES, :FREQUENCIES].ravel()[1:]
     # The constant keeps the noise of an empty image from being blown up to a structure.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from mmroute.evaluation.curve import Steps
 from mmroute.evaluation.metrics import (
@@ -335,7 +335,7 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
     if np.isnan(value) or len(resamples) == 0:
         return np.nan, np.nan
     shift = 2 * _normal_score(resamples, value)
-    tails = norm.cdf(shift + norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
+    tails = ndtr(shift + ndtri([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
     low, high = np.quantile(resamples, tails, method="inverted_cdf")
     return float(low), float(high)
 
@@ -363,7 +363,7 @@ def p_value(differences: np.ndarray) -> float:
     if np.abs(differences[~np.isnan(differences)]).max() <= ROUNDING:
         return 1.0
     score = _normal_score(resamples, 0.0) - 2 * _normal_score(resamples, value)
-    return float(max(2 * norm.sf(abs(score)), 2 / (len(resamples) + 1)))
+    return float(max(2 * ndtr(-abs(score)), 2 / (len(resamples) + 1)))
 
 
 def _normal_score(resamples: np.ndarray, value: float) -> float:
@@ -374,4 +374,4 @@ def _normal_score(resamples: np.ndarray, value: float) -> float:
     below = np.searchsorted(resamples, value - ROUNDING, side="left")
     upto = np.searchsorted(resamples, value + ROUNDING, side="right")
     size = len(resamples)
-    return float(norm.ppf(np.clip((below + upto) / 2, 0.5, size - 0.5) / size))
+    return float(ndtri(np.clip((below + upto) / 2, 0.5, size - 0.5) / size))

@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import expit, ndtri
-from scipy.stats import norm, qmc
+from scipy.special import expit, ndtr, ndtri
 
 from mmroute.sources.simulation.datasets import DATASETS, TEXT_DATASETS, DataSet
 from mmroute.sources.simulation.pool import POOL, SKILLS
@@ -168,6 +166,10 @@ def calibrated() -> Mapping[str, SkillModel]:
 
 
 def _calibrate(dataset: DataSet) -> SkillModel:
+    # Imported where they are used: every start of the workflow builds its sources.
+    from scipy.optimize import brentq
+    from scipy.stats import qmc
+
     points = qmc.Sobol(UNIFORMS + 1, rng=np.random.default_rng(0)).random_base2(_POPULATION)
     population = facets(dataset, points[:, :UNIFORMS])
     intercepts = _intercepts(population, accuracies(dataset))
@@ -176,7 +178,7 @@ def _calibrate(dataset: DataSet) -> SkillModel:
 
     def oracle_excess(shared: float) -> float:
         own = (thresholds - np.sqrt(shared) * common) / np.sqrt(1 - shared)
-        return 1 - norm.sf(own).prod(axis=1).mean() - dataset.oracle
+        return 1 - ndtr(-own).prod(axis=1).mean() - dataset.oracle
 
     return SkillModel(
         intercepts=intercepts,
