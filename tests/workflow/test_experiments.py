@@ -1,6 +1,5 @@
 """Every experiment, run as a user asks for it, and a router from outside the package."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pytest
 
 from mmroute.experiments import EXPERIMENTS
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+MY_ROUTERS = (Path(__file__).parents[1] / "examples/my_routers.py").read_text()
 EVERYTHING = {
     "name": "everything",
     "source": {"kind": "demo", "samples": 30},
@@ -90,9 +89,8 @@ def test_vl_main_by_its_name_trains_vls_routers(checkout):
 
 
 def test_a_router_from_outside_the_package_reaches_the_report(checkout):
-    """The README's own router, in a file beside the config."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    (checkout.folder / "my_routers.py").write_text(code)
+    """The documented router, in a file beside the config."""
+    (checkout.folder / "my_routers.py").write_text(MY_ROUTERS)
     kernel = {"class": "my_routers:Kernel", "temperature": 0.5}
     config = EVERYTHING | {"routers": EVERYTHING["routers"] | {"kernel": kernel}}
     ran = checkout.run(config)
@@ -102,5 +100,5 @@ def test_a_router_from_outside_the_package_reaches_the_report(checkout):
     changed = kernel | {"temperature": 0.7}
     planned = checkout.planned(EVERYTHING | {"routers": config["routers"] | {"kernel": changed}})
     assert "Training kernel (salt 0)" in planned
-    (checkout.folder / "my_routers.py").write_text(code + "\n# edited\n")
+    (checkout.folder / "my_routers.py").write_text(MY_ROUTERS + "\n# edited\n")
     assert "Training kernel (salt 0)" in checkout.planned(config)
