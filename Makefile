@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-cluster test-faults bench bench-scale coverage lint schema lock clean
+.PHONY: demo test test-cluster test-faults bench bench-scale coverage lint schema lock docs dag clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
@@ -56,5 +56,13 @@ lock:
 schema: $(VENV)/ready
 	$(BIN)/python -m mmroute.config > workflow/schemas/config.schema.json
 
+# The documentation, into site/; a warning fails it.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# The drawing of the workflow, docs/architecture/dag.svg; dot is Graphviz's.
+dag: $(VENV)/ready
+	$(BIN)/python docs/architecture/dag.py
+
 clean:
-	rm -rf $(VENV) results/demo
+	rm -rf $(VENV) results/demo site

@@ -98,6 +98,7 @@ def test_the_encoder_keeps_its_contract(tmp_path, make_table):
     )
 
 
+@pytest.mark.slow
 def test_the_router_passes_the_conformance_test():
     result = subprocess.run(
         [
