@@ -19,7 +19,7 @@ def api() -> dict[str, str]:
 
 
 def _reference(room: str, paths: list[Path]) -> str:
-    lines = [f"# {'API' if room == 'index' else room}", ""]
+    lines = [f"# {'mmroute' if room == 'index' else room}", ""]
     for path in paths:
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         # Modules and rooms are shown apart from each other.
@@ -29,9 +29,10 @@ def _reference(room: str, paths: list[Path]) -> str:
 
 
 def configuration() -> str:
-    """Every key of the config with its default, as the package itself tells it."""
+    """Write every key of the config with its default, as the package itself tells it."""
     command = [sys.executable, "-m", "mmroute.config", "--reference"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    keys = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return f'--8<-- "config/README.md"\n\n{keys}'
 
 
 def on_config(config: MkDocsConfig) -> None:
