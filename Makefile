@@ -58,7 +58,7 @@ schema: $(VENV)/ready
 
 # The documentation, into site/; a warning fails it.
 docs: $(VENV)/ready
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # The drawing of the workflow, docs/architecture/dag.svg; dot is Graphviz's.
 dag: $(VENV)/ready

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmroute import catalogue, config
 from mmroute.errors import InputError
+from mmroute.evaluation.metrics import Frontiers, SingleModels, WeightedCurve
 from mmroute.features.embeddings import embed
 from mmroute.outcomes.ingestion import fetch, ingest
 
@@ -98,12 +99,26 @@ def test_the_encoder_keeps_its_contract(tmp_path, make_table):
     )
 
 
+def test_the_metric_is_measured_and_low_values_of_it_are_better():
+    from my_metric import PEAK_COST
+
+    # Frontiers of the sample and of one resample; the single models cost 1 and 4.
+    frontier = Frontiers(
+        np.array([0, 0, 1]), np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.8, 0.7]), n_rows=2
+    )
+    singles = SingleModels(np.array([[1.0, 4.0]] * 2), np.array([[0.4, 0.6], [0.6, 0.4]]))
+    curve = WeightedCurve(frontier, singles, frontier, np.array([0.8, 0.7]))
+    np.testing.assert_allclose(PEAK_COST.measure(curve), [2 / 4, 3 / 1])
+    assert PEAK_COST.lower_is_better
+
+
 @pytest.mark.slow
-def test_the_router_passes_the_conformance_test():
+@pytest.mark.parametrize("name", ["my_routers:Kernel", "my_knn:MyKNN"])
+def test_the_routers_pass_the_conformance_test(name):
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", ROOT / "tests/routers/test_conformance.py"),
-            *("--router", "my_routers:Kernel", "-k", "Kernel"),
+            *("--router", name, "-k", name.split(":")[1]),
         ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{EXAMPLES}"},
