@@ -18,11 +18,14 @@ def dag():
     return module
 
 
-def test_every_room_is_told_of():
-    rows = re.findall(r"^\| `(\w+)` \|", (FOLDER / "index.md").read_text(), re.MULTILINE)
+def test_every_room_is_told_of_with_its_rule_files():
+    text = (FOLDER / "index.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     assert sorted(rows) == sorted(
         path.parent.name for path in ROOT.glob("src/mmroute/*/__init__.py")
     )
+    files = set(re.findall(r"`(\w+\.smk)`", text))
+    assert {path.name for path in ROOT.glob("workflow/rules/*.smk")} > files > {"training.smk"}
 
 
 def test_what_follows_from_the_rest_is_left_out(dag):
