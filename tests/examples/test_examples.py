@@ -113,12 +113,11 @@ def test_the_metric_is_measured_and_low_values_of_it_are_better():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["my_routers:Kernel", "my_knn:MyKNN"])
-def test_the_routers_pass_the_conformance_test(name):
+def test_the_router_passes_the_conformance_test():
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", ROOT / "tests/routers/test_conformance.py"),
-            *("--router", name, "-k", name.split(":")[1]),
+            *("--router", "my_routers:Kernel", "-k", "Kernel"),
         ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{EXAMPLES}"},
