@@ -143,7 +143,7 @@ def test_keys_that_a_page_names_are_keys(path):
     ):
         model = getattr(Config.model_fields.get(name), "annotation", None)
         fields = getattr(model, "model_fields", None)
-        assert not fields or rest[0] in {*fields, "csv", "json"}, f"{name}.{rest[0]}"
+        assert not fields or rest[0] in {*fields, "csv", "json", "smk"}, f"{name}.{rest[0]}"
 
 
 @pytest.mark.parametrize(
