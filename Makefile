@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A file is one worker's: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-cluster test-faults bench bench-scale coverage lint schema lock clean
+.PHONY: demo test test-quick test-cluster test-faults bench bench-scale coverage lint schema lock docs dag clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
@@ -62,5 +62,13 @@ lock:
 schema: $(VENV)/ready
 	$(BIN)/python -m mmroute.config > workflow/schemas/config.schema.json
 
+# The documentation, into site/; a warning fails it.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# The drawing of the workflow, docs/architecture/dag.svg; dot is Graphviz's.
+dag: $(VENV)/ready
+	$(BIN)/python docs/architecture/dag.py
+
 clean:
-	rm -rf $(VENV) results/demo
+	rm -rf $(VENV) results/demo site

@@ -1,6 +1,5 @@
 """Every experiment, run as a user asks for it, and a router from outside the package."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from mmroute.catalogue import catalogue
 pytestmark = pytest.mark.slow
 
 EXPERIMENTS = {name: entry.attributes for name, entry in catalogue("experiments").items()}
-EXAMPLE = Path(__file__).parents[1] / "examples/my_experiment.py"
-README = (Path(__file__).parents[2] / "README.md").read_text()
+EXAMPLES = Path(__file__).parents[1] / "examples"
+MY_ROUTERS = (EXAMPLES / "my_routers.py").read_text()
 MORE = {
     "text_only": {"kind": "demo_text", "samples": 30},
     "routers": {
@@ -99,7 +98,7 @@ def test_vl_main_by_its_name_trains_vls_routers(checkout, everything):
 
 def test_an_experiment_from_outside_the_package_reaches_the_report(checkout, everything):
     """The example, in a file beside the config."""
-    shutil.copy(EXAMPLE, checkout.folder)
+    shutil.copy(EXAMPLES / "my_experiment.py", checkout.folder)
     mine = {"close_calls": {"class": "my_experiment:CloseCalls", "margin": 0.1}}
     config = everything | {"experiments": everything["experiments"] | mine}
     ran = checkout.run(config)
@@ -115,23 +114,22 @@ def test_an_experiment_from_outside_the_package_reaches_the_report(checkout, eve
     assert {job for job in planned if "experiment" in job} == {
         "Running the experiment close_calls (salt 0)"
     }
-    code = (checkout.folder / EXAMPLE.name).read_text()
+    code = (checkout.folder / "my_experiment.py").read_text()
     for old, new, job in (
         ("alpha=0.4", "alpha=0.6", "Drawing close_calls"),
         (" minus clear", " less clear", "Writing close_calls"),
         ("first - second < ", "first - second <= ", "Running the experiment close_calls (salt 0)"),
     ):
-        (checkout.folder / EXAMPLE.name).write_text(code.replace(old, new))
+        (checkout.folder / "my_experiment.py").write_text(code.replace(old, new))
         planned = checkout.planned(config)
         assert job in planned
         assert ("Running the experiment close_calls (salt 0)" in planned) == ("second" in old)
-    (checkout.folder / EXAMPLE.name).write_text(code)
+    (checkout.folder / "my_experiment.py").write_text(code)
 
 
 def test_a_router_from_outside_the_package_reaches_the_report(checkout, everything):
-    """The README's own router, in a file beside the config."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    (checkout.folder / "my_routers.py").write_text(code)
+    """The documented router, in a file beside the config."""
+    (checkout.folder / "my_routers.py").write_text(MY_ROUTERS)
     kernel = {"class": "my_routers:Kernel", "temperature": 0.5}
     config = everything | {"routers": everything["routers"] | {"kernel": kernel}}
     ran = checkout.run(config)
@@ -141,5 +139,5 @@ def test_a_router_from_outside_the_package_reaches_the_report(checkout, everythi
     changed = kernel | {"temperature": 0.7}
     planned = checkout.planned(everything | {"routers": config["routers"] | {"kernel": changed}})
     assert "Training kernel (salt 0)" in planned
-    (checkout.folder / "my_routers.py").write_text(code + "\nprint(\"edited\")\n")
+    (checkout.folder / "my_routers.py").write_text(MY_ROUTERS + "\nprint('edited')\n")
     assert "Training kernel (salt 0)" in checkout.planned(config)

@@ -43,8 +43,7 @@ ROUTERS = {
     "studied": ["knn"],
     "decision": {"budgets": ["50%", 1000.0], "quality_targets": ["90%", 1.0]},
 }
-README = (Path(__file__).parents[2] / "README.md").read_text()
-KERNEL = README.split("# my_routers.py\n")[1].split("```")[0]
+KERNEL = (Path(__file__).parents[1] / "examples/my_routers.py").read_text()
 ROWS = [
     "knn",
     "knn+shrink",

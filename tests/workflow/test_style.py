@@ -163,7 +163,7 @@ def test_every_profile_bundles_the_groups_that_there_are():
         for path in ROOT.glob("workflow/profiles/*/config.yaml")
         if "group-components" in (profile := yaml.safe_load(path.read_text()))
     }
-    assert set(bundled) == {"slurm", "cluster-generic", "kubernetes"}
+    assert set(bundled) == {"slurm", "cluster-generic"}
     # What hangs together in these is a submission already.
     assert all(groups == named - {"text_only", "route", "present"} for groups in bundled.values())
 

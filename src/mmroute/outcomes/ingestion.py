@@ -63,7 +63,7 @@ class Readable(Protocol):
 
 
 def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
-    """Read fetched sources and join them.
+    """Read fetched sources and join them; a data set without a name is called after its file.
 
     Parameters
     ----------
@@ -72,8 +72,6 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
         of them hold, the first one's outcome counts.
     root
         As returned by ``fetch``.
-
-    A data set that no source names is called after the file.
 
     Raises
     ------
