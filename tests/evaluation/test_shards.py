@@ -6,6 +6,7 @@ from operator import add
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -358,13 +359,13 @@ def test_no_job_reads_more_than_a_shard_at_once(store, monkeypatch):
     monkeypatch.setattr("mmroute.predictions._ROWS", 10)
     folder = store("random")
     sizes = []
-    read = storage.pq.ParquetFile.read_row_groups
+    read = pq.ParquetFile.read_row_groups
 
     def spy(file, groups, **how):
         sizes.append(sum(file.metadata.row_group(group).num_rows for group in groups))
         return read(file, groups, **how)
 
-    monkeypatch.setattr(storage.pq.ParquetFile, "read_row_groups", spy)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
     evaluation = in_shards(folder, 7, proposed(folder))
     gather_singles(sharded_over(folder, 7))
     assert len(sizes) > 100

@@ -32,6 +32,21 @@ NOTEBOOKS = {
     ),
     "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
 }
+# Routers whose predictions the main table or an experiment reads, and what is embedded for each.
+TIMED = {
+    row: [
+        modality
+        for modality in ENCODERS
+        # A fusion named after one modality masks the other.
+        if (fusion := ROUTERS[row].fusion) and fusion.name not in {*ENCODERS} - {modality}
+    ]
+    for row in dict.fromkeys(
+        [
+            *CONFIG.routers,
+            *(row for name in ASKED if not says(name, "trains") for row in routers_of(name)),
+        ]
+    )
+}
 # What a run without a target makes.
 PRODUCTS = [
     f"{RESULTS}/report.html",

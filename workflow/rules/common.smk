@@ -284,10 +284,10 @@ def shard_rows(wildcards):
     return begin, min(begin + CONFIG.shard_size.embed, samples)
 
 
-def sharded(folder):
-    """Files of all shards, data set after data set."""
+def sharded(folder, place="embeddings", suffix="parquet"):
+    """The files of all shards, data set after data set."""
     return [
-        f"{RESULTS}/embeddings/{folder}/{dataset}.{shard}.parquet"
+        f"{RESULTS}/{place}/{folder}/{dataset}.{shard}.{suffix}"
         for dataset, held in ingested().items()
         for shard in range(len(held["shards"]))
     ]
@@ -306,6 +306,14 @@ def id_digests(wildcards):
 def embedding_files(wildcards):
     return {
         modality: sharded(f"{modality}/{encoder.key}") for modality, encoder in ENCODERS.items()
+    }
+
+
+def encoding_times(wildcards):
+    """What the jobs wrote down that embedded each shard, by modality."""
+    return {
+        modality: sharded(f"{modality}/{encoder.key}", "benchmarks/encode", "json")
+        for modality, encoder in ENCODERS.items()
     }
 
 

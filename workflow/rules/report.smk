@@ -223,33 +223,6 @@ rule html_report:
         "../scripts/html_report.py"
 
 
-# Routers whose predictions the main table or an experiment reads, and what is embedded for each.
-TIMED = {
-    row: [
-        modality
-        for modality in ENCODERS
-        # A fusion named after one modality masks the other.
-        if (fusion := ROUTERS[row].fusion) and fusion.name not in {*ENCODERS} - {modality}
-    ]
-    for row in dict.fromkeys(
-        [
-            *CONFIG.routers,
-            *(row for name in ASKED if not says(name, "trains") for row in routers_of(name)),
-        ]
-    )
-}
-
-
-def encoding_times(wildcards):
-    """Return what the jobs wrote down that embedded each shard, by modality."""
-    return {
-        modality: [
-            re.sub("/embeddings/(.*)parquet$", r"/benchmarks/encode/\1json", file) for file in files
-        ]
-        for modality, files in embedding_files(wildcards).items()
-    }
-
-
 # Timings differ from run to run: they lie apart from the tables, which do not.
 rule throughput:
     input:
