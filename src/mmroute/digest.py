@@ -44,8 +44,8 @@ def code_digest(*entries: Code, without: Collection[str] = ()) -> str:
             case Path():
                 pending += _everything(entry)
             case _:
-                if file := _module_file(entry, _ROOT):
-                    pending += _everything(file)
+                if found := _module_file(entry, _ROOT):
+                    pending += _everything(found)
     while pending:
         file, name = reached = pending.pop()
         if reached not in texts:
@@ -139,7 +139,7 @@ def _bare(tree: ast.Module) -> ast.Module:
     """Drop docstrings, also those of attributes: texts that are no part of an expression."""
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
-            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
+            body[:] = [part for part in body if not _is_text(part)] or [ast.Pass()]
     return tree
 
 

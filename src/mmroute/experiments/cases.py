@@ -118,7 +118,7 @@ class Cases(Experiment):
 
     def present(self, table: pd.DataFrame) -> pd.DataFrame:
         """Lay out whom each query went to, beside the strongest model."""
-        shown = {
+        shown: dict[str, pd.Series | list[str]] = {
             "Router": table["router"],
             "Kind": table["kind"],
             "Data set": table["dataset"],
@@ -155,7 +155,7 @@ class Cases(Experiment):
             top=1 - HEADER_HEIGHT / height,
         )
         for column, (kind, heading) in enumerate(HEADINGS.items()):
-            for row, case in enumerate(by_kind[kind].to_dict("records")):
+            for row, case in enumerate(_records(by_kind[kind])):
                 _show_image(figure.add_subplot(grid[row, 2 * column]), case["image"])
                 _show_text(figure.add_subplot(grid[row, 2 * column + 1]), case)
             text = heading if len(by_kind[kind]) else f"{heading}: none"
@@ -182,7 +182,7 @@ class Cases(Experiment):
         report, or None.
         """
         shown = []
-        for case in table.to_dict("records"):
+        for case in _records(table):
             texts = {
                 name: shorten(value, LONGEST_REPORTED)
                 for name, value in case.items()
@@ -255,6 +255,10 @@ def _largest(cases: pd.DataFrame, sizes: list[np.ndarray], count: int) -> pd.Dat
     ]
 
 
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): case[name] for name in case} for case in table.to_dict("records")]
+
+
 def _show_text(axes: Axes, case: dict[str, Any]) -> None:
     axes.set_axis_off()
     heading = (
@@ -306,7 +310,7 @@ def _pixels(image: str | float | None) -> np.ndarray | None:
     if pd.isna(image):
         return None
     with quiet_decoding():
-        picture = decode(Path(image), PIXELS)
+        picture = decode(Path(str(image)), PIXELS)
     return None if picture is None else np.asarray(picture.image)
 
 

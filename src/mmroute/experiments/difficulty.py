@@ -140,19 +140,21 @@ class Difficulty(Experiment):
         """
         dear = table[(table["metric"] == "traffic") & (table["tier"] == TIERS[-1])]
         is_trend = dear["minus"].fillna("") != ""
-        shares, trends = dear[~is_trend], dear[is_trend].set_index(["router", "point"])
+        trends = {
+            (trend["router"], trend["point"]): trend for trend in dear[is_trend].to_dict("records")
+        }
         rows = []
-        for (router, point), own in shares.groupby(["router", "point"], sort=False):
-            trend = trends.loc[(router, point)]
+        for (router, point), own in dear[~is_trend].groupby(["router", "point"], sort=False):
+            trend = trends[router, point]
             rows.append(
-                {"Router": router, "Operating point": point.replace("_", " ")}
+                {"Router": router, "Operating point": str(point).replace("_", " ")}
                 | {
                     f"To dear models: {stratum}": f"{share:.1%}"
                     for stratum, share in zip(own["stratum"], own["value"], strict=True)
                 }
                 | {
                     f"Difference, {trend['stratum']} minus {trend['minus']}": format_interval(
-                        *trend[["value", "low", "high"]]
+                        trend["value"], trend["low"], trend["high"]
                     ),
                     "p": f"{trend['p_value']:.3f}",
                 }
@@ -271,7 +273,7 @@ def _from_easy_to_hard(levels: list[str], training: OutcomeTable, tag: str) -> l
         return [levels[index] for index in np.argsort(numbers, kind="stable")]
     utility = pd.Series(np.nanmean(training.utility, axis=1))
     accuracy = utility.groupby(_values(training, tag)).mean()
-    return sorted(levels, key=lambda level: (-accuracy.get(level, 0.0), level))
+    return sorted(levels, key=lambda level: (-float(accuracy.get(level, 0.0)), level))
 
 
 def _oracle(table: OutcomeTable, unit: float) -> Predictions:
@@ -292,9 +294,10 @@ def _trend(found: pd.DataFrame, easiest: str, hardest: str) -> pd.DataFrame:
     """Subtract the easiest stratum's traffic from the hardest one's."""
     traffic = found[found["metric"] == "traffic"]
     easy, hard = (traffic[traffic["stratum"] == name] for name in (easiest, hardest))
+    pairs = zip(hard["replicates"], easy["replicates"], strict=True)
     return hard.assign(
         minus=easiest,
-        replicates=list(map(difference, hard["replicates"], easy["replicates"])),
+        replicates=pd.Series([difference(*pair) for pair in pairs], hard.index, object),
     )
 
 

@@ -43,7 +43,7 @@ def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
         )
         parts.append(pd.concat([frame.drop(columns="replicates"), measured], axis=1))
     every = pd.concat(parts, ignore_index=True)
-    return over_salts(every, [column for column in every if column not in MEASURES])
+    return over_salts(every, [column for column in every.columns if column not in MEASURES])
 
 
 def best_single(singles: SingleModels) -> dict[str, np.ndarray]:

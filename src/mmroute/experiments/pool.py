@@ -242,9 +242,8 @@ class Pool(Experiment):
             & ((table["study"] != NEWCOMER) | (table["model"] == ""))
         ]
         rows = []
-        for (study, router, model, size, labels), own in told.groupby(
-            ["study", "router", "model", "models", "labels"], sort=False
-        ):
+        for _, own in told.groupby(KEYS[:5], sort=False):
+            study, router, model, size, labels = own[KEYS[:5]].iloc[0]
             values = own[own["minus"] == ""].set_index("metric")["shown"]
             changes = own[own["minus"] != ""].set_index("metric")["shown"]
             pool, other = _words(study, model, int(size), labels)
@@ -363,12 +362,12 @@ def _measure(
 
 def _compared(
     measured: Mapping[Variation, Measured], singles: SingleModels, newcomers: Sequence[str]
-) -> list[tuple]:
+) -> list[tuple[Any, ...]]:
     """Return one router's rows: each pool's values, and the difference that its study is for."""
     *_, whole = measured
     size = len(whole.columns)
     without, rows = {}, []
-    curves = {name: {} for name in newcomers if size > 1}
+    curves: dict[str, dict[float, Measured]] = {name: {} for name in newcomers if size > 1}
     for one, own in measured.items():
         key = one.study, one.model, len(one.columns), one.labels
         if one.study == LEAVE_ONE_OUT:
@@ -378,11 +377,11 @@ def _compared(
             curves[one.model][one.labels] = own
         else:
             rows += _rows(key, own, BEST_SINGLE, _best_single(singles, one.columns))
-    for name, own in curves.items():
-        curves[name] = {0: without[name], **own, ALL: measured[whole]}
-        for labels, one in curves[name].items():
+    for name, curve in curves.items():
+        curves[name] = {0: without[name], **curve, ALL: measured[whole]}
+        for labels, own in curves[name].items():
             key = NEWCOMER, name, size - (labels == 0), labels
-            rows += _rows(key, one, OLD_POOL, without[name] if labels else {})
+            rows += _rows(key, own, OLD_POOL, without[name] if labels else {})
     common = set.intersection(*map(set, curves.values())) if curves else set()
     for labels in sorted(common):
         mean, old = (
@@ -399,7 +398,7 @@ def _compared(
 
 def _rows(
     key: tuple[str, str, int, float], own: Measured, minus: str, other: Measured
-) -> list[tuple]:
+) -> list[tuple[Any, ...]]:
     """Return the values, and the differences in what the other has too."""
     values = [(*key, metric, "", replicates) for metric, replicates in own.items()]
     return values + [
@@ -477,8 +476,8 @@ def _newcomers(
         at = np.append(0, np.searchsorted(counts, line["labels"]) + 1)
         gain = np.append(0, line["value"])
         if model:
-            label = shorten(model, LONGEST_NAME)
-            axes.plot(at, gain, "-", color=colours[model], lw=1, label=label)
+            label = shorten(str(model), LONGEST_NAME)
+            axes.plot(at, gain, "-", color=colours[str(model)], lw=1, label=label)
         else:
             axes.plot(at, gain, "o-", color="black", lw=2, ms=4, label="mean", zorder=4)
             axes.vlines(at[1:], line["low"], line["high"], color="black", lw=2, zorder=4)

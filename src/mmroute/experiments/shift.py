@@ -83,7 +83,7 @@ def scenarios(benchmark: Benchmark) -> Iterator[Scenario]:
         rows &= dataset.isin(datasets).to_numpy()
         own = table.take(rows, np.flatnonzero(shared))
         masks = benchmark.in_train[rows], benchmark.in_test[rows]
-        yield Scenario(name, Benchmark(own, benchmark.unit, *masks), rows, datasets)
+        yield Scenario(str(name), Benchmark(own, benchmark.unit, *masks), rows, datasets)
 
 
 class Shift(Experiment):
@@ -143,7 +143,8 @@ class Shift(Experiment):
         for scenario in scenarios(benchmark):
             own, test = scenario.benchmark, scenario.benchmark.test
             weights = resample_weights(test.samples["dataset"], n_resamples, seed)
-            targets = test.samples.groupby("dataset", sort=False).indices
+            grouped = test.samples.groupby("dataset", sort=False).indices
+            targets = {str(name): np.asarray(at) for name, at in grouped.items()}
             outcomes = {
                 name: (test.utility[at], test.cost[at] / own.unit, weights[:, at])
                 for name, at in targets.items()
@@ -220,7 +221,7 @@ def _compared(
     router: str,
     measured: Mapping[tuple[str, str], Measured],
     references: Mapping[str, Measured],
-) -> list[tuple]:
+) -> list[tuple[Any, ...]]:
     """Return one router's rows: shifted, less each of its two references, and in domain."""
     shifted = {pair: own for pair, own in measured.items() if pair[0] != pair[1]}
     in_domain = {name: measured[name, name] for name in scenario.datasets}
@@ -247,7 +248,7 @@ def _mean(measured: Iterable[Measured]) -> Measured:
 
 def _rows(
     scenario: str, router: str, minus: str, cells: Mapping[tuple[str, str], Measured]
-) -> list[tuple]:
+) -> list[tuple[Any, ...]]:
     return [
         (scenario, *pair, router, metric, minus, own[metric])
         for pair, own in cells.items()

@@ -159,7 +159,7 @@ def transferred(
 
 
 def _stacked(own: np.ndarray | pd.DataFrame, other: np.ndarray | pd.DataFrame) -> Inputs:
-    if isinstance(own, pd.DataFrame):
+    if isinstance(own, pd.DataFrame) and isinstance(other, pd.DataFrame):
         return pd.concat([own, other], ignore_index=True)
     return np.concatenate([own, other])
 

@@ -173,14 +173,14 @@ class Uncertainty(Experiment):
         ):
             row = {
                 "Router": router,
-                "Operating point": point.replace("_", " "),
-                "AUROC of the uncertainty": areas[router, point],
+                "Operating point": str(point).replace("_", " "),
+                "AUROC of the uncertainty": areas[str(router), str(point)],
                 "Unsure queries go to": strategy,
             }
             for share in (0, *PRESENTED):
                 there = own[np.isclose(own["handed_on"], share)].set_index("metric")
-                row[f"Accuracy, {share:.0%} handed on"] = there.loc["accuracy", "shown"]
-                usd = 1000 * there.loc["cost_usd", "value"]
+                row[f"Accuracy, {share:.0%} handed on"] = there["shown"]["accuracy"]
+                usd = 1000 * there["value"]["cost_usd"]
                 row[f"USD per 1,000 queries, {share:.0%}"] = f"{usd:.3g}"
             rows.append(row)
         return pd.DataFrame(rows)
@@ -212,7 +212,7 @@ class Uncertainty(Experiment):
             _panel(axes, own)
             area = own.loc[own["metric"] == "auroc", "value"].item()
             axes.set_title(
-                f"{router} ({point.replace('_', ' ')}), AUROC {area:.2f}", fontsize="small"
+                f"{router} ({str(point).replace('_', ' ')}), AUROC {area:.2f}", fontsize="small"
             )
         for axes in grid.flat[len(routers) :]:
             axes.set_axis_off()
@@ -272,9 +272,9 @@ def ranking(
     (``lambda``), by u_hat (``budget``) or by the scores of the grid's lambda; of equals
     the cheaper first.
     """
-    if predictions.scores is not None:
+    if predictions.scores is not None and predictions.grid is not None:
         reached = np.searchsorted(predictions.grid, parameter, side="right") - 1
-        score = predictions.scores[max(reached, 0)]
+        score = predictions.scores[max(int(reached), 0)]
     else:
         price = parameter if policy == "lambda" else 0.0
         score = predictions.u_hat[0] - price * predictions.c_hat[0]
@@ -356,8 +356,11 @@ def _strongest(setting: Setting) -> np.ndarray:
     return order[observed[:, order].argmax(axis=1)]
 
 
-def _outcomes(utility: np.ndarray, cost: np.ndarray, choice: np.ndarray) -> list[np.ndarray]:
-    return [np.take_along_axis(one, choice[:, None], axis=1)[:, 0] for one in (utility, cost)]
+def _outcomes(
+    utility: np.ndarray, cost: np.ndarray, choice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(len(choice))
+    return utility[rows, choice], cost[rows, choice]
 
 
 def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -399,11 +402,8 @@ def _itself(
 def _panel(axes: Axes, own: pd.DataFrame) -> None:
     """Draw the lines, the strategies before the points so that the legend has them in order."""
     swept = own[own["handed_on"].notna()].set_index("handed_on")
-    accuracy, cost = (
-        swept[swept["metric"] == metric].set_index("strategy", append=True).unstack("strategy")
-        for metric in ("accuracy", "cost_usd")
-    )
-    cost = 1000 * cost["value"]
+    accuracy = swept[swept["metric"] == "accuracy"].pivot(columns="strategy")
+    cost = 1000 * swept[swept["metric"] == "cost_usd"].pivot(columns="strategy", values="value")
     drawn = [strategy for strategy in COLOURS if strategy in cost]
     for strategy in drawn:
         one = accuracy.xs(strategy, axis=1, level="strategy")

@@ -7,6 +7,7 @@ here the point that was best in training comes first.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,11 +138,12 @@ class VL(Experiment):
         scaled = table.assign(
             **{bound: table[bound] * np.where(usd, 1000, 1) for bound in ("value", "low", "high")}
         )
+        chosen = scaled[scaled["point"] != "grid"].fillna({"minus": ""})
+        keys = chosen[["router", "point", "metric", "minus"]].itertuples(index=False, name=None)
+        numbers = chosen[["value", "low", "high"]].itertuples(index=False, name=None)
         cells = {
-            (row.router, row.point, row.metric, row.minus): f"{row.value:.3g}"
-            if row.metric == "lambda"
-            else format_interval(row.value, row.low, row.high)
-            for row in scaled[scaled["point"] != "grid"].fillna({"minus": ""}).itertuples()
+            key: f"{value:.3g}" if key[2] == "lambda" else format_interval(value, *bounds)
+            for key, (value, *bounds) in zip(keys, numbers, strict=True)
         }
         columns = {
             "λ": ("training", "lambda", ""),
@@ -267,11 +269,11 @@ def _best(utility: np.ndarray, cost: np.ndarray, singles: SingleModels) -> int:
     return int(np.nanargmax(rank_score(utility, cost, low, high)))
 
 
-def _draw_grid(axes: Axes, own: pd.DataFrame, style: str, **look: object) -> None:
+def _draw_grid(axes: Axes, own: pd.DataFrame, style: str, **look: Any) -> None:
     grid = own[own["point"] == "grid"].sort_values("lambda")
     axes.plot(grid["cost"], grid["accuracy"], style, **look)
 
 
-def _draw_point(axes: Axes, own: pd.DataFrame, point: str, marker: str, **look: object) -> None:
+def _draw_point(axes: Axes, own: pd.DataFrame, point: str, marker: str, **look: Any) -> None:
     chosen = own[own["point"] == point]
     axes.plot(chosen["cost"], chosen["accuracy"], marker, **look)

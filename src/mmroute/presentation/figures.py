@@ -44,6 +44,6 @@ def shorten(text: str | float | None, longest: int) -> str:
     """
     if pd.isna(text):
         return ""
-    visible = (c for c in " ".join(text.split()) if not unicodedata.category(c).startswith("C"))
-    line = "".join(visible)
+    words = " ".join(str(text).split())
+    line = "".join(c for c in words if not unicodedata.category(c).startswith("C"))
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
