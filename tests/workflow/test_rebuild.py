@@ -106,8 +106,6 @@ def test_a_comment_rebuilds_nothing(finished, small):
         for module in ("errors", "storage", "routers/knn", "evaluation/curve", "report/html"):
             file = finished.folder / f"src/mmroute/{module}.py"
             stack.enter_context(edited(file, '\n# A comment.\n"""And a text."""\n'))
-        script = finished.folder / "workflow/scripts/train.py"
-        stack.enter_context(edited(script, "\n# A comment.\n"))
         assert finished.planned(small) == set()
 
 

@@ -57,6 +57,12 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+def lasting(path):
+    """A path as text that stays the same when a checkout moves in which Snakemake is started."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def stop(error):
     """End before any job with one line."""
     print(f"error: {plain(str(error))}", file=sys.stderr)
@@ -135,7 +141,7 @@ SIMULATED = any(
     find("sources", part.name).attributes.get("simulated", False) for part in CONFIG.source.parts
 )
 # On simulated data the papers' values would stand beside what was made up to be like them.
-PUBLISHED = "" if SIMULATED else str(SOURCE_TREE / "config/published")
+PUBLISHED = "" if SIMULATED else lasting(SOURCE_TREE / "config/published")
 PRICES = [sources.prices for sources in SOURCES.values() if sources.prices]
 # What downloads have written down, if there are any.
 MANIFESTS = [

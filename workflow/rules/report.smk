@@ -139,7 +139,7 @@ rule figure:
 
 rule notebook:
     input:
-        notebook=SOURCE_TREE / "notebooks/{notebook}.ipynb",
+        notebook=lasting(SOURCE_TREE / "notebooks/{notebook}.ipynb"),
         results=lambda wildcards: NOTEBOOKS[wildcards.notebook],
     output:
         notebook=f"{RESULTS}/notebooks/{{notebook}}.ipynb",
@@ -172,7 +172,7 @@ rule notebook:
 
 rule html_report:
     input:
-        template=PACKAGE / "report/report.html.j2",
+        template=lasting(PACKAGE / "report/report.html.j2"),
         table2=f"{RESULTS}/tables/table2.csv",
         datasets=f"{RESULTS}/tables/datasets.csv",
         models=f"{RESULTS}/tables/models.csv",
