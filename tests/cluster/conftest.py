@@ -43,7 +43,7 @@ class Run:
         config: dict = CONFIG,
         **environment: str,
     ) -> None:
-        ignore = shutil.ignore_patterns(".*", "results", "__pycache__")
+        ignore = shutil.ignore_patterns(".*", "results", "site", "__pycache__")
         shutil.copytree(ROOT, folder, ignore=ignore)
         (folder / "my.yaml").write_text(yaml.safe_dump(config))
         result = subprocess.run(

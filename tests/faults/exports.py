@@ -1513,7 +1513,7 @@ class Adversary:
         from exported import ROWS, make
 
         import mmroute.cli
-        import mmroute.deployed  # noqa: F401
+        import mmroute.decision.deployed  # noqa: F401
         from mmroute.catalogue import catalogue
 
         for package in ("encoders", "routers"):

@@ -64,7 +64,7 @@ class Run:
     source: Path = ROOT
 
     def __post_init__(self) -> None:
-        ignore = shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "__pycache__")
+        ignore = shutil.ignore_patterns(".*", "results", "site", "__pycache__")
         shutil.copytree(self.source, self.folder, ignore=ignore, dirs_exist_ok=True)
         # The copy of a copy has its inputs, as old as they are there.
         if self.source == ROOT:

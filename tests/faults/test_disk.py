@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, pandas as pd
 from mmroute import persistence
-from mmroute.embeddings import Embeddings
+from mmroute.features.embeddings import Embeddings
 from mmroute.job import job
 from mmroute.predictions import Predictions
 

@@ -38,7 +38,7 @@ class Checkout:
 
     def __init__(self, folder: Path, source: Path = ROOT) -> None:
         self.folder = folder
-        ignored = [".git", ".venv", "results", ".snakemake", "__pycache__"]
+        ignored = [".*", "results", "site", "__pycache__"]
         ignore = shutil.ignore_patterns(*ignored) if source == ROOT else None
         shutil.copytree(source, folder, ignore=ignore, symlinks=source != ROOT, dirs_exist_ok=True)
 
