@@ -12,8 +12,7 @@ SCRIPTS = sorted(Path(__file__).parents[1].joinpath("workflow/scripts").glob("*.
 
 
 def forget():
-    for function in (digest._module, digest._module_file, digest._without):
-        function.cache_clear()
+    digest._module.cache_clear()
 
 
 @pytest.fixture
@@ -175,7 +174,7 @@ class Mine(knn.KNN):
         ("mine.py", '"""A router."""', '"""My router."""', False),
         ("mine.py", "return drawn(UNUSED)", "return drawn(FIRST)", False),
         ("mine.py", "return helper()", "return 2 * helper()", True),
-        ("beside.py", "return value", "return 2 * value", False),
+        ("beside.py", "return value", "return 2 * value", True),
         ("mmroute/routers/knn.py", "class KNN(", "@print\nclass KNN(", True),
         ("mmroute/routers/kmeans.py", "class KMeans(", "@print\nclass KMeans(", True),
         ("mmroute/routers/linear.py", "class Linear(", "@print\nclass Linear(", False),
@@ -187,10 +186,53 @@ def test_a_class_counts_with_what_it_reaches_but_not_what_the_job_leaves_out(
     mine = tmp_path / "mine.py"
     mine.write_text(MINE)
     (tmp_path / "beside.py").write_text("def drawn(value):\n    return value\n")
-    before = digest.code_digest((mine, "Mine"), without=["draw"])
+    before = digest.code_digest(partly=[(mine, "Mine")], without=["draw"])
     whole = digest.code_digest((mine, "Mine"))
     assert whole != before
     rewrite(tmp_path / file, old, new)
-    assert (digest.code_digest((mine, "Mine"), without=["draw"]) != before) is changes
-    if file == "beside.py":
-        assert digest.code_digest((mine, "Mine")) != whole
+    assert (digest.code_digest(partly=[(mine, "Mine")], without=["draw"]) != before) is changes
+
+
+def test_a_method_that_a_called_one_calls_counts(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("class Mine:\n    def fit(self): self.draw()\n    def draw(self): return 1\n")
+    before = digest.code_digest(partly=[(mine, "Mine")], without=["draw"])
+    rewrite(mine, "return 1", "return 2")
+    assert digest.code_digest(partly=[(mine, "Mine")], without=["draw"]) != before
+
+
+def test_methods_are_left_out_of_the_given_classes_only(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("class Mine:\n    def draw(self): return 1\n")
+    before = digest.code_digest((mine, "Mine"), without=["draw"])
+    rewrite(mine, "return 1", "return 2")
+    assert digest.code_digest((mine, "Mine"), without=["draw"]) != before
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("pkg/h.py", "from .h import scale"),
+        ("pkg/h.py", "from . import h"),
+        ("pkg/h.py", "from pkg.h import scale"),
+        ("pkg/h.py", "from pkg.h import *"),
+        ("h.py", "from h import scale"),
+        ("storage.py", "import storage"),
+        ("pkg/__init__.py", "from pkg import scale"),
+        ("other/__init__.py", "import other"),
+    ],
+)
+def test_a_users_modules_are_followed_wherever_they_lie(tmp_path, monkeypatch, place, line):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("pkg", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("def scale():\n    return 0\n")
+    mine = tmp_path / "pkg/mine.py"
+    mine.write_text(
+        f"from mmroute.storage import read_json\n{line}\n\n\nclass Mine:\n    read_json\n"
+    )
+    (tmp_path / place).write_text("def scale():\n    return 1\n\n\ndef read_json():\n    pass\n")
+    forget()
+    before = digest.code_digest((mine, "Mine"))
+    rewrite(tmp_path / place, "return 1", "return 2")
+    assert digest.code_digest((mine, "Mine")) != before

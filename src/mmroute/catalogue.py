@@ -158,7 +158,10 @@ def build(package: str, name: str, parameters: Mapping[str, Any]) -> Any:
     """
     entry = find(package, name)
     with naming_extra(f"{_singular(package)} {name!r}"):
-        return getattr(importlib.import_module(entry.module), entry.class_name)(**parameters)
+        kind = getattr(importlib.import_module(entry.module), entry.class_name)
+    if lacking := ", ".join(sorted(getattr(kind, "__abstractmethods__", ()))):
+        raise InputError(f"{name}: the class has no {lacking}; write it, as its base says")
+    return kind(**parameters)
 
 
 @cache
@@ -237,7 +240,10 @@ def _file(module: str, asking: str) -> Path | None:
 
 @cache
 def _read(name: str, path: Path) -> _Module:
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: no Python that can be read ({error}); correct it") from error
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
     return _Module(name, path, tuple(_bindings(tree.body, name, package.split("."))))
 

@@ -23,29 +23,38 @@ _Reached = tuple[Path, str]
 """A file and a name that it defines; without a name, what importing it runs."""
 
 
-def code_digest(*entries: Code, without: Collection[str] = ()) -> str:
-    """Return a digest of some code and of all first-party code that it reaches.
+def code_digest(
+    *entries: Code,
+    partly: Collection[tuple[Path, str]] = (),
+    without: Collection[str] = (),
+) -> str:
+    """A digest of some code and of all first-party code that it reaches.
 
     Parameters
     ----------
     entries
-        Where to start. Beside the package, modules that lie beside an entry are followed.
+        Where to start. Beside the package, modules that lie beside an entry, or where the program
+        was started, are followed.
+    partly
+        Classes to start from, too, that the job calls some methods of only.
     without
-        Methods of the entries' classes that the job does not call.
+        Methods of those classes that the job does not call, nor others of their methods do.
     """
     texts: dict[_Reached, str] = {}
     pending: list[_Reached] = []
+    dropped = _uncalled(partly, set(without))
+    for file, name in partly:
+        kept = _module(file).of(_kept(_module(file).statements[name], dropped))
+        texts[file, name] = kept.text
+        pending += [(file, ""), *kept.names]
     for entry in entries:
         match entry:
             case (file, name):
-                kept = _without(_module(file), name, frozenset(without))
-                texts[file, name] = kept.text
-                pending += [(file, ""), *kept.names]
+                pending.append((file, name))
             case Path():
                 pending += _everything(entry)
             case _:
-                if found := _module_file(entry, _ROOT):
-                    pending += _everything(found)
+                pending += _resolve(entry.split("."))
     while pending:
         file, name = reached = pending.pop()
         if reached not in texts:
@@ -53,9 +62,9 @@ def code_digest(*entries: Code, without: Collection[str] = ()) -> str:
             texts[reached] = part.text
             pending += [*part.names, (file, "")]
     digest = hashlib.blake2b(digest_size=16)
-    labelled = {f"{_label(file)}\0{name}": text for (file, name), text in texts.items()}
-    for label in sorted(labelled):
-        digest.update(f"{label}\0{labelled[label]}\0".encode())
+    # Other folders may have files of the same name.
+    parts = (f"{_label(file)}\0{name}\0{text}\0" for (file, name), text in texts.items())
+    digest.update("".join(sorted(parts)).encode())
     return digest.hexdigest()
 
 
@@ -74,7 +83,10 @@ class _Module:
         self._path = path
         self._parts: dict[str, _Part] = {}
         tree = _bare(ast.parse(path.read_text(encoding="utf-8"), str(path)))
-        self.imports = dict(_imports(tree))
+        self.imports: dict[str, list[list[str]]] = {}
+        for name, dotted in _imports(tree):
+            self.imports.setdefault(name, []).append(dotted)
+        self._beside = frozenset() if path.is_relative_to(_ROOT) else frozenset(_beside(tree, path))
         self.statements: dict[str, list[ast.stmt]] = {"": []}
         for statement in tree.body:
             for name in _defined(statement):
@@ -83,25 +95,26 @@ class _Module:
     def part(self, name: str) -> _Part:
         """Return what defines a name; of none, what importing the module runs."""
         if name not in self._parts:
-            self._parts[name] = self.of(self.statements[name])
+            self._parts[name] = self.of(self.statements[name], () if name else self._beside)
         return self._parts[name]
 
-    def of(self, statements: list[ast.stmt]) -> _Part:
-        """Return what some of its statements say and name."""
+    def of(self, statements: list[ast.stmt], beside: Collection[Path] = ()) -> _Part:
+        """What some of its statements say and name, and all of some other modules."""
         text = "\n".join(map(ast.unparse, statements))
         names = {reached for node in statements for reached in self._names(node)}
-        return _Part(text, frozenset(names))
+        return _Part(text, frozenset(names.union(*map(_everything, beside))))
 
     def _names(self, node: ast.AST) -> Iterator[_Reached]:
         match node:
-            case ast.Name(id=name) | ast.Constant(value=str(name)) if name in self.statements:
-                yield self._path, name
             # A text may be an annotation.
             case ast.Name() | ast.Attribute() | ast.Constant(value=str()):
                 dotted = _dotted(node)
+                if dotted and dotted[0] in self.statements:
+                    yield self._path, dotted[0]
                 if dotted and dotted[0] in self.imports:
-                    yield from _resolve([*self.imports[dotted[0]], *dotted[1:]], self._path)
-                else:
+                    for imported in self.imports[dotted[0]]:
+                        yield from _resolve([*imported, *dotted[1:]])
+                elif not dotted:
                     for child in ast.iter_child_nodes(node):
                         yield from self._names(child)
             case _:
@@ -114,21 +127,27 @@ def _module(path: Path) -> _Module:
     return _Module(path)
 
 
-@cache
-def _without(module: _Module, name: str, methods: frozenset[str]) -> _Part:
-    """Return a class without some of its methods."""
-    return module.of(
-        [
-            ast.ClassDef(
-                **dict(ast.iter_fields(node))
-                | {"body": [part for part in node.body if getattr(part, "name", "") not in methods]}
-            )
-            if isinstance(node, ast.ClassDef)
-            else node
-            # A class within an if is not told from the rest of what importing runs.
-            for node in module.statements.get(name, module.statements[""])
-        ]
-    )
+def _uncalled(classes: Collection[tuple[Path, str]], methods: set[str]) -> set[str]:
+    """Of some methods those that no other method of the classes names."""
+    statements = [node for file, name in classes for node in _module(file).statements[name]]
+    named = {
+        node.attr
+        for statement in _kept(statements, methods)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Attribute)
+    }
+    return _uncalled(classes, methods - named) if named & methods else methods
+
+
+def _kept(statements: list[ast.stmt], dropped: Collection[str]) -> list[ast.stmt]:
+    """Statements, their classes without some methods."""
+    kept: list[ast.stmt] = []
+    for node in statements:
+        if isinstance(node, ast.ClassDef):
+            body = [part for part in node.body if getattr(part, "name", "") not in dropped]
+            node = ast.ClassDef(**dict(ast.iter_fields(node)) | {"body": body or [ast.Pass()]})
+        kept.append(node)
+    return kept
 
 
 def _everything(file: Path) -> Iterator[_Reached]:
@@ -191,43 +210,53 @@ def _dotted(node: ast.AST) -> list[str]:
     return []
 
 
-def _resolve(dotted: list[str], importer: Path) -> Iterator[_Reached]:
-    """Find a dotted name in first-party code, and what importing it runs on the way."""
-    file = None
-    for end in range(1, len(dotted) + 1):
-        deeper = _module_file(".".join(dotted[:end]), importer)
-        if deeper is None:
-            if file is not None:
-                yield from _find(file, dotted[end - 1], importer)
-            return
-        file = deeper
+def _beside(tree: ast.Module, importer: Path) -> Iterator[Path]:
+    """The modules that a user's module may import, wherever they lie; all of them counts."""
+    here = Path.cwd()
+    roots = {importer.parent, here, *(up for up in importer.parents if up.is_relative_to(here))}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                for alias in aliases:
+                    for root in roots:
+                        yield from _files(root, alias.name.split("."))
+            case ast.ImportFrom(module=origin, names=aliases, level=level):
+                for alias in aliases:
+                    parts = [*(origin.split(".") if origin else []), alias.name]
+                    for root in [importer.parents[level - 1]] if level else roots:
+                        yield from _files(root, parts)
+
+
+def _files(root: Path, parts: list[str]) -> Iterator[Path]:
+    """The modules on the way from a folder to a dotted name below it."""
+    for end in range(1, len(parts) + 1):
+        base = root.joinpath(*parts[:end])
+        yield from (
+            path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()
+        )
+
+
+def _resolve(dotted: list[str]) -> Iterator[_Reached]:
+    """Find a dotted name in the package, and what importing it runs on the way."""
+    if dotted[0] != PACKAGE:
+        return
+    files = list(_files(_ROOT.parent, [_ROOT.name, *dotted[1:]]))
+    for file in files:
         yield file, ""
-    if file is not None:
-        yield from _everything(file)
+    rest = dotted[len(files) :]
+    yield from _find(files[-1], rest[0]) if rest else _everything(files[-1])
 
 
-def _find(file: Path, name: str, importer: Path) -> Iterator[_Reached]:
+def _find(file: Path, name: str) -> Iterator[_Reached]:
     """Find a name in a module: defined, imported there, or made when it is asked for."""
     module = _module(file)
     if name in module.statements:
         yield file, name
     elif name in module.imports:
-        yield from _resolve(module.imports[name], file)
+        for imported in module.imports[name]:
+            yield from _resolve(imported)
     else:
         yield from _everything(file)
-
-
-@cache
-def _module_file(module: str, importer: Path) -> Path | None:
-    first, *rest = module.split(".")
-    if first == PACKAGE:
-        base = _ROOT.joinpath(*rest)
-    elif importer.is_relative_to(_ROOT):
-        return None
-    else:
-        base = importer.parent.joinpath(first, *rest)
-    files = (base / "__init__.py", base.with_suffix(".py"))
-    return next((path for path in files if path.is_file()), None)
 
 
 def _label(file: Path) -> str:

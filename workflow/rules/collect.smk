@@ -5,13 +5,14 @@ FIGURES = ["fig4", "figS1", "calibration", "models"]
 TARGETS = {name: table_files(name) for name in ("table2", "tableS4")} | {
     name: figure_files(name) for name in FIGURES
 }
-for name in EXPERIMENT_OF:
-    if name in TARGETS:
-        stop(
-            f"config key experiments.{EXPERIMENT_OF[name]}: {name} is a result of {TRUNK}; "
-            "give its class another output"
-        )
-    TARGETS[name] = [*table_files(name), *(figure_files(name) if name in DRAWN else [])]
+RULES = "".join(path.read_text() for path in (SOURCE_TREE / "workflow/rules").glob("*.smk"))
+for name in {"all", *re.findall(r"^(?:rule|checkpoint) (\w+):", RULES, re.MULTILINE)}:
+    if name in EXPERIMENT_OF:
+        stop(f"config key experiments.{EXPERIMENT_OF[name]}: {name} is a rule; name it otherwise")
+TARGETS |= {
+    name: [*table_files(name), *(figure_files(name) if name in DRAWN else [])]
+    for name in EXPERIMENT_OF
+}
 SECTIONS = [output_of(name, EXPERIMENTS[name]) for name in ASKED]
 SECTION_FIGURES = [f"{RESULTS}/figures/{name}.svg" for name in SECTIONS if name in DRAWN]
 REPORT_TARGETS = ["table2", "tableS4", *FIGURES, *SECTIONS]

@@ -244,9 +244,13 @@ def growing(least):
     return lambda wildcards, attempt: attempt * least
 
 
-def script_digest(script, *chosen, without=()):
+def script_file(script):
+    return SOURCE_TREE / "workflow/scripts" / script
+
+
+def script_digest(script, *chosen):
     """Digest a script, the code it reaches, and what the config chose by name."""
-    return code_digest(SOURCE_TREE / "workflow/scripts" / script, *chosen, without=without)
+    return code_digest(script_file(script), *chosen)
 
 
 def source_files(sources):
@@ -426,8 +430,11 @@ def inputs_of_experiment(wildcards):
 def experiment_code(script, experiment, calls, *more):
     """Digest a script, and an experiment's class without the methods that others call."""
     methods = {name for name, member in vars(Experiment).items() if callable(member)}
-    return script_digest(
-        script, *experiment_files(experiment), *more, without=methods.difference(calls)
+    return code_digest(
+        script_file(script),
+        *more,
+        partly=experiment_files(experiment),
+        without=methods.difference(calls),
     )
 
 

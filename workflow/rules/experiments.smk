@@ -37,6 +37,12 @@ rule experiment:
             wildcards.experiment,
             ["findings"],
             *router_files(trained_by(wildcards.experiment)),
+            *(
+                code
+                for fusion in fusions_of(wildcards.experiment).values()
+                if fusion
+                for code in fusion_files(fusion)
+            ),
         ),
     message:
         "Running the experiment {wildcards.experiment} (salt {wildcards.salt})"

@@ -50,7 +50,7 @@ with job(snakemake):
         routers = {row: build("routers", *made) for row, made in params.routers.items()}
         found = experiment.findings(benchmark, features, routers, **params.how, **more)
     else:
-        setting = Setting(benchmark.test, benchmark.train, benchmark.unit, **params.how)
+        setting = Setting(benchmark, **params.how)
         predictions, crossfit = (
             read_by_row(params.routers, paths, table.samples["sample_id"])
             for paths, table in (

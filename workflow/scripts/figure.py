@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmroute.job import job
 from mmroute.presentation.figures import save
-from mmroute.presentation.tables import FIGURE_ROWS, prominent, read_csv
+from mmroute.presentation.tables import prominent, read_csv
 from mmroute.report.frontiers import draw, read_by_router
 from mmroute.storage import read_table
 
@@ -19,8 +19,9 @@ with job(snakemake):
         )
     )
     title = snakemake.params.title
-    if set(routers) - set(shown) and snakemake.wildcards.figure != "models":
-        title += f" ({FIGURE_ROWS} best of {len(routers)} rows)"
+    drawn = [row for row in routers if row in shown]
+    if drawn != routers and snakemake.wildcards.figure != "models":
+        title += f" (the best {len(drawn)} of {len(routers)} rows)"
     figure = draw(
         snakemake.wildcards.figure,
         frontiers,

@@ -56,6 +56,11 @@ DEFAULT_ROUTERS = (
 STUDIED_ROUTERS = ("kmeans", "knn", "linear_mf", "mlp_mf")
 TRUNK = "main"
 """What every experiment builds on."""
+MADE_BY_TRUNK = (
+    *("table2", "tableS4", "datasets", "models", "origins", "operating_points", "differences"),
+    *("fig4", "figS1", "calibration"),
+)
+"""Tables and figures that are there without any experiment."""
 
 
 class Strict(BaseModel):
@@ -369,11 +374,12 @@ def _parse_experiments(value: Any) -> dict[str, Named]:
     if TRUNK not in value:
         raise InputError(f"{TRUNK} is missing; the others build on it")
     rows = {row: parse_experiment(row, given) for row, given in value.items()}
-    makers: dict[str, str] = {}
+    makers = dict.fromkeys(MADE_BY_TRUNK, TRUNK)
     for row in rows:
         output = output_of(row, rows[row])
         if makers.setdefault(output, row) != row:
-            raise InputError(f"{row}: makes {output}, as {makers[output]} does; leave one out")
+            way = "give its class another output" if makers[output] == TRUNK else "leave one out"
+            raise InputError(f"{row}: makes {output}, as {makers[output]} does; {way}")
     return rows
 
 
@@ -396,7 +402,9 @@ def parse_experiment(row: str, given: Any) -> Named:
     for lacking in ("title", "question"):
         if not attributes.get(lacking):
             raise InputError(f"{name}: the class has no {lacking}; give it one, a literal text")
-    return Named(name, parameters)
+    experiment = Named(name, parameters)
+    _require_row_name(output_of(row, experiment))
+    return experiment
 
 
 def output_of(row: str, experiment: Named) -> str:
@@ -546,9 +554,13 @@ class Config(Strict):
             _parse_experiments,
             partial(_rows_shape, "experiments", **{TRUNK: (_model(TRUNK, {}) | None, ...)}),
         ),
-    ] = Field(default_factory=lambda: _parse_experiments({TRUNK: None}))
+    ] = Field(
+        default_factory=lambda: _parse_experiments({TRUNK: None}),
+        json_schema_extra={"default": {TRUNK: {}}},
+    )
     """What to run, with options that differ from the defaults; main is the trunk of all others.
-    A row of another name gives its experiment as class: an experiment's name, or module:Class."""
+    A row of another name gives its experiment as ``class``: an experiment's name, or
+    ``module:Class``."""
     studied: Annotated[list[str], Field(min_length=1)] = list(STUDIED_ROUTERS)
     """Routers that the experiments train anew: rows of routers, or names of others."""
     text_only: Source | None = None

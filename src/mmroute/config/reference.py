@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from mmroute.catalogue import catalogue
-from mmroute.config import Config
+from mmroute.config import TRUNK, Config
 
 _BOUNDS = {
     "minimum": "at least {:,g}",
@@ -47,6 +47,7 @@ def reference() -> str:
         ("Encoders", "encoders"),
         ("Fusions", "features"),
         ("Routers", "routers"),
+        ("Experiments", "experiments"),
     ):
         sections.append(f"## {title}")
         for name, entry in catalogue(room).items():
@@ -86,8 +87,9 @@ def _type(field: Mapping[str, Any]) -> str:
             return f"`{value}`"
         case {"type": "array", "items": items}:
             return f"{'non-empty ' if field.get('minItems') else ''}list: {_type(items)}"
-        case {"type": "object", "additionalProperties": {"required": _}}:
-            return "mapping of names to [routers](#routers)"
+        case {"type": "object", "additionalProperties": {"required": _}, "properties": rows}:
+            room = "experiments" if TRUNK in rows else "routers"
+            return f"mapping of names to [{room}](#{room})"
         case {"type": "object", "additionalProperties": dict() as values}:
             return f"mapping: {_type(values)}"
     bounds = [words.format(field[name]) for name, words in _BOUNDS.items() if name in field]
