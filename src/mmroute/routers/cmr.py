@@ -77,14 +77,7 @@ class CMR(Networks, Router):
             error = (output[:, self.n_models_ :] - cost[rows]).square()
             return correctness[known].mean() + error[known].mean()
 
-        schedule = Schedule(
-            self.epochs,
-            self.learning_rate,
-            self.batch_size,
-            self.random_state,
-            patience=self.patience,
-        )
-        self.network_ = train(lambda: self._networks()["network_"], loss, len(Z), schedule)
+        self.network_ = train(lambda: self._networks()["network_"], loss, len(Z), Schedule.of(self))
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

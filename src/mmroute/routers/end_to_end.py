@@ -96,13 +96,7 @@ class EndToEndRouter(Networks, SoftLabelRouter):
         self.n_features_, self.n_models_ = features.shape[1], labels.shape[2]
         targets = torch.as_tensor(labels.swapaxes(0, 1), dtype=torch.float32, device=device())
         objective = self._objective(features, targets)
-        schedule = Schedule(
-            self.epochs,
-            self.learning_rate,
-            self.batch_size,
-            self.random_state,
-            patience=self.patience,
-        )
+        schedule = Schedule.of(self)
         network = self._train(lambda: self._behind(nn.Identity()), features, objective, schedule)
         if self.mode == "finetune":
             _, head = network

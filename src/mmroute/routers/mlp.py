@@ -43,14 +43,7 @@ class MLP(Networks, Router):
         return apply(self.utility_, Z), apply(self.cost_, Z)
 
     def _train(self, Z: np.ndarray, Y: np.ndarray) -> nn.Module:
-        schedule = Schedule(
-            self.epochs,
-            self.learning_rate,
-            self.batch_size,
-            self.random_state,
-            patience=self.patience,
-        )
-        return train(self._network, masked_squared_error(Z, Y), len(Z), schedule)
+        return train(self._network, masked_squared_error(Z, Y), len(Z), Schedule.of(self))
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"utility_": self._network(), "cost_": self._network()}
