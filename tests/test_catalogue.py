@@ -157,6 +157,19 @@ def test_of_several_bases_the_nearest_counts_in_the_order_that_python_has(outsid
     assert derived.parameters == {"width": (int, REQUIRED), "depth": (int, 2)}
 
 
+def test_a_dataclass_takes_its_fields_and_those_of_its_bases(outside):
+    text = (
+        "from dataclasses import dataclass, field\nfrom typing import ClassVar\n"
+        "from mmroute.routers.knn import KNN\n\n@dataclass(eq=False)\nclass A(KNN):\n"
+        "    width: int\n    depth: int = 2\n    shown: ClassVar[str] = 'a'\n"
+        "    means_: float = field(init=False)\n\nclass B(A):\n    height: int = 3\n\n"
+        "@dataclass(eq=False)\nclass Mine(B):\n    depth: float = 4.0\n"
+    )
+    derived = outside("Mine", mine=text)
+    assert_as_python_has_it(derived)
+    assert derived.parameters == {"width": (int, REQUIRED), "depth": (float, 4.0)}
+
+
 def test_a_class_may_have_the_name_of_its_base(outside):
     text = "from mmroute.routers.knn import KNN\n\nclass KNN(KNN):\n    fusion = 'text'\n"
     assert_as_python_has_it(outside("KNN", mine=text))

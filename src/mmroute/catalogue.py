@@ -6,10 +6,10 @@ no list has to be edited when a module is added: so a new router changes no file
 that another router's results depend on. A class from outside the package is named
 ``module:Class`` and read in the same way.
 
-What a class inherits counts as in Python: of constructors the nearest, of literal
-attributes the nearest of each name. Bases are found through the imports of the module
-that names them; those that lie in other installed packages are left out, as if they had
-neither.
+What a class inherits counts as in Python: of constructors the nearest, written out or a
+dataclass's; of literal attributes the nearest of each name. Bases are found through the
+imports of the module that names them; those that lie in other installed packages are left
+out, as if they had neither.
 """
 
 import ast
@@ -314,7 +314,7 @@ def _hollow(module: _Module, node: ast.ClassDef) -> type[_Hollow]:
 
 
 def _entry(hollow: type[_Hollow]) -> Entry:
-    lineage = [kind for kind in hollow.__mro__ if issubclass(kind, _Hollow) and kind != _Hollow]
+    lineage = _lineage(hollow)
     attributes: dict[str, Any] = {}
     for kind in reversed(lineage):
         for name, value in _assigned(kind.node).items():
@@ -326,19 +326,12 @@ def _entry(hollow: type[_Hollow]) -> Entry:
                         f"{kind.module.path}:{value.lineno}: {name} is read without running the "
                         f"module; write it as a literal, such as {attributes[name]!r}"
                     ) from None
-    constructors = (
-        (statement, kind.module.path)
-        for kind in lineage
-        for statement in kind.node.body
-        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__"
-    )
-    constructor = next(constructors, None)
     return Entry(
         hollow.module.name,
         hollow.__name__,
         tuple((kind.module.path, kind.__name__) for kind in lineage),
         attributes,
-        _parameters(*constructor) if constructor else {},
+        _parameters(hollow),
         tuple(ast.get_docstring(kind.node) or "" for kind in lineage),
     )
 
@@ -355,20 +348,52 @@ def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
     return assigned
 
 
-def _parameters(constructor: ast.FunctionDef, path: Path) -> dict[str, tuple[Any, Any]]:
+def _lineage(hollow: type[_Hollow]) -> list[type[_Hollow]]:
+    return [kind for kind in hollow.__mro__ if issubclass(kind, _Hollow) and kind != _Hollow]
+
+
+def _parameters(hollow: type[_Hollow]) -> dict[str, tuple[Any, Any]]:
+    """What the nearest constructor takes, be it written out or a dataclass's."""
+    for kind in _lineage(hollow):
+        for statement in kind.node.body:
+            if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+                return _arguments(statement, kind.module.path)
+        if _is_dataclass(kind):
+            return _fields(kind)
+    return {}
+
+
+def _is_dataclass(kind: type[_Hollow]) -> bool:
+    return any("dataclass" in ast.unparse(decorator) for decorator in kind.node.decorator_list)
+
+
+def _fields(hollow: type[_Hollow]) -> dict[str, tuple[Any, Any]]:
+    """What a dataclass's constructor takes: not what is a ``field(init=False)``."""
+    fields: dict[str, tuple[Any, Any]] = {}
+    for kind in filter(_is_dataclass, reversed(_lineage(hollow))):
+        for statement in kind.node.body:
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=default):
+                    kept = isinstance(default, ast.Call) or "ClassVar" in ast.unparse(annotation)
+                    if not kept:
+                        argument = ast.arg(name, annotation, lineno=statement.lineno)
+                        fields[name] = _parameter(argument, default, kind.module.path)
+    return fields
+
+
+def _arguments(constructor: ast.FunctionDef, path: Path) -> dict[str, tuple[Any, Any]]:
     arguments = constructor.args
     positional = arguments.args[1:]
     required = len(positional) - len(arguments.defaults)
     defaults: list[ast.expr | None] = [*[None] * required, *arguments.defaults]
     pairs = [*zip(positional, defaults, strict=True)]
     pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {
-        argument.arg: (
-            _annotation(argument, path),
-            REQUIRED if default is None else ast.literal_eval(default),
-        )
-        for argument, default in pairs
-    }
+    return {argument.arg: _parameter(argument, default, path) for argument, default in pairs}
+
+
+def _parameter(argument: ast.arg, default: ast.expr | None, path: Path) -> tuple[Any, Any]:
+    value = REQUIRED if default is None else ast.literal_eval(default)
+    return _annotation(argument, path), value
 
 
 def _annotation(argument: ast.arg, path: Path) -> Any:

@@ -58,7 +58,7 @@ def test_a_model_that_is_never_chosen_by_a_label_is_predicted_its_mean():
     np.testing.assert_allclose(router.predict(FEATURES[:1])[0], [[1.0, 0.3]])
 
 
-@pytest.mark.parametrize("router", [KNNVL(3), KMeansVL(1), LinearVL()])
+@pytest.mark.parametrize("router", [KNNVL(n_neighbors=3), KMeansVL(n_clusters=1), LinearVL()])
 def test_a_missing_outcome_is_no_sign_of_a_wrong_model(router):
     utility = np.ones((60, 2))
     utility[:40, 1] = np.nan
@@ -83,7 +83,7 @@ def test_samples_without_outcomes_teach_nothing(name):
 def test_the_nearest_neighbours_labels_are_averaged():
     features = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
     utility, cost = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), np.ones((3, 2))
-    scores = KNNVL(2).fit(features, utility, cost).predict_scores(features[:1])
+    scores = KNNVL(n_neighbors=2).fit(features, utility, cost).predict_scores(features[:1])
     np.testing.assert_allclose(scores[0], [[0.75, 0.25]])
 
 

@@ -22,7 +22,7 @@ from mmroute.experiments import Experiment
 from mmroute.experiments.findings import difference
 from mmroute.outcome_table import OutcomeTable
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import shorten
+from mmroute.presentation.figures import panels, shorten
 from mmroute.presentation.tables import format_interval
 
 TIERS = ("cheap", "middle", "dear")
@@ -175,29 +175,17 @@ class Difficulty(Experiment):
         """
         values = table[(table["minus"].fillna("") == "") & (table["metric"] != "samples")]
         routers = values["router"].unique()
-        columns = max(1, min(PER_ROW, len(routers)))
-        rows = max(1, -(-len(routers) // columns))
-        figure, grid = plt.subplots(
-            rows,
-            columns,
-            figsize=(2.7 * columns + 1, 2.1 * rows + 1),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
-        for axes, router in zip(grid.flat, routers, strict=False):
+        figure, grid = panels(len(routers), PER_ROW, 2.7, 2.1, (1, 1))
+        for axes, router in zip(grid, routers, strict=False):
             own = values[values["router"] == router]
             point = next(point for point in POINTS if point in set(own["point"]))
             _panel(axes, own[own["point"] == point])
             axes.set_title(f"{router} ({point.replace('_', ' ')})")
-        for axes in grid.flat[len(routers) :]:
-            axes.set_axis_off()
-        for axes in grid.flat[max(0, len(routers) - columns) : len(routers)]:
-            axes.tick_params(axis="x", labelbottom=True, rotation=40)
+        for axes in grid[max(0, len(routers) - PER_ROW) : len(routers)]:
+            axes.tick_params(axis="x", rotation=40)
             plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
         if len(routers):
-            handles, names = grid.flat[0].get_legend_handles_labels()
+            handles, names = grid[0].get_legend_handles_labels()
             figure.legend(
                 handles[::-1], names[::-1], title="models", loc="outside right upper", frameon=False
             )

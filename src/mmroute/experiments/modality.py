@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from annotated_types import Ge, MinLen
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -25,7 +24,7 @@ from mmroute.experiments import Experiment
 from mmroute.experiments.findings import METRICS, difference, measure
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
+from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR, panels
 from mmroute.presentation.tables import format_interval
 from mmroute.routers.kmeans import KMeans
 from mmroute.training import train_and_predict
@@ -193,18 +192,8 @@ class Modality(Experiment):
         colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
         dashes = dict(zip(UNIMODAL, DASHES, strict=True))
         models = points[points["router"] == SINGLE_MODEL]
-        columns = min(PER_ROW, len(routers))
-        rows = -(-len(routers) // columns)
-        figure, grid = plt.subplots(
-            rows,
-            columns,
-            figsize=(4 * columns + 1.4, 3.2 * rows + 0.8),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
-        for axes, router in zip(grid.flat, routers, strict=False):
+        figure, grid = panels(len(routers), PER_ROW, 4, 3.2, (1.4, 0.8))
+        for axes, router in zip(grid, routers, strict=False):
             axes.plot(
                 models["cost"],
                 models["accuracy"],
@@ -225,13 +214,9 @@ class Modality(Experiment):
                     label=features,
                 )
             axes.set_title(router)
-        for axes in grid.flat[len(routers) :]:
-            axes.set_axis_off()
-        for axes in grid.flat[max(0, len(routers) - columns) : len(routers)]:
-            axes.tick_params(axis="x", labelbottom=True)
-        _scale(grid[0, 0], points["cost"].dropna())
+        _scale(grid[0], points["cost"].dropna())
         figure.legend(
-            *grid[0, 0].get_legend_handles_labels(),
+            *grid[0].get_legend_handles_labels(),
             title="features (dot: peak)",
             loc="outside right upper",
             frameon=False,

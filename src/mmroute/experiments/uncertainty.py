@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from annotated_types import Ge, Gt, Le
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -30,7 +29,7 @@ from mmroute.experiments.findings import difference
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import ACCURACY_LABEL
+from mmroute.presentation.figures import ACCURACY_LABEL, panels
 from mmroute.presentation.tables import format_interval
 
 SHARES = np.arange(21) / 20
@@ -197,31 +196,17 @@ class Uncertainty(Experiment):
         """
         values = table[table["minus"].fillna("") == ""]
         routers = list(values.groupby(["router", "point"], sort=False))
-        columns = max(1, min(PER_ROW, len(routers)))
-        rows = max(1, -(-len(routers) // columns))
-        figure, grid = plt.subplots(
-            rows,
-            columns,
-            figsize=(2.7 * columns + 1.4, 2.3 * rows + 1),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
-        for axes, ((router, point), own) in zip(grid.flat, routers, strict=False):
+        figure, grid = panels(len(routers), PER_ROW, 2.7, 2.3, (1.4, 1))
+        for axes, ((router, point), own) in zip(grid, routers, strict=False):
             _panel(axes, own)
             area = own.loc[own["metric"] == "auroc", "value"].item()
             axes.set_title(
                 f"{router} ({str(point).replace('_', ' ')}), AUROC {area:.2f}", fontsize="small"
             )
-        for axes in grid.flat[len(routers) :]:
-            axes.set_axis_off()
-        for axes in grid.flat[max(0, len(routers) - columns) : len(routers)]:
-            axes.tick_params(axis="x", labelbottom=True)
         if routers:
-            _scale(grid.flat[0], 1000 * values.loc[values["metric"] == "cost_usd", "value"])
+            _scale(grid[0], 1000 * values.loc[values["metric"] == "cost_usd", "value"])
             figure.legend(
-                *grid.flat[0].get_legend_handles_labels(),
+                *grid[0].get_legend_handles_labels(),
                 title="unsure queries go to",
                 loc="outside right upper",
                 frameon=False,

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmroute.storage import atomic
@@ -34,6 +35,36 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
             metadata = {"Date": None} if suffix == "svg" else {"Software": None}
             figure.savefig(partial, format=suffix, dpi=160, metadata=metadata)
     plt.close(figure)
+
+
+def panels(
+    count: int, per_row: int, width: float, height: float, margins: tuple[float, float]
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels with shared axes; the lowest of each column has labels in x.
+
+    Parameters
+    ----------
+    count, per_row
+        Of panels; without any there is an empty figure.
+    width, height, margins
+        Of a panel, and what the figure has beyond its panels, in inches.
+    """
+    columns = max(1, min(per_row, count))
+    rows = max(1, -(-count // columns))
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns + margins[0], height * rows + margins[1]),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, count - columns) : count]:
+        axes.tick_params(axis="x", labelbottom=True)
+    return figure, list(grid.flat)
 
 
 def shorten(text: str | float | None, longest: int) -> str:

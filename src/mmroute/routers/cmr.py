@@ -1,5 +1,6 @@
 """The cross-modal attention router (MMR-Bench D.3.4)."""
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmroute.routers.gradients import Networks, Schedule, apply, device, train
 from mmroute.routers.tokens import TokenTransformer
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CMR(Networks, Router):
     """Attention over the tokens text and image, and two heads for each model.
 
@@ -35,32 +37,17 @@ class CMR(Networks, Router):
 
     name: ClassVar[str] = "cmr"
     fusion: ClassVar[str] = "pair"
-
-    def __init__(
-        self,
-        width: Annotated[int, Ge(8)] = 512,
-        layers: Annotated[int, Ge(1), Le(100)] = 2,
-        heads: Annotated[int, Ge(1)] = 8,
-        dropout: Annotated[float, Ge(0), Lt(1)] = 0.1,
-        balance: bool = False,
-        log_cost: bool = True,
-        epochs: Annotated[int, Ge(1)] = 30,
-        learning_rate: Annotated[float, Gt(0)] = 3e-4,
-        batch_size: Annotated[int, Ge(1)] = 128,
-        patience: Annotated[int, Ge(1)] = 4,
-        random_state: int = 0,
-    ) -> None:
-        self.width = width
-        self.layers = layers
-        self.heads = heads
-        self.dropout = dropout
-        self.balance = balance
-        self.log_cost = log_cost
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.patience = patience
-        self.random_state = random_state
+    width: Annotated[int, Ge(8)] = 512
+    layers: Annotated[int, Ge(1), Le(100)] = 2
+    heads: Annotated[int, Ge(1)] = 8
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+    balance: bool = False
+    log_cost: bool = True
+    epochs: Annotated[int, Ge(1)] = 30
+    learning_rate: Annotated[float, Gt(0)] = 3e-4
+    batch_size: Annotated[int, Ge(1)] = 128
+    patience: Annotated[int, Ge(1)] = 4
+    random_state: int = 0
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Train the network."""
@@ -90,14 +77,7 @@ class CMR(Networks, Router):
             error = (output[:, self.n_models_ :] - cost[rows]).square()
             return correctness[known].mean() + error[known].mean()
 
-        schedule = Schedule(
-            self.epochs,
-            self.learning_rate,
-            self.batch_size,
-            self.random_state,
-            patience=self.patience,
-        )
-        self.network_ = train(lambda: self._networks()["network_"], loss, len(Z), schedule)
+        self.network_ = train(lambda: self._networks()["network_"], loss, len(Z), Schedule.of(self))
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Cosine classifier over learned model embeddings (VL-RouterBench)."""
 
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
@@ -50,6 +51,7 @@ class CosineHead(nn.Module):
         return self.compare(self.project(features))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CosineCls(EndToEndRouter):
     """Cosine of the projected features to a learned embedding per model.
 
@@ -59,38 +61,8 @@ class CosineCls(EndToEndRouter):
 
     name: ClassVar[str] = "cosinecls"
     fusion: ClassVar[str] = "pair"
-
-    def __init__(
-        self,
-        mode: Literal["frozen", "finetune"] = "frozen",
-        clip_model: str = "ViT-B-32",
-        pretrained: str = "openai",
-        finetune_epochs: Annotated[int, Ge(1)] = 10,
-        finetune_learning_rate: Annotated[float, Gt(0)] = 1e-5,
-        lambdas: list[Annotated[float, Ge(0)]] | None = None,
-        scale: Annotated[float, Gt(0)] = 1.0,
-        projection: Annotated[int, Ge(1)] = 64,
-        temperature: Annotated[float, Gt(0)] = 0.07,
-        epochs: Annotated[int, Ge(1)] = 100,
-        learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        patience: Annotated[int, Ge(1)] = 10,
-        random_state: int = 0,
-    ) -> None:
-        self.mode = mode
-        self.clip_model = clip_model
-        self.pretrained = pretrained
-        self.finetune_epochs = finetune_epochs
-        self.finetune_learning_rate = finetune_learning_rate
-        self.lambdas = lambdas
-        self.scale = scale
-        self.projection = projection
-        self.temperature = temperature
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.patience = patience
-        self.random_state = random_state
+    projection: Annotated[int, Ge(1)] = 64
+    temperature: Annotated[float, Gt(0)] = 0.07
 
     def _head(self, n_features: int, n_lambdas: int, n_models: int) -> nn.Module:
         return CosineHead(n_features, n_lambdas, n_models, self.projection, self.temperature)

@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from annotated_types import Ge, Gt
 from scipy.special import softmax
 from torch import nn
 
@@ -22,6 +23,7 @@ Samples = np.ndarray | pd.DataFrame
 """What a network reads: (N, d) features or a frame of N samples."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EndToEndRouter(Networks, SoftLabelRouter):
     """A head on [t ; v] with a score per lambda and model.
 
@@ -38,8 +40,7 @@ class EndToEndRouter(Networks, SoftLabelRouter):
     of all lambdas together. The paper's schedule is not known to us; the defaults are
     ours.
 
-    A subclass takes these parameters, builds its head in ``_head``, and may replace
-    the loss in ``_objective``.
+    A subclass builds its head in ``_head``, and may replace the loss in ``_objective``.
 
     Parameters
     ----------
@@ -56,16 +57,16 @@ class EndToEndRouter(Networks, SoftLabelRouter):
         "parameters": {"model": "clip_model", "pretrained": "pretrained"},
         "where": {"mode": "finetune"},
     }
-    mode: Literal["frozen", "finetune"]
-    clip_model: str
-    pretrained: str
-    finetune_epochs: int
-    finetune_learning_rate: float
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    patience: int
-    random_state: int
+    mode: Literal["frozen", "finetune"] = "frozen"
+    clip_model: str = "ViT-B-32"
+    pretrained: str = "openai"
+    finetune_epochs: Annotated[int, Ge(1)] = 10
+    finetune_learning_rate: Annotated[float, Gt(0)] = 1e-5
+    epochs: Annotated[int, Ge(1)] = 100
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    batch_size: Annotated[int, Ge(1)] = 64
+    patience: Annotated[int, Ge(1)] = 10
+    random_state: int = 0
 
     @abstractmethod
     def _head(self, n_features: int, n_lambdas: int, n_models: int) -> nn.Module:
@@ -95,13 +96,7 @@ class EndToEndRouter(Networks, SoftLabelRouter):
         self.n_features_, self.n_models_ = features.shape[1], labels.shape[2]
         targets = torch.as_tensor(labels.swapaxes(0, 1), dtype=torch.float32, device=device())
         objective = self._objective(features, targets)
-        schedule = Schedule(
-            self.epochs,
-            self.learning_rate,
-            self.batch_size,
-            self.random_state,
-            patience=self.patience,
-        )
+        schedule = Schedule.of(self)
         network = self._train(lambda: self._behind(nn.Identity()), features, objective, schedule)
         if self.mode == "finetune":
             _, head = network

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +40,17 @@ class Schedule:
     weight_decay: float = 0.0
     patience: int = 10
     validation_share: float = 0.1
+
+    @classmethod
+    def of(cls, router: Any) -> Self:
+        """The schedule that the parameters of a router are."""
+        return cls(
+            router.epochs,
+            router.learning_rate,
+            router.batch_size,
+            router.random_state,
+            patience=router.patience,
+        )
 
 
 Network = TypeVar("Network", bound=nn.Module)

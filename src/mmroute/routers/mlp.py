@@ -1,5 +1,6 @@
 """Multi-layer perceptrons, plain and into a shared latent space (MMR-Bench D.3.2, D.3.3)."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, Self
 
@@ -13,6 +14,7 @@ from mmroute.routers.gradients import Networks, Schedule, apply, masked_squared_
 HIDDEN = (256, 128)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MLP(Networks, Router):
     """Two perceptrons with hidden layers of 256 and 128, for utility and for cost.
 
@@ -23,20 +25,11 @@ class MLP(Networks, Router):
 
     name: ClassVar[str] = "mlp"
     fusion: ClassVar[str] = "mean"
-
-    def __init__(
-        self,
-        epochs: Annotated[int, Ge(1)] = 100,
-        learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        patience: Annotated[int, Ge(1)] = 10,
-        random_state: int = 0,
-    ) -> None:
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.patience = patience
-        self.random_state = random_state
+    epochs: Annotated[int, Ge(1)] = 100
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    batch_size: Annotated[int, Ge(1)] = 64
+    patience: Annotated[int, Ge(1)] = 10
+    random_state: int = 0
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Train both networks."""
@@ -50,14 +43,7 @@ class MLP(Networks, Router):
         return apply(self.utility_, Z), apply(self.cost_, Z)
 
     def _train(self, Z: np.ndarray, Y: np.ndarray) -> nn.Module:
-        schedule = Schedule(
-            self.epochs,
-            self.learning_rate,
-            self.batch_size,
-            self.random_state,
-            patience=self.patience,
-        )
-        return train(self._network, masked_squared_error(Z, Y), len(Z), schedule)
+        return train(self._network, masked_squared_error(Z, Y), len(Z), Schedule.of(self))
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"utility_": self._network(), "cost_": self._network()}
@@ -66,6 +52,7 @@ class MLP(Networks, Router):
         return perceptron(self.n_features_, *HIDDEN, self.n_models_)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MLPMF(MLP):
     """A perceptron into a latent space that it shares with the models (MMR-Bench S12, S13).
 
@@ -77,18 +64,7 @@ class MLPMF(MLP):
 
     name: ClassVar[str] = "mlp_mf"
     fusion: ClassVar[str] = "adaptive"
-
-    def __init__(
-        self,
-        latent: Annotated[int, Ge(1)] = 64,
-        epochs: Annotated[int, Ge(1)] = 100,
-        learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        patience: Annotated[int, Ge(1)] = 10,
-        random_state: int = 0,
-    ) -> None:
-        super().__init__(epochs, learning_rate, batch_size, patience, random_state)
-        self.latent = latent
+    latent: Annotated[int, Ge(1)] = 64
 
     def _network(self) -> nn.Module:
         # A last layer without activation before it is the inner product with w_j, plus b_j.

@@ -1,6 +1,7 @@
 """Dual contrastive learning: queries to models and queries to queries (RouterDC)."""
 
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ _NEVER = -1e4
 """A logit that counts for nothing, yet leaves a finite sum where all others do too."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class RouterDC(EndToEndRouter):
     """Two contrastive losses on projected features (Chen et al., NeurIPS 2024; VL-RouterBench).
 
@@ -43,42 +45,10 @@ class RouterDC(EndToEndRouter):
 
     name: ClassVar[str] = "routerdc"
     fusion: ClassVar[str] = "pair"
-
-    def __init__(
-        self,
-        mode: Literal["frozen", "finetune"] = "frozen",
-        clip_model: str = "ViT-B-32",
-        pretrained: str = "openai",
-        finetune_epochs: Annotated[int, Ge(1)] = 10,
-        finetune_learning_rate: Annotated[float, Gt(0)] = 1e-5,
-        lambdas: list[Annotated[float, Ge(0)]] | None = None,
-        scale: Annotated[float, Gt(0)] = 1.0,
-        projection: Annotated[int, Ge(1)] = 64,
-        temperature: Annotated[float, Gt(0)] = 1.0,
-        n_clusters: Annotated[int, Ge(1)] = 8,
-        cluster_weight: Annotated[float, Ge(0)] = 1.0,
-        epochs: Annotated[int, Ge(1)] = 100,
-        learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        patience: Annotated[int, Ge(1)] = 10,
-        random_state: int = 0,
-    ) -> None:
-        self.mode = mode
-        self.clip_model = clip_model
-        self.pretrained = pretrained
-        self.finetune_epochs = finetune_epochs
-        self.finetune_learning_rate = finetune_learning_rate
-        self.lambdas = lambdas
-        self.scale = scale
-        self.projection = projection
-        self.temperature = temperature
-        self.n_clusters = n_clusters
-        self.cluster_weight = cluster_weight
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.patience = patience
-        self.random_state = random_state
+    projection: Annotated[int, Ge(1)] = 64
+    temperature: Annotated[float, Gt(0)] = 1.0
+    n_clusters: Annotated[int, Ge(1)] = 8
+    cluster_weight: Annotated[float, Ge(0)] = 1.0
 
     def _head(self, n_features: int, n_lambdas: int, n_models: int) -> nn.Module:
         return CosineHead(n_features, n_lambdas, n_models, self.projection, self.temperature)

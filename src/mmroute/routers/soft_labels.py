@@ -1,9 +1,11 @@
 """Soft labels over models, on which the routers of VL-RouterBench are trained."""
 
 from abc import abstractmethod
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Annotated, Self
 
 import numpy as np
+from annotated_types import Ge, Gt
 
 from mmroute.routers import GridRouter, observed_means
 
@@ -55,12 +57,13 @@ def soft_labels(U: np.ndarray, C: np.ndarray, grid: np.ndarray, scale: float) ->
     return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SoftLabelRouter(GridRouter):
     """A classifier over models on soft labels, one per lambda of ``lambdas``.
 
-    A subclass takes ``lambdas`` and ``scale`` in its constructor, and learns in
-    ``_learn``. A model that was not observed on a sample is no candidate there: it is
-    left out of the sample's normalisation instead of counting as wrong.
+    A subclass learns in ``_learn``. A model that was not observed on a sample is no
+    candidate there: it is left out of the sample's normalisation instead of counting as
+    wrong.
 
     Parameters
     ----------
@@ -70,11 +73,11 @@ class SoftLabelRouter(GridRouter):
         s of the labels.
     """
 
-    lambdas: list[float] | None
-    scale: float
-    mean_utility_: np.ndarray
-    mean_cost_: np.ndarray
-    mean_label_: np.ndarray
+    lambdas: list[Annotated[float, Ge(0)]] | None = None
+    scale: Annotated[float, Gt(0)] = 1.0
+    mean_utility_: np.ndarray = field(init=False)
+    mean_cost_: np.ndarray = field(init=False)
+    mean_label_: np.ndarray = field(init=False)
 
     @property
     def grid(self) -> np.ndarray:

@@ -4,6 +4,7 @@ The paper trains each once per lambda. Here one fit learns the labels of all lam
 """
 
 import math
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -18,22 +19,14 @@ from mmroute.routers.mlp import perceptron
 from mmroute.routers.soft_labels import SoftLabelRouter
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class KNNVL(SoftLabelRouter):
     """Mean soft labels of the ``n_neighbors`` training samples nearest in cosine distance."""
 
     name: ClassVar[str] = "knn_vl"
     fusion: ClassVar[str] = "concat"
-    neighbours_: KNN
-
-    def __init__(
-        self,
-        n_neighbors: Annotated[int, Ge(1)] = 5,
-        lambdas: list[Annotated[float, Ge(0)]] | None = None,
-        scale: Annotated[float, Gt(0)] = 1.0,
-    ) -> None:
-        self.n_neighbors = n_neighbors
-        self.lambdas = lambdas
-        self.scale = scale
+    neighbours_: KNN = field(init=False)
+    n_neighbors: Annotated[int, Ge(1)] = 5
 
     def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
         columns = _columns(labels)
@@ -44,24 +37,15 @@ class KNNVL(SoftLabelRouter):
         return _by_lambda(self.neighbours_.predict(Z)[0], len(self.grid))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class KMeansVL(SoftLabelRouter):
     """Mean soft labels of the training samples in the nearest of ``n_clusters`` clusters."""
 
     name: ClassVar[str] = "kmeans_vl"
     fusion: ClassVar[str] = "concat"
-    clusters_: KMeans
-
-    def __init__(
-        self,
-        n_clusters: Annotated[int, Ge(1)] = 20,
-        lambdas: list[Annotated[float, Ge(0)]] | None = None,
-        scale: Annotated[float, Gt(0)] = 1.0,
-        random_state: int = 0,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.lambdas = lambdas
-        self.scale = scale
-        self.random_state = random_state
+    clusters_: KMeans = field(init=False)
+    n_clusters: Annotated[int, Ge(1)] = 20
+    random_state: int = 0
 
     def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
         columns = _columns(labels)
@@ -82,6 +66,7 @@ def _by_lambda(columns: np.ndarray, n_lambdas: int) -> np.ndarray:
     return columns.reshape(len(columns), n_lambdas, -1).transpose(1, 0, 2)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SoftmaxRouter(Networks, SoftLabelRouter):
     """A network with one softmax over models per lambda.
 
@@ -91,10 +76,10 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
 
     hidden: ClassVar[tuple[int, ...]]
     """Widths of the hidden layers."""
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    random_state: int
+    epochs: Annotated[int, Ge(1)] = 100
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    batch_size: Annotated[int, Ge(1)] = 64
+    random_state: int = 0
 
     def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
         self.n_features_, self.n_models_ = Z.shape[1], labels.shape[2]
@@ -119,6 +104,7 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
             return logits.double().softmax(dim=2).transpose(0, 1).numpy()
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LinearVL(SoftmaxRouter):
     """Softmax regression on soft labels.
 
@@ -128,22 +114,7 @@ class LinearVL(SoftmaxRouter):
     name: ClassVar[str] = "linear_vl"
     fusion: ClassVar[str] = "concat"
     hidden: ClassVar[tuple[int, ...]] = ()
-
-    def __init__(
-        self,
-        lambdas: list[Annotated[float, Ge(0)]] | None = None,
-        scale: Annotated[float, Gt(0)] = 1.0,
-        epochs: Annotated[int, Ge(1)] = 100,
-        learning_rate: Annotated[float, Gt(0)] = 1e-2,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        random_state: int = 0,
-    ) -> None:
-        self.lambdas = lambdas
-        self.scale = scale
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.random_state = random_state
+    learning_rate: Annotated[float, Gt(0)] = 1e-2
 
 
 class MLPVL(SoftmaxRouter):
@@ -157,19 +128,3 @@ class MLPVL(SoftmaxRouter):
     name: ClassVar[str] = "mlp_vl"
     fusion: ClassVar[str] = "concat"
     hidden: ClassVar[tuple[int, ...]] = (256, 128)
-
-    def __init__(
-        self,
-        lambdas: list[Annotated[float, Ge(0)]] | None = None,
-        scale: Annotated[float, Gt(0)] = 1.0,
-        epochs: Annotated[int, Ge(1)] = 100,
-        learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        random_state: int = 0,
-    ) -> None:
-        self.lambdas = lambdas
-        self.scale = scale
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.random_state = random_state

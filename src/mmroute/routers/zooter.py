@@ -1,6 +1,7 @@
 """Distillation of the models' rewards (ZOOTER)."""
 
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ class RewardHead(nn.Module):
         return torch.einsum("bgh,gkh->bgk", self.hidden(features), self.weight) + self.bias
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Zooter(EndToEndRouter):
     """Softmax over models, distilled from their rewards (Lu et al., NAACL 2024; VL-RouterBench).
 
@@ -55,38 +57,8 @@ class Zooter(EndToEndRouter):
 
     name: ClassVar[str] = "zooter"
     fusion: ClassVar[str] = "pair"
-
-    def __init__(
-        self,
-        mode: Literal["frozen", "finetune"] = "frozen",
-        clip_model: str = "ViT-B-32",
-        pretrained: str = "openai",
-        finetune_epochs: Annotated[int, Ge(1)] = 10,
-        finetune_learning_rate: Annotated[float, Gt(0)] = 1e-5,
-        lambdas: list[Annotated[float, Ge(0)]] | None = None,
-        scale: Annotated[float, Gt(0)] = 1.0,
-        hidden: Annotated[int, Ge(1)] = 64,
-        temperature: Annotated[float, Gt(0)] = 0.1,
-        epochs: Annotated[int, Ge(1)] = 100,
-        learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        patience: Annotated[int, Ge(1)] = 10,
-        random_state: int = 0,
-    ) -> None:
-        self.mode = mode
-        self.clip_model = clip_model
-        self.pretrained = pretrained
-        self.finetune_epochs = finetune_epochs
-        self.finetune_learning_rate = finetune_learning_rate
-        self.lambdas = lambdas
-        self.scale = scale
-        self.hidden = hidden
-        self.temperature = temperature
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.patience = patience
-        self.random_state = random_state
+    hidden: Annotated[int, Ge(1)] = 64
+    temperature: Annotated[float, Gt(0)] = 0.1
 
     def _labels(self, U: np.ndarray, C: np.ndarray) -> np.ndarray:
         return rewards(U, C, self.grid, self.scale, self.temperature)

@@ -47,17 +47,8 @@ class EmbedLlm(Release):
     path
         A folder with ``train.csv``, ``val.csv`` and ``test.csv`` or some of them, or one
         such file.
-    repo
-        A data set on the hub, ``owner/name``, instead of ``path``.
-    revision
-        The commit, tag or branch of ``repo``.
     completion_tokens
         Tokens of each answer.
-
-    Raises
-    ------
-    InputError
-        Unless there is either ``path``, or ``repo`` and ``revision``.
     """
 
     name = "embedllm"

@@ -42,10 +42,6 @@ class MixInstruct(Release):
     path
         A folder with ``train_data_prepared.jsonl``, ``val_data_prepared.jsonl`` and
         ``test_data_prepared.jsonl`` or some of them, or one such file.
-    repo
-        A data set on the hub, ``owner/name``, instead of ``path``.
-    revision
-        The commit, tag or branch of ``repo``.
     metric
         The score that becomes the utility.
     lowest, highest

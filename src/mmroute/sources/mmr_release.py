@@ -4,16 +4,13 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Gt
 
 from mmroute.errors import InputError
-from mmroute.hub import check_place, download
+from mmroute.hub import download
 from mmroute.outcome_table import OutcomeTable
-from mmroute.sources import Source
 from mmroute.sources.archives import unpack
 from mmroute.sources.cells import column_names, nullable, outcome_table, read_cells
 from mmroute.sources.image_files import (
@@ -24,6 +21,7 @@ from mmroute.sources.image_files import (
     paths_below,
     relative_paths,
 )
+from mmroute.sources.release import ArchivedRelease
 from mmroute.sources.wide import find_models, model_columns, read_matrices
 from mmroute.storage import link_to
 
@@ -46,41 +44,16 @@ SCENARIOS = {
 IMAGE_FOLDERS = {"SEEDBench2_Plus": "SEEDBenchv2Plus"}
 
 
-class MmrRelease(Source):
+class MmrRelease(ArchivedRelease):
     """The MMR-Bench release, or any data in its layout.
 
     Parameters
     ----------
     path
         A folder with the release's layout.
-    repo
-        A data set on the hub, ``owner/name``, instead of ``path``.
-    revision
-        The commit, tag or branch of ``repo``.
-    max_members, max_gigabytes
-        What an archive of images may hold: members, and GB once unpacked.
-
-    Raises
-    ------
-    InputError
-        Unless there is either ``path``, or ``repo`` and ``revision``.
     """
 
     name = "mmr_release"
-
-    def __init__(
-        self,
-        path: str | None = None,
-        repo: str | None = None,
-        revision: str | None = None,
-        max_members: Annotated[int, Ge(1)] = 1_000_000,
-        max_gigabytes: Annotated[float, Gt(0)] = 200,
-    ) -> None:
-        check_place(path, repo, revision)
-        self.path = path
-        self.repo, self.revision = repo or "", revision or ""
-        self.max_members = max_members
-        self.max_gigabytes = max_gigabytes
 
     def local_files(self) -> list[Path]:
         """List the CSV, and the image archive if there is one; none for a hub."""

@@ -4,8 +4,10 @@ import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+from annotated_types import Ge, Gt
 
 from mmroute.errors import InputError, is_utf8
 from mmroute.hub import check_place, download
@@ -95,6 +97,39 @@ class Release(Source):
                 "name a data set with the release's layout"
             )
         return chosen
+
+
+class ArchivedRelease(Source):
+    """A release that may come as an archive.
+
+    Parameters
+    ----------
+    repo
+        A data set on the hub, ``owner/name``, instead of ``path``.
+    revision
+        The commit, tag or branch of ``repo``.
+    max_members, max_gigabytes
+        What the archive may hold: members, and GB once unpacked.
+
+    Raises
+    ------
+    InputError
+        Unless there is either ``path``, or ``repo`` and ``revision``.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        repo: str | None = None,
+        revision: str | None = None,
+        max_members: Annotated[int, Ge(1)] = 1_000_000,
+        max_gigabytes: Annotated[float, Gt(0)] = 200,
+    ) -> None:
+        check_place(path, repo, revision)
+        self.path = path
+        self.repo, self.revision = repo or "", revision or ""
+        self.max_members = max_members
+        self.max_gigabytes = max_gigabytes
 
 
 def scenarios(dataset: pd.Series, separators: str) -> pd.Series:

@@ -47,17 +47,8 @@ class RouterBench(Release):
     ----------
     path
         The pickle, or a folder with the file called ``file``.
-    repo
-        A data set on the hub, ``owner/name``, instead of ``path``.
-    revision
-        The commit, tag or branch of ``repo``.
     file
         The pickle's name in the folder or data set.
-
-    Raises
-    ------
-    InputError
-        Unless there is either ``path``, or ``repo`` and ``revision``.
     """
 
     name = "routerbench"

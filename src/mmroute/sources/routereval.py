@@ -51,21 +51,12 @@ class RouterEval(Release):
     ----------
     path
         A folder with the pickles or the archive, or one of them.
-    repo
-        A data set on the hub, ``owner/name``, instead of ``path``.
-    revision
-        The commit, tag or branch of ``repo``.
     benchmark
         The one to read, such as ``mmlu``; all that are there if left out.
     level, pool_size, group
         The pool: ``easy`` has 3 or 5 models, ``hard`` 10, 100 or 1000.
     completion_tokens
         Tokens of each answer.
-
-    Raises
-    ------
-    InputError
-        Unless there is either ``path``, or ``repo`` and ``revision``.
     """
 
     name = "routereval"

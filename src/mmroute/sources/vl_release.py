@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
-
-from annotated_types import Ge, Gt
 
 from mmroute.errors import InputError
-from mmroute.hub import check_place, download
+from mmroute.hub import download
 from mmroute.outcome_table import OutcomeTable
-from mmroute.sources import Source, image_tables
+from mmroute.sources import image_tables
 from mmroute.sources.archives import unpack
+from mmroute.sources.release import ArchivedRelease
 from mmroute.sources.vlmevalkit import LINK, WorkFile, read_outcomes, scan
 from mmroute.storage import link_to
 
@@ -39,7 +37,7 @@ SCENARIOS = {
 }
 
 
-class VlRelease(Source):
+class VlRelease(ArchivedRelease):
     """The VL-RouterBench release, or any data in its layout.
 
     ``VLMEvalKit_evaluation`` and ``VLMEvalKit_inference`` are read as VLMEvalKit work
@@ -50,36 +48,9 @@ class VlRelease(Source):
     ----------
     path
         A folder with ``vlm_router_data.tar.gz``, or with what it holds.
-    repo
-        A data set on the hub, ``owner/name``, instead of ``path``.
-    revision
-        The commit, tag or branch of ``repo``.
-    max_members
-        The most files and folders that the archive may hold.
-    max_gigabytes
-        The most that it may unpack to, in GB.
-
-    Raises
-    ------
-    InputError
-        Unless there is either ``path``, or ``repo`` and ``revision``.
     """
 
     name = "vl_release"
-
-    def __init__(
-        self,
-        path: str | None = None,
-        repo: str | None = None,
-        revision: str | None = None,
-        max_members: Annotated[int, Ge(1)] = 1_000_000,
-        max_gigabytes: Annotated[float, Gt(0)] = 200,
-    ) -> None:
-        check_place(path, repo, revision)
-        self.path = path
-        self.repo, self.revision = repo or "", revision or ""
-        self.max_members = max_members
-        self.max_gigabytes = max_gigabytes
 
     def local_files(self) -> list[Path]:
         """List the archive, or all that it would unpack to; none for a hub."""
