@@ -18,11 +18,13 @@ class BuildWithWorkflow(build_py):
 
     def run(self) -> None:
         """Copy the package, then the workflow; an editable install finds it in the checkout."""
+        if not self.editable_mode:
+            # What an earlier build left there, and is gone here, would be packed too.
+            rmtree(Path(self.build_lib, "mmroute"), ignore_errors=True)
         super().run()
         if self.editable_mode:
             return
         tree = Path(self.build_lib, "mmroute", "_workflow")
-        rmtree(tree, ignore_errors=True)
         for folder in FOLDERS:
             copytree(folder, tree / folder, ignore=ignore_patterns("__pycache__", ".*"))
         for file in FILES:

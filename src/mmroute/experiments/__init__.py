@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
+from mmroute.errors import InputError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -74,6 +76,14 @@ class Experiment(ABC):
     images: ClassVar[bool] = False
     """Whether its table has a column ``image``; ``draw`` and ``cards`` get paths to open there."""
 
+    def __init_subclass__(cls) -> None:
+        """Refuse a class that says that it has a figure, and cannot draw it."""
+        if cls.figure and cls.draw is Experiment.draw:
+            raise InputError(
+                f"{cls.__module__}:{cls.__name__}: figure is True, and there is no draw; "
+                "write it, or set figure = False"
+            )
+
     @abstractmethod
     def findings(self, *given: Any, **more: Any) -> pd.DataFrame:
         """Measure on one split.
@@ -121,7 +131,7 @@ class Experiment(ABC):
         title
             What the figure shows.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no draw; set figure = False")
+        raise NotImplementedError
 
     def cards(self, table: pd.DataFrame) -> list[dict[str, Any]]:
         """Single queries that the report shows instead of the figure; none by default."""

@@ -40,7 +40,8 @@ class VL(Experiment):
     title = "VL-RouterBench's protocol"
     question = (
         "Each router at one operating point per lambda of its grid. The point was chosen in "
-        "training; beside it the one that looks best on the test split, as published."
+        "training; beside it the one that looks best on the test split, as published. "
+        "The third measure, throughput, stands at the end of the report, under machine and time."
     )
     studied = False
     routers = (
