@@ -19,6 +19,8 @@ from mmroute.confined import Limits, confined, reading, working_on
 from mmroute.errors import DamagedFile, InputError
 from mmroute.storage import atomic, atomic_folder
 
+pytestmark = pytest.mark.slow
+
 AMPLE, SMALL, SHORT = Limits(16, 600), Limits(1.5, 600), Limits(16, 0.3)
 
 

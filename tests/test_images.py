@@ -18,6 +18,8 @@ from mmroute.confined import Limits, confined
 from mmroute.errors import InputError
 from mmroute.images import decode, quiet_decoding
 
+pytestmark = pytest.mark.slow
+
 
 def encoded(image, kind, **options):
     stream = io.BytesIO()

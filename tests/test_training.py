@@ -15,6 +15,8 @@ from mmroute.routers.vl_classifiers import KNNVL
 from mmroute.storage import write_frame, write_json
 from mmroute.training import cross_fit, train_and_predict, with_paths
 
+pytestmark = pytest.mark.slow
+
 LEARNED = [
     name
     for name, entry in catalogue("routers").items()

@@ -9,6 +9,8 @@ import pytest
 from mmroute.checks.reading import MODEL_COLUMNS
 from mmroute.outcome_table import PRICE_COLUMNS
 
+pytestmark = pytest.mark.slow
+
 PRICES = ",".join(("model", *PRICE_COLUMNS))
 
 

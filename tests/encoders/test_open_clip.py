@@ -21,6 +21,8 @@ from mmroute import hub
 from mmroute.encoders.open_clip import OpenClip
 from mmroute.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},

@@ -35,6 +35,8 @@ from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.storage import read_table, write_frame, write_json, write_table
 
+pytestmark = pytest.mark.slow
+
 POLICIES = ("lambda", "budget")
 LOWEST = {"lambda": 0.0, "budget": -np.inf}
 

@@ -13,6 +13,8 @@ from mmroute.presentation.figures import save
 from mmroute.report.frontiers import draw, read_by_router
 from mmroute.storage import write_frame
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("fig4", "figS1", "calibration", "models")
 HOSTILE = r"A$_{\frac{$<b>&"
 

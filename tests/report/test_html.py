@@ -11,6 +11,8 @@ from mmroute.evaluation.metrics import CurveMetric
 from mmroute.evaluation.policy_metrics import PolicyMetric
 from mmroute.report.html import Estimate, Frame, Report, Section, summarise
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}{% raw %}$x$&\"'"
 
 NEVER = math.inf

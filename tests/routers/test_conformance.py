@@ -17,6 +17,8 @@ from mmroute.catalogue import REQUIRED, build, catalogue, find
 from mmroute.outcome_table import PRICE_COLUMNS
 from mmroute.routers import GridRouter, Pool, fit
 
+pytestmark = pytest.mark.slow
+
 LEARNED = [
     name
     for name, entry in catalogue("routers").items()

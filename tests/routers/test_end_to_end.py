@@ -6,6 +6,8 @@ import pytest
 from mmroute.catalogue import build, find
 from mmroute.routers.soft_labels import GRID
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("cosinecls", "routerdc", "zooter", "vlc")
 # Questions without an image, and images without a question: on the former, models 0 and 2 are
 # right, on the latter, model 1.

@@ -17,6 +17,8 @@ from mmroute.features.embeddings import embed
 from mmroute.features.fusion import Pair
 from mmroute.routers.towers import Towers
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},

@@ -16,6 +16,8 @@ from mmroute.errors import InputError
 from mmroute.sources.archives import unpack
 from mmroute.storage import leaves_folder
 
+pytestmark = pytest.mark.slow
+
 
 def write_archive(path, members):
     """Write (name, type, link target or content) as they are, however hostile."""

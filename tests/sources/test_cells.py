@@ -21,6 +21,8 @@ from mmroute.errors import InputError
 from mmroute.sources import cells as cells_module
 from mmroute.sources.cells import CORRECTNESS_WORDS, column_names, nullable, numbers, read_cells
 
+pytestmark = pytest.mark.slow
+
 FRAME = pd.DataFrame(
     {
         "sample_id": ["a", "b"],

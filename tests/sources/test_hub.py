@@ -15,6 +15,8 @@ from mmroute.errors import InputError
 from mmroute.hub import download
 from mmroute.sources.mmr_release import MmrRelease
 
+pytestmark = pytest.mark.slow
+
 REPO = "someone/release"
 PAUSES = (0.01, 0.02, 0.04, 0.08)
 ATTEMPTS = 5

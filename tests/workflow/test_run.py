@@ -215,8 +215,8 @@ def test_several_salts_sources_and_the_budget_policy_run(make_checkout):
     table = pd.read_csv(results / "tables/table2.csv")
     assert (table["salts"] == 2).all()
     assert "knn+shrink" in set(table["router"])
-    full = table[(table["dataset"] == "full") & (table["metric"] == "nauc")]
-    assert full.set_index("router").loc["knn", "salt_sd"] > 0
+    knn = table[(table["dataset"] == "full") & (table["router"] == "knn")]
+    assert (knn["salt_sd"] > 0).any()
     origins = pd.read_csv(results / "tables/origins.csv")
     mine = origins[origins["source"] == "table mine.csv"]
     assert mine[["dataset", "model", "pairs"]].to_numpy().tolist() == [["one", "mine", 30]]

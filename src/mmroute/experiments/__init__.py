@@ -78,7 +78,8 @@ class Experiment(ABC):
 
     def __init_subclass__(cls) -> None:
         """Refuse a class that says that it has a figure, and cannot draw it."""
-        if cls.figure and cls.draw is Experiment.draw:
+        own = cls.__mro__[: cls.__mro__.index(Experiment)]
+        if cls.figure and not any("draw" in vars(kind) for kind in own):
             raise InputError(
                 f"{cls.__module__}:{cls.__name__}: figure is True, and there is no draw; "
                 "write it, or set figure = False"
