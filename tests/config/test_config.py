@@ -276,6 +276,33 @@ def test_an_experiment_from_outside_the_package_is_read_but_not_run(tmp_path, mo
             with_row(wrong)
 
 
+@pytest.mark.parametrize(
+    ("row", "body", "message"),
+    [
+        ("table2", "", "table2: makes table2, as main does; give its class another output"),
+        ("datasets", "", "datasets: makes datasets, as main does"),
+        ("mine", "    output = 'a/b'\n", "a/b: a row's name has letters, digits"),
+        ("mine", "    output = '{y}'\n", "a row's name has letters, digits"),
+    ],
+)
+def test_an_experiment_takes_no_name_of_another_result(tmp_path, monkeypatch, row, body, message):
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"named_{abs(hash((row, body)))}"
+    (tmp_path / f"{name}.py").write_text(
+        "from mmroute.experiments import Experiment\n\n\nclass Mine(Experiment):\n"
+        f"    title = 't'\n    question = 'q'\n{body}"
+    )
+    with pytest.raises(InputError, match=message):
+        load(LEAST | {"experiments": {"main": {}, row: {"class": f"{name}:Mine"}}}, "x")
+
+
+def test_a_module_that_is_no_python_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "torn.py").write_text("class Mine(:\n")
+    with pytest.raises(InputError, match=r"torn.py: no Python that can be read .* correct it"):
+        load(LEAST | {"routers": {"mine": {"class": "torn:Mine"}}}, "x")
+
+
 def test_every_experiment_can_be_asked_for_by_name_but_for_one_whose_output_is_made():
     assert set(known_experiments({})) == set(catalogue("experiments"))
     rows = load(
