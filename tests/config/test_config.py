@@ -17,6 +17,7 @@ from mmroute.config import (
 )
 from mmroute.config.reference import reference, schema
 from mmroute.errors import InputError
+from mmroute.experiments import Experiment
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(
@@ -294,6 +295,17 @@ def test_an_experiment_takes_no_name_of_another_result(tmp_path, monkeypatch, ro
     )
     with pytest.raises(InputError, match=message):
         load(LEAST | {"experiments": {"main": {}, row: {"class": f"{name}:Mine"}}}, "x")
+
+
+def test_a_figure_that_nothing_draws_is_refused_when_the_class_is_made():
+    class Bare(Experiment):
+        pass
+
+    assert not Bare.figure
+    with pytest.raises(InputError, match="Undrawn: figure is True, and there is no draw"):
+
+        class Undrawn(Experiment):
+            figure = True
 
 
 def test_a_module_that_is_no_python_is_one_line(tmp_path, monkeypatch):

@@ -429,7 +429,7 @@ def inputs_of_experiment(wildcards):
 
 def experiment_code(script, experiment, calls, *more):
     """Digest a script, and an experiment's class without the methods that others call."""
-    methods = {name for name, member in vars(Experiment).items() if callable(member)}
+    methods = {*vars(Experiment), *Experiment.__annotations__}
     return code_digest(
         script_file(script),
         *more,

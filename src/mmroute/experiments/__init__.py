@@ -7,7 +7,7 @@ report.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -76,10 +76,13 @@ class Experiment(ABC):
     images: ClassVar[bool] = False
     """Whether its table has a column ``image``; ``draw`` and ``cards`` get paths to open there."""
 
+    draw: Callable[[pd.DataFrame, str], "Figure"]
+    """A method that an experiment with a ``figure`` has: of a table as for ``present``, and a title
+    that says what the figure shows, it makes the figure."""
+
     def __init_subclass__(cls) -> None:
         """Refuse a class that says that it has a figure, and cannot draw it."""
-        own = cls.__mro__[: cls.__mro__.index(Experiment)]
-        if cls.figure and not any("draw" in vars(kind) for kind in own):
+        if cls.figure and not hasattr(cls, "draw"):
             raise InputError(
                 f"{cls.__module__}:{cls.__name__}: figure is True, and there is no draw; "
                 "write it, or set figure = False"
@@ -121,18 +124,6 @@ class Experiment(ABC):
         table
             What ``summarise`` made, read again from its file.
         """
-
-    def draw(self, table: pd.DataFrame, title: str) -> "Figure":
-        """Draw the figure; asked for if there is one.
-
-        Parameters
-        ----------
-        table
-            As for ``present``.
-        title
-            What the figure shows.
-        """
-        raise NotImplementedError
 
     def cards(self, table: pd.DataFrame) -> list[dict[str, Any]]:
         """Single queries that the report shows instead of the figure; none by default."""
