@@ -2,7 +2,11 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +58,35 @@ def once(
         return folder
 
     return make_once
+
+
+@contextmanager
+def serving() -> Iterator[Path]:
+    """A program that is Python with the libraries in memory; see ``warm.py``."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, Path(__file__).with_name("warm.py"), f"{folder}/socket"]
+        # As for the jobs of a run; another number of threads rounds otherwise.
+        alone = os.environ | {"OMP_NUM_THREADS": "1"}
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=alone) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"warm\n"
+            yield Path(folder, "python")
+            server.communicate()
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[Path]:
+    """Return a Python for all tests of a worker."""
+    with serving() as python:
+        yield python
+
+
+@pytest.fixture
+def other_warm_python() -> Iterator[Path]:
+    """Return one of a test's own, whose hashes of text are others, as a new process's would be."""
+    with serving() as python:
+        yield python
 
 
 @pytest.fixture

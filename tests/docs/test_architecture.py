@@ -48,5 +48,6 @@ def test_every_rule_is_drawn_with_its_file(dag):
 
 
 @pytest.mark.slow
-def test_the_drawing_is_of_the_workflow_of_today(dag):
+def test_the_drawing_is_of_the_workflow_of_today(dag, monkeypatch, warm_python):
+    monkeypatch.setattr(dag.sys, "executable", str(warm_python))
     assert dag.drawing(dag.planned()) == (FOLDER / "dag.dot").read_text()

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,8 +35,8 @@ class Checkout:
     A copy of a copy has its results and inputs too, as old as they are there.
     """
 
-    def __init__(self, folder: Path, source: Path = ROOT) -> None:
-        self.folder = folder
+    def __init__(self, python: Path, folder: Path, source: Path = ROOT) -> None:
+        self.python, self.folder = python, folder
         ignored = [".*", "results", "site", "__pycache__"]
         ignore = shutil.ignore_patterns(*ignored) if source == ROOT else None
         shutil.copytree(source, folder, ignore=ignore, symlinks=source != ROOT, dirs_exist_ok=True)
@@ -48,7 +47,7 @@ class Checkout:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [self.python, "-m", "snakemake", *arguments],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -80,15 +79,17 @@ def small() -> dict:
 
 
 @pytest.fixture(scope="session")
-def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Checkout]:
+def make_checkout(
+    tmp_path_factory: pytest.TempPathFactory, warm_python: Path
+) -> Callable[..., Checkout]:
     """Return what makes a checkout, of the project or of another checkout's folder."""
-    return lambda *source: Checkout(tmp_path_factory.mktemp("checkout"), *source)
+    return lambda *source: Checkout(warm_python, tmp_path_factory.mktemp("checkout"), *source)
 
 
 @pytest.fixture(scope="session")
-def finished_run(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+def finished_run(once: Callable[[str, Callable[[Path], None]], Path], warm_python: Path) -> Path:
     """Return a folder in which the small demo has run to its end, on two cores; it is copied."""
-    return once("finished", lambda folder: Checkout(folder).run(SMALL))
+    return once("finished", lambda folder: Checkout(warm_python, folder).run(SMALL))
 
 
 @pytest.fixture(scope="module")

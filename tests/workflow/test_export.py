@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -302,20 +301,25 @@ def test_images_come_as_files_or_as_their_content(run, away):
     assert router.route("What?", image) != router.route("What?")
 
 
-def command(*arguments, folder):
-    """Run ``mmroute`` as from a shell."""
-    own = Path(folder, "src")
-    return subprocess.run(
-        [sys.executable, "-m", "mmroute.cli", *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | ({"PYTHONPATH": str(own)} if own.is_dir() else {}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def command(warm_python):
+    """Return a function that runs ``mmroute`` as from a shell."""
+
+    def run(*arguments, folder):
+        own = Path(folder, "src")
+        return subprocess.run(
+            [warm_python, "-m", "mmroute.cli", *map(str, arguments)],
+            cwd=folder,
+            env=os.environ | ({"PYTHONPATH": str(own)} if own.is_dir() else {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
 
 
-def test_the_shell_exports_what_was_decided_and_routes(run, config, tmp_path):
+def test_the_shell_exports_what_was_decided_and_routes(command, run, config, tmp_path):
     (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
     out = tmp_path / "out"
     done = command("export", "my.yaml", out, "--budget", "50%", folder=run.folder)
@@ -382,7 +386,7 @@ def test_the_shell_exports_what_was_decided_and_routes(run, config, tmp_path):
         assert not (tmp_path / "new").exists()
 
 
-def test_run_passes_everything_on_to_snakemake(run, config):
+def test_run_passes_everything_on_to_snakemake(command, run, config):
     (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
     done = command("run", "my.yaml", "decision", "--dry-run", folder=run.folder)
     assert done.returncode == 0, done.stderr
@@ -395,7 +399,7 @@ def test_run_passes_everything_on_to_snakemake(run, config):
     assert "demo.sample: unknown key" in done.stderr
 
 
-def test_help_names_every_command():
+def test_help_names_every_command(command):
     done = command("--help", folder=Path.cwd())
     assert done.returncode == 0
     assert {command.callback.__name__ for command in app.registered_commands} == {

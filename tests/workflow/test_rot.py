@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -84,7 +83,7 @@ def test_a_trained_router_of_another_row_is_made_anew_as_export_says(run, tmp_pa
     whole = own.read_bytes()
     shutil.copyfile(other, own)
     chosen = [str(tmp_path / "out"), "--router", "linear", "--threshold", "0.05"]
-    export = [sys.executable, "-m", "mmroute.cli", "export", "my.yaml", *chosen]
+    export = [run.python, "-m", "mmroute.cli", "export", "my.yaml", *chosen]
 
     failed = subprocess.run(export, cwd=run.folder, capture_output=True, text=True, check=False)
     assert failed.returncode == 2

@@ -44,8 +44,11 @@ def test_everything_of_a_benchmark_lies_in_its_folder(finished):
     assert changed == {"small"}
 
 
-def test_one_core_and_two_cores_write_the_same_bytes(finished, make_checkout, small):
+def test_one_core_and_two_cores_write_the_same_bytes(
+    finished, make_checkout, small, other_warm_python
+):
     again = make_checkout()
+    again.python = other_warm_python
     again.run(small, cores=1)
     first, second = finished.folder / "results/small", again.folder / "results/small"
     kinds = ("*.csv", "*.md", "*.tex", "*.parquet", "*.svg", "*.png")
