@@ -160,7 +160,7 @@ def test_a_file_that_takes_too_long_is_named(file):
     began = time.monotonic()
     with pytest.raises(InputError, match=r"data\.bin: not read after 0\.3 s.*limits\.seconds"):
         confined(while_reading(file, lambda: time.sleep(60)), SHORT)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
 
 
 def test_what_loops_in_c_is_ended_too(file):

@@ -102,6 +102,7 @@ def noted(text, module):
     return f"# {module}\n" + "".join(lines) + "\n# the end\n"
 
 
+@pytest.mark.slow
 def test_comments_and_docstrings_in_every_module_re_run_nothing(package):
     names = [str(path.relative_to(package)) for path in modules(package)]
     before = {name: digest.code_digest(package / name) for name in names}

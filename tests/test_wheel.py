@@ -133,6 +133,7 @@ def provided_by(requirements: list[str]) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_every_module_that_is_imported_is_asked_for_or_named_with_its_extra():
     for extra, modules in EXTRAS.items():
         assert set(modules) <= provided_by(PROJECT["optional-dependencies"][extra])

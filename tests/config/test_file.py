@@ -1,7 +1,5 @@
 """A config's file is read strictly: what stands there twice, or for too much, is refused."""
 
-import time
-
 import pytest
 
 from mmroute.config.file import DEEPEST, MOST_VALUES, read
@@ -77,10 +75,8 @@ def doubled(levels, before="[1]"):
     ],
 )
 def test_what_no_config_holds_is_refused_at_once_in_one_line(tmp_path, text, said):
-    begin = time.monotonic()
     with pytest.raises(InputError, match=f"my.yaml: .*{said}") as error:
         read(write(tmp_path, text))
-    assert time.monotonic() - begin < 10
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 1000
 

@@ -1,6 +1,7 @@
 """The transformer over both embeddings."""
 
 import numpy as np
+import pytest
 
 from mmroute.routers.soft_labels import soft_labels
 from mmroute.routers.vlc import VLC
@@ -10,12 +11,14 @@ UTILITY = np.repeat([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], 40, axis=0)
 COST = np.tile([[0.1, 0.2, 0.9]], (80, 1))
 
 
+@pytest.mark.slow
 def test_each_lambda_learns_its_own_soft_labels():
     router = VLC(lambdas=[0.0, 1.0, 1e4]).fit(FEATURES, UTILITY, COST)
     expected = soft_labels(UTILITY[[0, -1]], COST[[0, -1]], router.grid, 1.0)
     np.testing.assert_allclose(router.predict_scores(FEATURES[[0, -1]]), expected, atol=0.1)
 
 
+@pytest.mark.slow
 def test_learns_what_only_both_tokens_together_tell():
     generator = np.random.default_rng(0)
     signs = generator.choice([-1.0, 1.0], size=(250, 2)).astype(np.float32)

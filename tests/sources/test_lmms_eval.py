@@ -347,6 +347,7 @@ def test_a_long_answer_is_cut_and_said(tmp_path):
     assert about(said, "1 answers were cut after 1,000 characters")
 
 
+@pytest.mark.slow
 def test_a_large_log_takes_little_memory(tmp_path):
     path = log(tmp_path, [])
     with path.open("w") as stream:

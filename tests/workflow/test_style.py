@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
         ["ruff", "format", "--check", "."],
         ["lint-imports"],
         ["snakefmt", "--check", "Snakefile", "workflow"],
-        ["snakemake", "--lint"],
+        pytest.param(["snakemake", "--lint"], marks=pytest.mark.slow),
         pytest.param(["mypy"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
