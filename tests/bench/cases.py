@@ -19,6 +19,7 @@ from mmroute.evaluation.metrics import frontier_of, nauc, peak_score, qnc, singl
 from mmroute.evaluation.policy_metrics import auroc, equal_mass_cuts, of_chosen, policy_sums
 from mmroute.evaluation.setting import Setting, slices
 from mmroute.evaluation.shards import add_up, curve_blocks, running, threshold_grid
+from mmroute.evaluation.static import static_models
 from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
@@ -125,9 +126,10 @@ def all_metrics(given: tuple[Table, np.ndarray]) -> object:
     (u_hat, c_hat, utility, cost), weights = given
     steps = policy_steps(u_hat, c_hat, np.isfinite(utility), "lambda")
     singles = single_models(utility, cost, weights)
+    zero = static_models(singles, singles)
     best = frontier(trace(steps, utility, cost, "lambda"))
     return (
-        curve_replicates(steps, utility, cost, weights, singles, best.threshold[::9], 0),
+        curve_replicates(steps, utility, cost, weights, singles, best.threshold[::9], 0, zero),
         auroc(u_hat, utility, weights),
         *(
             policy_sums(choice, predicted, utility, cost, weights, cuts).metrics()

@@ -60,7 +60,8 @@ def repetition(n_samples: int, n_models: int, seed: int) -> np.ndarray:
     values = []
     for u_hat in routers:
         steps = policy_steps(u_hat, c_hat, np.ones(u_hat.shape, bool), "lambda")
-        curve = curve_replicates(steps, utility, cost, weights, singles, np.zeros(1), 0)
+        chosen = np.zeros(1), 0, np.zeros(1, int)
+        curve = curve_replicates(steps, utility, cost, weights, singles, *chosen)
         values.append([curve.metrics[name] for name in METRICS])
     return np.apply_along_axis(interval, 2, [*values, np.subtract(*values)])
 

@@ -91,10 +91,11 @@ def random_table(seed, n_samples=25, n_models=4, missing=0.2):
     return u_hat, c_hat, utility, cost
 
 
-def replicates_of(u_hat, c_hat, utility, cost, weights, honest=(0.0,), policy="lambda"):
+def replicates_of(u_hat, c_hat, utility, cost, weights, honest=(0.0,), policy="lambda", zero=(0,)):
     steps = policy_steps(u_hat, c_hat, np.isfinite(utility), policy)
     singles = single_models(utility, cost, weights)
-    return curve_replicates(steps, utility, cost, weights, singles, np.array(honest), 0)
+    chosen = np.array(honest), 0, np.array(zero, int)
+    return curve_replicates(steps, utility, cost, weights, singles, *chosen)
 
 
 @pytest.mark.parametrize("policy", ["lambda", "budget"])

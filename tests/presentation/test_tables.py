@@ -344,6 +344,32 @@ def test_aiq_compares_within_a_data_set_and_a_salt():
     np.testing.assert_allclose(aiq_of(table, router="svm", salt="1"), [0.225])
 
 
+def test_static_mixtures_have_an_aiq_and_leave_that_of_the_routers_as_it_is():
+    routers = [majorant("knn", [0.4], [2], [0.6]), majorant("svm", [0.4], [4], [0.6])]
+    alone = add_aiq(pd.concat(routers))
+    table = add_aiq(pd.concat([majorant("zero", [0.4], [8], [0.6]), *routers]))
+    for router in ("knn", "svm"):
+        np.testing.assert_array_equal(aiq_of(table, router=router), aiq_of(alone, router=router))
+    # Its own end is the dearest: 0.4 / 8.
+    np.testing.assert_allclose(aiq_of(table, router="zero"), [0.05])
+
+
+def test_a_comparison_with_zero_has_a_p_value_and_zero_itself_only_a_value():
+    table = summarise(
+        pd.concat(
+            [
+                on_full({"zero": np.zeros(1), "knn": 0.05}, metric="gain"),
+                on_full({"zero": 0.4, "knn": 0.45}),
+            ]
+        )
+    ).set_index(["metric", "router"])
+    assert table["p_value"].notna().tolist() == [False, True, False, False]
+    assert table.loc[("gain", "knn"), "p_value"] == pytest.approx(2 / 100)
+    zero = table.loc[("gain", "zero")]
+    assert zero["value"] == zero["infinite"] == zero["undefined"] == 0
+    assert np.isnan([zero["low"], zero["high"], zero["p_best"]]).all()
+
+
 def test_majorants_are_replaced_and_other_metrics_kept():
     table = add_aiq(pd.concat([on_full({"knn": 0.5}), majorant("knn", [0.4], [2], [0.6])]))
     assert table["metric"].tolist() == ["nauc", "aiq"]
@@ -358,10 +384,18 @@ def test_replicates_are_read_with_their_router_and_salt(tmp_path):
         path = tmp_path / f"{router}{salt}.parquet"
         write_frame(path, own.drop(columns=["router", "salt"]))
         files.append(((router, salt), str(path)))
-    table = read_replicates(files)
+    references = tmp_path / "references.parquet"
+    write_frame(references, on_full({"best_single": 0.3, "zero": 0.4}).drop(columns="salt"))
+    table = read_replicates([("0", str(references))], files)
     nauc = table[table["metric"] == "nauc"]
-    assert nauc[["router", "salt"]].values.tolist() == [["knn", "0"], ["svm", "0"], ["knn", "1"]]
-    np.testing.assert_array_equal(nauc["replicates"].iloc[0], replicates_of(0.5))
+    assert nauc[["router", "salt"]].values.tolist() == [
+        ["best_single", "0"],
+        ["zero", "0"],
+        ["knn", "0"],
+        ["svm", "0"],
+        ["knn", "1"],
+    ]
+    np.testing.assert_array_equal(nauc["replicates"].iloc[2], replicates_of(0.5))
     # knn under salt 0 ends at svm's cost of 4: (0.4 + 2 * 0.6) / 4.
     np.testing.assert_allclose(aiq_of(table, router="knn", salt="0"), [0.4])
     np.testing.assert_allclose(aiq_of(table, router="knn", salt="1"), [0.05])

@@ -3,7 +3,6 @@
 from itertools import product
 from pathlib import Path
 
-from mmroute.evaluation.metrics import BEST_SINGLE
 from mmroute.job import job
 from mmroute.outcomes.datasets import read_samples
 from mmroute.presentation.tables import (
@@ -23,10 +22,8 @@ COMPARED = ("nauc", "nauc_honest", "peak_score", "peak_score_honest")
 with job(snakemake):
     salts = snakemake.params.salts
     replicates = read_replicates(
-        [
-            *zip(product([BEST_SINGLE], salts), snakemake.input.singles, strict=True),
-            *zip(product(snakemake.params.routers, salts), snakemake.input.routers, strict=True),
-        ]
+        zip(salts, snakemake.input.singles, strict=True),
+        zip(product(snakemake.params.routers, salts), snakemake.input.routers, strict=True),
     )
     samples = read_samples(Path(snakemake.input.index).parent)
     scenarios = dict(zip(samples["dataset"], samples["scenario"], strict=True))

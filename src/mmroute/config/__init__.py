@@ -36,7 +36,7 @@ from mmroute.storage import LONGEST_NAME, file_name
 
 FILE_SAFE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _FITTING = f"has at most {LONGEST_NAME} characters, and does not end in the same ones 20 times"
-REFERENCES = ("best_single",)
+REFERENCES = ("best_single", "zero", "zero_hindsight")
 """Rows that results have beside the routers'."""
 SHRUNK = "+shrink"
 """What a shrunk row's name has after its router's."""
@@ -318,7 +318,9 @@ def _parse_routers(value: Any) -> dict[str, RouterConfig]:
 
 
 def _require_row_name(row: Any) -> None:
-    if not isinstance(row, str) or not re.fullmatch(FILE_SAFE, row) or row in REFERENCES:
+    if row in REFERENCES:
+        raise InputError(f"{row}: a row's name that every result table has; name it otherwise")
+    if not isinstance(row, str) or not re.fullmatch(FILE_SAFE, row):
         shown = row if isinstance(row, str) and row.isprintable() else _brief(row)
         raise InputError(f"{shown:.200}: a row's name has letters, digits, . _ - only")
     if file_name(row) != row:

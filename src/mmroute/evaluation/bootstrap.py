@@ -21,11 +21,13 @@ from mmroute.evaluation.metrics import (
     SingleModels,
     WeightedCurve,
     frontiers,
+    lines,
     majorants,
     nauc,
     peak_score,
     qnc,
 )
+from mmroute.evaluation.static import static_line, static_peak
 from mmroute.outcome_table import rows_by_label
 from mmroute.storage import digest_bytes
 
@@ -153,6 +155,7 @@ def curve_replicates(
     singles: SingleModels,
     honest: np.ndarray,
     honest_start: int,
+    zero: np.ndarray,
 ) -> CurveReplicates:
     """Measure one operating curve under each weighting.
 
@@ -171,6 +174,9 @@ def curve_replicates(
         cost there.
     honest_start
         The model that is cheapest on the training split.
+    zero
+        Models whose static mixtures are best on the training split, as from
+        ``static.static_models``.
 
     Returns
     -------
@@ -183,11 +189,15 @@ def curve_replicates(
     """
     points = np.searchsorted(steps.threshold[_last_of_ties(steps)[1:]], honest, side="right")
     curves = _weighted_curves([steps], utility, cost, weights)
-    return measure_curve(curves, singles, points, honest_start)
+    return measure_curve(curves, singles, points, honest_start, zero)
 
 
 def measure_curve(
-    curves: Iterable[Points], singles: SingleModels, honest: np.ndarray, honest_start: int
+    curves: Iterable[Points],
+    singles: SingleModels,
+    honest: np.ndarray,
+    honest_start: int,
+    zero: np.ndarray,
 ) -> CurveReplicates:
     """Measure one operating curve whose points are known under each weighting.
 
@@ -195,7 +205,7 @@ def measure_curve(
     ----------
     curves
         All 1 + B weightings, some at a time, in their order.
-    singles, honest_start
+    singles, honest_start, zero
         As for ``curve_replicates``.
     honest
         (M,) which of the P points the frontier on the training split chose, by
@@ -210,7 +220,8 @@ def measure_curve(
             np.column_stack([start[0], costs[:, honest]]),
             np.column_stack([start[1], utilities[:, honest]]),
         )
-        curve = WeightedCurve(own, models, line, utilities[:, honest[-1]])
+        static = static_line(models, zero), static_peak(models, zero)
+        curve = WeightedCurve(own, models, line, utilities[:, honest[-1]], *static)
         if not len(grid):
             grid = _band_grid(own.cost[own.row == 0])
         heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
@@ -309,9 +320,7 @@ def _last_of_ties(steps: Steps) -> np.ndarray:
 def _line(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     """Lay (B, M) points out by ascending cost."""
     order = np.argsort(cost, axis=1, kind="stable")
-    row = np.repeat(np.arange(len(cost)), cost.shape[1])
-    cost, utility = (np.take_along_axis(matrix, order, axis=1) for matrix in (cost, utility))
-    return Frontiers(row, cost.ravel(), utility.ravel(), len(cost))
+    return lines(*(np.take_along_axis(matrix, order, axis=1) for matrix in (cost, utility)))
 
 
 def interval(replicates: np.ndarray) -> tuple[float, float]:

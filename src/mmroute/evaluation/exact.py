@@ -14,8 +14,8 @@ from mmroute.evaluation.measured import (
     Evaluation,
     Measured,
     operating_points,
-    replicates_frame,
-    single_rows,
+    reference_rows,
+    references_frame,
     singles_frame,
 )
 from mmroute.evaluation.metrics import single_models
@@ -27,6 +27,7 @@ from mmroute.evaluation.policy_metrics import (
     policy_sums,
 )
 from mmroute.evaluation.setting import Setting, slices
+from mmroute.evaluation.static import static_models
 from mmroute.outcome_table import OutcomeTable, rows_by_label
 from mmroute.predictions import Predictions
 
@@ -75,11 +76,12 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
             training_cost[trained],
             setting.policy,
         ).threshold
-        start = single_models(training.utility[trained], training_cost[trained]).cheapest[0]
+        known = single_models(training.utility[trained], training_cost[trained])
+        start, zero = int(known.cheapest[0]), static_models(known, singles)
         for trial, u_hat, all_steps in trials:
             steps = all_steps.take(rows)
             best = frontier(trace(steps, utility, part_cost, setting.policy))
-            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, start)
+            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, start, zero)
             measured.add_curve(part.name, trial, best, curve)
             for point, parameter in operating_points(best, singles).items():
                 choice = steps.choices(parameter)
@@ -113,31 +115,42 @@ def _training_rows(setting: Setting) -> Iterator[np.ndarray]:
 
 
 def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure every single model on every slice, and the best one as if it were a router.
+    """Measure every single model on every slice, and what needs no router as if it were one.
 
     Returns
     -------
     replicates
-        Of the best single model of each slice, as from ``evaluate``. In a resample it
-        stays the model that was best on the sample.
+        ``router``, then as from ``evaluate``: ``best_single``, the best single model of each
+        slice, and the static mixtures ``zero``, of models chosen on the slice's training
+        samples, and ``zero_hindsight``, chosen on the slice itself. In a resample they stay
+        the models that they were on the sample.
     models
         ``dataset``, ``model``, ``utility``, ``cost``, ``cost_usd``, ``coverage``,
         ``samples`` and the bounds ``utility_low``, ``utility_high``,
         ``cost_usd_low``, ``cost_usd_high``: means over the samples on which the
-        model was observed.
+        model was observed; ``zero``, ``zero_hindsight``: whether it is one of those that
+        are mixed.
     """
-    table, unit = setting.table, setting.unit
+    table, training, unit = setting.table, setting.training, setting.unit
     weights = setting.weights()
-    cost = table.cost / unit
+    cost, training_cost = table.cost / unit, training.cost / unit
     replicates, models = [], []
-    for part in slices(table.samples):
+    for part, trained in zip(slices(table.samples), _training_rows(setting), strict=True):
         utility, part_cost = table.utility[part.rows], cost[part.rows]
         own = weights[:, part.rows]
         singles = single_models(utility, part_cost, own)
         observed = np.isfinite(utility)
+        known = single_models(training.utility[trained], training_cost[trained])
+        zero = static_models(known, singles)
         models.append(
             singles_frame(
-                part.name, table.model_names, singles, observed.sum(axis=0), len(observed), unit
+                part.name,
+                table.model_names,
+                singles,
+                zero,
+                observed.sum(axis=0),
+                len(observed),
+                unit,
             )
         )
         best = int(singles.best[0])
@@ -150,9 +163,10 @@ def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
             singles,
             np.zeros(1),
             int(singles.cheapest[0]),
+            zero,
         )
-        replicates += single_rows(part.name, curve)
-    return replicates_frame(replicates), pd.concat(models, ignore_index=True)
+        replicates += reference_rows(part.name, curve, singles, zero)
+    return references_frame(replicates), pd.concat(models, ignore_index=True)
 
 
 def _constant(model: int, n_samples: int) -> Steps:

@@ -20,8 +20,8 @@ from mmroute.evaluation.measured import (
     Evaluation,
     Measured,
     operating_points,
-    replicates_frame,
-    single_rows,
+    reference_rows,
+    references_frame,
     singles_frame,
 )
 from mmroute.evaluation.metrics import SingleModels
@@ -38,6 +38,7 @@ from mmroute.evaluation.shards import (
     single_blocks,
     sum_files,
 )
+from mmroute.evaluation.static import static_models
 
 
 def gather(
@@ -112,10 +113,11 @@ def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured,
         # As in ``_training_rows``.
         known = trained.get(name, everything)
         chosen = np.searchsorted(own.threshold, frontier(known.curve(0)).threshold)
-        start = _singles(known.values).cheapest[0]
+        start = int(_singles(known.values).cheapest[0])
+        zero = static_models(_singles(known.values), singles)
         for trial in range(len(own.values["cost"])):
             best = frontier(own.curve(trial))
-            curve = measure_curve(_points(own, trial), singles, chosen, start)
+            curve = measure_curve(_points(own, trial), singles, chosen, start, zero)
             measured.add_curve(name, trial, best, curve)
             points.setdefault(trial, {})[name] = operating_points(best, singles)
         areas = binned_auroc(own.values["successes"], own.values["failures"])
@@ -150,24 +152,32 @@ def _points(sums: Sums, trial: int) -> Iterator[Points]:
 def gather_singles(sharded: Sharded) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure every single model of a large benchmark, shard by shard, as ``evaluate_singles``."""
     sums: dict[str, dict[str, np.ndarray]] = {name: {} for name in (*sharded.sizes, "full")}
+    trained: dict[str, dict[str, np.ndarray]] = {name: {} for name in (*sharded.trained, "full")}
     for shard in sharded:
         for dataset, rows in shard.datasets.items():
             blocks = single_blocks(shard.utility[rows], shard.cost[rows])
             for name, more in add_up(blocks, shard.weights(dataset)).items():
                 accumulate(sums[dataset], name, more)
                 accumulate(sums["full"], name, more)
+        for dataset, values in shard.training_singles().items():
+            for name, more in values.items():
+                accumulate(trained[dataset], name, more)
+                accumulate(trained["full"], name, more)
     unit, model_names = sharded.empty.unit, sharded.empty.table.model_names
     replicates, models = [], []
     for name, own in sums.items():
         singles = _singles(own)
+        # As in ``_training_rows``.
+        zero = static_models(_singles(trained.get(name, trained["full"])), singles)
         count, size = own["single_count"][:, 0], int(own["n_samples"][0, 0])
-        models.append(singles_frame(name, model_names, singles, count, size, unit))
+        models.append(singles_frame(name, model_names, singles, zero, count, size, unit))
         best = singles.best[:1]
         curve = measure_curve(
             [(slice(None), singles.cost[:, best], singles.utility[:, best])],
             singles,
             np.zeros(1, int),
             int(singles.cheapest[0]),
+            zero,
         )
-        replicates += single_rows(name, curve)
-    return replicates_frame(replicates), pd.concat(models, ignore_index=True)
+        replicates += reference_rows(name, curve, singles, zero)
+    return references_frame(replicates), pd.concat(models, ignore_index=True)

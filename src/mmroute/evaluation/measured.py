@@ -11,10 +11,24 @@ from mmroute.evaluation.bootstrap import (
     interval,
 )
 from mmroute.evaluation.curve import Curve
-from mmroute.evaluation.metrics import ROUNDING, SingleModels, reaches
+from mmroute.evaluation.metrics import (
+    BEST_SINGLE,
+    CURVE_METRICS,
+    ROUNDING,
+    SingleModels,
+    reaches,
+)
 from mmroute.evaluation.policy_metrics import (
     CalibrationSums,
     PolicySums,
+)
+from mmroute.evaluation.static import (
+    ZERO,
+    ZERO_HINDSIGHT,
+    static_line,
+    static_metrics,
+    static_models,
+    static_peak,
 )
 
 POINTS = ("peak", "parity", "half_cost")
@@ -142,6 +156,7 @@ def singles_frame(
     name: str,
     model_names: Sequence[str],
     singles: SingleModels,
+    zero: np.ndarray,
     count: np.ndarray,
     size: int,
     unit: float,
@@ -162,19 +177,56 @@ def singles_frame(
             "cost_usd_high": cost_bounds[:, 1],
             "coverage": count / size,
             "samples": size,
+            ZERO: np.isin(np.arange(len(count)), zero),
+            ZERO_HINDSIGHT: np.isin(np.arange(len(count)), static_models(singles, singles)),
         }
     )
 
 
-def single_rows(name: str, curve: CurveReplicates) -> list[tuple[str, str, str, str, np.ndarray]]:
-    """The metrics of the best single model of one slice, a row each."""
-    metrics = {
-        metric: values for metric, values in curve.metrics.items() if not metric.endswith("_honest")
+def reference_rows(
+    name: str, best: CurveReplicates, singles: SingleModels, zero: np.ndarray
+) -> list[tuple[str, str, str, str, str, np.ndarray]]:
+    """The metrics of what needs no router on one slice, a row each.
+
+    Parameters
+    ----------
+    name
+        The slice.
+    best
+        Of its best single model.
+    singles
+        All of them.
+    zero
+        (V,) models whose mixtures the training split chose.
+
+    Returns
+    -------
+    ``router``, and the columns of ``replicates_frame``. What compares ``zero`` with itself
+    has no resamples.
+    """
+    trained = {metric.name for metric in CURVE_METRICS if metric.trained}
+    line = static_line(singles, zero)
+    chosen = static_metrics(singles, zero, line)
+    chosen |= {"nauc_honest": chosen["nauc"], "peak_score_honest": static_peak(singles, zero)}
+    chosen |= {metric.name: np.zeros(1) for metric in CURVE_METRICS if metric.against_zero}
+    rows = {
+        BEST_SINGLE: {own: best.metrics[own] for own in best.metrics if own not in trained}
+        | _majorant_metrics(best),
+        ZERO: chosen,
+        ZERO_HINDSIGHT: static_metrics(singles, static_models(singles, singles), line),
     }
     return [
-        (_level(name), name, "", metric, values)
-        for metric, values in (metrics | _majorant_metrics(curve)).items()
+        (router, _level(name), name, "", metric, values)
+        for router, metrics in rows.items()
+        for metric, values in metrics.items()
     ]
+
+
+def references_frame(rows: list[tuple[str, str, str, str, str, np.ndarray]]) -> pd.DataFrame:
+    """Rows of ``reference_rows`` as a frame."""
+    frame = replicates_frame([row[1:] for row in rows])
+    frame.insert(0, "router", [row[0] for row in rows])
+    return frame
 
 
 def replicates_frame(rows: list[tuple[str, str, str, str, np.ndarray]]) -> pd.DataFrame:

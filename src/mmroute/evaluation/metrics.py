@@ -6,6 +6,7 @@ weightings of the same samples at once: the sample itself and its resamples.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from mmroute.evaluation.record import Metric
 
 BEST_SINGLE = "best_single"
 """The row of always taking the single model that is best in hindsight; what is subtracted."""
+SAVED_AT = (90, 95, 100)
+"""Percent of the best static policy's accuracy at which costs are compared."""
 ROUNDING = 1e-12
 """Two means this close are taken for equal: they may be sums in another order."""
 
@@ -119,6 +122,12 @@ def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     )
 
 
+def lines(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
+    """Straight lines through all of (B, M) points, which ascend in cost."""
+    row = np.repeat(np.arange(len(cost)), cost.shape[1])
+    return Frontiers(row, cost.ravel(), utility.ravel(), len(cost))
+
+
 def frontier_of(curve: Curve) -> Frontiers:
     """The frontier of one curve as a batch of one."""
     return frontiers(curve.cost[None], curve.utility[None])
@@ -188,6 +197,24 @@ def _ends(line: Frontiers) -> tuple[np.ndarray, np.ndarray]:
     return first, np.append(first[1:], len(line.row)) - 1
 
 
+def cost_to_reach(line: Frontiers, target: np.ndarray) -> np.ndarray:
+    """The (B,) smallest costs at which lines through points by ascending cost reach a utility.
+
+    Infinite where a line never does; NaN where the (B,) target is. Costs are compared at
+    points and between them, as two neighbours can be mixed.
+    """
+    wanted = target[line.row]
+    reached = reaches(line.utility, wanted)
+    cost = np.full(line.n_rows, np.inf)
+    np.minimum.at(cost, line.row[reached], line.cost[reached])
+    crossing = np.flatnonzero((line.row[1:] == line.row[:-1]) & ~reached[:-1] & reached[1:])
+    left, right = line.utility[crossing], line.utility[crossing + 1]
+    share = np.clip((wanted[crossing] - left) / (right - left), 0, 1)
+    step = line.cost[crossing + 1] - line.cost[crossing]
+    np.minimum.at(cost, line.row[crossing], line.cost[crossing] + share * step)
+    return np.where(np.isnan(target), np.nan, cost)
+
+
 def peak_score(own: Frontiers) -> np.ndarray:
     """The (B,) largest utilities on the curves (MMR-Bench 8)."""
     return own.utility[_ends(own)[1]]
@@ -209,9 +236,14 @@ def qnc(own: Frontiers, singles: SingleModels) -> np.ndarray:
     reached = reaches(own.utility, utility[own.row])
     parity = np.full(own.n_rows, np.inf)
     np.minimum.at(parity, own.row[reached], own.cost[reached])
+    return relative_cost(parity, cost)
+
+
+def relative_cost(cost: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The (B,) costs over a reference's; where that is free, 1 for nothing and else infinite."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = parity / cost
-    return np.where(cost > 0, relative, np.where(parity == 0, 1.0, np.inf))
+        relative = cost / reference
+    return np.where(reference == 0, np.where(cost == 0, 1.0, np.inf), relative)
 
 
 def savings_at_parity(quality_neutral_cost: np.ndarray) -> np.ndarray:
@@ -281,7 +313,8 @@ def best_rank_score(frontier: Frontiers, singles: SingleModels) -> np.ndarray:
     low, high = (bound[frontier.row] for bound in cost_range(singles.cost))
     best = np.full(frontier.n_rows, -np.inf)
     scores = rank_score(frontier.utility, frontier.cost, low, high)
-    np.maximum.at(best, frontier.row, scores)
+    with np.errstate(invalid="ignore"):
+        np.maximum.at(best, frontier.row, scores)
     return best
 
 
@@ -300,17 +333,44 @@ class WeightedCurve:
         here: by ascending cost, from the model that was cheapest there.
     trained_peak
         (B,) utility of the one that was most accurate there.
+    zero, zero_peak
+        The same of the static policies: lines through the models that the training split
+        chose (``static.static_line``), and the most accurate one there.
     """
 
     frontier: Frontiers
     singles: SingleModels
     trained: Frontiers
     trained_peak: np.ndarray
+    zero: Frontiers
+    zero_peak: np.ndarray
+
+    def nauc(self) -> np.ndarray:
+        """(B,) ``nauc`` of the frontier."""
+        return nauc(self.frontier, self.singles)
 
     def trained_nauc(self) -> np.ndarray:
         """(B,) mean heights of straight lines through ``trained`` over the costs of ``nauc``."""
+        return self._mean_height(self.trained)
+
+    def zero_nauc(self) -> np.ndarray:
+        """(B,) mean heights of the static policies over the costs of ``nauc``."""
+        return self._mean_height(self.zero)
+
+    def trained_saving(self, percent: float) -> np.ndarray:
+        """(B,) costs that are saved at as many percent of the best static policy's accuracy.
+
+        1 - c / c_zero, c and c_zero the smallest costs at which ``trained`` and ``zero``
+        reach it; minus infinity where ``trained`` never does. Where static policies are
+        free, 0 for nothing and else minus infinity.
+        """
+        target = percent / 100 * self.zero_peak
+        own, reference = (cost_to_reach(line, target) for line in (self.trained, self.zero))
+        return 1 - relative_cost(own, reference)
+
+    def _mean_height(self, line: Frontiers) -> np.ndarray:
         cost = self.singles.cost
-        return mean_height(self.trained, np.nanmin(cost, axis=1), np.nanmax(cost, axis=1))
+        return mean_height(line, np.nanmin(cost, axis=1), np.nanmax(cost, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,23 +381,42 @@ class CurveMetric(Metric):
     ----------
     measure
         A curve under B weightings to its (B,) values; None where it takes more than one curve.
+    trained
+        Whether it measures points that the training split chose, which ``best_single`` has not.
     """
 
     measure: Callable[[WeightedCurve], np.ndarray] | None
+    trained: bool = False
 
 
 CURVE_METRICS = [
     CurveMetric(
         name="nauc",
         title="nAUC (higher is better)",
-        measure=lambda curve: nauc(curve.frontier, curve.singles),
+        measure=WeightedCurve.nauc,
         shown=True,
+    ),
+    CurveMetric(
+        name="gain",
+        title="Gain: nAUC less that of the best static mixture of models (above 0: routing helps)",
+        measure=lambda curve: curve.nauc() - curve.zero_nauc(),
+        shown=True,
+        against_zero=True,
     ),
     CurveMetric(
         name="nauc_honest",
         title="nAUC, operating points chosen on training data (higher is better)",
         measure=WeightedCurve.trained_nauc,
         shown=True,
+        trained=True,
+    ),
+    CurveMetric(
+        name="gain_honest",
+        title="Gain, operating points chosen on training data (above 0: routing helps)",
+        measure=lambda curve: curve.trained_nauc() - curve.zero_nauc(),
+        shown=True,
+        against_zero=True,
+        trained=True,
     ),
     CurveMetric(
         name="peak_score",
@@ -350,6 +429,7 @@ CURVE_METRICS = [
         title="Peak score, operating point chosen on training data (higher is better)",
         measure=lambda curve: curve.trained_peak,
         shown=True,
+        trained=True,
     ),
     CurveMetric(
         name="qnc",
@@ -362,6 +442,17 @@ CURVE_METRICS = [
         name="savings_at_parity",
         title="Savings at the best single model's accuracy (share of its cost)",
         measure=lambda curve: savings_at_parity(qnc(curve.frontier, curve.singles)),
+    ),
+    *(
+        CurveMetric(
+            name=f"saving_{percent}",
+            title=f"Saving against the static mixture at {percent} % of the best one's accuracy, "
+            "points chosen on training data (share of its cost)",
+            measure=partial(WeightedCurve.trained_saving, percent=percent),
+            against_zero=True,
+            trained=True,
+        )
+        for percent in SAVED_AT
     ),
     CurveMetric(
         name="rank_score",

@@ -17,9 +17,13 @@ class Metric:
         Whether the best router is the one of the smallest value.
     shown
         Whether the report shows it where a reader looks first.
+    against_zero
+        Whether it compares with the row ``zero``, which has 0 itself: tables then tell
+        whether it differs from 0.
     """
 
     name: str
     title: str
     lower_is_better: bool = False
     shown: bool = False
+    against_zero: bool = False

@@ -173,6 +173,14 @@ class Shard:
         """Samples, utility and normalised cost of its training samples."""
         return self._of(self._benchmark.in_train)
 
+    def training_singles(self) -> dict[str, dict[str, np.ndarray]]:
+        """Sums of the single models over each data set's training samples, without weights."""
+        samples, utility, cost = self.training()
+        return {
+            dataset: _unweighted(single_blocks(utility[rows], cost[rows]), len(rows))
+            for dataset, rows in rows_by_label(samples["dataset"]).items()
+        }
+
     def _of(self, mask: np.ndarray) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         table = self._benchmark.table
         cost = table.cost[mask] / self._benchmark.unit
@@ -425,6 +433,13 @@ def add_up(
     return sums
 
 
+def _unweighted(
+    blocks: Mapping[str, np.ndarray | sparse.csc_array], n_samples: int
+) -> dict[str, np.ndarray]:
+    """The (M, 1) row sums of each block over all its samples alike."""
+    return add_up(blocks, [(slice(None), np.ones((1, n_samples)))])
+
+
 def curve_blocks(
     curves: Sequence[Steps], utility: np.ndarray, cost: np.ndarray, thresholds: np.ndarray
 ) -> dict[str, sparse.csc_array]:
@@ -503,12 +518,11 @@ def _training_sums(sharded: Sharded, shard: Shard, path: Path, grid: Grid) -> di
     for dataset, rows in rows_by_label(samples["dataset"]).items():
         own = crossfit.take(rows)
         kept, steps = training_steps(own, utility[rows], sharded.policy)
-        alike = [(slice(None), np.ones((1, len(rows))))]
-        values = add_up(single_blocks(utility[rows], cost[rows]), alike)
+        values = _unweighted(single_blocks(utility[rows], cost[rows]), len(rows))
         paid, kept_utility = own.paid(cost[rows])[kept], utility[rows][kept]
         blocks = {"n_samples": np.ones((1, len(kept)))}
         blocks |= curve_blocks([steps], kept_utility, paid, grid.threshold)
-        values |= add_up(blocks, [(slice(None), np.ones((1, len(kept))))])
+        values |= _unweighted(blocks, len(kept))
         sums[dataset] = _sums(values, grid)
     return sums
 

@@ -16,11 +16,12 @@ import pandas as pd
 from mmroute.evaluation.bootstrap import difference, interval, p_value
 from mmroute.evaluation.metrics import BEST_SINGLE, CURVE_METRICS, Majorants, aiq
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
+from mmroute.evaluation.static import STATIC
 from mmroute.storage import read_table, write_text
 
 UNRANKED = "traffic "
 """Shares of the traffic are neither good nor bad."""
-REFERENCES = (BEST_SINGLE, "oracle")
+REFERENCES = (BEST_SINGLE, *STATIC, "oracle")
 """Rows that are no routers and stand in no ranking."""
 SIGNIFICANCE = 0.05
 SPREAD = ("value", "low", "high", "infinite", "undefined")
@@ -34,9 +35,20 @@ _COLUMN = ["level", "dataset", "point", "metric"]
 """What the routers of one column of a table have in common."""
 
 
-def read_replicates(files: Iterable[tuple[tuple[str, str], str]]) -> pd.DataFrame:
-    """Stack replicate files, each given as ((router, salt), path)."""
-    frames = [
+def read_replicates(
+    references: Iterable[tuple[str, str]], files: Iterable[tuple[tuple[str, str], str]]
+) -> pd.DataFrame:
+    """Stack replicate files.
+
+    Parameters
+    ----------
+    references
+        Each (salt, path), of what needs no router; they name their rows themselves.
+    files
+        Each ((router, salt), path).
+    """
+    frames = [read_table(Path(path)).to_pandas().assign(salt=salt) for salt, path in references]
+    frames += [
         read_table(Path(path)).to_pandas().assign(router=router, salt=salt)
         for (router, salt), path in files
     ]
@@ -44,7 +56,10 @@ def read_replicates(files: Iterable[tuple[tuple[str, str], str]]) -> pd.DataFram
 
 
 def add_aiq(replicates: pd.DataFrame) -> pd.DataFrame:
-    """Turn the routers' majorants into their ``aiq``, which depends on all of them."""
+    """Turn the routers' majorants into their ``aiq``, which depends on all of them.
+
+    Static policies are compared with the routers, and do not change what these are.
+    """
     is_part = replicates["metric"].str.startswith(_MAJORANT)
     rows = []
     for keys, parts in replicates[is_part].groupby(["salt", "level", "dataset"], sort=False):
@@ -57,8 +72,9 @@ def add_aiq(replicates: pd.DataFrame) -> pd.DataFrame:
             )
             for router, part in parts.groupby("router", sort=False)
         }
+        compared = [majorant for router, majorant in own.items() if router not in STATIC]
         rows += [
-            (*keys, router, "", "aiq", aiq(majorant, list(own.values())))
+            (*keys, router, "", "aiq", aiq(majorant, [*compared, majorant]))
             for router, majorant in own.items()
         ]
     columns = ["salt", "level", "dataset", "router", "point", "metric", "replicates"]
@@ -110,10 +126,12 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
     ``high``: the 95 % interval; ``infinite`` and ``undefined``: the shares of
     resamples with no finite and with no defined value; ``p_best``: two-sided
     p-value of the paired difference to the best router of the column, empty for
-    references; ``salt_sd``: standard deviation over the salts, empty for a single
+    references; ``p_value``: two-sided, that a comparison with ``zero`` is 0, empty for
+    other metrics; ``salt_sd``: standard deviation over the salts, empty for a single
     one; ``salts``. Bounds, shares and p-values are means over the salts.
     """
     rows = []
+    against_zero = {metric.name for metric in CURVE_METRICS if metric.against_zero}
     for keys, group in replicates.groupby(_COLUMN, sort=False):
         best = _best_router(group, str(keys[-1]))
         for _, of_salt in group.groupby("salt", sort=False):
@@ -123,17 +141,22 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
                 | {"router": router}
                 | spread(values)
                 | {"p_best": _p_best(router, best, by_router)}
+                | {"p_value": p_value(values) if keys[-1] in against_zero else np.nan}
                 for router, values in by_router.items()
             ]
-    columns = [*_COLUMN, "router", *SPREAD, "p_best"]
+    columns = [*_COLUMN, "router", *SPREAD, "p_best", "p_value"]
     table = over_salts(pd.DataFrame(rows, columns=columns), [*_COLUMN, "router"])
     return table[["level", "dataset", "router", "point", "metric", *table.columns[5:]]]
 
 
 def spread(replicates: np.ndarray) -> dict[str, float]:
-    """What a table tells of (1 + B,) replicates: the value, its interval, and shares of them."""
+    """What a table tells of (1 + B,) replicates: the value, its interval, and shares of them.
+
+    Without resamples it is the value alone.
+    """
     told = replicates[0], *interval(replicates)
-    shares = np.isinf(replicates[1:]).mean(), np.isnan(replicates[1:]).mean()
+    resamples = replicates[1:] if len(replicates) > 1 else np.full(1, replicates[0])
+    shares = np.isinf(resamples).mean(), np.isnan(resamples).mean()
     return dict(zip(SPREAD, (*told, *shares), strict=True))
 
 
@@ -280,10 +303,15 @@ def metric_title(name: str) -> str:
     return next(metric.title for metric in CURVE_METRICS if metric.name == name)
 
 
+def _metrics(table: pd.DataFrame) -> list[str]:
+    """The metrics of a table, in the order of their records."""
+    return [metric.name for metric in CURVE_METRICS if metric.name in set(table["metric"])]
+
+
 def to_markdown(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one Markdown table per metric."""
     sections = [f"# {markdown_escape(title)}\n"]
-    for metric in table["metric"].unique():
+    for metric in _metrics(table):
         body = _markdown_rows(_cells(table, metric, markdown_escape))
         sections.append(f"## {metric_title(metric)}\n\n{body}\n")
     return "\n".join(sections)
@@ -292,7 +320,7 @@ def to_markdown(table: pd.DataFrame, title: str) -> str:
 def to_latex(table: pd.DataFrame, title: str) -> str:
     """Render the long table as one LaTeX tabular per metric (needs booktabs)."""
     sections = [rf"\paragraph{{{_latex_escape(title)}}}"]
-    for metric in table["metric"].unique():
+    for metric in _metrics(table):
         sections.append(
             f"% {metric_title(metric)}\n{_latex_tabular(_cells(table, metric, _latex_escape))}\n"
         )

@@ -1,0 +1,205 @@
+"""Static policies: one model for every query, or two at random in fixed shares, without a router.
+
+Of all such mixtures the best at every mean cost form the least concave majorant of the
+single models' points (mean cost, mean utility): RouterBench's zero router (definitions,
+section 4). Its vertices are models, and between two neighbours lie their mixtures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmroute.evaluation.metrics import (
+    ROUNDING,
+    Frontiers,
+    SingleModels,
+    best_rank_score,
+    cost_to_reach,
+    frontiers,
+    lines,
+    majorants,
+    mean_height,
+    peak_score,
+    relative_cost,
+    savings_at_parity,
+)
+
+ZERO = "zero"
+"""The row of the majorant whose models were chosen on the training split."""
+ZERO_HINDSIGHT = "zero_hindsight"
+"""The row of the majorant of the evaluation samples themselves."""
+STATIC = (ZERO, ZERO_HINDSIGHT)
+N_SHARES = 32
+"""Mixtures of two neighbours at which the best rank score on the line between them is sought."""
+
+
+def majorant_models(cost: np.ndarray, utility: np.ndarray) -> np.ndarray:
+    """Choose the models that are vertices of the least concave, non-decreasing majorant.
+
+    Parameters
+    ----------
+    cost, utility
+        (K,) means of each model alone, NaN where it was not observed.
+
+    Returns
+    -------
+    (V,) indices by strictly ascending cost and utility, from the cheapest model (of equals,
+    the most accurate) to the most accurate one (of equals, the cheapest); of models equal in
+    both, the first. A model on the line between two others is no vertex. Means that differ
+    by rounding are equal. Empty if no model was observed.
+    """
+    known = np.flatnonzero(np.isfinite(cost) & np.isfinite(utility))
+    if not len(known):
+        return known
+    cost, utility = cost[known], utility[known]
+    tolerance = ROUNDING * cost.max()
+    current = _first(utility, cost <= cost.min() + tolerance, ROUNDING)
+    vertices = [current]
+    while True:
+        dearer, better = cost - cost[current], utility - utility[current]
+        ahead = (dearer > tolerance) & (better > ROUNDING)
+        if not ahead.any():
+            return known[vertices]
+        slope = np.max(better[ahead] / dearer[ahead])
+        on_line = ahead & (better >= slope * dearer - ROUNDING)
+        current = _first(cost, on_line, tolerance)
+        vertices.append(current)
+
+
+def _first(value: np.ndarray, among: np.ndarray, tolerance: float) -> int:
+    """The first index among some whose value is the largest of theirs."""
+    return int(np.argmax(among & (value >= value[among].max() - tolerance)))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two models at random in fixed shares.
+
+    Attributes
+    ----------
+    models
+        Indices of the cheaper and of the dearer one; the same twice for one model alone.
+    share
+        Of the queries, how many the dearer one answers.
+    cost, utility
+        Means to expect.
+    """
+
+    models: tuple[int, int]
+    share: float
+    cost: float
+    utility: float
+
+
+def mixture(cost: np.ndarray, utility: np.ndarray, budget: float) -> Mixture:
+    """The most accurate static policy of at most a mean cost.
+
+    Parameters
+    ----------
+    cost, utility
+        As for ``majorant_models``; at least one model was observed.
+    budget
+        Largest mean cost. Below the cheapest model's, that model is taken: nothing keeps it.
+    """
+    models = majorant_models(cost, utility)
+    above = int(np.searchsorted(cost[models], budget, side="right"))
+    cheaper, dearer = models[max(above - 1, 0)], models[min(above, len(models) - 1)]
+    if above == 0 or cheaper == dearer:
+        model = int(cheaper)
+        return Mixture((model, model), 0.0, float(cost[model]), float(utility[model]))
+    share = float((budget - cost[cheaper]) / (cost[dearer] - cost[cheaper]))
+    mixed = utility[cheaper] + share * (utility[dearer] - utility[cheaper])
+    return Mixture((int(cheaper), int(dearer)), share, float(budget), float(mixed))
+
+
+def static_models(known: SingleModels, measured: SingleModels) -> np.ndarray:
+    """The vertices that the first weighting of some samples chooses, to be measured on others.
+
+    Parameters
+    ----------
+    known
+        The single models on the samples that choose.
+    measured
+        The single models where they are measured; one without an outcome there is no vertex.
+    """
+    there = np.isfinite(measured.utility[0])
+    return majorant_models(known.cost[0], np.where(there, known.utility[0], np.nan))
+
+
+def static_line(singles: SingleModels, models: np.ndarray) -> Frontiers:
+    """The static policies that given models can be mixed to, under B weightings.
+
+    Parameters
+    ----------
+    singles
+        The single models under these weightings.
+    models
+        (V,) whose mixtures; none: the lines are undefined.
+
+    Returns
+    -------
+    Straight lines through the models' points, by ascending cost as it is measured here. A
+    model without an outcome under a weighting is not part of the line there.
+    """
+    if not len(models):
+        nothing = np.full((len(singles.cost), 1), np.nan)
+        return lines(nothing, nothing)
+    cost, utility = singles.cost[:, models], singles.utility[:, models]
+    order = np.argsort(cost, axis=1, kind="stable")
+    # NaN is sorted last; there the dearest point that is known stands once more.
+    last = np.maximum(np.isfinite(cost).sum(axis=1, keepdims=True) - 1, 0)
+    order = np.take_along_axis(order, np.minimum(np.arange(len(models)), last), axis=1)
+    return lines(*(np.take_along_axis(matrix, order, axis=1) for matrix in (cost, utility)))
+
+
+def static_peak(singles: SingleModels, models: np.ndarray) -> np.ndarray:
+    """The (B,) utilities of the last of given models; NaN if there is none."""
+    return singles.utility[:, models[-1]] if len(models) else np.full(len(singles.cost), np.nan)
+
+
+def static_metrics(
+    singles: SingleModels, models: np.ndarray, zero: Frontiers
+) -> dict[str, np.ndarray]:
+    """Measure the mixtures of given models as if they were a router.
+
+    Parameters
+    ----------
+    singles
+        The single models under B weightings.
+    models
+        As for ``static_line``.
+    zero
+        The line of the models that the training split chose.
+
+    Returns
+    -------
+    Metrics of ``CURVE_METRICS`` that need no predictions, and of ``Majorants``, (B,) each.
+    ``nauc`` is the mean height of the line, at whose every point one can really be;
+    ``peak_score`` its highest, ``qnc`` where it reaches the best single model's utility.
+    """
+    line = static_line(singles, models)
+    own = frontiers(*(values.reshape(line.n_rows, -1) for values in (line.cost, line.utility)))
+    low, high = np.nanmin(singles.cost, axis=1), np.nanmax(singles.cost, axis=1)
+    area = mean_height(line, low, high)
+    best = singles.of(singles.best)
+    quality_neutral = relative_cost(cost_to_reach(line, best[1]), best[0])
+    return {
+        "nauc": area,
+        "gain": area - mean_height(zero, low, high),
+        "peak_score": peak_score(own),
+        "qnc": quality_neutral,
+        "savings_at_parity": savings_at_parity(quality_neutral),
+        "rank_score": best_rank_score(_mixed(line), singles),
+    } | {f"majorant_{name}": values for name, values in vars(majorants(own)).items()}
+
+
+def _mixed(line: Frontiers) -> Frontiers:
+    """Lines with points between their points."""
+    share = np.arange(N_SHARES) / N_SHARES
+    between = []
+    for values in (line.cost, line.utility):
+        points = values.reshape(line.n_rows, -1)
+        steps = np.diff(points, axis=1)[:, :, None] * share
+        inner = (points[:, :-1, None] + steps).reshape(line.n_rows, -1)
+        between.append(np.column_stack([inner, points[:, -1]]))
+    return lines(*between)
