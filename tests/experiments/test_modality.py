@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.static import majorant_models
 from mmroute.experiments.findings import METRICS, measure, summarise
 from mmroute.experiments.modality import SINGLE_MODEL, Modality
 from mmroute.outcomes.benchmark import Benchmark
@@ -134,6 +135,15 @@ def test_single_models_stand_beside_the_frontiers(benchmark):
     np.testing.assert_allclose(
         models["replicates"].str[0].astype(float), own.test.utility.mean(axis=0)
     )
+
+
+def test_static_mixtures_are_of_models_that_training_and_the_test_split_choose(benchmark):
+    own, _ = benchmark
+    found = run(benchmark)
+    for name, table in (("zero", own.train), ("zero_hindsight", own.test)):
+        mixed = found[(found["router"] == name) & (found["metric"] == "cost")]
+        expected = majorant_models(table.cost.mean(axis=0), table.utility.mean(axis=0))
+        assert mixed["model"].tolist() == [own.table.model_names[model] for model in expected]
 
 
 def test_gaps_in_the_outcomes_are_allowed_and_a_free_model_too(benchmark):

@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mmroute.experiments.modality import SINGLE_MODEL, Modality
-from mmroute.presentation.figures import save
+from mmroute.presentation.figures import STATIC_LABELS, save
 
 draw = Modality().draw
 NAMES = ["<b>cheap</b>", "$dear$"]
@@ -15,7 +15,8 @@ NAMES = ["<b>cheap</b>", "$dear$"]
 @pytest.fixture
 def table():
     rows = [
-        (SINGLE_MODEL, "", name, np.nan, metric, "", value)
+        (router, "", name, np.nan, metric, "", value)
+        for router in (SINGLE_MODEL, "zero", "zero_hindsight")
         for name, *values in zip(NAMES, (0.1, 0.9), (0.4, 0.6), strict=True)
         for metric, value in zip(("cost", "accuracy"), values, strict=True)
     ]
@@ -42,8 +43,12 @@ def test_a_panel_per_router_has_a_line_per_features_and_the_single_models(table)
     assert [axes.get_title() for axes in figure.axes] == ["kmeans", "knn"]
     for axes in figure.axes:
         lines = {line.get_label(): line for line in axes.lines}
-        assert list(lines) == ["single model", "text", "image", "adaptive"]
+        static = [*STATIC_LABELS.values()]
+        assert list(lines) == ["single model", *static, "text", "image", "adaptive"]
         assert sorted(lines["single model"].get_xydata().tolist()) == [[0.1, 0.4], [0.9, 0.6]]
+        for name in static:
+            cost, utility = lines[name].get_data()
+            np.testing.assert_allclose(utility, np.interp(cost, [0.1, 0.9], [0.4, 0.6]))
 
 
 def test_a_line_rises_with_the_budget_to_a_dot_at_the_peak(table):

@@ -7,6 +7,7 @@ import pytest
 from mmroute.evaluation.curve import operating_curve
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.evaluation.static import majorant_models
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.vl import VL
 from mmroute.predictions import Predictions
@@ -123,6 +124,14 @@ def test_the_best_single_model_is_chosen_by_rank_score_like_a_router(setting):
     np.testing.assert_allclose(
         value(frame, "rank_score", minus="best_single"), value(frame, "rank_score") - reference
     )
+
+
+def test_static_mixtures_are_of_models_that_training_and_the_test_split_choose(setting):
+    frame = measured(setting)
+    for name, table in (("zero", setting.training), ("zero_hindsight", setting.table)):
+        expected = majorant_models(table.cost.mean(axis=0), table.utility.mean(axis=0))
+        points = frame[(frame["router"] == name) & (frame["metric"] == "cost")]["point"]
+        assert points.tolist() == [f"model {table.model_names[model]}" for model in expected]
 
 
 def test_metrics_are_means_over_the_trials(setting):

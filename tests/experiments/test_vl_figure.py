@@ -32,6 +32,8 @@ def table():
     nan = np.nan
     return pd.DataFrame(
         rows("best_single", "test", [nan], [0.3], [0.6])
+        + rows("zero", "model one", [nan], [0.1], [0.5])
+        + rows("zero", "model two", [nan], [0.3], [0.6])
         + rows("knn_vl", "grid", [0.0, 1.0, 10.0], [0.8, 0.4, 0.1], [0.7, 0.6, 0.5])
         + rows("knn_vl", "training", [nan], [0.4], [0.6])
         + rows("knn_vl", "test", [nan], [0.8], [0.7])
@@ -63,6 +65,13 @@ def test_a_star_of_the_routers_colour_stands_where_training_puts_it(table):
 def test_the_best_single_model_is_a_reference(table):
     line = line_of(draw(table, "title"), "best single model (by rank score)")
     assert line.get_xydata().tolist() == [[0.3, 0.6]]
+
+
+def test_static_mixtures_are_a_reference_line_and_no_router(table):
+    figure = draw(table, "title")
+    cost, utility = line_of(figure, "zero (no router)").get_data()
+    np.testing.assert_allclose(utility, np.interp(cost, [0.1, 0.3], [0.5, 0.6]))
+    assert "zero" not in {line.get_label() for line in figure.axes[0].lines}
 
 
 def test_the_oracle_is_named_and_does_not_squeeze_the_routers(table):

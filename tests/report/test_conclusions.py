@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmroute.evaluation.metrics import SAVED_AT
 from mmroute.report.conclusions import CLAIMS, FAILS, HOLDS, OPEN, UNTESTED, conclude, verdict_of
 
 
@@ -89,6 +90,47 @@ def test_factorised_routers_are_compared_with_the_best_other(own, verdict):
 def test_the_best_router_is_compared_with_the_best_single_model(own, verdict):
     tables = main_table(best_single=0.5, oracle=0.99, knn=own, random=0.1)
     assert judged(tables, "exceeds the accuracy")["verdict"] == verdict
+
+
+def against_zero(routers, p_value=0.002):
+    """Return a main table with gains and savings of some routers, {name: (gain, saving)}."""
+    tables = main_table(best_single=0.5, zero=0.55, **dict.fromkeys(routers, 0.6))
+    rows = [
+        {"dataset": "full", "router": router, "metric": metric, "value": value}
+        | {"low": value - 0.02, "high": value + 0.02, "p_value": p_value}
+        for router, (gain, saving) in routers.items()
+        for metric, value in [("gain_honest", gain)]
+        + [(f"saving_{percent}", saving) for percent in SAVED_AT]
+    ]
+    return tables | {"table2": pd.concat([tables["table2"], pd.DataFrame(rows)])}
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.1, HOLDS), (0.01, OPEN), (-0.1, FAILS)])
+def test_routing_is_judged_against_static_mixtures(value, verdict):
+    tables = against_zero({"ensemble": (value, value)})
+    for claim in ("more accurate at equal cost", "costs less at equal accuracy"):
+        assert judged(tables, claim)["verdict"] == verdict
+
+
+def test_the_row_that_was_named_beforehand_is_judged_and_not_the_luckiest():
+    tables = against_zero({"ensemble": (-0.1, 0.0), "knn": (0.2, 0.3)})
+    found = judged(tables, "more accurate at equal cost")
+    assert found["verdict"] == FAILS
+    assert "ensemble" in found["measured"]
+
+
+@pytest.mark.parametrize(("p_value", "verdict"), [(0.002, HOLDS), (0.02, OPEN)])
+def test_the_best_of_several_rows_has_to_show_so_much_more(p_value, verdict):
+    routers = {"knn": (0.2, 0.3), "svm": (0.1, 0.3), "mlp": (0.1, 0.3)}
+    found = judged(against_zero(routers, p_value), "more accurate at equal cost")
+    assert found["verdict"] == verdict
+    assert "knn, the best of 3 rows" in found["measured"]
+
+
+def test_static_mixtures_stand_beside_the_papers_comparisons():
+    tables = main_table(best_single=0.5, zero=0.55, knn=0.6)
+    for claim in ("exceeds the accuracy", "third of its cost"):
+        assert "(zero) have 0.550 [0.540, 0.560]" in judged(tables, claim)["measured"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import same_color
 
-from mmroute.presentation.figures import save
+from mmroute.presentation.figures import STATIC_LABELS, save
 from mmroute.report.frontiers import draw, read_by_router
 from mmroute.storage import write_frame
 
@@ -33,6 +33,8 @@ def results(n_models=10, free=False):
                 "cost": cost,
                 "cost_usd": cost * 0.02,
                 "utility": 0.5 + 0.02 * generator.random(n_models),
+                "zero": np.isin(np.arange(n_models), [0, n_models // 2]),
+                "zero_hindsight": np.isin(np.arange(n_models), [0, n_models - 1]),
             }
         )
         for dataset in (HOSTILE, "B", "C", "D", "full")
@@ -88,13 +90,13 @@ def line_of(axes, router):
     return next(line for line in axes.lines if line.get_label().startswith(router))
 
 
-@pytest.mark.parametrize("name", ["fig4", "models"])
+@pytest.mark.parametrize(("name", "n_lines"), [("fig4", 2), ("models", 0)])
 @pytest.mark.parametrize("n_models", [1, 10, 17])
-def test_no_two_labels_overlap(name, n_models):
+def test_no_two_labels_of_models_and_lines_overlap(name, n_lines, n_models):
     figure = draw(name, *results(n_models), "title")
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
-    assert len(boxes) == n_models
+    assert len(boxes) == n_models + n_lines
     assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
 
 
@@ -161,6 +163,39 @@ def test_a_router_with_one_operating_point_is_a_diamond():
     axes = draw("fig4", *results(), "title").axes[0]
     assert line_of(axes, "random").get_marker() == "D"
     assert line_of(axes, "knn").get_marker() == "None"
+
+
+# --- static mixtures --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_the_lines_of_static_mixtures_run_straight_over_cost_through_their_models(free):
+    models = results(free=free)[-1].query("dataset == 'full'")
+    axes = draw("fig4", *results(free=free), "title").axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    for name in ("zero", "zero_hindsight"):
+        cost, utility = line_of(axes, f"_{name}").get_data()
+        own = models[models[name]]
+        assert set(own["cost"]) <= set(cost)
+        np.testing.assert_allclose(utility, np.interp(cost, own["cost"], own["utility"]))
+        # Right of its dearest model it stays as accurate.
+        assert cost[-1] == models["cost"].max()
+        assert STATIC_LABELS[name] in texts
+
+
+def test_a_frontier_is_drawn_as_what_mixing_its_points_reaches():
+    frontiers, *others = results()
+    axes = draw("fig4", frontiers, *others, "title").axes[0]
+    own = frontiers[(frontiers["router"] == "knn") & (frontiers["dataset"] == "full")]
+    cost, utility = line_of(axes, "knn").get_data()
+    np.testing.assert_allclose(utility, np.interp(cost, own["cost"], own["utility"]))
+    assert len(cost) > 100
+
+
+def test_the_panels_name_the_static_mixtures_in_their_legend():
+    (legend,) = draw("figS1", *results(), "title").legends
+    names = {text.get_text() for text in legend.get_texts()}
+    assert {*STATIC_LABELS.values(), "single model"} < names
 
 
 # --- calibration ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from mmroute.evaluation.metrics import CurveMetric
 from mmroute.evaluation.policy_metrics import PolicyMetric
-from mmroute.report.html import Estimate, Frame, Report, Section, summarise
+from mmroute.report.html import HEADLINE, Estimate, Frame, Report, Section, summarise
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,9 @@ def table_of(metrics, datasets=("A", HOSTILE, "full")):
         for level in ["full" if dataset == "full" else "dataset"]
     ]
     columns = ["level", "dataset", "router", "metric", "value", "low", "high", "p_best"]
-    return pd.DataFrame(rows, columns=[*columns, "infinite", "undefined", "salt_sd", "salts"])
+    table = pd.DataFrame(rows, columns=[*columns, "infinite", "undefined", "salt_sd", "salts"])
+    tested = table["metric"].str.startswith("gain") & (table["router"] != "zero")
+    return table.assign(p_value=tested.map({True: 0.3, False: UNDEFINED}))
 
 
 METRICS = {
@@ -56,6 +58,19 @@ METRICS = {
         "oracle": (0.1, 0.09, 0.11, UNDEFINED, 0.0),
     },
     "auroc": {"knn": (0.66, 0.65, 0.67, 1.0, 0.0)},
+    "gain": {
+        "zero": (0.0, UNDEFINED, UNDEFINED, UNDEFINED, 0.0),
+        "knn": (0.02, 0.01, 0.03, 0.3, 0.0),
+        "linear": (0.03, 0.02, 0.04, 1.0, 0.0),
+    },
+    "gain_honest": {
+        "zero": (0.0, UNDEFINED, UNDEFINED, UNDEFINED, 0.0),
+        "knn": (0.014, -0.016, 0.044, 1.0, 0.0),
+        "linear": (0.004, -0.026, 0.034, 0.05, 0.0),
+    },
+    "saving_90": {"knn": (0.25, 0.125, 0.5, 1.0, 0.0)},
+    "saving_95": {"knn": (-0.5, -1.25, 0.375, 1.0, 0.0)},
+    "saving_100": {"knn": (-NEVER, -NEVER, 0.0625, 1.0, 0.6)},
 }
 
 
@@ -351,6 +366,28 @@ def test_notices_captions_and_the_configuration_are_shown(report):
     text = Page(report.render()).text
     for shown in ("two samples left out", "a caption", "name: bench"):
         assert shown in text
+
+
+def test_gain_and_nauc_stand_beside_each_other_first(report):
+    page = Page(report.render())
+    (heading,) = (name for name in page.tables if name.startswith("What routing gains"))
+    assert [text for _, text in page.tables[heading][0]] == ["router", *HEADLINE.values()]
+    assert [text for _, text in page.rows_of(heading)["knn"]] == [
+        "0.014 | -0.016 to 0.044 | p 0.30",
+        "0.590 | 0.560 to 0.620",
+        "0.020 | 0.010 to 0.030 | p 0.30",
+        "0.600 | 0.570 to 0.630",
+    ]
+    assert page.rows_of(heading)["zero"][0] == ("", "0.000")
+
+
+def test_what_routing_gains_and_costs_is_told_against_static_mixtures(report):
+    text = Page(report.render()).text
+    assert "gains +0.014 nAUC (-0.016 to 0.044)" in text
+    assert (
+        "it costs 75% (50% to 88%) at 90 % of the best static accuracy, "
+        "150% (62% to 225%) at 95 %, ∞ (94% to ∞) at 100 %." in text
+    )
 
 
 # --- tables of metrics ------------------------------------------------------------------------

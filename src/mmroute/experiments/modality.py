@@ -20,11 +20,18 @@ from tqdm import tqdm
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Curve, Policy, frontier, steps_of, trace
 from mmroute.evaluation.metrics import ROUNDING, single_models
+from mmroute.evaluation.static import STATIC, ZERO, ZERO_HINDSIGHT, static_models
 from mmroute.experiments import Experiment
 from mmroute.experiments.findings import METRICS, difference, measure
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR, panels
+from mmroute.presentation.figures import (
+    ACCURACY_LABEL,
+    COST_LABEL,
+    SINGLE_MODEL_COLOUR,
+    draw_static,
+    panels,
+)
 from mmroute.presentation.tables import format_interval
 from mmroute.routers.kmeans import KMeans
 from mmroute.training import train_and_predict
@@ -109,7 +116,8 @@ class Modality(Experiment):
         - ``accuracy`` and ``cost`` (normalised) of the frontier's most accurate point at a
           cost of at most ``budget``; infinite: its end. A budget below the frontier is left
           out. In a resample the point stays what it was on the sample. Of the first trial.
-        - ``accuracy`` and ``cost`` of each ``model``, with the router ``single_model``.
+        - ``accuracy`` and ``cost`` of each ``model``, with the router ``single_model``; with
+          ``zero`` or ``zero_hindsight`` once more if it is one of the static mixtures' models.
         """
         test = benchmark.test
         weights = resample_weights(test.samples["dataset"], n_resamples, seed)
@@ -120,6 +128,14 @@ class Modality(Experiment):
             (SINGLE_MODEL, "", model, np.nan, metric, "", replicates)
             for metric, matrix in (("accuracy", singles.utility), ("cost", singles.cost))
             for model, replicates in zip(test.model_names, matrix.T, strict=True)
+        ]
+        train = benchmark.train
+        known = single_models(train.utility, train.cost / benchmark.unit)
+        rows += [
+            (name, "", test.model_names[model], np.nan, metric, "", matrix[:, model])
+            for name, of in ((ZERO, known), (ZERO_HINDSIGHT, singles))
+            for model in static_models(of, singles)
+            for metric, matrix in (("accuracy", singles.utility), ("cost", singles.cost))
         ]
         with tqdm(total=len(routers) * len(features), desc="modalities", mininterval=5) as progress:
             for router, prototype in routers.items():
@@ -174,7 +190,7 @@ class Modality(Experiment):
         return pd.DataFrame(rows)
 
     def draw(self, table: pd.DataFrame, title: str) -> Figure:
-        """Draw the frontier of each features, one panel a router, against the single models.
+        """Draw the frontier of each features, a panel a router, against models and their mixtures.
 
         Parameters
         ----------
@@ -187,20 +203,23 @@ class Modality(Experiment):
             index=["router", "features", "model", "budget"], columns="metric", values="value"
         )
         points = points.reset_index().sort_values("budget", kind="stable")
-        routed = table[table["router"] != SINGLE_MODEL]
+        routed = table[~table["router"].isin((SINGLE_MODEL, *STATIC))]
         routers, names = routed["router"].unique(), routed["features"].unique()
         colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
         dashes = dict(zip(UNIMODAL, DASHES, strict=True))
-        models = points[points["router"] == SINGLE_MODEL]
+        models = points[points["router"] == SINGLE_MODEL].rename(columns={"accuracy": "utility"})
+        mixed = points.groupby("router")["model"].agg(set)
+        models = models.assign(**{name: models["model"].isin(mixed[name]) for name in STATIC})
         figure, grid = panels(len(routers), PER_ROW, 4, 3.2, (1.4, 0.8))
         for axes, router in zip(grid, routers, strict=False):
             axes.plot(
                 models["cost"],
-                models["accuracy"],
+                models["utility"],
                 "x",
                 color=SINGLE_MODEL_COLOUR,
                 label="single model",
             )
+            draw_static(axes, models)
             for features, colour in colours.items():
                 line = points[(points["router"] == router) & (points["features"] == features)]
                 axes.plot(

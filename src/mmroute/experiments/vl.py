@@ -22,9 +22,15 @@ from mmroute.evaluation.curve import Policy, frontier, steps_of, trace, training
 from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.setting import Setting
+from mmroute.evaluation.static import STATIC, ZERO, ZERO_HINDSIGHT, static_models
 from mmroute.experiments import Experiment
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
+from mmroute.presentation.figures import (
+    ACCURACY_LABEL,
+    COST_LABEL,
+    SINGLE_MODEL_COLOUR,
+    draw_static,
+)
 from mmroute.presentation.tables import format_interval
 from mmroute.routers.soft_labels import GRID
 
@@ -91,7 +97,8 @@ class VL(Experiment):
         of the last two points also ``lambda``. They are means over the trials of a router
         that draws. The points of ``best_single`` are the single models: it is the one of
         the largest rank score, and its rank score is subtracted from the routers' at
-        ``training``.
+        ``training``. Those of ``zero`` and ``zero_hindsight`` are the models, ``model <name>``,
+        whose static mixtures are best on the training split and on the evaluation samples.
         """
         table, training = setting.table, setting.training
         weights = setting.weights().astype(np.float64)
@@ -108,6 +115,12 @@ class VL(Experiment):
                 (BEST_SINGLE, point, np.nan, metric, "", own)
                 for metric, own in references[point].items()
             ]
+        rows += [
+            (name, f"model {table.model_names[model]}", np.nan, metric, "", matrix[:, model])
+            for name, known in ((ZERO, learned), (ZERO_HINDSIGHT, singles))
+            for model in static_models(known, singles)
+            for metric, matrix in (("accuracy", singles.utility), ("cost", singles.cost))
+        ]
         for router, own in predictions.items():
             grid = np.array(GRID) if own.grid is None else own.grid
             points = [("grid", value) for value in grid] + [("training", np.nan), ("test", np.nan)]
@@ -164,6 +177,7 @@ class VL(Experiment):
                 **{header: cells.get((router, *key), "–") for header, key in columns.items()},
             }
             for router in table["router"].unique()
+            if router not in STATIC
         )
 
     def draw(self, table: pd.DataFrame, title: str) -> Figure:
@@ -182,8 +196,12 @@ class VL(Experiment):
         ).reset_index()
         figure, axes = plt.subplots(figsize=(9, 5.6))
         routers = [
-            name for name in table["router"].unique() if name not in ("oracle", "best_single")
+            name
+            for name in table["router"].unique()
+            if name not in ("oracle", BEST_SINGLE, *STATIC)
         ]
+        mixed = points[points["router"].isin(STATIC)].rename(columns={"accuracy": "utility"})
+        draw_static(axes, mixed.assign(**{name: mixed["router"] == name for name in STATIC}))
         palette = sns.color_palette("colorblind" if len(routers) <= 10 else "husl", len(routers))
         for index, (router, colour) in enumerate(zip(routers, palette, strict=True)):
             own = points[points["router"] == router]

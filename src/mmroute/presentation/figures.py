@@ -1,21 +1,32 @@
 """What all figures share: their looks, their bytes, and names from data made short."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mmroute.evaluation.static import ZERO, ZERO_HINDSIGHT
 from mmroute.storage import atomic
 
 COST_LABEL = "mean cost per query (1 = average call of the most expensive model)"
 ACCURACY_LABEL = "accuracy (mean utility)"
 SINGLE_MODEL_COLOUR = "0.35"
+STATIC_LINES: dict[str, dict[str, Any]] = {
+    ZERO: {"color": "0.2", "ls": (0, (6, 2)), "lw": 1.6},
+    ZERO_HINDSIGHT: {"color": "0.55", "ls": (0, (2, 2)), "lw": 1.2},
+}
+"""How the lines of static mixtures look: the best without a router."""
+STATIC_LABELS = {ZERO: "zero (no router)", ZERO_HINDSIGHT: "zero in hindsight"}
+_N_MIXED = 200
+"""Costs at which a line of mixtures is drawn."""
 
 mpl.use("Agg")
 sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
@@ -65,6 +76,73 @@ def panels(
     for axes in grid.flat[max(0, count - columns) : count]:
         axes.tick_params(axis="x", labelbottom=True)
     return figure, list(grid.flat)
+
+
+def draw_static(axes: Axes, models: pd.DataFrame, legend: bool = True) -> None:
+    """Draw the accuracies of the static mixtures of models over cost, constant at the right end.
+
+    Parameters
+    ----------
+    axes
+        Where.
+    models
+        Of one data set: ``cost``, ``utility``, and which models are mixed: ``zero``,
+        ``zero_hindsight``.
+    legend
+        Whether their legend names the lines.
+    """
+    for name, cost, utility in _static_lines(models):
+        label = STATIC_LABELS[name] if legend else f"_{name}"
+        axes.plot(cost, utility, label=label, zorder=2, **STATIC_LINES[name])
+
+
+def static_labels(models: pd.DataFrame) -> list[tuple[float, float, str, str]]:
+    """Cost, accuracy, text and colour of a label at each line that ``draw_static`` draws.
+
+    The reference's is where the two lines are farthest apart, if they ever part.
+    """
+    drawn = {name: (cost, utility) for name, cost, utility in _static_lines(models)}
+    places = {name: len(line[0]) * 2 // 5 for name, line in drawn.items()}
+    if len(drawn) > 1:
+        cost, utility = drawn[ZERO_HINDSIGHT]
+        apart = utility - np.interp(cost, drawn[ZERO][0], drawn[ZERO][1])
+        inner = apart[: max(1, len(cost) * 3 // 4)]
+        places[ZERO_HINDSIGHT] = int(inner.argmax()) if inner.max() > 0 else len(inner) - 1
+    return [
+        (*(float(values[places[name]]) for values in line), STATIC_LABELS[name], look["color"])
+        for name, line in drawn.items()
+        for look in [STATIC_LINES[name]]
+    ]
+
+
+def _static_lines(models: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    end = models["cost"].max()
+    for name in STATIC_LINES:
+        own = models[models[name]].sort_values("cost")
+        if len(own):
+            yield name, *as_mixed(own["cost"].to_numpy(), own["utility"].to_numpy(), end)
+
+
+def as_mixed(
+    cost: np.ndarray, utility: np.ndarray, end: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add mixtures of neighbours to points by ascending cost.
+
+    Their line is straight over cost, and so curved on a log axis.
+
+    Parameters
+    ----------
+    cost, utility
+        (M,) at least one point.
+    end
+        The largest cost; None: the last point's. Right of that the line is constant.
+    """
+    low, high = cost[0], cost[-1] if end is None else end
+    if high <= low:
+        return cost, utility
+    between = np.geomspace(low if low > 0 else high * 1e-4, high, _N_MIXED)
+    mixed = np.union1d(between, cost)
+    return mixed, np.interp(mixed, cost, utility)
 
 
 def shorten(text: str | float | None, longest: int) -> str:

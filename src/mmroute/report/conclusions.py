@@ -1,5 +1,8 @@
 """The papers' conclusions, each with what this benchmark says of it.
 
+What routing gains and saves is against static mixtures of models, which need no router;
+papers compare with the best single model, and it stays beside them.
+
 A claim that something is larger holds where the 95 % interval of the paired difference
 lies above zero, does not hold where it lies below, and otherwise cannot be told. Of
 several rows that could show it, each is judged by itself, and what was not measured is
@@ -12,10 +15,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.metrics import BEST_SINGLE
-from mmroute.presentation.tables import REFERENCES, format_interval
+from mmroute.evaluation.metrics import BEST_SINGLE, SAVED_AT
+from mmroute.evaluation.static import ZERO
+from mmroute.presentation.tables import REFERENCES, SIGNIFICANCE, format_interval
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "cannot be told", "not tested"
+NAMED = "ensemble"
+"""The row that is compared with static mixtures where it was measured: named beforehand."""
 FACTORISED = ("linear_mf", "mlp_mf")
 UNFACTORISED = ("kmeans", "knn", "linear", "mlp")
 PAPER_ROUTERS = (*FACTORISED, *UNFACTORISED)
@@ -141,8 +147,53 @@ def _beats_best_single(tables: Tables) -> tuple[str, str]:
     return (
         verdict_of(low, high),
         f"Peak score of {best} less the best single model's accuracy: "
-        f"{format_interval(value, low, high)}; at the point chosen in training it gets {numbers}.",
+        f"{format_interval(value, low, high)}; at the point chosen in training it gets {numbers}."
+        f"{_without_router(tables, 'peak_score')}",
     )
+
+
+def _without_router(tables: Tables, metric: str) -> str:
+    """What the best static mixtures have of a metric; nothing if they are not in the table."""
+    table = tables["table2"]
+    own = table[(table["dataset"] == "full") & (table["metric"] == metric)]
+    zero = own[own["router"] == ZERO]
+    return "".join(
+        f" Static mixtures of models ({ZERO}) have {format_interval(value, low, high)}."
+        for value, low, high in zero[["value", "low", "high"]].itertuples(index=False)
+    )
+
+
+def _against_zero(metrics: Mapping[str, str], what: str) -> Callable[[Tables], tuple[str, str]]:
+    """Test one row: the named one, else that of the largest honest gain, and then so much harder.
+
+    Parameters
+    ----------
+    metrics
+        Comparisons with ``zero`` that all have to hold, and what stands before their values.
+    what
+        Said of all.
+    """
+
+    def test(tables: Tables) -> tuple[str, str]:
+        gains = _on_all(tables, "gain_honest")["value"].drop([*REFERENCES], errors="ignore")
+        if gains.empty:
+            return NO_ROUTER
+        router = NAMED if NAMED in gains.index else str(gains.idxmax())
+        tried = 1 if router == NAMED else len(gains)
+        table = tables["table2"]
+        own = table[(table["dataset"] == "full") & (table["router"] == router)].set_index("metric")
+        verdicts, numbers = set(), []
+        for metric, words in metrics.items():
+            row = own.loc[[metric]].iloc[0]
+            # Of several rows the best is the luckiest: Bonferroni.
+            told = row["p_value"] * tried < SIGNIFICANCE
+            verdicts.add(verdict_of(row["low"], row["high"]) if told else OPEN)
+            numbers.append(words + format_interval(row["value"], row["low"], row["high"]))
+        verdict = verdicts.pop() if len(verdicts) == 1 else OPEN
+        chosen = f", the best of {tried} rows, so that p counts {tried} times" if tried > 1 else ""
+        return verdict, f"{what} of {router}{chosen}: {'; '.join(numbers)}."
+
+    return test
 
 
 def _third_of_cost(tables: Tables) -> tuple[str, str]:
@@ -154,7 +205,8 @@ def _third_of_cost(tables: Tables) -> tuple[str, str]:
     row = own.loc[[best]].iloc[0]
     verdict = verdict_of(1 / 3 - row["high"], 1 / 3 - row["low"])
     numbers = format_interval(row["value"], row["low"], row["high"])
-    return verdict, f"QNC of {best}, the best of the paper's routers: {numbers}."
+    zero = _without_router(tables, "qnc")
+    return verdict, f"QNC of {best}, the best of the paper's routers: {numbers}.{zero}"
 
 
 def _shift(tables: Tables) -> tuple[str, str]:
@@ -238,6 +290,24 @@ def _difference(
 
 
 CLAIMS = (
+    Claim(
+        "RouterBench, zero router",
+        "Routing is more accurate at equal cost than static mixtures of models.",
+        "table2",
+        _against_zero(
+            {"gain_honest": ""}, "nAUC less that of static mixtures, points chosen in training,"
+        ),
+    ),
+    Claim(
+        "RouterBench, zero router",
+        "Routing costs less at equal accuracy than static mixtures of models.",
+        "table2",
+        _against_zero(
+            {f"saving_{percent}": f"at {percent} % " for percent in SAVED_AT},
+            "Share of the static mixture's cost that is saved at parts of the best static "
+            "policy's accuracy, points chosen in training,",
+        ),
+    ),
     Claim(
         "MMR-Bench 3.2, Figure 2",
         "Features of text and image together route better than the text alone.",

@@ -13,7 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from mmroute.evaluation.curve import Curve, frontier
-from mmroute.presentation.figures import ACCURACY_LABEL, COST_LABEL, SINGLE_MODEL_COLOUR
+from mmroute.presentation.figures import (
+    ACCURACY_LABEL,
+    COST_LABEL,
+    SINGLE_MODEL_COLOUR,
+    as_mixed,
+    draw_static,
+    static_labels,
+)
 from mmroute.storage import read_table
 
 
@@ -60,7 +67,7 @@ def frontier_figure(
     title: str,
     dataset: str = "full",
 ) -> Figure:
-    """Draw each router's frontier with its band, and the single models as labelled points.
+    """Draw each router's frontier with its band, the single models, and their static mixtures.
 
     Parameters
     ----------
@@ -69,7 +76,7 @@ def frontier_figure(
     bands
         ``router``, ``dataset``, ``cost``, ``low``, ``high``.
     models
-        ``dataset``, ``model``, ``cost`` (normalised), ``utility``.
+        ``dataset``, ``model``, ``cost`` (normalised), ``utility``, ``zero``, ``zero_hindsight``.
     title
         What the figure shows.
     dataset
@@ -80,6 +87,7 @@ def frontier_figure(
     points = frontiers[frontiers["dataset"] == dataset]
     style = _style(frontiers)
     _draw(axes, points, style)
+    draw_static(axes, own, legend=False)
     shown = bands[(bands["dataset"] == dataset) & (bands["router"] != "oracle")]
     for router, band in shown.groupby("router", sort=False):
         if len(band) > 1:
@@ -91,7 +99,7 @@ def frontier_figure(
     for line in axes.lines:
         if line.get_label() == "oracle":
             line.set_label(f"oracle (up to {np.max(line.get_ydata()):.2f})")
-    _label_models(axes, own)
+    _label_models(axes, own, static_labels(own))
     _dollar_axis(axes, own)
     axes.set(xlabel=COST_LABEL, ylabel=ACCURACY_LABEL, title=title)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="router")
@@ -146,6 +154,7 @@ def grid_figure(frontiers: pd.DataFrame, models: pd.DataFrame, title: str) -> Fi
     for axes, dataset in zip(grid.flat, datasets, strict=False):
         points = frontiers[frontiers["dataset"] == dataset]
         _draw(axes, points, style)
+        draw_static(axes, models[models["dataset"] == dataset])
         own = models[models["dataset"] == dataset]
         axes.plot(own["cost"], own["utility"], "x", color=SINGLE_MODEL_COLOUR, label="single model")
         _log_cost(axes, own["cost"])
@@ -186,7 +195,7 @@ def _style(frontiers: pd.DataFrame) -> dict[str, tuple[object, str]]:
 
 
 def _draw(axes: Axes, frontiers: pd.DataFrame, style: dict[str, tuple[object, str]]) -> None:
-    """Draw a line per router; a router with one operating point is a diamond."""
+    """Draw a line of mixtures per router; a router with one operating point is a diamond."""
     for router, points in frontiers.groupby("router", sort=False):
         colour, dash = style[str(router)]
         by_trial = points.groupby("trial")
@@ -195,27 +204,33 @@ def _draw(axes: Axes, frontiers: pd.DataFrame, style: dict[str, tuple[object, st
             axes.plot(mean["cost"], mean["utility"], "D", color=colour, label=router, zorder=4)
         else:
             first = points[points["trial"] == 0]
-            axes.plot(
-                first["cost"], first["utility"], dash, color=colour, lw=1.8, label=router, zorder=3
-            )
+            line = as_mixed(first["cost"].to_numpy(), first["utility"].to_numpy())
+            axes.plot(*line, dash, color=colour, lw=1.8, label=router, zorder=3)
 
 
-def _label_models(axes: Axes, models: pd.DataFrame) -> None:
+def _label_models(
+    axes: Axes,
+    models: pd.DataFrame,
+    lines_at: Sequence[tuple[float, float, str, str]] = (),
+) -> None:
+    """Draw the models as labelled points, and labels of lines as from ``static_labels``."""
     models = models[models["cost"].notna()]
     axes.scatter(models["cost"], models["utility"], s=28, color=SINGLE_MODEL_COLOUR, zorder=5)
     _log_cost(axes, models["cost"])
     cost, utility = models["cost"].to_numpy(), models["utility"].to_numpy()
     lines = [line.get_data() for line in axes.lines]
+    names = [*models["model"], *(text for _, _, text, _ in lines_at)]
     textalloc.allocate(
         axes,
-        cost,
-        utility,
-        models["model"].tolist(),
+        np.append(cost, [at for at, *_ in lines_at]),
+        np.append(utility, [at for _, at, *_ in lines_at]),
+        names,
         x_scatter=cost,
         y_scatter=utility,
         x_lines=[np.asarray(x) for x, _ in lines],
         y_lines=[np.asarray(y) for _, y in lines],
         textsize=8,
+        textcolor=["black"] * len(models) + [colour for *_, colour in lines_at],
         linecolor="0.6",
         linewidth=0.6,
         max_distance=0.3,

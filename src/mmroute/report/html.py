@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from mmroute.evaluation.metrics import CURVE_METRICS, ROUNDING
+from mmroute.evaluation.metrics import CURVE_METRICS, ROUNDING, SAVED_AT
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.presentation.tables import (
     REFERENCES,
@@ -22,8 +22,15 @@ from mmroute.presentation.tables import (
     wide,
 )
 
-CELL_COLUMNS = ("value", "low", "high", "p_best", "infinite", "undefined", "published")
+CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined", "published")
 COMPARED_METRIC = "nauc_honest"
+HEADLINE = {
+    "gain_honest": "gain, points from training",
+    "nauc_honest": "nAUC, points from training",
+    "gain": "gain",
+    "nauc": "nAUC",
+}
+"""Metrics beside each other in the first table, and the headers of their columns."""
 LONG_TABLE = 24
 """Rows beyond which a table is folded."""
 
@@ -152,6 +159,8 @@ class Report:
             "share": _or_dash("{:.1%}".format),
             "usd": _or_dash(_usd),
             "metric": format_value,
+            "signed": _or_dash("{:+.3f}".format),
+            "reached": _or_dash(lambda cost: "∞" if math.isinf(cost) else f"{cost:,.0%}"),
             "rounded": _or_dash("{:,.1f}".format),
             "p": _or_dash(lambda value: "< 0.01" if value < 0.01 else f"{value:.2f}"),
         }
@@ -161,6 +170,7 @@ class Report:
             summary=summarise(self.table, self.singles, self.points),
             significance=SIGNIFICANCE,
             infinity=math.inf,
+            headline=self._headline,
             metrics=[
                 {"name": metric.name, "title": metric.title, **_ranked(self._shown, metric.name)}
                 for metric in CURVE_METRICS
@@ -213,6 +223,14 @@ class Report:
     @property
     def _full(self) -> pd.DataFrame:
         return self.table[self.table["level"] == "full"]
+
+    @property
+    def _headline(self) -> dict[str, Any]:
+        """What routing gains on all test samples: a column a metric."""
+        kept = self._full[self._full["metric"].isin(HEADLINE)]
+        by_metric = kept.assign(dataset=kept["metric"].map(HEADLINE), metric="headline")
+        table = _ranked(by_metric, "headline", list(HEADLINE.values()))
+        return {"name": "headline", "title": "What routing gains, on all test samples", **table}
 
     @property
     def _differences(self) -> list[dict[Hashable, Any]]:
@@ -281,6 +299,11 @@ class Summary:
         The most accurate single model.
     router, nauc
         The router of the largest honest nAUC, and that.
+    gain
+        Its honest nAUC less that of the static mixtures ``zero``.
+    costs
+        By percent of the best static policy's accuracy: what it costs there, at points chosen
+        in training, over what the static mixture of that accuracy costs.
     no_worse
         Routers that are not significantly worse.
     peak, peak_cost_usd
@@ -299,6 +322,8 @@ class Summary:
     best_cost_usd: Estimate
     router: str
     nauc: Estimate
+    gain: Estimate
+    costs: dict[int, Estimate]
     no_worse: list[str]
     peak: Estimate
     peak_cost_usd: Estimate
@@ -328,6 +353,12 @@ def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) 
         best_cost_usd=_estimate(best, "cost_usd"),
         router=router,
         nauc=_estimate(own["nauc_honest"]),
+        gain=_estimate(own["gain_honest"]),
+        costs={
+            percent: Estimate(1 - saving.value, 1 - saving.high, 1 - saving.low)
+            for percent in SAVED_AT
+            for saving in [_estimate(own[f"saving_{percent}"])]
+        },
         no_worse=list(no_worse),
         peak=_estimate(own["peak_score"]),
         peak_cost_usd=_estimate(peak["cost_usd"]),
@@ -343,9 +374,11 @@ def _estimate(row: pd.Series, name: str = "") -> Estimate:
     return Estimate(row["value"], row["low"], row["high"])
 
 
-def _ranked(table: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """A metric's columns and rows; each cell knows how it compares with the best."""
+def _ranked(table: pd.DataFrame, metric: str, order: list[str] | None = None) -> dict[str, Any]:
+    """A metric's columns, in an order, and rows; each cell knows how it compares with the best."""
     columns = {name: wide(table, metric, name) for name in CELL_COLUMNS if name in table}
+    if order:
+        columns = {name: frame.reindex(columns=order) for name, frame in columns.items()}
     value = columns["value"]
     return {
         "columns": list(value.columns),
