@@ -376,6 +376,8 @@ def test_what_wants_a_gpu_says_so():
     [
         ({"routers": {"a/b": {"class": "knn"}}}, "a/b: a row's name has letters"),
         ({"routers": {"best_single": {"class": "knn"}}}, "best_single: a row's name"),
+        ({"routers": {"zero": {"class": "knn"}}}, "zero: a row's name that every result table has"),
+        ({"routers": {"zero_hindsight": {"class": "knn"}}}, "zero_hindsight: a row's name"),
         ({"studied": ["random"]}, "studied: 'random' is no router with features"),
         ({"experiments": {"vl": {}}}, "main is missing"),
         ({"experiments": {"main": {}, "vll": {}}}, "unknown experiment 'vll'; choose from: .*vl"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mmroute.evaluation.bootstrap import (
     curve_replicates,
+    difference,
     interval,
     p_value,
     resample_weights,
@@ -209,3 +210,8 @@ def test_p_values_have_a_floor_and_equal_routers_have_one():
     assert p_value(np.append(5.0, np.full(999, 5.0))) == pytest.approx(2 / 1000)
     assert p_value(np.zeros(1000)) == 1
     assert np.isnan(p_value(np.full(10, np.nan)))
+
+
+def test_what_two_rows_never_reach_is_no_difference_between_them():
+    first, second = np.array([np.inf, -np.inf, np.inf]), np.array([np.inf, -np.inf, 1.0])
+    np.testing.assert_array_equal(difference(first, second), [0, 0, np.inf])

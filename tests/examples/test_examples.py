@@ -107,7 +107,8 @@ def test_the_metric_is_measured_and_low_values_of_it_are_better():
         np.array([0, 0, 1]), np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.8, 0.7]), n_rows=2
     )
     singles = SingleModels(np.array([[1.0, 4.0]] * 2), np.array([[0.4, 0.6], [0.6, 0.4]]))
-    curve = WeightedCurve(frontier, singles, frontier, np.array([0.8, 0.7]))
+    points = frontier, np.array([0.8, 0.7])
+    curve = WeightedCurve(frontier, singles, *points, *points)
     np.testing.assert_allclose(PEAK_COST.measure(curve), [2 / 4, 3 / 1])
     assert PEAK_COST.lower_is_better
 

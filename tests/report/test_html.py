@@ -719,7 +719,7 @@ def test_a_router_that_never_reaches_the_best_model_is_said_to_save_nothing(repo
     assert "Cost of the best model's accuracy not reached at any cost" in text
     assert (
         f"It never reaches that model's accuracy{clause}: "
-        "on this benchmark routing saves nothing at equal accuracy."
+        "on this benchmark routing saves nothing at that accuracy."
     ) in text
     assert "a saving" not in text
 

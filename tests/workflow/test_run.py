@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from mmroute.outcome_table import OutcomeTable
+from mmroute.presentation.tables import REFERENCES
 
 pytestmark = pytest.mark.slow
 
@@ -97,13 +98,17 @@ def test_the_main_table_is_long_and_complete(results, small):
     assert {"dataset", "router", "metric", "value"} <= set(table)
     assert not table.duplicated(["dataset", "router", "metric"]).any()
     shrunk = {"knn+shrink", "linear+shrink"}
-    assert set(table["router"]) == {*small["routers"], *shrunk, "best_single"}
+    assert set(table["router"]) == {*small["routers"], *shrunk, *REFERENCES}
     assert {"nauc", "nauc_honest", "peak_score", "peak_score_honest", "qnc"} <= set(table["metric"])
-    assert table[["value", "low", "high"]].notna().all(axis=None)
+    assert table["value"].notna().all()
+    # Compared with itself a row is 0, in every resample.
+    itself = (table["router"] == "zero") & table["metric"].str.contains("gain|saving_")
+    assert table.loc[~itself, ["low", "high"]].notna().all(axis=None)
+    assert (table.loc[itself, "value"] == 0).all()
     # In some resamples of two dozen samples a model is always right: no AUROC.
     assert set(table["metric"][table["undefined"] > 0]) <= {"auroc"}
     assert table["undefined"].max() < 0.05
-    assert (table["low"] <= table["high"]).all()
+    assert (table["low"] <= table["high"])[~itself].all()
 
 
 def test_operating_points_and_differences_stand_beside_it(results, small):
@@ -114,7 +119,8 @@ def test_operating_points_and_differences_stand_beside_it(results, small):
     np.testing.assert_allclose(shares, 1)
     differences = pd.read_csv(results / "tables/differences.csv")
     pairs = differences[differences["metric"] == "nauc"]
-    compared = len(small["routers"]) + 2  # shrunk rows and best single model in, the oracle out
+    # Shrunk rows, the best single model and static mixtures in, the oracle out.
+    compared = len(small["routers"]) + 4
     assert len(pairs) == compared * (compared - 1) / 2
 
 

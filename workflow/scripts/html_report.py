@@ -13,8 +13,8 @@ from mmroute.storage import read_json, read_table, write_text
 
 CAPTIONS = (
     "Frontier of each router on all test samples, with its 95 % confidence band; points are the "
-    "single models.",
-    "Frontier of each router on each data set.",
+    "single models, dashed lines their best static mixtures, which need no router.",
+    "Frontier of each router on each data set, and the best static mixtures of models.",
     "Observed against predicted utility of the models that each router chooses at its peak.",
     "Cost and accuracy of the single models.",
 )

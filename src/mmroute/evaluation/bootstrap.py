@@ -350,9 +350,9 @@ def interval(replicates: np.ndarray) -> tuple[float, float]:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """First less second; two infinite values, which never reach parity, are equal."""
+    """First less second; two infinite values, which never reach what is asked, are equal."""
     with np.errstate(invalid="ignore"):
-        return np.where(np.isposinf(first) & np.isposinf(second), 0.0, first - second)
+        return np.where(np.isinf(first) & (first == second), 0.0, first - second)
 
 
 def p_value(differences: np.ndarray) -> float:

@@ -29,6 +29,7 @@ from mmroute.presentation.figures import (
     ACCURACY_LABEL,
     COST_LABEL,
     SINGLE_MODEL_COLOUR,
+    as_mixed,
     draw_static,
     panels,
 )
@@ -223,8 +224,7 @@ class Modality(Experiment):
             for features, colour in colours.items():
                 line = points[(points["router"] == router) & (points["features"] == features)]
                 axes.plot(
-                    line["cost"],
-                    line["accuracy"],
+                    *as_mixed(line["cost"].to_numpy(), line["accuracy"].to_numpy()),
                     dashes.get(features, "-"),
                     color=colour,
                     marker="o",
