@@ -102,7 +102,7 @@ COMMIT = "c0ffee" * 6 + "abcd"
 
 
 def digests_of(name, samples):
-    parts = {part: f"{name}-{part}-".ljust(32, "0") for part in ("ids", "text", "image", "all")}
+    parts = {part: f"{name}-{part}-".ljust(32, "0") for part in ("split", "text", "image", "all")}
     return {"folder": name, "name": name, "samples": samples} | parts
 
 

@@ -7,7 +7,7 @@ from mmroute.errors import InputError
 from mmroute.outcomes.datasets import read_samples, write_datasets
 from mmroute.outcomes.ingestion import ingest
 from mmroute.outcomes.pool import assemble
-from mmroute.outcomes.splits import split, split_by_dataset
+from mmroute.outcomes.splits import require_parts, split
 from mmroute.sources.mmr_release import MmrRelease
 
 pytestmark = pytest.mark.slow
@@ -138,7 +138,7 @@ def test_a_wrong_table_is_refused_in_one_line(tmp_path, job, spoil, parts):
         ingested = ingest({"own": source}, source.fetch(tmp_path / "source"))
         write_datasets(ingested.table, tmp_path / "stored", 1000)
         if job == "split":
-            split_by_dataset(read_samples(tmp_path / "stored"), 0.2, [0])
+            require_parts(read_samples(tmp_path / "stored"), 0.2, [0])
         else:
             assemble(tmp_path / "stored", None, None, 0.8, tmp_path / "outcomes")
     line = str(refused.value)

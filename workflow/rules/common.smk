@@ -308,9 +308,9 @@ def content_digests(wildcards):
     return [dataset["all"] for dataset in ingested().values()]
 
 
-def id_digests(wildcards):
-    """Digest the sample ids of every data set."""
-    return [dataset["ids"] for dataset in ingested().values()]
+def split_digests(wildcards):
+    """Digest what places the samples of every data set in a split: ids, groups, scenarios."""
+    return [[name, dataset["split"]] for name, dataset in ingested().items()]
 
 
 def embedding_files(wildcards):

@@ -25,7 +25,7 @@ checkpoint ingest:
 
 rule split:
     input:
-        # A new model or another outcome must not freeze the splits anew: params.ids decides.
+        # A new model or another outcome must not freeze the splits anew: params.content decides.
         index=ancient(index_file),
     output:
         f"{RESULTS}/splits.parquet",
@@ -44,7 +44,7 @@ rule split:
     params:
         train=CONFIG.split.train,
         salts=CONFIG.split.salts,
-        ids=id_digests,
+        content=split_digests,
         code=script_digest("split.py"),
     message:
         "Freezing the splits"
@@ -56,6 +56,8 @@ rule outcomes:
     input:
         # As for the splits: params.content decides.
         index=ancient(index_file),
+        # A model that cannot be trained stops the run here.
+        splits=f"{RESULTS}/splits.parquet",
     output:
         directory(f"{RESULTS}/outcomes"),
     log:

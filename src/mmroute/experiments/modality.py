@@ -112,7 +112,7 @@ class Modality(Experiment):
         - ``accuracy`` and ``cost`` of each ``model``, with the router ``single_model``.
         """
         test = benchmark.test
-        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        weights = resample_weights(test.samples, n_resamples, seed)
         outcomes = test.utility, test.cost / benchmark.unit, weights
         singles = single_models(*outcomes)
         budgets = _budgets(benchmark.table.cost / benchmark.unit)

@@ -11,7 +11,8 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.datasets import join
-from mmroute.storage import read_json, write_json
+from mmroute.outcomes.splits import require_outcomes
+from mmroute.storage import read_json, read_table, write_json
 
 
 def assemble(
@@ -20,6 +21,7 @@ def assemble(
     pool: Sequence[str] | None,
     min_coverage: float,
     destination: Path,
+    splits: Path | None = None,
 ) -> None:
     """Build the benchmark's outcome table from its data sets.
 
@@ -34,6 +36,10 @@ def assemble(
         CSV to reprice tokens with; None keeps the source's costs.
     pool, min_coverage
         As for ``choose_pool``.
+    destination
+        The folder to write.
+    splits
+        The frozen splits under which there must be outcomes, see ``require_outcomes``.
     """
     index = read_json(folder / "index.json")
     table = join([OutcomeTable.read(folder / dataset["folder"]) for dataset in index["datasets"]])
@@ -43,6 +49,8 @@ def assemble(
     if prices is not None:
         table = reprice(table, read_prices(prices), str(prices))
     table = mask_unpriced(table, "the source")
+    if splits is not None:
+        require_outcomes(table, read_table(splits).to_pandas())
     table.write(destination)
     write_json(destination / "pool.json", {"unit_usd": cost_unit(table.cost), "left_out": left_out})
 
