@@ -4,8 +4,6 @@ rule embed:
         # source again must not embed again what has not changed.
         samples=ancient(samples_file),
         source=ancient(f"{RESULTS}/source.json"),
-        # Nothing is embedded that could not be split, or has no outcomes to train on.
-        outcomes=ancient(f"{RESULTS}/outcomes"),
     output:
         embeddings=f"{RESULTS}/embeddings/{{modality}}/{{encoder}}/{{dataset}}.{{shard}}.parquet",
         timing=f"{RESULTS}/benchmarks/encode/{{modality}}/{{encoder}}/{{dataset}}.{{shard}}.json",

@@ -16,6 +16,8 @@ checkpoint ingest:
     params:
         sources=source_arguments(CONFIG.source),
         shard_size=CONFIG.shard_size.embed,
+        # What could not be split or trained is known before anything is embedded.
+        trains=True,
         code=script_digest("ingest.py", *source_files(CONFIG.source)),
     message:
         "Reading outcomes, questions and images"
@@ -56,7 +58,7 @@ rule outcomes:
     input:
         # As for the splits: params.content decides.
         index=ancient(index_file),
-        # A model that cannot be trained stops the run here.
+        # A model that cannot be trained stops the run here, if not at reading.
         splits=f"{RESULTS}/splits.parquet",
     output:
         directory(f"{RESULTS}/outcomes"),
