@@ -104,6 +104,7 @@ def make_table() -> Callable[..., OutcomeTable]:
                 "sample_id": [f"{name}_{index}" for index, name in enumerate(dataset)],
                 "dataset": dataset,
                 "scenario": [f"scenario of {name}" for name in dataset],
+                "group": [f"{name}_{index}" for index, name in enumerate(dataset)],
                 "question": [f"What is {index}?" for index in range(n_samples)],
                 "answer": [str(index) for index in range(n_samples)],
                 "image": None,

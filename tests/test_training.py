@@ -9,6 +9,7 @@ import pytest
 from mmroute.catalogue import build, catalogue
 from mmroute.errors import InputError
 from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import SLICE
 from mmroute.routers.baselines import Oracle, Strongest, StrongestPerDataset
 from mmroute.routers.linear import Linear
 from mmroute.routers.vl_classifiers import KNNVL
@@ -30,7 +31,9 @@ def benchmark(make_table, tmp_path):
     table.utility[0] = table.cost[0] = np.nan
     table.write(tmp_path)
     write_json(tmp_path / "pool.json", {"unit_usd": 2.0, "left_out": []})
-    splits = pd.DataFrame({"sample_id": table.samples["sample_id"], "0": np.arange(40) < 20})
+    splits = table.samples[["sample_id"]].assign(
+        **{SLICE: table.samples["dataset"], "0": np.arange(40) < 20}
+    )
     write_frame(tmp_path / "splits.parquet", splits)
     return Benchmark.read(tmp_path, tmp_path / "splits.parquet", "0")
 
@@ -166,8 +169,14 @@ def test_a_router_that_uses_the_pool_gets_that_of_its_training_samples(benchmark
             given.append(pool)
             return super().fit(Z, U, C)
 
+    groups = np.arange(40) // 2
+    benchmark.table.samples["group"] = groups.astype(str)
     train_and_predict(Counting(), benchmark, None)
+    np.testing.assert_array_equal(given[0].groups, pd.factorize(groups[benchmark.in_train])[0])
     np.testing.assert_array_equal(given[0].prompt_tokens, benchmark.train.prompt_tokens)
     assert given[0].unit == 2.0
     cross_fit(Counting(), benchmark, None)
     assert all(pool.prompt_tokens.shape[0] < 19 for pool in given[1:])
+    assert sum(len(pool.groups) for pool in given[1:]) == 4 * 19
+    # No group has a part in some fold, and another part beside it.
+    assert all((np.bincount(pool.groups)[1:] % 2 == 0).all() for pool in given[1:])

@@ -4,10 +4,12 @@ On disk an outcome table is a folder of Parquet files, rows in the same order in
 each:
 
 ``samples.parquet``
-    ``sample_id``, ``dataset``, ``scenario``, ``question``, ``answer``,
+    ``sample_id``, ``dataset``, ``scenario``, ``group``, ``question``, ``answer``,
     ``image`` (path below the source's root) and ``image_digest``, all strings;
     ``answer``, ``image`` and ``image_digest`` may be null, an empty question
-    means that the text is missing. Free tags are string columns ``tag_<name>``.
+    means that the text is missing. ``group`` is what the source declares, empty where
+    that is nothing; what is stored has the key of each sample's group there, see
+    ``outcomes.groups``. Free tags are string columns ``tag_<name>``.
 ``models.parquet``
     ``model`` and the prices ``usd_per_1m_prompt_tokens`` and
     ``usd_per_1m_completion_tokens`` (null where unknown).
@@ -36,6 +38,7 @@ SAMPLE_COLUMNS = (
     "sample_id",
     "dataset",
     "scenario",
+    "group",
     "question",
     "answer",
     "image",
@@ -153,7 +156,10 @@ class OutcomeTable:
 
 
 def rows_by_label(labels: pd.Series) -> dict[str, np.ndarray]:
-    """Row indices of each label, as of each data set, in the order of first appearance."""
+    """Row indices of each label, as of each data set, in the order of first appearance.
+
+    Rows without a label are left out.
+    """
     found = labels.groupby(labels, sort=False).indices
     return {str(label): np.asarray(rows) for label, rows in found.items()}
 

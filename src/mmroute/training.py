@@ -8,11 +8,10 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.errors import InputError
 from mmroute.images import paths_below
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
-from mmroute.outcomes.splits import fold_of
+from mmroute.outcomes.splits import fold_of, require_labels
 from mmroute.predictions import Predictions
 from mmroute.routers import GridRouter, Pool, Router, UpperBound, fit
 
@@ -22,7 +21,8 @@ Inputs = np.ndarray | pd.DataFrame | None
 
 def pool_of(table: OutcomeTable, unit: float) -> Pool:
     """Return what an outcome table tells of its models."""
-    return Pool(table.models, unit, table.prompt_tokens, table.completion_tokens)
+    groups = pd.factorize(table.samples["group"])[0]
+    return Pool(table.models, unit, table.prompt_tokens, table.completion_tokens, groups)
 
 
 def with_paths(samples: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     """Predict each training sample by a router that was trained without it.
 
     Operating points that are chosen on these predictions owe nothing to the test
-    split. A sample's fold depends on its id alone.
+    split. A sample's fold depends on its group alone.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
         u_hat, c_hat = router.reveal(train.utility, cost)
         return Predictions(ids, u_hat[None], c_hat[None])
     rows = take(inputs, benchmark.in_train)
-    pool, folds = pool_of(train, benchmark.unit), fold_of(ids)
+    pool, folds = pool_of(train, benchmark.unit), fold_of(train.samples["group"])
     u_hat, c_hat = (np.full(train.utility.shape, np.nan) for _ in range(2))
     overhead = np.zeros(len(ids))
     grid, scores = None, None
@@ -124,12 +124,7 @@ def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
     if isinstance(router, UpperBound):
         return
     own = benchmark.train
-    unseen = ~np.isfinite(own.utility).any(axis=0)
-    if unseen.any():
-        raise InputError(
-            f"model {own.model_names[int(unseen.argmax())]!r} has no outcome in the training "
-            "split; leave it out of the pool or add outcomes"
-        )
+    require_labels(own, benchmark.salt)
     fit(
         router,
         take(inputs, benchmark.in_train),

@@ -118,7 +118,8 @@ RESAMPLES = 100
 def draw_resamples(part: int) -> tuple[Table, np.ndarray]:
     """Return a table and some of its resamples."""
     table = draw_table(8_300, 10, seed=0)
-    return table, resample_weights(pd.Series(["all"] * 8_300), RESAMPLES, seed=part)[1:]
+    samples = pd.DataFrame({"dataset": "all", "group": range(8_300)})
+    return table, resample_weights(samples, RESAMPLES, seed=part)[1:]
 
 
 def all_metrics(given: tuple[Table, np.ndarray]) -> object:
@@ -164,7 +165,7 @@ def draw_router(part: int) -> tuple[Setting, Predictions, Predictions]:
         u_hat, c_hat, utility, cost = draw_table(len(dataset), 10, seed)
         noise = np.random.default_rng(part).normal(0, 0.02 * (1 + part), u_hat.shape)
         samples = pd.DataFrame({"sample_id": np.arange(len(dataset)).astype(str)})
-        samples["dataset"] = dataset
+        samples["dataset"], samples["group"] = dataset, samples["sample_id"]
         models = pd.DataFrame({"model": [f"model {index}" for index in range(10)]})
         unknown = dict.fromkeys(MATRICES[2:], np.full(utility.shape, np.nan))
         table = OutcomeTable(

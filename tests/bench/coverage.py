@@ -55,7 +55,8 @@ def truth_of(n_models: int) -> np.ndarray:
 def repetition(n_samples: int, n_models: int, seed: int) -> np.ndarray:
     """Return the (routers + 1, metrics, 2) interval bounds; the last router is the difference."""
     routers, c_hat, utility, cost = draw(np.random.default_rng(seed), n_samples, n_models)
-    weights = resample_weights(pd.Series(["simulated"] * n_samples), RESAMPLES, seed)
+    samples = pd.DataFrame({"dataset": "simulated", "group": range(n_samples)})
+    weights = resample_weights(samples, RESAMPLES, seed)
     singles = single_models(utility, cost, weights)
     values = []
     for u_hat in routers:

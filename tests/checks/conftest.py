@@ -11,6 +11,8 @@ from PIL import Image
 
 from mmroute.checks import Check, Remark, check
 from mmroute.config import load
+from mmroute.outcomes.groups import group_keys
+from mmroute.outcomes.splits import split
 
 PRICES = "model,usd_per_1m_prompt_tokens,usd_per_1m_completion_tokens"
 WORDS = [f"{a}{b}{c}" for a in "bdfgkl" for b in "aeiou" for c in ("r", "n", "st", "mp", "lt")]
@@ -61,6 +63,13 @@ class Bench:
     @property
     def number(self):
         return self.rows["sample_id"].str[1:].astype(int)
+
+    @property
+    def trained(self):
+        """Which samples are in training under salt 0, by their numbers."""
+        asked = self.rows.drop_duplicates("sample_id")
+        samples = asked.assign(group=asked.get("group", ""), image_digest=None)
+        return split(group_keys(samples), 0.2, 0)
 
     def of(self, model):
         return self.rows["model"] == model

@@ -9,23 +9,23 @@ def test_tables_and_remarks_errors_first(bench, monkeypatch):
     bench.rows.loc[bench.number == 0, "dataset"] = "C"
     bench.rows.loc[bench.of("b"), "cost"] = 0
     bench.rows = bench.rows[~(bench.of("c") & (bench.number < 100))]
+    bench.source["prices"] = "none.csv"
     expected = """\
 tiny: 400 samples in 3 data sets, 2 of 3 models
 
 data set  samples  train  test  text  image  coverage
 C               1      0     1     1      0    100.0%
-B             200     48   152   200      0    100.0%
-A             199     41   158   199      0    100.0%
-full          400     89   311   400      0    100.0%
+B             200     55   145   200      0    100.0%
+A             199     32   167   199      0    100.0%
+full          400     87   313   400      0    100.0%
 
 model  coverage  accuracy  USD/call  USD/1M in  USD/1M out  costs from
 a        100.0%     48.0%      1.63          -           -      source
 b        100.0%     51.5%         0          -           -      source
 c         75.0%     53.3%         -          -           -    not used
 
-error    data set 'C' has 1 samples, too few for split.train = 0.2: it needs at least 5, some of
-         them in each split
-         -> add samples or leave the data set out
+error    source.prices: no file 'none.csv'
+         -> write this file, or name another
 
 warning  left out, as below min_coverage 90%: c 75.0%
          -> min_coverage: 0.75
@@ -33,9 +33,13 @@ warning  left out, as below min_coverage 90%: c 75.0%
 warning  every call is free: b
          -> in outcomes.csv: give the cost of each call, or token counts and source.prices
 
+note     too small to be trained and tested on, and without a row of their own: C (1); their
+         samples count in full, and those of one scenario together in its average where they are
+         enough
+
 note     prompt tokens are unknown: costs are used as the source gives them
 
-1 error, 2 warnings, 1 note
+1 error, 2 warnings, 2 notes
 """
     assert bench.check().text() == expected
 

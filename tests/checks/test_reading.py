@@ -139,22 +139,22 @@ def test_no_model_with_enough_coverage(bench):
     assert found.models["used"].tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("rows", [4, 9])
-def test_data_sets_too_small_to_split(bench, rows):
-    bench.rows.loc[bench.number < rows, "dataset"] = "C"
-    bench.rows.loc[(bench.number >= rows) & (bench.number < rows + 4), "dataset"] = "D"
-    found = bench.check(split={"salts": [3, 5]})
-    assert found.errors
-    assert all("too few for split.train" in error.message for error in found.errors)
-    cured = bench.cure(found.errors[0])
-    assert cured.errors == []
-    assert bench.config["split"]["salts"] == [3, 5]
-
-
-def test_a_data_set_that_no_split_suits(bench):
+def test_data_sets_too_small_to_train_and_test_on_are_named(bench):
     bench.rows.loc[bench.number == 0, "dataset"] = "C"
-    (error,) = bench.check().errors
-    assert error.cure == "add samples or leave the data set out"
+    found = bench.check()
+    assert found.errors == []
+    note = found.one("without a row of their own: C (1)")
+    assert note.level == "note"
+
+
+def test_a_benchmark_that_is_in_one_part_as_a_whole(bench):
+    bench.rows["group"] = bench.rows["dataset"] = "one"
+    error = bench.check().one("samples, in 1 groups, are in the test split (salt 0)")
+    assert error.cure == "add samples of other groups, or choose another share"
+    bench.rows = bench.rows[bench.number < 12].assign(group="")
+    error = bench.check(split={"train": 0.05, "salts": [3, 5]}).one("12 samples, in 12 groups, are")
+    assert bench.cure(error).none("in 12 groups")
+    assert bench.config["split"]["salts"] == [3, 5]
 
 
 def test_samples_with_neither_question_nor_image_and_all_else_that_is_wrong(bench):

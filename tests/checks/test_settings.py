@@ -1,17 +1,15 @@
 """What a config asks for and the data do not give."""
 
-from mmroute.outcomes.splits import split
-
 
 def test_a_model_without_outcome_in_training(bench):
-    trained = split([f"s{i}" for i in range(400)], 0.2, 0)
+    trained = bench.trained
     bench.rows = bench.rows[~(bench.of("b") & trained[bench.number])]
     error = bench.check(min_coverage=0.5).one("no outcome in the training split (salt 0): b")
     assert bench.cure(error).errors == []
 
 
 def test_a_model_without_outcome_in_the_test_split_is_odd(bench):
-    trained = split([f"s{i}" for i in range(400)], 0.2, 0)
+    trained = bench.trained
     bench.rows = bench.rows[~(bench.of("b") & ~trained[bench.number])]
     found = bench.check(min_coverage=0.1)
     assert found.one("no outcome in the test split (salt 0): b").level == "warning"

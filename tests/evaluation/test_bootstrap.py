@@ -19,11 +19,18 @@ from mmroute.evaluation.metrics import frontier_of, majorants, nauc, peak_score,
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.storage import digest_bytes
 
-DATASETS = pd.Series(["a"] * 30 + ["b"] * 20)
+DATASETS = ["a"] * 30 + ["b"] * 20
+
+
+def drawn(datasets, n_resamples, seed, groups=None):
+    """Return the weights of samples in some groups; each is alone if none are given."""
+    groups = range(len(datasets)) if groups is None else groups
+    samples = pd.DataFrame({"dataset": datasets, "group": list(map(str, groups))})
+    return resample_weights(samples, n_resamples, seed)
 
 
 def test_the_first_row_is_the_sample_and_each_resample_keeps_each_data_sets_size():
-    weights = resample_weights(DATASETS, 100, 0)
+    weights = drawn(DATASETS, 100, 0)
     assert weights.shape == (101, 50)
     assert (weights[0] == 1).all()
     assert (weights[:, :30].sum(axis=1) == 30).all()
@@ -32,15 +39,14 @@ def test_the_first_row_is_the_sample_and_each_resample_keeps_each_data_sets_size
 
 
 def test_a_data_sets_draws_do_not_depend_on_the_others_or_on_where_it_stands():
-    weights = resample_weights(DATASETS, 100, 0)
-    alone = resample_weights(DATASETS[DATASETS == "b"].reset_index(drop=True), 100, 0)
+    weights = drawn(DATASETS, 100, 0)
+    alone = drawn(["b"] * 20, 100, 0)
     np.testing.assert_array_equal(weights[:, 30:], alone)
-    mixed = DATASETS.iloc[::-1].reset_index(drop=True)
-    np.testing.assert_array_equal(resample_weights(mixed, 100, 0)[:, :20], alone)
+    np.testing.assert_array_equal(drawn(DATASETS[::-1], 100, 0)[:, :20], alone)
 
 
 def test_the_seed_decides_the_draws():
-    first, again, other = (resample_weights(DATASETS, 10, seed) for seed in (0, 0, 1))
+    first, again, other = (drawn(DATASETS, 10, seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -49,31 +55,59 @@ def test_the_seed_decides_the_draws():
 def test_a_data_set_of_one_block_is_drawn_sample_by_sample(monkeypatch, size):
     """The draws of earlier versions, whose intervals are published."""
     monkeypatch.setattr("mmroute.evaluation.bootstrap._DRAWN", 100)
-    weights = resample_weights(pd.Series(["a"] * size), 50, 7)
+    weights = drawn(["a"] * size, 50, 7)
     generator = np.random.default_rng([7, int(digest_bytes(b"a")[:8], 16)])
     for own in weights[1:]:
-        drawn = generator.integers(size, size=size)
-        np.testing.assert_array_equal(own, np.bincount(drawn, minlength=size))
+        rows = generator.integers(size, size=size)
+        np.testing.assert_array_equal(own, np.bincount(rows, minlength=size))
 
 
-@given(st.integers(1, 40), st.data())
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.data())
 @settings(max_examples=50, deadline=None)
-def test_any_part_of_a_data_set_has_the_weights_that_it_has_in_the_whole(size, data):
-    start = data.draw(st.integers(0, size - 1))
-    rows = slice(start, data.draw(st.integers(start + 1, size)))
+def test_any_samples_of_a_data_set_have_the_weights_that_they_have_in_the_whole(groups, data):
+    members, distinct = pd.factorize(np.array(groups))
+    some = data.draw(st.lists(st.integers(0, len(groups) - 1), min_size=1, unique=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmroute.evaluation.bootstrap._BLOCK", 16)
-        whole = resample_weights(pd.Series(["a"] * size), 5, 0)
-        parts = list(weight_blocks("a", size, rows, 5, 0))
-    assert [part.start for part, _ in parts[1:]] == [part.stop for part, _ in parts[:-1]]
-    assert (parts[0][0].start, parts[-1][0].stop) == (rows.start, rows.stop)
-    np.testing.assert_array_equal(np.hstack([own for _, own in parts]), whole[:, rows])
+        patch.setattr("mmroute.evaluation.bootstrap._BLOCK", 8)
+        whole = drawn(["a"] * len(groups), 5, 0, groups)
+        found = np.zeros((6, len(some)), int)
+        for rows, counts in weight_blocks("a", len(distinct), members[some], 5, 0):
+            found[:, rows] += counts
+    np.testing.assert_array_equal(found, whole[:, some])
+
+
+@given(st.lists(st.sampled_from("uvwxyz"), min_size=1, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_a_resample_has_a_group_as_a_whole_and_as_many_groups_as_there_are(groups):
+    weights = drawn(["a"] * len(groups), 20, 0, groups)
+    first = pd.Series(groups).drop_duplicates().index
+    members = pd.factorize(np.array(groups))[0]
+    np.testing.assert_array_equal(weights, weights[:, first][:, members])
+    assert (weights[:, first].sum(axis=1) == len(first)).all()
+
+
+def test_groups_are_drawn_as_samples_are_and_in_each_data_set_alone():
+    by_group = drawn(["a"] * 60 + ["b"] * 5, 50, 0, [*np.repeat(range(20), 3), *range(5)])
+    np.testing.assert_array_equal(by_group[:, :60:3], drawn(["a"] * 20, 50, 0))
+    np.testing.assert_array_equal(by_group[:, 60:], drawn(["b"] * 5, 50, 0))
+
+
+def test_copies_tell_no_more_than_what_they_are_copies_of():
+    """Ten copies of each of 20 outcomes: by sample the interval would be too narrow."""
+    values = np.repeat(np.random.default_rng(0).random(20), 10)
+    groups = np.repeat(range(20), 10)
+    widths = {}
+    for name, own in (("copies", groups), ("samples", None)):
+        weights = drawn(["a"] * 200, 1000, 0, own).astype(float)
+        low, high = interval(weights @ values / weights.sum(axis=1))
+        widths[name] = high - low
+    assert widths["copies"] == pytest.approx(widths["samples"] * np.sqrt(10), rel=0.1)
 
 
 def test_a_data_set_of_many_blocks_is_drawn_like_one_of_one(monkeypatch):
     """Counts have mean 1, variance 1 - 1/n and correlation -1/(n - 1) within and across blocks."""
     monkeypatch.setattr("mmroute.evaluation.bootstrap._BLOCK", 4)
-    counts = resample_weights(pd.Series(["a"] * 10), 40_000, 0)[1:].astype(float)
+    counts = drawn(["a"] * 10, 40_000, 0)[1:].astype(float)
     assert (counts.sum(axis=1) == 10).all()
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.03)
     covariance = np.where(np.eye(10), 0.9, -0.1)
@@ -120,7 +154,7 @@ def test_a_resample_is_the_metric_of_the_table_with_its_samples_repeated(policy,
 
 def test_chunks_of_resamples_do_not_show(monkeypatch):
     table = random_table(0)
-    weights = resample_weights(pd.Series(["a"] * 25), 20, 0)
+    weights = drawn(["a"] * 25, 20, 0)
     whole = replicates_of(*table, weights)
     monkeypatch.setattr("mmroute.evaluation.bootstrap._CHUNK", 1)
     for name, values in replicates_of(*table, weights).metrics.items():
@@ -144,7 +178,7 @@ def test_honest_metrics_are_measured_at_the_given_points_only():
 
 def test_the_rank_score_of_a_curve_is_the_best_of_its_points():
     u_hat, c_hat, utility, cost = random_table(5, missing=0)
-    weights = resample_weights(pd.Series(["a"] * 25), 5, 0)
+    weights = drawn(["a"] * 25, 5, 0)
     replicates = replicates_of(u_hat, c_hat, utility, cost, weights)
     for row, count in enumerate(weights):
         repeated = [np.repeat(matrix, count, axis=0) for matrix in (u_hat, c_hat, utility, cost)]
@@ -156,7 +190,7 @@ def test_the_rank_score_of_a_curve_is_the_best_of_its_points():
 
 def test_the_band_holds_the_frontier():
     table = random_table(3, n_samples=200, missing=0)
-    weights = resample_weights(pd.Series(["a"] * 200), 200, 0)
+    weights = drawn(["a"] * 200, 200, 0)
     replicates = replicates_of(*table, weights)
     best = frontier(operating_curve(*table))
     height = np.interp(replicates.band_cost, best.cost, best.utility)

@@ -5,7 +5,6 @@ from operator import add
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -32,8 +31,9 @@ from mmroute.evaluation.shards import (
     write_sums,
 )
 from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import SLICE
 from mmroute.predictions import Predictions
-from mmroute.storage import read_table, write_frame, write_json, write_table
+from mmroute.storage import read_table, write_frame, write_json
 
 pytestmark = pytest.mark.slow
 
@@ -166,8 +166,15 @@ def store(make_table, tmp_path):
             # The first of seven shards has no test samples, and one data set no training samples.
             train[:60] = True
             train[table.samples["dataset"] == "B"] = False
-        splits = {"sample_id": table.samples["sample_id"].tolist(), "0": train}
-        write_table(tmp_path / "splits.parquet", pa.table(splits))
+        slices = table.samples["dataset"].copy()
+        if kind == "grouped":
+            table.samples["group"] = generator.integers(0, 90, N_SAMPLES).astype(str)
+            # Two data sets have no row of their own; one of them is not even in a rest.
+            slices[slices == "B"] = "the rest"
+            slices[slices == "C"] = None
+            table.write(tmp_path / "outcomes")
+        splits = pd.DataFrame({"sample_id": table.samples["sample_id"], SLICE: slices, "0": train})
+        write_frame(tmp_path / "splits.parquet", splits)
         benchmark = Benchmark.read(tmp_path / "outcomes", tmp_path / "splits.parquet", "0")
         for part, mask in (("predictions", benchmark.in_test), ("crossfit", benchmark.in_train)):
             one = (len(np.flatnonzero(mask)), N_MODELS)
@@ -267,6 +274,7 @@ def assert_alike(found, expected, tolerance=1e-9):
         ("grid", "lambda"),
         ("overhead", "lambda"),
         ("uneven", "lambda"),
+        ("grouped", "lambda"),
     ],
 )
 def test_shards_on_every_breakpoint_give_the_exact_evaluation(store, kind, policy, n_shards):
@@ -276,8 +284,8 @@ def test_shards_on_every_breakpoint_give_the_exact_evaluation(store, kind, polic
     assert_alike(in_shards(folder, n_shards, grid, policy=policy), exact)
 
 
+@pytest.mark.parametrize("kind", ["plain", "uneven", "grouped"])
 @pytest.mark.parametrize("n_shards", [1, 3, 7])
-@pytest.mark.parametrize("kind", ["plain", "uneven"])
 def test_single_models_and_their_mixtures_are_measured_shard_by_shard(store, kind, n_shards):
     folder = store(kind)
     setting, _ = exactly(folder)

@@ -58,7 +58,7 @@ def test_a_policy_takes_the_place_of_a_grid():
     assert choose(on_grid, utility, cost, "lambda").rho == (
         choose(predictions, utility, cost, "lambda").rho
     )
-    shrunk = shrink_crossfit(on_grid, utility, cost, "lambda")
+    shrunk = shrink_crossfit(on_grid, on_grid.sample_ids, utility, cost, "lambda")
     assert (shrunk.grid, shrunk.scores) == (None, None)
 
 
@@ -67,8 +67,8 @@ def test_a_fold_does_not_see_its_own_outcomes(policy):
     predictions, utility, cost = problem()
     held = fold_of(predictions.sample_ids) == 2
     other = np.where(held[:, None], 1 - utility, utility)
-    before = shrink_crossfit(predictions, utility, cost, policy)
-    after = shrink_crossfit(predictions, other, cost, policy)
+    before = shrink_crossfit(predictions, predictions.sample_ids, utility, cost, policy)
+    after = shrink_crossfit(predictions, predictions.sample_ids, other, cost, policy)
     np.testing.assert_array_equal(before.u_hat[:, held], after.u_hat[:, held])
 
 
@@ -80,5 +80,5 @@ def test_missing_outcomes_and_predictions_are_left_out():
     predictions.u_hat[0][5] = np.nan
     shrinkage = choose(predictions, utility, cost, "lambda")
     assert np.isfinite(shrinkage.means).all()
-    shrunk = shrink_crossfit(predictions, utility, cost, "lambda")
+    shrunk = shrink_crossfit(predictions, predictions.sample_ids, utility, cost, "lambda")
     assert np.isfinite(shrunk.u_hat[0][6:]).all()

@@ -293,7 +293,7 @@ def test_without_a_known_model_the_row_is_undefined_and_nothing_fails(seed):
     best = curve_replicates(
         constant(0, len(utility)), utility, cost, weights, singles, np.zeros(1), 0, np.zeros(0, int)
     )
-    rows = reference_rows("full", best, singles, np.zeros(0, int))
+    rows = reference_rows("full", "full", best, singles, np.zeros(0, int))
     nauc = {row[0]: row[-1] for row in rows if row[4] == "nauc"}
     assert np.isnan(nauc[ZERO]).all()
     assert np.isfinite(nauc[ZERO_HINDSIGHT]).all()

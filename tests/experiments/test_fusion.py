@@ -66,7 +66,7 @@ def test_each_value_is_what_the_router_measures_alone(benchmark):
     own, telling, noise = benchmark
     found = run(own, noise, telling, linear=Linear(), knn=KNN(5))
     test, cost = own.test, own.test.cost / own.unit
-    weights = resample_weights(test.samples["dataset"], B, 0)
+    weights = resample_weights(test.samples, B, 0)
     steps = steps_of(
         train_and_predict(KNN(5), own, telling), 0, np.isfinite(test.utility), "lambda"
     )

@@ -26,7 +26,7 @@ def benchmark_of(make_table, n_samples=1000, share=0.2):
     told = features.sum(axis=1) + generator.normal(size=n_samples)
     utility = np.column_stack([told < 0, told > 0]).astype(float)
     cost = np.array([1.0, 4.0]) * generator.lognormal(0, 0.1, (n_samples, 2))
-    in_train = split(table.samples["sample_id"], share, SALT)
+    in_train = split(table.samples["group"], share, SALT)
     own = Benchmark(replace(table, utility=utility, cost=cost), 4.0, in_train, ~in_train, SALT)
     return own, features
 
@@ -54,7 +54,7 @@ def test_more_labels_help_where_there_is_something_to_learn(make_table):
 
 def test_the_test_samples_are_the_last_fifth_whatever_the_share_and_the_split(make_table):
     own, features = benchmark_of(make_table)
-    last = ~split(own.table.samples["sample_id"], 0.8, SALT)
+    last = ~split(own.table.samples["group"], 0.8, SALT)
     found = run((own, features))
     reference = value(found, -1, router=BEST_SINGLE)
     assert reference[0] == pytest.approx(own.table.utility[last].mean(axis=0).max())
@@ -64,7 +64,7 @@ def test_the_test_samples_are_the_last_fifth_whatever_the_share_and_the_split(ma
 
 def test_no_label_of_the_last_fifth_is_learned(make_table):
     own, features = benchmark_of(make_table)
-    last = ~split(own.table.samples["sample_id"], 0.8, SALT)
+    last = ~split(own.table.samples["group"], 0.8, SALT)
     learned = []
 
     class Spy(Linear):
@@ -99,7 +99,7 @@ def test_the_strongest_model_less_itself_is_nothing(make_table):
 def test_a_share_of_too_few_labels_is_noted_and_left_out(make_table):
     own, features = benchmark_of(make_table, n_samples=100)
     found = run((own, features), fractions=(0.01, 0.8))
-    count = split(own.table.samples["sample_id"], 0.01, SALT).sum()
+    count = split(own.table.samples["group"], 0.01, SALT).sum()
     assert count < 5
     assert value(found, 0.01, "labels", router="")[0] == count
     assert found.query("fraction == 0.01")["metric"].tolist() == ["labels"]
@@ -110,7 +110,7 @@ def test_a_share_of_too_few_labels_is_noted_and_left_out(make_table):
 
 def test_a_share_without_any_outcome_of_a_model_is_left_out(make_table):
     own, features = benchmark_of(make_table)
-    early = split(own.table.samples["sample_id"], 0.1, SALT)
+    early = split(own.table.samples["group"], 0.1, SALT)
     utility, cost = own.table.utility.copy(), own.table.cost.copy()
     utility[early, 0] = cost[early, 0] = np.nan
     sparse = replace(own, table=replace(own.table, utility=utility, cost=cost))
@@ -123,13 +123,13 @@ def test_samples_in_neither_split_stay_out(make_table):
     own, features = benchmark_of(make_table)
     smaller = replace(own, in_train=np.zeros(1000, bool))
     found = run((smaller, features), fractions=(0.8,))
-    expected = own.in_test & split(own.table.samples["sample_id"], 0.8, SALT)
+    expected = own.in_test & split(own.table.samples["group"], 0.8, SALT)
     assert value(found, 0.8, "labels", router="")[0] == expected.sum()
 
 
 def test_without_a_sample_in_the_last_fifth_there_is_no_test(make_table):
     own, features = benchmark_of(make_table)
-    first = split(own.table.samples["sample_id"], 0.8, SALT)
+    first = split(own.table.samples["group"], 0.8, SALT)
     with pytest.raises(InputError, match="last fifth"):
         run((replace(own, in_test=own.in_test & first, in_train=own.in_train & first), features))
 

@@ -84,7 +84,7 @@ def test_another_setting_never_lowers_a_joint_frontier(seed, settings_count):
     generator = np.random.default_rng(seed)
     utility = (generator.random((30, 4)) < 0.5).astype(float)
     cost = generator.lognormal(size=(30, 4))
-    weights = resample_weights(pd.Series(["A"] * 30), 5, 0)
+    weights = resample_weights(pd.DataFrame({"dataset": "A", "group": range(30)}), 5, 0)
     singles = single_models(utility, cost, weights)
     drawn = [
         Predictions(pd.Series(range(30)), *generator.random((2, 1, 30, 4)))

@@ -65,7 +65,7 @@ def plain(benchmark, router):
     """Measure a router on the whole pool, as the main table does."""
     own, features = benchmark
     test, cost = own.test, own.test.cost / own.unit
-    weights = resample_weights(test.samples["dataset"], B, 0)
+    weights = resample_weights(test.samples, B, 0)
     predictions = train_and_predict(clone(router, safe=False), own, features)
     steps = steps_of(predictions, 0, np.isfinite(test.utility), "lambda")
     singles = single_models(test.utility, cost, weights)

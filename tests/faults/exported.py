@@ -20,7 +20,7 @@ from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.datasets import read_samples, write_datasets
 from mmroute.outcomes.ingestion import fetch, ingest
 from mmroute.outcomes.pool import assemble
-from mmroute.outcomes.splits import split_by_dataset
+from mmroute.outcomes.splits import freeze
 from mmroute.predictions import Predictions
 from mmroute.storage import write_json, write_table, write_vectors
 from mmroute.training import cross_fit, predict_test, train, with_paths
@@ -83,7 +83,7 @@ class _Run:
         write_datasets(ingest(sources, self.root).table, results / "data", 10_000)
         assemble(results / "data", None, None, config.min_coverage, results / "outcomes")
         samples = read_samples(results / "data")
-        splits = split_by_dataset(samples, config.split.train, config.split.salts)
+        splits = freeze(samples, config.split.train, config.split.salts)
         write_table(results / "splits.parquet", pa.Table.from_pandas(splits, preserve_index=False))
         self.benchmark = Benchmark.read(results / "outcomes", results / "splits.parquet", SALT)
         self.in_train = splits[SALT].to_numpy()

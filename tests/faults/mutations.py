@@ -243,7 +243,7 @@ def first_steps(folder: Path, config_file: Path) -> tuple[Any, list[str]]:
     from mmroute.outcomes.datasets import read_samples, write_datasets
     from mmroute.outcomes.ingestion import fetch, ingest
     from mmroute.outcomes.pool import assemble
-    from mmroute.outcomes.splits import split_by_dataset
+    from mmroute.outcomes.splits import freeze
     from mmroute.report.data_report import dataset_report, model_report, notices
     from mmroute.storage import read_json
 
@@ -266,7 +266,7 @@ def first_steps(folder: Path, config_file: Path) -> tuple[Any, list[str]]:
     assemble(folder / "data", prices, config.pool, config.min_coverage, folder / "outcomes")
     table = OutcomeTable.read(folder / "outcomes")
     samples = read_samples(folder / "data")
-    splits = split_by_dataset(samples, config.split.train, config.split.salts)
+    splits = freeze(samples, config.split.train, config.split.salts)
     present = {}
     for modality in ("text", "image"):
         own = embed(build("encoders", "builtin", {}), modality, samples, root, 1)

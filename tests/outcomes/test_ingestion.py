@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mmroute.errors import InputError
+from mmroute.outcomes.groups import group_keys
 from mmroute.outcomes.ingestion import fetch, ingest
 from mmroute.sources import Source
 from mmroute.sources.table import TableSource
@@ -40,7 +41,8 @@ def renamed(table, **models):
 def test_one_source_is_read_as_it_is(make_table):
     table = make_table()
     read = ingest({"mine": Given(table)}, Path("root"))
-    pd.testing.assert_frame_equal(read.table.samples, table.samples)
+    expected = table.samples.assign(group=group_keys(table.samples))
+    pd.testing.assert_frame_equal(read.table.samples, expected)
     np.testing.assert_array_equal(read.table.utility, table.utility)
     assert read.origins.to_dict("list") == {
         "source": ["mine"] * 6,

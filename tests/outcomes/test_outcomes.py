@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmroute.errors import InputError
@@ -20,10 +20,7 @@ from mmroute.outcomes.pool import (
     read_prices,
     reprice,
 )
-from mmroute.outcomes.splits import split, split_by_dataset
 from mmroute.storage import LONGEST_NAME, folder_name, read_json, write_text
-
-IDS = st.lists(st.text(max_size=12), unique=True, max_size=60)
 
 
 def with_cell(table, name, value):
@@ -119,40 +116,6 @@ def test_bad_samples_are_refused_with_file_and_value(make_table, column, value, 
     with pytest.raises(InputError, match=message) as caught:
         validate_samples(samples, "file.csv")
     assert str(caught.value).startswith("file.csv: ")
-
-
-@given(IDS, st.text(max_size=12))
-@settings(deadline=None)
-def test_a_new_sample_never_moves_another(ids, new):
-    before = split(ids, 0.2, 0)
-    after = split([*ids, new], 0.2, 0)
-    np.testing.assert_array_equal(after[:-1], before)
-
-
-@given(IDS)
-@settings(deadline=None)
-def test_a_larger_training_share_only_adds_samples(ids):
-    assert (split(ids, 0.5, 0) >= split(ids, 0.2, 0)).all()
-
-
-def test_the_split_takes_its_share_and_depends_on_the_salt():
-    ids = [f"sample_{index}" for index in range(20_000)]
-    first, second = split(ids, 0.2, 0), split(ids, 0.2, 1)
-    assert abs(first.mean() - 0.2) < 0.01
-    assert abs((first & second).mean() - 0.04) < 0.01
-
-
-def test_a_data_set_too_small_for_the_split_is_refused(make_table):
-    samples = make_table(n_samples=8).samples
-    with pytest.raises(InputError, match=r"data set 'A' has 4 samples, too few .* at least 5"):
-        split_by_dataset(samples, 0.2, [0])
-
-
-def test_splits_have_a_column_per_salt(make_table):
-    samples = make_table(n_samples=400).samples
-    masks = split_by_dataset(samples, 0.2, [0, "other"])
-    assert list(masks) == ["sample_id", "0", "other"]
-    assert masks["0"].dtype == bool
 
 
 def test_joining_aligns_models_by_name(make_table):
@@ -276,13 +239,15 @@ def test_a_data_sets_digests_tell_what_changed(make_table, tmp_path):
     before = index(make_table(), "before")
     question = index(with_sample(make_table(), "question", "Another?"), "question")
     image = index(with_sample(make_table(), "image_digest", "ff"), "image")
+    group = index(with_sample(make_table(), "group", "other"), "group")
     outcome = index(with_cell(make_table(), "cost", 77), "outcome")
-    assert before[0] == question[0] == image[0] == outcome[0]
+    assert before[0] == question[0] == image[0] == group[0] == outcome[0]
     changed = [
         {key for key in before[1] if before[1][key] != after[1][key]}
-        for after in (question, image, outcome)
+        for after in (question, image, group, outcome)
     ]
-    assert changed == [{"text", "all", "shards"}, {"image", "all", "shards"}, {"all"}]
+    embedded = [{"text", "all", "shards"}, {"image", "all", "shards"}]
+    assert changed == [*embedded, {"split", "all"}, {"all"}]
     shards = [[shard["text"] for shard in entry[1]["shards"]] for entry in (before, question)]
     assert [len(texts) for texts in shards] == [2, 2]
     assert [old == new for old, new in zip(*shards, strict=True)] == [False, True]

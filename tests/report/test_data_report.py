@@ -1,15 +1,16 @@
 import numpy as np
-import pandas as pd
 
 from mmroute.outcome_table import PRICE_COLUMNS
+from mmroute.outcomes.splits import SLICE
 from mmroute.report.data_report import dataset_report, model_report, notices
 
 
-def report_of(table, text=None, image=None):
+def report_of(table, text=None, image=None, small=()):
     everywhere = np.ones(len(table.samples), bool)
-    splits = pd.DataFrame(
-        {"sample_id": table.samples["sample_id"], "0": np.arange(len(everywhere)) < 4}
+    splits = table.samples[["sample_id"]].assign(
+        **{SLICE: table.samples["dataset"], "0": np.arange(len(everywhere)) < 4}
     )
+    splits.loc[table.samples["dataset"].isin(small), SLICE] = None
     present = {
         "text": everywhere if text is None else text,
         "image": ~everywhere if image is None else image,
@@ -24,6 +25,16 @@ def test_counts_add_up_to_full(make_table):
     assert report["test"].tolist() == [4, 4, 8]
     assert report["no_image"].tolist() == [6, 6, 12]
     assert report["coverage"].tolist() == [1, 1, 1]
+
+
+def test_data_sets_without_a_row_of_their_own_are_named(make_table):
+    table = make_table()
+    table.samples["group"] = ["one", "two"] * 6
+    report = report_of(table, small=["B"])
+    assert report["small"].tolist() == [False, True, False]
+    assert report["groups"].tolist() == [1, 1, 2]
+    (line,) = notices(table, report, [], simulated=False, in_shards=False)
+    assert "without a row of their own: B (6)" in line
 
 
 def test_what_is_missing_is_counted(make_table):

@@ -117,7 +117,7 @@ COMMIT = "c0ffee" * 6 + "abcd"
 
 
 def digests_of(name, samples):
-    parts = {part: f"{name}-{part}-".ljust(32, "0") for part in ("ids", "text", "image", "all")}
+    parts = {part: f"{name}-{part}-".ljust(32, "0") for part in ("split", "text", "image", "all")}
     return {"folder": name, "name": name, "samples": samples} | parts
 
 
@@ -609,8 +609,8 @@ def test_digests_are_short_with_the_full_ones_behind_them(report):
     html = report.render()
     page = Page(html)
     assert plain(page.tables["Digests of the data"])[1:] == [
-        ["A", "1,234", "A-ids-000000", "A-text-00000", "A-image-0000", "A-all-000000"],
-        ["B", "5", "B-ids-000000", "B-text-00000", "B-image-0000", "B-all-000000"],
+        ["A", "1,234", "A-split-0000", "A-text-00000", "A-image-0000", "A-all-000000"],
+        ["B", "5", "B-split-0000", "B-text-00000", "B-image-0000", "B-all-000000"],
     ]
     assert f'title="{digests_of("B", 5)["image"]}"' in html
     assert f'title="{COMMIT}"' in html

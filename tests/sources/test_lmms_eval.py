@@ -36,9 +36,9 @@ def log(folder, lines, model="org__m", task="vqa_val", date=DATE, end="\n"):
     return path
 
 
-def read(folder, metrics=None):
+def read(folder, metrics=None, **more):
     """Return the table and what was said while reading it."""
-    source = LmmsEval(str(folder), metrics)
+    source = LmmsEval(str(folder), metrics, **more)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         table = source.read(source.fetch(folder / "unused"))
@@ -410,3 +410,13 @@ def test_a_log_with_twenty_thousand_metrics_is_read(tmp_path):
     log(tmp_path, [line(number, **metrics) for number in range(3)])
     table, _ = read(tmp_path)
     assert table.utility.tolist() == [[1]] * 3
+
+
+def test_groups_come_from_a_key_of_the_documents_that_must_be_there(tmp_path):
+    docs = [{"chat": "a"}, {"chat": "a"}, {"chat": 7}, {"chat": ["no", "text"]}]
+    log(tmp_path, [line(number, doc=doc) for number, doc in enumerate(docs)])
+    table, _ = read(tmp_path, group="chat")
+    assert table.samples["group"].tolist() == ["a", "a", "7", ""]
+    assert read(tmp_path)[0].samples["group"].eq("").all()
+    with pytest.raises(InputError, match="source.group: no document below .* at 'turn'"):
+        read(tmp_path, group="turn")

@@ -230,3 +230,15 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path, row, said):
 def test_duplicate_ids_are_left_to_the_check_of_the_finished_table(tmp_path):
     table = read(release(tmp_path, [{"dataset_idx": "X_1"}, {"dataset_idx": "X_1"}], ["X/1.jpg"]))
     assert images_of(table) == ["X/1.jpg", "X/1.jpg"]
+
+
+def test_the_column_of_groups_can_be_named_and_must_be_there(tmp_path):
+    rows = [{"dataset_idx": f"Own_{number}", "seed": number // 2} for number in range(4)]
+    folder = release(tmp_path / "r", rows)
+    source = MmrRelease(path=str(folder), group="seed")
+    samples = source.read(folder).samples
+    assert samples["group"].tolist() == ["0", "0", "1", "1"]
+    assert "tag_seed" not in samples
+    assert read(folder).samples["group"].eq("").all()
+    with pytest.raises(InputError, match=r"source.group: .* has no column 'variant'; it has"):
+        MmrRelease(path=str(folder), group="variant").read(folder)

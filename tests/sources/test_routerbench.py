@@ -199,3 +199,11 @@ def test_another_layout_is_refused(tmp_path, frame, said):
     pd.to_pickle(frame, tmp_path / FILE)
     with pytest.raises(InputError, match=rf"{FILE}: .*{said}"):
         read(tmp_path)
+
+
+def test_the_column_of_groups_can_be_named_and_must_be_there(tmp_path):
+    records = [{**row, "seed": index // 2} for index, row in enumerate(rows("mmlu-law", 4))]
+    folder = release(tmp_path, records)
+    assert read(folder, group="seed").samples["group"].tolist() == ["0", "0", "1", "1"]
+    with pytest.raises(InputError, match="no column 'variant'"):
+        read(folder, group="variant")

@@ -227,8 +227,22 @@ def test_typed_columns_are_read_as_their_text(tmp_path, suffix):
     assert samples["tag_day"].tolist() == ["2024-01-02", ""]
     assert samples["tag_time"].tolist()[0].startswith("2024-01-02 03:04:05")
     assert samples["tag_level"].tolist() == ["0.1", "1"]
-    assert samples["tag_group"].tolist() == ["7", "8"]
+    assert samples["group"].tolist() == ["7", "8"]
     assert samples["tag_gone"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("shape", ["long", "wide"])
+def test_groups_are_a_column_or_what_the_config_calls_so(tmp_path, shape):
+    cells = {"sample_id": ["a", "b"], "question": ["one?", "two?"], "seed": ["s", ""]}
+    long = {"model": "m", "utility": 1, "cost": 1}
+    frame = pd.DataFrame(cells | (long if shape == "long" else {"m_correct": 1, "m_cost": 1}))
+    path = write(tmp_path, frame)
+    assert read(path, shape=shape).samples["group"].tolist() == ["", ""]
+    named = read(path, shape=shape, columns={"group": "seed"}).samples
+    assert named["group"].tolist() == ["s", ""]
+    assert "tag_seed" not in named
+    own = read(write(tmp_path, frame.rename(columns={"seed": "group"})), shape=shape)
+    assert own.samples["group"].tolist() == ["s", ""]
 
 
 @pytest.mark.parametrize("utility", [[0, 1], [0.0, 1.0], [False, True], ["no", "Yes"]])

@@ -457,3 +457,15 @@ def test_a_folder_without_judged_files_is_refused(tmp_path):
     put(tmp_path / "work", "m", MCQ, hits(1))
     with pytest.raises(InputError, match=r"source\.images"):
         read(tmp_path / "work", images=str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "json"])
+def test_the_column_of_groups_can_be_named_and_must_be_there(tmp_path, suffix):
+    rows = [row | {"g_index": 2 * (row["index"] // 2)} for row in hits(1, 0, 1, 0)]
+    put(tmp_path, "m", f"Own_gpt-4_result.{suffix}", rows)
+    put(tmp_path, "n", f"Own_gpt-4_result.{suffix}", hits(1, 1, 1, 1))
+    table, _ = read(tmp_path, group="g_index")
+    assert table.samples["group"].tolist() == ["0", "0", "2", "2"]
+    assert read(tmp_path)[0].samples["group"].eq("").all()
+    with pytest.raises(InputError, match=r"source.group: no file below .* a column 'variant'"):
+        read(tmp_path, group="variant")

@@ -5,9 +5,10 @@ import pytest
 
 from mmroute.errors import InputError
 from mmroute.outcomes.datasets import read_samples, write_datasets
+from mmroute.outcomes.groups import group_keys
 from mmroute.outcomes.ingestion import ingest
 from mmroute.outcomes.pool import assemble
-from mmroute.outcomes.splits import split, split_by_dataset
+from mmroute.outcomes.splits import require_parts, split
 from mmroute.sources.mmr_release import MmrRelease
 
 pytestmark = pytest.mark.slow
@@ -104,7 +105,7 @@ WRONG = {
         (lambda t: t.assign(b_cost="cheap"), ["MMR_Bench.csv", "b_cost", "'cheap'"]),
         (lambda t: t.assign(question=""), ["neither a question nor an image", "'Own_0'"]),
     ],
-    "split": [(lambda t: t.head(3), ["'Own'", "3 samples", "split.train"])],
+    "split": [(lambda t: t.head(1), ["all 1 samples, in 1 groups", "split.train"])],
     "outcomes": [
         (lambda t: t.assign(b_cost="", a_cost=""), ["no outcome with a known cost", "prices"])
     ],
@@ -126,7 +127,7 @@ def test_a_wrong_table_stops_its_job_and_leaves_no_output(checkout, small, job):
     line = fails_with_one_line(checkout, config)
     assert all(part in line for part in parts), line
     assert not list((checkout.folder / "results").rglob("*.partial"))
-    assert not (checkout.folder / "results/bad/routers").exists()
+    assert not (checkout.folder / "results/bad/embeddings").exists()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_a_wrong_table_is_refused_in_one_line(tmp_path, job, spoil, parts):
         ingested = ingest({"own": source}, source.fetch(tmp_path / "source"))
         write_datasets(ingested.table, tmp_path / "stored", 1000)
         if job == "split":
-            split_by_dataset(read_samples(tmp_path / "stored"), 0.2, [0])
+            require_parts(read_samples(tmp_path / "stored"), 0.2, [0])
         else:
             assemble(tmp_path / "stored", None, None, 0.8, tmp_path / "outcomes")
     line = str(refused.value)
@@ -157,7 +158,8 @@ def test_a_model_without_training_outcomes_is_named(checkout, small):
     data = checkout.folder / "data"
     data.mkdir(exist_ok=True)
     table = pd.DataFrame(WIDE)
-    in_test = ~split(table["dataset_idx"], 0.2, 0)
+    samples = table.assign(dataset="Own", group="", image_digest=None)
+    in_test = ~split(group_keys(samples), 0.2, 0)
     table["b_correct"] = ["1" if test else "" for test in in_test]
     table.to_csv(data / "MMR_Bench.csv", index=False)
     config = small | {
@@ -168,4 +170,4 @@ def test_a_model_without_training_outcomes_is_named(checkout, small):
     }
     line = fails_with_one_line(checkout, config)
     assert "'b' has no outcome in the training split" in line
-    assert not (checkout.folder / "results/bad/routers/knn/0/predictions.parquet").exists()
+    assert not (checkout.folder / "results/bad/embeddings").exists()

@@ -228,3 +228,36 @@ def test_a_new_model_embeds_nothing(own):
     assert "Training knn (salt 0)" in ran
     pool = pd.read_csv(checkout.folder / "results/own/tables/models.csv")
     assert pool["model"].tolist() == ["small", "large", "medium"]
+
+
+def test_groups_split_anew_and_embed_nothing_and_small_data_sets_count_together(own):
+    checkout, config = own
+    models = (("small", 1), ("large", 2), ("medium", 4))
+    write_own_table(checkout.folder, ["first", "second", "third"], models, first=41)
+    path = checkout.folder / "own.csv"
+    table = pd.read_csv(path)
+    number = table["sample_id"].str.split("-").str[1].astype(int)
+    table["group"] = number // 4
+    path.write_text(table.to_csv(index=False))
+    ran = checkout.run(config, *MEASURED)
+    assert not {job for job in ran if job.startswith("Embedding")}
+    assert {"Freezing the splits", "Training knn (salt 0)"} <= ran
+    splits = pd.read_parquet(checkout.folder / "results/own/splits.parquet")
+    group = splits["sample_id"].str.replace(
+        r"\d+", lambda found: str(int(found[0]) // 4), regex=True
+    )
+    assert splits["0"].groupby(group).nunique().eq(1).all()
+
+    table.loc[table["dataset"] == "third", "scenario"] = "small ones"
+    table.loc[table["dataset"] == "third", "dataset"] = "third " + (number // 4).astype(str)
+    path.write_text(table.to_csv(index=False))
+    checkout.run(
+        config, *MEASURED, "results/own/tables/datasets.csv", "results/own/figures/fig4.svg"
+    )
+    rows = pd.read_csv(checkout.folder / "results/own/tables/table2.csv")["dataset"].unique()
+    assert [row for row in rows if "(macro)" not in row] == ["first", "second", "macro", "full"]
+    assert "small ones (macro)" in rows
+    counted = pd.read_csv(checkout.folder / "results/own/tables/datasets.csv")
+    assert counted["small"].tolist() == [False] * 2 + [True] * 10 + [False]
+    notices = (checkout.folder / "results/own/tables/notices.json").read_text()
+    assert "without a row of their own: third 0 (4), third 1 (4)" in notices

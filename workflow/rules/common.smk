@@ -121,9 +121,16 @@ try:
         if sources.prices and not Path(sources.prices).is_file():
             raise InputError(f"config key {key}.prices: no file {sources.prices!r}; give a CSV")
     RESULTS = f"results/{CONFIG.name}"
-    # Scripts find the limits with their defaults there; in params, another limit would make all
-    # anew.
+    # Scripts find the limits with their defaults there, and what reading checks beforehand; in
+    # params, another limit would make all anew.
     config["limits"] = CONFIG.limits.model_dump()
+    config["trained"] = {
+        "train": CONFIG.split.train,
+        "salts": CONFIG.split.salts,
+        "prices": CONFIG.source.prices,
+        "pool": CONFIG.pool,
+        "min_coverage": CONFIG.min_coverage,
+    }
     FINGERPRINTS, PRICE_DIGESTS, KNOWN = confined(
         lambda: inspect(KnownFiles(Path(RESULTS, ".inputs.json"))), Limits(**config["limits"])
     )
@@ -308,9 +315,9 @@ def content_digests(wildcards):
     return [dataset["all"] for dataset in ingested().values()]
 
 
-def id_digests(wildcards):
-    """Digest the sample ids of every data set."""
-    return [dataset["ids"] for dataset in ingested().values()]
+def split_digests(wildcards):
+    """Digest what places the samples of every data set in a split: ids, groups, scenarios."""
+    return [[name, dataset["split"]] for name, dataset in ingested().items()]
 
 
 def embedding_files(wildcards):

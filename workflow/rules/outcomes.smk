@@ -16,6 +16,8 @@ checkpoint ingest:
     params:
         sources=source_arguments(CONFIG.source),
         shard_size=CONFIG.shard_size.embed,
+        # What could not be split or trained is known before anything is embedded.
+        trains=True,
         code=script_digest("ingest.py", *source_files(CONFIG.source)),
     message:
         "Reading outcomes, questions and images"
@@ -25,7 +27,7 @@ checkpoint ingest:
 
 rule split:
     input:
-        # A new model or another outcome must not freeze the splits anew: params.ids decides.
+        # A new model or another outcome must not freeze the splits anew: params.content decides.
         index=ancient(index_file),
     output:
         f"{RESULTS}/splits.parquet",
@@ -44,7 +46,7 @@ rule split:
     params:
         train=CONFIG.split.train,
         salts=CONFIG.split.salts,
-        ids=id_digests,
+        content=split_digests,
         code=script_digest("split.py"),
     message:
         "Freezing the splits"
@@ -56,6 +58,8 @@ rule outcomes:
     input:
         # As for the splits: params.content decides.
         index=ancient(index_file),
+        # A model that cannot be trained stops the run here, if not at reading.
+        splits=f"{RESULTS}/splits.parquet",
     output:
         directory(f"{RESULTS}/outcomes"),
     log:

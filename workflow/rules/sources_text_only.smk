@@ -27,6 +27,7 @@ use rule ingest as ingest_text_only with:
         "text_only"
     params:
         sources=source_arguments(CONFIG.text_only),
+        trains=False,
         code=script_digest("ingest.py", *source_files(CONFIG.text_only)),
     message:
         "Reading text-only outcomes and questions"

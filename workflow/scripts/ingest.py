@@ -6,6 +6,7 @@ from mmroute.catalogue import build
 from mmroute.job import job, logger
 from mmroute.outcomes.datasets import INPUTS, write_datasets
 from mmroute.outcomes.ingestion import ingest
+from mmroute.outcomes.pool import require_benchmark
 from mmroute.storage import digest_file, read_json, write_frame, write_json
 
 with job(snakemake, confined=True):
@@ -13,6 +14,8 @@ with job(snakemake, confined=True):
     read = ingest(sources, Path(read_json(Path(snakemake.input[0]))["root"]))
     for notice in read.notices:
         logger.warning(notice)
+    if snakemake.params.trains:
+        require_benchmark(read.table, **snakemake.config["trained"])
     folder = Path(snakemake.output[0])
     write_datasets(read.table, folder, snakemake.params.shard_size)
     write_frame(folder / "origins.parquet", read.origins)

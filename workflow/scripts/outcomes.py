@@ -13,4 +13,5 @@ with job(snakemake, confined=bool(snakemake.params.prices)):
         snakemake.params.pool,
         snakemake.params.min_coverage,
         Path(snakemake.output[0]),
+        Path(splits) if (splits := snakemake.input.get("splits")) else None,
     )

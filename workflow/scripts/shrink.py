@@ -14,16 +14,15 @@ with job(snakemake):
         Path(snakemake.input.crossfit), benchmark.train.samples["sample_id"]
     )
     given = (
-        crossfit,
         benchmark.train.utility,
         benchmark.train.cost / benchmark.unit,
         snakemake.params.policy,
     )
-    shrinkage = choose(*given)
-    shrink_crossfit(*given).write(Path(snakemake.output.crossfit))
+    shrinkage = choose(crossfit, *given)
+    shrunk = shrink_crossfit(crossfit, benchmark.train.samples["group"], *given)
+    shrunk.write(Path(snakemake.output.crossfit))
     predictions = Predictions.read(
         Path(snakemake.input.predictions), benchmark.test.samples["sample_id"]
     )
-    shrunk = shrinkage.apply(predictions)
-    shrunk.write(Path(snakemake.output.predictions))
+    shrinkage.apply(predictions).write(Path(snakemake.output.predictions))
     write_json(Path(snakemake.output.shrinkage), shrinkage.to_json())

@@ -6,10 +6,12 @@ import pyarrow as pa
 
 from mmroute.job import job
 from mmroute.outcomes.datasets import read_samples
-from mmroute.outcomes.splits import split_by_dataset
+from mmroute.outcomes.splits import freeze, require_parts
 from mmroute.storage import write_table
 
 with job(snakemake):
     samples = read_samples(Path(snakemake.input.index).parent)
-    splits = split_by_dataset(samples, snakemake.params.train, snakemake.params.salts)
+    given = samples, snakemake.params.train, snakemake.params.salts
+    require_parts(*given)
+    splits = freeze(*given)
     write_table(Path(snakemake.output[0]), pa.Table.from_pandas(splits, preserve_index=False))

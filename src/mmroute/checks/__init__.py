@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmroute.checks import reading, repeats, settings, suspicious
+from mmroute.checks import reading, repeats, settings, suspicious, undeclared
 from mmroute.checks.layout import text_of
 from mmroute.checks.reading import DATASET_COLUMNS, MODEL_COLUMNS
 from mmroute.checks.remark import LEVELS, Remark
@@ -89,6 +89,7 @@ def check(config: Config, folder: Path) -> Check:
         found += suspicious.images(whole.samples, source.root, config.seed)
         found += suspicious.questions(whole.samples, files)
         found += repeats.repeats(whole.samples, splits, files)
+        found += undeclared.undeclared(config.source, whole, files)
         found += suspicious.outcomes(pool, files)
         if table is not None:
             found += suspicious.costs(table, files)

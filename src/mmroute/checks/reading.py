@@ -28,7 +28,7 @@ from mmroute.errors import InputError
 from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable, validate
 from mmroute.outcomes.ingestion import Ingested, fetch, ingest
 from mmroute.outcomes.pool import choose_pool, mask_unpriced, read_prices, reprice
-from mmroute.outcomes.splits import split, split_by_dataset
+from mmroute.outcomes.splits import freeze, masks, require_parts
 from mmroute.report.data_report import dataset_report, model_report, notices
 from mmroute.sources import Source
 
@@ -241,30 +241,24 @@ def _price_lines(prices: pd.DataFrame, names: Iterable[str], header: bool = Fals
 
 def splits(config: Config, samples: pd.DataFrame, found: list[Remark]) -> pd.DataFrame:
     """Split the samples as a run does, even where it would refuse to."""
-    train, salts = config.split.train, config.split.salts
-    try:
-        return split_by_dataset(samples, train, salts)
-    except InputError:
-        line = other_share(config, samples)
-    for _, rows in samples.groupby("dataset", sort=False):
-        with stopping(found, line):
-            split_by_dataset(rows, train, salts)
-    masks = {str(salt): split(samples["sample_id"], train, salt) for salt in salts}
-    return pd.DataFrame({"sample_id": samples["sample_id"], **masks})
+    own = config.split
+    with stopping(found, other_share(config, samples)):
+        require_parts(samples, own.train, own.salts)
+    return freeze(samples, own.train, own.salts)
 
 
 def other_share(config: Config, samples: pd.DataFrame, fewest: int = 1) -> str:
     """Return the line with the nearest training share that suits, empty if none does.
 
-    It splits every data set, and leaves ``fewest`` test samples under each salt.
+    It splits the samples, and leaves ``fewest`` of them to test under each salt.
     """
     own = config.split
     for share in sorted(SHARES.tolist(), key=lambda share: abs(share - own.train)):
         try:
-            masks = split_by_dataset(samples, share, own.salts)
+            require_parts(samples, share, own.salts)
         except InputError:
             continue
-        if (~masks.iloc[:, 1:]).sum().min() >= fewest:
+        if (~masks(samples, share, own.salts)).sum().min() >= fewest:
             salts = {} if own.salts == [0] else {"salts": own.salts}
             return f"split: {flow({'train': share, **salts})}"
     return ""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.checks.remark import Remark, counted, some
+from mmroute.outcomes.splits import salts_of
 
 LIKENESS = 0.9
 """Jaccard index of shingles from which two questions are near-duplicates."""
@@ -33,7 +34,7 @@ def repeats(samples: pd.DataFrame, splits: pd.DataFrame, files: str) -> Iterator
         {
             "sample": samples["sample_id"],
             "dataset": samples["dataset"],
-            "in_train": splits.iloc[:, 1].to_numpy(),
+            "in_train": salts_of(splits).iloc[:, 0].to_numpy(),
             "image": image,
             "same": pd.factorize(words + "\0" + image.astype("str"))[0],
             "numbers": words.str.findall(r"\d+").str.join(" "),

@@ -14,6 +14,7 @@ from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.pool import cost_unit
+from mmroute.outcomes.splits import salts_of
 
 FEWEST_TEST_SAMPLES = 100
 
@@ -38,7 +39,7 @@ def benchmarks(table: OutcomeTable, splits: pd.DataFrame) -> dict[str, Benchmark
     """Return by salt what a run would train and test on."""
     observed = np.isfinite(table.utility).any(axis=1)
     unit = cost_unit(table.cost)
-    masks = {salt: splits[salt].to_numpy() for salt in splits.columns[1:]}
+    masks = {str(salt): mask.to_numpy() for salt, mask in salts_of(splits).items()}
     return {
         salt: Benchmark(table, unit, train & observed, ~train & observed)
         for salt, train in masks.items()

@@ -1,4 +1,4 @@
-"""Paired bootstrap over evaluation samples: intervals, differences and p-values.
+"""Paired bootstrap over groups of evaluation samples: intervals, differences and p-values.
 
 A resample only re-weights samples, so a router's breakpoints are sorted once and
 each resample is a weighted running sum over them. Every router meets the same
@@ -37,25 +37,26 @@ N_BAND = 60
 _CHUNK = 400_000
 """Cells of a (resamples, operating points) matrix worked on at once, to stay in cache."""
 _BLOCK = 1 << 16
-"""Consecutive samples of a data set that are drawn together."""
+"""Groups of a data set, consecutive by first appearance, that are drawn together."""
 _DRAWN = 1 << 19
-"""Cells of a (resamples, samples) matrix drawn at once."""
+"""Cells of a (resamples, groups) matrix drawn at once."""
 
 Points = tuple[slice, np.ndarray, np.ndarray]
 """Some weightings, and the costs and utilities of P operating points under each, (b, P)."""
 
 
-def resample_weights(datasets: pd.Series, n_resamples: int, seed: int) -> np.ndarray:
+def resample_weights(samples: pd.DataFrame, n_resamples: int, seed: int) -> np.ndarray:
     """Draw how often each sample stands in each resample.
 
-    Samples are drawn with replacement within each data set, whose size is part
-    of the benchmark. A data set's draws depend on its name, its size and the
-    seed only, not on the other data sets.
+    Groups are drawn with replacement within each data set, as many as it has; each
+    sample of a group stands in a resample as often as its group. A data set's draws depend
+    on its name, on which of its samples are of one group and on the seed only, not on the
+    other data sets.
 
     Parameters
     ----------
-    datasets
-        (N,) data set of each evaluation sample.
+    samples
+        The N evaluation samples, with the columns ``dataset`` and ``group``.
     n_resamples
         B.
     seed
@@ -65,50 +66,50 @@ def resample_weights(datasets: pd.Series, n_resamples: int, seed: int) -> np.nda
     -------
     (1 + B, N) counts. The first row is the sample itself: all ones.
     """
-    weights = np.ones((1 + n_resamples, len(datasets)), np.uint8)
-    for dataset, columns in rows_by_label(datasets).items():
-        size = len(columns)
-        for rows, drawn in weight_blocks(dataset, size, slice(0, size), n_resamples, seed):
+    weights = np.ones((1 + n_resamples, len(samples)), np.uint8)
+    for dataset, columns in rows_by_label(samples["dataset"]).items():
+        members, groups = pd.factorize(samples["group"].iloc[columns])
+        for rows, drawn in weight_blocks(dataset, len(groups), members, n_resamples, seed):
             weights[:, columns[rows]] = drawn
     return weights
 
 
 def weight_blocks(
-    dataset: str, size: int, rows: slice, n_resamples: int, seed: int
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Draw the weights of some consecutive samples of a data set, as ``resample_weights`` does.
+    dataset: str, n_groups: int, members: np.ndarray, n_resamples: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Draw the weights of some samples of a data set, as ``resample_weights`` does.
 
-    A large data set is drawn in blocks: first how many draws of a resample fall into
-    each block, then, for each block alone, which of its samples they are.
+    Many groups are drawn in blocks: first how many draws of a resample fall into each
+    block, then, for each block alone, which of its groups they are.
 
     Parameters
     ----------
-    dataset, size
-        The data set, and its number of evaluation samples.
-    rows
-        The samples, from a start to an end within the data set; at least one.
+    dataset, n_groups
+        The data set, and the number of groups that its evaluation samples are in.
+    members
+        (n,) number of each sample's group among them, by first appearance.
     n_resamples, seed
         As for ``resample_weights``.
 
     Yields
     ------
-    Some of the samples, and their (1 + B, n) counts; the first row is all ones.
+    Indices of some of the n samples, and their counts, (1 + B, as many); the first row is
+    all ones.
     """
     key = [seed, int(digest_bytes(dataset.encode())[:8], 16)]
     generator = np.random.default_rng(key)
-    begins = np.arange(0, size, _BLOCK)
-    sizes = np.minimum(_BLOCK, size - begins)
+    begins = np.arange(0, n_groups, _BLOCK)
+    sizes = np.minimum(_BLOCK, n_groups - begins)
     if len(sizes) == 1:
-        falls = np.full((n_resamples, 1), size)
+        falls = np.full((n_resamples, 1), n_groups)
     else:
-        falls = generator.multinomial(size, sizes / size, n_resamples)
-    for block in range(rows.start // _BLOCK, -(-rows.stop // _BLOCK)):
+        falls = generator.multinomial(n_groups, sizes / n_groups, n_resamples)
+    for block in np.unique(members // _BLOCK):
         # Seeds that differ by a zero at the end are the same.
         own = generator if len(sizes) == 1 else np.random.default_rng([*key, block + 1])
         counts = _draw(falls[:, block], int(sizes[block]), own)
-        begin = int(begins[block])
-        part = slice(max(rows.start, begin), min(rows.stop, begin + int(sizes[block])))
-        yield part, counts[:, part.start - begin : part.stop - begin]
+        rows = np.flatnonzero(members // _BLOCK == block)
+        yield rows, counts[:, members[rows] - begins[block]]
 
 
 def _draw(falls: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Evaluation in one pass: exact operating curves of a table that fits into memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,9 @@ from mmroute.evaluation.policy_metrics import (
     of_chosen,
     policy_sums,
 )
-from mmroute.evaluation.setting import Setting, slices
+from mmroute.evaluation.setting import Setting, Slice, slices
 from mmroute.evaluation.static import static_models
-from mmroute.outcome_table import OutcomeTable, rows_by_label
+from mmroute.outcome_table import OutcomeTable
 from mmroute.predictions import Predictions
 
 
@@ -65,8 +65,10 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
         for trial, u_hat in enumerate(predictions.u_hat)
     ]
     paid = predictions.paid(cost)
-    measured = Measured(setting.unit, table.model_names)
-    for part, trained in zip(slices(table.samples), _training_rows(setting), strict=True):
+    parts = list(slices(table.samples))
+    rest = [part.name for part in parts if part.level == "rest"]
+    measured = Measured(setting.unit, table.model_names, rest)
+    for part, trained in zip(parts, _training_rows(setting, parts), strict=True):
         rows = part.rows
         utility, part_cost, own = table.utility[rows], paid[rows], weights[:, rows]
         singles = single_models(utility, cost[rows], own)
@@ -83,7 +85,8 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
             best = frontier(trace(steps, utility, part_cost, setting.policy))
             curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, start, zero)
             measured.add_curve(part.name, trial, best, curve)
-            for point, parameter in operating_points(best, singles).items():
+            points = {} if part.level == "rest" else operating_points(best, singles)
+            for point, parameter in points.items():
                 choice = steps.choices(parameter)
                 predicted = of_chosen(u_hat[rows], choice)
                 cuts = equal_mass_cuts(predicted)
@@ -105,13 +108,12 @@ def _require_same(predictions: Predictions, table: OutcomeTable) -> None:
         )
 
 
-def _training_rows(setting: Setting) -> Iterator[np.ndarray]:
-    """Yield the training rows of each evaluation slice's data set, then all."""
-    by_dataset = rows_by_label(setting.training.samples["dataset"])
-    for part in slices(setting.table.samples):
-        everything = np.arange(len(setting.training.samples))
-        # A data set whose training samples were all left out borrows the others' choice.
-        yield by_dataset.get(part.name, everything) if part.level == "dataset" else everything
+def _training_rows(setting: Setting, parts: Iterable[Slice]) -> Iterator[np.ndarray]:
+    """Yield the training rows of each slice; of ``full`` all."""
+    own = {part.name: part.rows for part in slices(setting.training.samples)}
+    for part in parts:
+        # One whose training samples were all left out borrows the others' choice.
+        yield own.get(part.name, own["full"])
 
 
 def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -135,24 +137,19 @@ def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
     weights = setting.weights()
     cost, training_cost = table.cost / unit, training.cost / unit
     replicates, models = [], []
-    for part, trained in zip(slices(table.samples), _training_rows(setting), strict=True):
+    parts = list(slices(table.samples))
+    for part, trained in zip(parts, _training_rows(setting, parts), strict=True):
         utility, part_cost = table.utility[part.rows], cost[part.rows]
         own = weights[:, part.rows]
         singles = single_models(utility, part_cost, own)
         observed = np.isfinite(utility)
         known = single_models(training.utility[trained], training_cost[trained])
         zero = static_models(known, singles)
-        models.append(
-            singles_frame(
-                part.name,
-                table.model_names,
-                singles,
-                zero,
-                observed.sum(axis=0),
-                len(observed),
-                unit,
+        if part.level != "rest":
+            count, size = observed.sum(axis=0), len(observed)
+            models.append(
+                singles_frame(part.name, table.model_names, singles, zero, count, size, unit)
             )
-        )
         best = int(singles.best[0])
         kept = observed[:, best]
         curve = curve_replicates(
@@ -165,7 +162,7 @@ def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
             int(singles.cheapest[0]),
             zero,
         )
-        replicates += reference_rows(part.name, curve, singles, zero)
+        replicates += reference_rows(part.level, part.name, curve, singles, zero)
     return references_frame(replicates), pd.concat(models, ignore_index=True)
 
 

@@ -104,8 +104,10 @@ _OperatingPoints = dict[int, dict[str, dict[str, float]]]
 
 
 def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured, _OperatingPoints]:
-    measured = Measured(sharded.empty.unit, sharded.empty.table.model_names)
-    trained = {name: sum_files(sharded, folders, name, "train") for name in sharded.trained}
+    measured = Measured(sharded.empty.unit, sharded.empty.table.model_names, sharded.rest)
+    trained: dict[str | None, Sums] = {}
+    for one in sharded.trained:
+        accumulate(trained, sharded.measured_in[one], sum_files(sharded, folders, one, "train"))
     everything = reduce(add, trained.values())
     points: _OperatingPoints = {}
     for name, own in _slice_sums(sharded, folders):
@@ -119,19 +121,21 @@ def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured,
             best = frontier(own.curve(trial))
             curve = measure_curve(_points(own, trial), singles, chosen, start, zero)
             measured.add_curve(name, trial, best, curve)
-            points.setdefault(trial, {})[name] = operating_points(best, singles)
+            if name not in sharded.rest:
+                points.setdefault(trial, {})[name] = operating_points(best, singles)
         areas = binned_auroc(own.values["successes"], own.values["failures"])
         measured.add(name, "", {"auroc": areas})
     return measured, points
 
 
 def _slice_sums(sharded: Sharded, folders: Sequence[Path]) -> Iterator[tuple[str, Sums]]:
-    """Yield the sums of each data set, one at a time, and then of all of them."""
+    """Yield the sums of each slice, one at a time, and then of all data sets."""
     full = None
-    for name in sharded.sizes:
-        own = sum_files(sharded, folders, name, "test")
+    for name, datasets in sharded.slices.items():
+        own = reduce(add, (sum_files(sharded, folders, one, "test") for one in datasets))
         full = own if full is None else full + own
-        yield name, own
+        if name is not None:
+            yield name, own
     if full is not None:
         yield "full", full
 
@@ -151,18 +155,20 @@ def _points(sums: Sums, trial: int) -> Iterator[Points]:
 
 def gather_singles(sharded: Sharded) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure every single model of a large benchmark, shard by shard, as ``evaluate_singles``."""
-    sums: dict[str, dict[str, np.ndarray]] = {name: {} for name in (*sharded.sizes, "full")}
-    trained: dict[str, dict[str, np.ndarray]] = {name: {} for name in (*sharded.trained, "full")}
+    names = [name for name in sharded.slices if name is not None]
+    sums: dict[str, dict[str, np.ndarray]] = {name: {} for name in (*names, "full")}
+    trained: dict[str | None, dict[str, np.ndarray]] = {}
     for shard in sharded:
         for dataset, rows in shard.datasets.items():
             blocks = single_blocks(shard.utility[rows], shard.cost[rows])
             for name, more in add_up(blocks, shard.weights(dataset)).items():
-                accumulate(sums[dataset], name, more)
-                accumulate(sums["full"], name, more)
+                for slice_name in sharded.slices_of(dataset):
+                    accumulate(sums[slice_name], name, more)
         for dataset, values in shard.training_singles().items():
-            for name, more in values.items():
-                accumulate(trained[dataset], name, more)
-                accumulate(trained["full"], name, more)
+            for trained_slice in {sharded.measured_in[dataset], "full"}:
+                own = trained.setdefault(trained_slice, {})
+                for name, more in values.items():
+                    accumulate(own, name, more)
     unit, model_names = sharded.empty.unit, sharded.empty.table.model_names
     replicates, models = [], []
     for name, own in sums.items():
@@ -170,7 +176,8 @@ def gather_singles(sharded: Sharded) -> tuple[pd.DataFrame, pd.DataFrame]:
         # As in ``_training_rows``.
         zero = static_models(_singles(trained.get(name, trained["full"])), singles)
         count, size = own["single_count"][:, 0], int(own["n_samples"][0, 0])
-        models.append(singles_frame(name, model_names, singles, zero, count, size, unit))
+        if name not in sharded.rest:
+            models.append(singles_frame(name, model_names, singles, zero, count, size, unit))
         best = singles.best[:1]
         curve = measure_curve(
             [(slice(None), singles.cost[:, best], singles.utility[:, best])],
@@ -179,5 +186,5 @@ def gather_singles(sharded: Sharded) -> tuple[pd.DataFrame, pd.DataFrame]:
             int(singles.cheapest[0]),
             zero,
         )
-        replicates += reference_rows(name, curve, singles, zero)
+        replicates += reference_rows(sharded.level(name), name, curve, singles, zero)
     return references_frame(replicates), pd.concat(models, ignore_index=True)

@@ -1,6 +1,6 @@
 """What is measured of one router or model, slice by slice, however its curves were made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,8 +42,8 @@ class Evaluation:
     Attributes
     ----------
     replicates
-        ``level``, ``dataset``, ``point`` (one of ``POINTS``, empty for a metric of
-        the whole curve), ``metric``, ``replicates``: the value, then its resamples.
+        ``level``, ``dataset`` (the slice's name), ``point`` (one of ``POINTS``, empty for a
+        metric of the whole curve), ``metric``, ``replicates``: the value, then its resamples.
     frontiers
         ``dataset``, ``trial``, ``cost`` (normalised), ``cost_usd``, ``utility``,
         ``threshold``: the points of each frontier.
@@ -70,10 +70,13 @@ class Measured:
         USD of a normalised cost of 1.
     model_names
         Names of the K models.
+    rest
+        Names of the slices that have no row of their own and count in averages only.
     """
 
     unit: float
     model_names: Sequence[str]
+    rest: Collection[str] = ()
     _sums: dict[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
     _trials: dict[tuple[str, str, str], int] = field(default_factory=dict)
     _frontiers: list[pd.DataFrame] = field(default_factory=list)
@@ -89,9 +92,11 @@ class Measured:
 
     def add_curve(self, name: str, trial: int, best: Curve, curve: CurveReplicates) -> None:
         """Add the frontier of a slice and the metrics of its curve."""
-        self._frontiers.append(_frontier_frame(name, trial, best, self.unit))
         self.add(name, "", curve.metrics)
         self.add(name, "", _majorant_metrics(curve))
+        if name in self.rest:
+            return
+        self._frontiers.append(_frontier_frame(name, trial, best, self.unit))
         if trial == 0:
             band = {"cost": curve.band_cost, "low": curve.band_low, "high": curve.band_high}
             self._bands.append(pd.DataFrame({"dataset": name, **band}))
@@ -114,7 +119,7 @@ class Measured:
         return Evaluation(
             replicates_frame(
                 [
-                    (_level(name), name, point, metric, self._sums[key] / self._trials[key])
+                    (self._level(name), name, point, metric, self._sums[key] / self._trials[key])
                     for key in by_slice
                     for name, point, metric in [key]
                 ]
@@ -125,13 +130,12 @@ class Measured:
             ),
         )
 
+    def _level(self, name: str) -> str:
+        return "full" if name == "full" else "rest" if name in self.rest else "dataset"
+
 
 def _majorant_metrics(curve: CurveReplicates) -> dict[str, np.ndarray]:
     return {f"majorant_{name}": values for name, values in vars(curve.majorant).items()}
-
-
-def _level(name: str) -> str:
-    return "full" if name == "full" else "dataset"
 
 
 def operating_points(best: Curve, singles: SingleModels) -> dict[str, float]:
@@ -184,13 +188,13 @@ def singles_frame(
 
 
 def reference_rows(
-    name: str, best: CurveReplicates, singles: SingleModels, zero: np.ndarray
+    level: str, name: str, best: CurveReplicates, singles: SingleModels, zero: np.ndarray
 ) -> list[tuple[str, str, str, str, str, np.ndarray]]:
     """The metrics of what needs no router on one slice, a row each.
 
     Parameters
     ----------
-    name
+    level, name
         The slice.
     best
         Of its best single model.
@@ -216,7 +220,7 @@ def reference_rows(
         ZERO_HINDSIGHT: static_metrics(singles, static_models(singles, singles), line),
     }
     return [
-        (router, _level(name), name, "", metric, values)
+        (router, level, name, "", metric, values)
         for router, metrics in rows.items()
         for metric, values in metrics.items()
     ]

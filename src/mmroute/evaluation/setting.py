@@ -12,6 +12,7 @@ from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
 from mmroute.outcome_table import OutcomeTable, rows_by_label
 from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import SLICE
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,10 @@ class Slice:
     Attributes
     ----------
     level
-        ``dataset``, or ``full`` for all of them.
+        ``dataset``; ``rest`` for the small data sets of a scenario together; ``full`` for
+        all samples.
     name
-        The data set, or ``full``.
+        The data set, the rest (see ``outcomes.splits.slices``), or ``full``.
     rows
         Indices into the evaluation samples.
     """
@@ -34,10 +36,16 @@ class Slice:
 
 
 def slices(samples: pd.DataFrame) -> Iterator[Slice]:
-    """Yield each data set in order of first appearance, then ``full``."""
-    for dataset, rows in rows_by_label(samples["dataset"]).items():
-        yield Slice("dataset", dataset, rows)
+    """Yield each slice of the splits, else each data set, by first appearance; then ``full``."""
+    labels = samples.get(SLICE, samples["dataset"])
+    for name, rows in rows_by_label(labels).items():
+        yield Slice(level_of(name, samples["dataset"].iloc[rows[0]]), name, rows)
     yield Slice("full", "full", np.arange(len(samples)))
+
+
+def level_of(name: str, dataset: str) -> str:
+    """The level of a slice that samples of a data set are in."""
+    return "dataset" if name == dataset else "rest"
 
 
 @dataclass(frozen=True)
@@ -81,4 +89,4 @@ class Setting:
 
     def weights(self) -> np.ndarray:
         """The (1 + B, N) weights, the same for every router."""
-        return resample_weights(self.table.samples["dataset"], self.n_resamples, self.seed)
+        return resample_weights(self.table.samples, self.n_resamples, self.seed)

@@ -12,7 +12,7 @@ from functools import cached_property, reduce
 from itertools import count
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,11 +30,15 @@ from mmroute.evaluation.policy_metrics import (
     of_chosen,
     policy_sums,
 )
+from mmroute.evaluation.setting import level_of
 from mmroute.outcome_table import rows_by_label
 from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import SLICE
 from mmroute.predictions import Predictions
 from mmroute.storage import count_rows, folder_name, read_json, read_table, write_table
 
+_Name = TypeVar("_Name")
+_Addend = TypeVar("_Addend", np.ndarray, "Sums")
 GRID_SIZE = 512
 """Thresholds of a grid."""
 GRID_ROWS = 20_000
@@ -47,17 +51,18 @@ _PIECE = 1 << 13
 """Samples that are weighted at once."""
 _BINNED = "binned_"
 
-Weightings = Iterable[tuple[slice, np.ndarray]]
+Weightings = Iterable[tuple[slice | np.ndarray, np.ndarray]]
 """Some samples at a time, and their (B, n) counts."""
 
 
 def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any]:
     """What every shard has to know of the others, as JSON.
 
-    ``test`` has the number of test samples of each data set, in order of first
-    appearance, and ``shards`` per shard: its ``rows`` in the outcome table, where its
-    samples lie among all ``test`` and ``train`` samples, how many test samples of each
-    of its data sets lie ``before`` it, and which data sets it has ``trained`` on.
+    ``test`` has the number of groups that the test samples of each data set are in, in order
+    of first appearance; ``slices`` what each data set is measured in; and ``shards`` per
+    shard: its ``rows`` in the outcome table, where its samples lie among all ``test`` and
+    ``train`` samples, how many groups of each of its data sets begin ``before`` it, the
+    numbers of those that it has ``met`` again, and which data sets it has ``trained`` on.
 
     Parameters
     ----------
@@ -66,7 +71,8 @@ def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any
     size
         Rows of a shard.
     """
-    totals: dict[str, int] = {}
+    numbers: dict[str, dict[str, int]] = {}
+    measured_in: dict[str, str | None] = {}
     shards: list[dict[str, Any]] = []
     tested, trained = 0, 0
     for begin in count(0, size):
@@ -74,22 +80,30 @@ def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any
         n_rows = len(own.in_test)
         if not n_rows:
             break
-        datasets = own.table.samples["dataset"]
-        inside = datasets[own.in_test].value_counts(sort=False)
-        n_train = int(own.in_train.sum())
+        samples = own.table.samples
+        measured_in |= zip(samples["dataset"], samples[SLICE].replace({np.nan: None}), strict=True)
+        before, met = {}, {}
+        for dataset, groups in samples[own.in_test].groupby("dataset", sort=False)["group"]:
+            known = numbers.setdefault(str(dataset), {})
+            before[str(dataset)] = len(known)
+            distinct = groups.unique().tolist()
+            met[str(dataset)] = {key: known[key] for key in distinct if key in known}
+            new = [key for key in distinct if key not in known]
+            known |= zip(new, count(len(known)), strict=False)
+        n_test, n_train = int(own.in_test.sum()), int(own.in_train.sum())
         shards.append(
             {
                 "rows": [begin, begin + n_rows],
-                "test": [tested, tested + int(inside.sum())],
+                "test": [tested, tested + n_test],
                 "train": [trained, trained + n_train],
-                "before": {name: totals.get(name, 0) for name in inside.index},
-                "trained": datasets[own.in_train].unique().tolist(),
+                "before": before,
+                "met": met,
+                "trained": samples["dataset"][own.in_train].unique().tolist(),
             }
         )
-        for name, n_samples in zip(inside.index.tolist(), inside.tolist(), strict=True):
-            totals[name] = totals.get(name, 0) + n_samples
         tested, trained = shards[-1]["test"][1], shards[-1]["train"][1]
-    return {"test": list(totals.items()), "shards": shards}
+    test = [(dataset, len(groups)) for dataset, groups in numbers.items()]
+    return {"test": test, "slices": list(measured_in.items()), "shards": shards}
 
 
 @dataclass(frozen=True)
@@ -100,8 +114,10 @@ class Sharded:
     ----------
     outcomes, splits, salt
         The benchmark and the split.
-    sizes
-        Number of test samples of each data set that has some, by first appearance.
+    groups
+        Number of groups of test samples of each data set that has some, by first appearance.
+    measured_in
+        Name of the slice of each data set; None of one that counts in ``full`` only.
     shards
         As ``lay_out`` has written them.
     policy, n_resamples, seed
@@ -111,7 +127,8 @@ class Sharded:
     outcomes: Path
     splits: Path
     salt: str
-    sizes: Mapping[str, int]
+    groups: Mapping[str, int]
+    measured_in: Mapping[str, str | None]
     shards: Sequence[Mapping[str, Any]]
     policy: Policy
     n_resamples: int
@@ -121,12 +138,35 @@ class Sharded:
     def read(cls, layout: Path, outcomes: Path, splits: Path, salt: str, **how: Any) -> "Sharded":
         """Read a layout; ``how`` holds ``policy``, ``n_resamples`` and ``seed``."""
         laid_out = read_json(layout)
-        return cls(outcomes, splits, salt, dict(laid_out["test"]), laid_out["shards"], **how)
+        named = dict(laid_out["test"]), dict(laid_out["slices"])
+        return cls(outcomes, splits, salt, *named, laid_out["shards"], **how)
 
     @property
     def n_test(self) -> int:
         """Number of test samples."""
-        return sum(self.sizes.values())
+        return int(self.shards[-1]["test"][1])
+
+    @cached_property
+    def slices(self) -> dict[str | None, list[str]]:
+        """Data sets with test samples by the name of their slice, None last."""
+        found: dict[str | None, list[str]] = {}
+        for dataset in sorted(self.groups, key=lambda one: self.measured_in[one] is None):
+            found.setdefault(self.measured_in[dataset], []).append(dataset)
+        return found
+
+    def slices_of(self, dataset: str) -> list[str]:
+        """Names of the slices that a data set's samples are in, ``full`` among them."""
+        own = self.measured_in[dataset]
+        return ["full"] if own is None else [own, "full"]
+
+    def level(self, name: str) -> str:
+        """Level of a slice, as of ``setting.Slice``."""
+        return "full" if name == "full" else level_of(name, self.slices[name][0])
+
+    @cached_property
+    def rest(self) -> list[str]:
+        """Slices of the small data sets of a scenario."""
+        return [name for name in self.slices if name and self.level(name) == "rest"]
 
     @cached_property
     def empty(self) -> Benchmark:
@@ -161,7 +201,7 @@ class Shard:
     """
 
     def __init__(self, whole: Sharded, place: Mapping[str, Any]) -> None:
-        self._whole, self._before = whole, place["before"]
+        self._whole, self._before, self._met = whole, place["before"], place["met"]
         self._benchmark = Benchmark.read(
             whole.outcomes, whole.splits, whole.salt, slice(*place["rows"]), MEASURED
         )
@@ -210,14 +250,18 @@ class Shard:
 
     def weights(self, dataset: str) -> Weightings:
         """Yield the weights of a data set's samples in this shard, some of them at a time."""
-        before = self._before[dataset]
-        rows = slice(before, before + len(self.datasets[dataset]))
+        members = self._members(dataset)
         how = self._whole.n_resamples, self._whole.seed
-        for block, own in weight_blocks(dataset, self._whole.sizes[dataset], rows, *how):
-            for begin in range(0, own.shape[1], _PIECE):
-                piece = own[:, begin : begin + _PIECE]
-                first = block.start - before + begin
-                yield slice(first, first + piece.shape[1]), piece
+        for rows, own in weight_blocks(dataset, self._whole.groups[dataset], members, *how):
+            for begin in range(0, len(rows), _PIECE):
+                piece = slice(begin, begin + _PIECE)
+                yield rows[piece], own[:, piece]
+
+    def _members(self, dataset: str) -> np.ndarray:
+        """Number each sample's group among all of the data set, by first appearance."""
+        own, keys = pd.factorize(self.samples["group"].iloc[self.datasets[dataset]])
+        met, new = self._met[dataset], count(self._before[dataset])
+        return np.array([met[key] if key in met else next(new) for key in keys])[own]
 
 
 @dataclass(frozen=True)
@@ -595,7 +639,7 @@ def cut(
     path
         File of the router's predictions of the test samples.
     asked
-        By trial and slice, a data set or ``full``: the policy's parameters.
+        By trial and slice: the policy's parameters; none of one that has no row.
 
     Returns
     -------
@@ -609,7 +653,11 @@ def cut(
                 continue
             own = shard.predictions(path, trial)
             for dataset in shard.datasets:
-                points = [(name, at) for name in (dataset, "full") for at in by_slice[name]]
+                points = [
+                    (name, at)
+                    for name in sharded.slices_of(dataset)
+                    for at in by_slice.get(name, ())
+                ]
                 choices = shard.choices(own, dataset, [at for _, at in points])
                 for point, (_, utility) in zip(points, choices, strict=True):
                     predicted.setdefault(point, []).append(utility)
@@ -646,7 +694,7 @@ def sum_points(
         paid = predictions.paid(shard.cost)
         sums: dict[str, np.ndarray] = {}
         for dataset, rows in shard.datasets.items():
-            points = asked[asked["slice"].isin([dataset, "full"])]
+            points = asked[asked["slice"].isin(sharded.slices_of(dataset))]
             choices = [*shard.choices(predictions, dataset, points["parameter"])]
             for part, counts in shard.weights(dataset):
                 utility, cost = shard.utility[rows[part]], paid[rows[part]]
@@ -692,6 +740,6 @@ def point_sums(
         yield PolicySums(**policy), CalibrationSums(**bins) if bins else None
 
 
-def accumulate(sums: dict[str, np.ndarray], name: str, more: np.ndarray) -> None:
+def accumulate(sums: dict[_Name, _Addend], name: _Name, more: _Addend) -> None:
     """Add to the sum of a name, or begin one."""
     sums[name] = sums[name] + more if name in sums else more

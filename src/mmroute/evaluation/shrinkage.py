@@ -12,6 +12,7 @@ shrunk, and the policy family takes the place of the grid: its scores have no sc
 which a model's mean utility would be their mean.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,14 +80,18 @@ def choose(
 
 
 def shrink_crossfit(
-    crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
+    crossfit: Predictions,
+    groups: Iterable[str],
+    utility: np.ndarray,
+    cost: np.ndarray,
+    policy: Policy,
 ) -> Predictions:
     """Shrink cross-fitted predictions, each fold by what was chosen on the others.
 
-    Arguments are those of ``choose``. Where the other folds have no outcome of some
-    model, the fold is shrunk by what was chosen on all.
+    Arguments are those of ``choose``, and the (n,) keys of the samples' groups. Where the
+    other folds have no outcome of some model, the fold is shrunk by what was chosen on all.
     """
-    folds = fold_of(crossfit.sample_ids)
+    folds = fold_of(groups)
     shrunk = choose(crossfit, utility, cost, policy).apply(crossfit)
     u_hat = shrunk.u_hat
     for fold in np.unique(folds):

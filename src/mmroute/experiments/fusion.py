@@ -69,7 +69,7 @@ class Fusion(Experiment):
         ``adaptive`` also ``minus`` the ``mean``. Two infinite ``qnc`` differ by 0.
         """
         test = benchmark.test
-        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        weights = resample_weights(test.samples, n_resamples, seed)
         outcomes = test.utility, test.cost / benchmark.unit, weights
         singles = single_models(*outcomes)
         rows = []

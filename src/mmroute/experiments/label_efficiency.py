@@ -46,7 +46,7 @@ class LabelEfficiency(Experiment):
     Parameters
     ----------
     fractions
-        Shares of the samples that are labelled.
+        Shares of the samples that are labelled; no group is labelled in part.
     """
 
     name = "label_efficiency"
@@ -117,22 +117,22 @@ class LabelEfficiency(Experiment):
         InputError
             If no sample is in the last fifth.
         """
-        table, ids = benchmark.table, benchmark.table.samples["sample_id"]
+        table, groups = benchmark.table, benchmark.table.samples["group"]
         usable = benchmark.in_train | benchmark.in_test
-        last = usable & ~split(ids, LAST, benchmark.salt)
+        last = usable & ~split(groups, LAST, benchmark.salt)
         if not last.any():
             raise InputError(
-                f"label_efficiency: none of the {len(ids)} samples is in the last fifth under the "
-                f"salt {benchmark.salt!r}; add samples, or leave the experiment out"
+                f"label_efficiency: none of the {len(groups)} samples is in the last fifth under "
+                f"the salt {benchmark.salt!r}; add samples, or leave the experiment out"
             )
         test = table.take(last)
-        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        weights = resample_weights(test.samples, n_resamples, seed)
         outcomes = test.utility, test.cost / benchmark.unit, weights
         singles = single_models(*outcomes)
         reference = best_single(singles)
         rows = [(BEST_SINGLE, np.nan, metric, "", reference[metric]) for metric in PANELS]
         for fraction in tqdm(self.fractions, desc="labels", mininterval=5):
-            first = usable & split(ids, fraction, benchmark.salt)
+            first = usable & split(groups, fraction, benchmark.salt)
             count = int(first.sum())
             rows.append(("", fraction, "labels", "", np.full(len(weights), float(count))))
             if count < FEWEST_LABELS or not np.isfinite(table.utility[first]).any(axis=0).all():

@@ -121,7 +121,7 @@ class Modality(Experiment):
           ``zero`` or ``zero_hindsight`` once more if it is one of the static mixtures' models.
         """
         test = benchmark.test
-        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        weights = resample_weights(test.samples, n_resamples, seed)
         outcomes = test.utility, test.cost / benchmark.unit, weights
         singles = single_models(*outcomes)
         budgets = _budgets(benchmark.table.cost / benchmark.unit)

@@ -108,10 +108,10 @@ def variations(benchmark: Benchmark, newcomers: Sequence[str]) -> list[Variation
 
 
 def _known(benchmark: Benchmark, model: int) -> np.ndarray:
-    """Return the training samples on which a model was observed, by the hash of their ids."""
+    """Return the training samples on which a model was observed, by the hash of their groups."""
     rows = np.flatnonzero(benchmark.in_train & np.isfinite(benchmark.table.utility[:, model]))
-    ids = benchmark.table.samples["sample_id"].iloc[rows]
-    return rows[np.argsort([digest_bytes(sample_id.encode()) for sample_id in ids])]
+    keys = benchmark.table.samples["group"].iloc[rows]
+    return rows[np.argsort([digest_bytes(key.encode()) for key in keys], kind="stable")]
 
 
 class Pool(Experiment):
@@ -172,7 +172,7 @@ class Pool(Experiment):
 
         - ``leave_one_out``: without ``model``; also ``minus`` the ``full_pool``.
         - ``newcomer``: ``model`` is new, and its outcome is known on ``labels`` training
-          samples, the first by the hash of their ids; the other models' are all known. With
+          samples, the first by the hash of their groups; the other models' are all known. With
           0 no router can know it: the pool without it. Counts that are not below the number
           of its training outcomes are left out, as they are all of them. Also ``minus`` the
           ``old_pool``, the one without it. ``model`` empty: ``nauc`` and ``peak_score``, means
@@ -194,7 +194,7 @@ class Pool(Experiment):
                     f"newcomers: no model {name!r} in the pool; it has: {', '.join(names)}"
                 )
         test = benchmark.test
-        weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+        weights = resample_weights(test.samples, n_resamples, seed)
         singles = single_models(test.utility, test.cost / benchmark.unit, weights)
         varied = variations(benchmark, newcomers)
         rows = [

@@ -142,7 +142,7 @@ class Shift(Experiment):
         rows = []
         for scenario in scenarios(benchmark):
             own, test = scenario.benchmark, scenario.benchmark.test
-            weights = resample_weights(test.samples["dataset"], n_resamples, seed)
+            weights = resample_weights(test.samples, n_resamples, seed)
             grouped = test.samples.groupby("dataset", sort=False).indices
             targets = {str(name): np.asarray(at) for name, at in grouped.items()}
             outcomes = {

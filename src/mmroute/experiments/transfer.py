@@ -5,6 +5,7 @@ meets a text-only benchmark of the same models, whose missing image is masked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from mmroute.experiments.findings import best_single, difference, measure
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.datasets import join
+from mmroute.outcomes.splits import SLICE
 from mmroute.presentation.tables import format_interval
 from mmroute.training import Inputs, take, train_and_predict
 
@@ -89,7 +91,7 @@ class Transfer(Experiment):
             )
             for name, router in routers.items()
         }
-        weights = resample_weights(table.samples["dataset"], n_resamples, seed)
+        weights = resample_weights(table.samples, n_resamples, seed)
         rows = []
         for part in slices(table.samples):
             outcomes = table.utility[part.rows], cost[part.rows], weights[:, part.rows]
@@ -139,7 +141,8 @@ def transferred(
     """Return a benchmark of the shared models that trains on one side and tests on the other.
 
     Beside it the masks of the (N,) samples that it trains on and of the (M,) text-only
-    ones: those on which a shared model was observed. Raises InputError if no model is
+    ones: those on which a shared model was observed, and whose group it does not train on.
+    Raises InputError if no model is
     shared.
     """
     ours, theirs = benchmark.table.model_names, text_only.model_names
@@ -152,8 +155,11 @@ def transferred(
     own = benchmark.table.take(columns=[ours.index(name) for name in shared])
     other = text_only.take(columns=[theirs.index(name) for name in shared])
     trained = benchmark.in_train & np.isfinite(own.utility).any(axis=1)
-    met = np.isfinite(other.utility).any(axis=1)
+    known = other.samples["group"].isin(own.samples["group"][trained]).to_numpy()
+    met = np.isfinite(other.utility).any(axis=1) & ~known
     table = join([own.take(trained), other.take(met)])
+    # The slices of the benchmark's splits are not those of other samples.
+    table = replace(table, samples=table.samples.drop(columns=SLICE, errors="ignore"))
     in_train = np.arange(len(table.samples)) < trained.sum()
     return Benchmark(table, benchmark.unit, in_train, ~in_train), trained, met
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmroute.outcome_table import MATRICES, OutcomeTable
+from mmroute.outcomes.splits import SLICE
 from mmroute.storage import check_samples, read_json, read_table
 
 
@@ -18,7 +19,7 @@ class Benchmark:
     Attributes
     ----------
     table
-        All N samples.
+        All N samples, with the column ``SLICE`` of the splits.
     unit
         USD of a normalised cost of 1.
     in_train, in_test
@@ -60,6 +61,7 @@ class Benchmark:
         table = OutcomeTable.read(outcomes, rows, matrices)
         split = read_table(splits, rows)
         check_samples(splits, split["sample_id"].to_pylist(), table.samples["sample_id"])
+        table.samples[SLICE] = split[SLICE].to_pandas()
         train = split[salt].to_numpy()
         observed = np.isfinite(table.utility).any(axis=1)
         unit = read_json(outcomes / "pool.json")["unit_usd"]

@@ -24,8 +24,8 @@ def write_datasets(table: OutcomeTable, folder: Path, shard_size: int) -> None:
     """Write one outcome table per data set, and ``index.json`` with what they hold.
 
     The index lists the data sets in order of first appearance: folder, name, number
-    of samples, and digests of the ids, of the texts, of the images and of
-    everything, so that what depends on one of them need not run again when another
+    of samples, and digests of what places the samples in a split, of the texts, of the
+    images and of everything, so that what depends on one of them need not run again when another
     changes. ``shards`` has the digests of texts and images of every ``shard_size``
     consecutive samples.
     """
@@ -41,7 +41,7 @@ def write_datasets(table: OutcomeTable, folder: Path, shard_size: int) -> None:
                 "folder": name,
                 "name": dataset,
                 "samples": len(rows),
-                "ids": _digest_columns(own.samples, ["sample_id"]),
+                "split": _digest_columns(own.samples, ["sample_id", "scenario", "group"]),
                 **_content(own.samples),
                 "all": digest_bytes("".join(digests).encode()),
                 "shards": [

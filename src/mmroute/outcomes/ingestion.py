@@ -13,6 +13,7 @@ import pandas as pd
 from mmroute.confined import working_on
 from mmroute.errors import InputError
 from mmroute.outcome_table import MATRICES, SAMPLE_COLUMNS, OutcomeTable, validate, validate_samples
+from mmroute.outcomes.groups import group_keys
 from mmroute.sources import Source
 from mmroute.storage import link_to
 
@@ -24,7 +25,7 @@ class Ingested:
     Attributes
     ----------
     table
-        All samples and models, prices unknown.
+        All samples and models, prices unknown; ``group`` is the key of each sample's group.
     origins
         ``source``, ``dataset``, ``model`` and ``pairs``: how many of the model's
         outcomes on the data set came from the source.
@@ -97,7 +98,8 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
-        tables[label] = _moved(table, below)
+        samples = table.samples.assign(group=table.samples.get("group", ""))
+        tables[label] = _moved(replace(table, samples=samples), below)
         stems = stems.combine_first(pd.Series(origin.stem, table.samples["sample_id"]))
     with working_on(root):
         whole = reduce(
@@ -105,6 +107,7 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
         )
         whole = replace(whole, samples=_named(whole.samples, stems))
         validate_samples(whole.samples, ", ".join(sources))
+        whole = replace(whole, samples=whole.samples.assign(group=group_keys(whole.samples)))
         return Ingested(whole.table(), whole.origins(list(tables)), notices + whole.notices)
 
 
@@ -246,7 +249,7 @@ def _join_samples(
     for column in ("image", "image_digest"):
         samples[column] = first[column].reindex(ids).where(kept, second[column].reindex(ids))
     tags = [name for name in samples.columns if name not in SAMPLE_COLUMNS]
-    stated = ["dataset", "scenario", "question", *tags]
+    stated = ["dataset", "scenario", "group", "question", *tags]
     samples[stated] = samples[stated].fillna("")
     samples = samples.reset_index(names="sample_id")
     return samples[[*SAMPLE_COLUMNS, *tags]].astype("str"), notices

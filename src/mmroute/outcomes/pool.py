@@ -11,7 +11,8 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
 from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.datasets import join
-from mmroute.storage import read_json, write_json
+from mmroute.outcomes.splits import freeze, require_outcomes, require_parts
+from mmroute.storage import read_json, read_table, write_json
 
 
 def assemble(
@@ -20,6 +21,7 @@ def assemble(
     pool: Sequence[str] | None,
     min_coverage: float,
     destination: Path,
+    splits: Path | None = None,
 ) -> None:
     """Build the benchmark's outcome table from its data sets.
 
@@ -34,17 +36,57 @@ def assemble(
         CSV to reprice tokens with; None keeps the source's costs.
     pool, min_coverage
         As for ``choose_pool``.
+    destination
+        The folder to write.
+    splits
+        The frozen splits under which there must be outcomes, see ``require_outcomes``.
     """
     index = read_json(folder / "index.json")
     table = join([OutcomeTable.read(folder / dataset["folder"]) for dataset in index["datasets"]])
     position = {name: column for column, name in enumerate(table.model_names)}
     table = table.take(columns=[position[name] for name in index["models"]])
-    table, left_out = choose_pool(table, pool, min_coverage)
-    if prices is not None:
-        table = reprice(table, read_prices(prices), str(prices))
-    table = mask_unpriced(table, "the source")
+    table, left_out = _in_use(table, prices, pool, min_coverage)
+    if splits is not None:
+        require_outcomes(table, read_table(splits).to_pandas())
     table.write(destination)
     write_json(destination / "pool.json", {"unit_usd": cost_unit(table.cost), "left_out": left_out})
+
+
+def require_benchmark(
+    table: OutcomeTable,
+    train: float,
+    salts: Sequence[int | str],
+    prices: Path | str | None,
+    pool: Sequence[str] | None,
+    min_coverage: float,
+) -> None:
+    """Raise InputError for what ``assemble``, or a split of the samples, would refuse.
+
+    Parameters
+    ----------
+    table
+        As ingested.
+    train, salts
+        As for ``splits.freeze``.
+    prices, pool, min_coverage
+        As for ``assemble``.
+    """
+    given = table.samples, train, salts
+    require_parts(*given)
+    require_outcomes(_in_use(table, prices, pool, min_coverage)[0], freeze(*given))
+
+
+def _in_use(
+    table: OutcomeTable,
+    prices: Path | str | None,
+    pool: Sequence[str] | None,
+    min_coverage: float,
+) -> tuple[OutcomeTable, list[str]]:
+    """The outcomes of the pool that have a cost, and a notice for each model left out."""
+    table, left_out = choose_pool(table, pool, min_coverage)
+    if prices is not None:
+        table = reprice(table, read_prices(Path(prices)), str(prices))
+    return mask_unpriced(table, "the source"), left_out
 
 
 def read_prices(path: Path) -> pd.DataFrame:

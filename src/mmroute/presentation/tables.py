@@ -17,6 +17,7 @@ from mmroute.evaluation.bootstrap import difference, interval, p_value
 from mmroute.evaluation.metrics import BEST_SINGLE, CURVE_METRICS, Majorants, aiq
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.evaluation.static import STATIC
+from mmroute.outcomes.splits import rest_of
 from mmroute.storage import read_table, write_text
 
 UNRANKED = "traffic "
@@ -89,9 +90,10 @@ def add_macro_averages(replicates: pd.DataFrame, scenarios: Mapping[str, str]) -
     Parameters
     ----------
     replicates
-        Metrics of whole curves, with levels ``dataset`` and ``full``.
+        Metrics of whole curves, with levels ``dataset``, ``rest`` and ``full``.
     scenarios
-        Scenario of each data set.
+        Scenario of each data set. The rest of its scenario, a slice of data sets too small
+        for a row, counts as one more there.
 
     Returns
     -------
@@ -99,13 +101,14 @@ def add_macro_averages(replicates: pd.DataFrame, scenarios: Mapping[str, str]) -
     level ``macro``, and the rows of ``full``.
     """
     keys = ["router", "salt", "point", "metric"]
-    datasets = replicates[replicates["level"] == "dataset"]
+    scenarios = {**scenarios, **{rest_of(one): one for one in scenarios.values()}}
+    parts = replicates[replicates["level"] != "full"]
     by_scenario = _means(
-        datasets.assign(dataset=datasets["dataset"].map(scenarios)), [*keys, "dataset"]
+        parts.assign(dataset=parts["dataset"].map(scenarios)), [*keys, "dataset"]
     ).assign(level="scenario")
     macro = _means(by_scenario, keys).assign(level="macro", dataset="macro")
     by_scenario["dataset"] += " (macro)"
-    full = replicates[replicates["level"] == "full"]
+    datasets, full = (replicates[replicates["level"] == level] for level in ("dataset", "full"))
     return pd.concat([datasets, by_scenario, macro, full], ignore_index=True)
 
 

@@ -10,6 +10,7 @@ from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.shards import GRID_SIZE
 from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.pool import cost_unit
+from mmroute.outcomes.splits import SLICE, salts_of
 
 
 def dataset_report(
@@ -22,28 +23,31 @@ def dataset_report(
     table
         The outcome table, N samples.
     splits
-        ``sample_id`` and one training mask per salt; the first salt is counted.
+        As from ``freeze``; the first salt is counted.
     present
         (N,) masks of ``text`` and ``image``: what could be embedded.
 
     Returns
     -------
-    ``dataset``, ``scenario``, ``samples``, ``train``, ``test``; ``no_text`` and
+    ``dataset``, ``scenario``, ``samples``, ``groups``, ``train``, ``test``; ``small``: whether
+    it has no row of its own in tables, see ``splits.slices``; ``no_text`` and
     ``no_image``: samples that come without; ``undecodable_images``: images that
     are there but cannot be decoded; ``duplicates``: samples whose question and
     image stood before in the data set; ``unobserved``: samples that no model was
     observed on, which are left out; ``coverage``: observed share of all pairs.
     """
     samples = table.samples
-    train = splits.iloc[:, 1].to_numpy()
+    train = salts_of(splits).iloc[:, 0].to_numpy()
     observed = np.isfinite(table.utility)
     counts = pd.DataFrame(
         {
             "dataset": samples["dataset"],
             "scenario": samples["scenario"],
             "samples": 1,
+            "groups": samples["group"],
             "train": train,
             "test": ~train,
+            "small": (samples["dataset"] != splits[SLICE]).to_numpy(),
             "no_text": ~present["text"],
             "no_image": samples["image"].isna(),
             "undecodable_images": samples["image"].notna() & ~present["image"],
@@ -52,9 +56,11 @@ def dataset_report(
             "coverage": observed.mean(axis=1),
         }
     )
-    how = dict.fromkeys(counts.columns[2:], "sum") | {"coverage": "mean"}
+    how = dict.fromkeys(counts.columns[2:], "sum")
+    how |= {"groups": "nunique", "small": "any", "coverage": "mean"}
     by_dataset = counts.groupby(["dataset", "scenario"], sort=False).agg(how).reset_index()
-    full = counts.assign(dataset="full", scenario="").groupby(["dataset", "scenario"]).agg(how)
+    counts = counts.assign(dataset="full", scenario="", small=False)
+    full = counts.groupby(["dataset", "scenario"]).agg(how)
     return pd.concat([by_dataset, full.reset_index()], ignore_index=True)
 
 
@@ -75,7 +81,7 @@ def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFra
     ``cost_from``: ``tokens`` where prices and token counts gave all costs, ``source``
     where the source did, ``mixed`` otherwise.
     """
-    weights = resample_weights(table.samples["dataset"], n_resamples, seed)
+    weights = resample_weights(table.samples, n_resamples, seed)
     singles = single_models(table.utility, table.cost, weights)
     measured = {}
     for name, replicates in (("accuracy", singles.utility), ("cost_usd", singles.cost)):
@@ -128,6 +134,15 @@ def notices(
             "there: the benchmark is larger than shard_size.evaluate, what one job evaluates"
         )
     lines += left_out
+    small = datasets[datasets["small"]]
+    if len(small):
+        told = zip(small["dataset"], small["samples"], strict=True)
+        named = ", ".join(f"{dataset} ({samples:,})" for dataset, samples in told)
+        lines.append(
+            "too small to be trained and tested on, and without a row of their own: "
+            f"{named}; their samples count in full, and those of one scenario together in its "
+            "average where they are enough"
+        )
     if full["unobserved"]:
         lines.append(f"{full['unobserved']} samples were left out: no model was observed on them")
     if full["undecodable_images"]:

@@ -18,7 +18,7 @@ from mmroute.errors import InputError
 
 @dataclass(frozen=True)
 class Pool:
-    """What is known of the K models beyond their outcomes, on n training samples.
+    """What is known of the K models, and of n training samples, beyond the outcomes.
 
     Attributes
     ----------
@@ -28,12 +28,16 @@ class Pool:
         USD of a normalised cost of 1.
     prompt_tokens, completion_tokens
         (n, K) counts; NaN where unknown.
+    groups
+        (n,) number of each sample's group, which cross-validation must not cut; None: each
+        sample is one of its own.
     """
 
     models: pd.DataFrame
     unit: float
     prompt_tokens: np.ndarray
     completion_tokens: np.ndarray
+    groups: np.ndarray | None = None
 
     def take(self, rows: np.ndarray, columns: np.ndarray) -> "Pool":
         """Return what is known of some models on some samples, both given by indices."""
@@ -43,6 +47,7 @@ class Pool:
             self.unit,
             self.prompt_tokens[cells],
             self.completion_tokens[cells],
+            None if self.groups is None else self.groups[rows],
         )
 
 

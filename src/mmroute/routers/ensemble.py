@@ -24,6 +24,7 @@ not seen them.
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from annotated_types import Ge
 from scipy.optimize import nnls
 from scipy.special import softmax
@@ -32,7 +33,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
 from sklearn.tree._tree import Tree
 
-from mmroute.routers import Router, observed_means, same_mask_columns
+from mmroute.routers import Pool, Router, observed_means, same_mask_columns
 
 N_FOLDS = 10
 MAX_FEATURES = 0.1
@@ -71,6 +72,7 @@ class Ensemble(Router):
 
     name: ClassVar[str] = "ensemble"
     fusion: ClassVar[str] = "tabular"
+    uses_pool: ClassVar[bool] = True
     means_: np.ndarray
     utility_: "_CrossFitted"
     common_weights_: np.ndarray
@@ -91,15 +93,20 @@ class Ensemble(Router):
         self.min_samples_leaf = min_samples_leaf
         self.random_state = random_state
 
-    def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
-        """Train the learners fold by fold, then weigh them on the folds they have not seen."""
+    def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray, pool: Pool | None = None) -> Self:
+        """Train the learners fold by fold, then weigh them on the folds they have not seen.
+
+        Of the pool only the samples' groups are used, which no fold cuts.
+        """
         told = np.isfinite(U).any(axis=1)
+        groups = None if pool is None else pool.groups
+        groups = (np.arange(len(U)) if groups is None else groups)[told]
         Z, U, C = Z[told], U[told], C[told]
-        c_hat = self._fit_costs(Z, C)
+        c_hat = self._fit_costs(Z, C, groups)
         self.means_ = observed_means(U)
         deviation = U - self.means_
         self.utility_ = self._learners()
-        predicted = self.utility_.cross_fit(Z, deviation)
+        predicted = self.utility_.cross_fit(Z, deviation, groups)
         common = predicted.mean(axis=2)
         seen = np.isfinite(U)
         self.common_weights_ = _weigh(common, np.nanmean(deviation, axis=1), np.ones(len(U)))
@@ -126,7 +133,7 @@ class Ensemble(Router):
             self.means_ + difficulty + np.tensordot(self.specific_weights_, predicted - common, 1)
         )
 
-    def _fit_costs(self, Z: np.ndarray, C: np.ndarray) -> np.ndarray:
+    def _fit_costs(self, Z: np.ndarray, C: np.ndarray, groups: np.ndarray) -> np.ndarray:
         """Fit the costs and return what is predicted of (n, K) unseen ones."""
         mean = observed_means(C)
         logs = np.log(np.maximum(C, np.where(mean > 0, CHEAPEST_CALL * mean, 1)))
@@ -134,7 +141,7 @@ class Ensemble(Router):
         self.log_bounds_ = np.nanmin(logs, axis=0), np.nanmax(logs, axis=0)
         deviation = logs - self.log_means_
         self.cost_ = self._learners()
-        predicted = self.cost_.cross_fit(Z, deviation)
+        predicted = self.cost_.cross_fit(Z, deviation, groups)
         seen = np.isfinite(C)
         self.cost_weights_ = np.column_stack(
             [
@@ -170,8 +177,11 @@ class _CrossFitted:
         self.min_samples_leaf = min_samples_leaf
         self.random_state = random_state
 
-    def cross_fit(self, Z: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        """Train on (n, d) features and (n, m) outcomes, NaN where missing; predict (2, n, m)."""
+    def cross_fit(self, Z: np.ndarray, Y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Train on (n, d) features and (n, m) outcomes, NaN where missing; predict (2, n, m).
+
+        ``groups`` are the (n,) samples' groups; each is in one fold.
+        """
         projection = PCA(min(N_COMPONENTS, *Z.shape), random_state=self.random_state)
         # The share of variance that it also reports is 0 / 0 where all features are the same.
         with np.errstate(invalid="ignore"):
@@ -180,7 +190,9 @@ class _CrossFitted:
         self.center_ = projection.mean_ @ self.components_.T
         self.spread_ = np.sqrt(Z.var(axis=0).sum()) or 1.0
         low = self._components(Z)
-        fold = np.random.default_rng(self.random_state).permutation(len(Z)) % N_FOLDS
+        member, distinct = pd.factorize(groups)
+        drawn = np.random.default_rng(self.random_state).permutation(len(distinct))
+        fold = drawn[member] % N_FOLDS
         unseen = np.zeros((2, *Y.shape))
         self.forests_, self.coefficients_ = [], []
         for index in range(N_FOLDS):

@@ -162,13 +162,15 @@ def outcome_table(
     Parameters
     ----------
     samples
-        N rows with the columns of ``SAMPLE_COLUMNS`` and any ``tag_*``.
+        N rows with the columns of ``SAMPLE_COLUMNS``, ``group`` only if the source declares
+        any, and any ``tag_*``.
     models
         K names.
     matrices
         The five N x K fields of ``OutcomeTable`` by name.
     """
     tags = [name for name in samples.columns if name not in SAMPLE_COLUMNS]
+    samples = samples.assign(group=samples.get("group", ""))
     return OutcomeTable(
         samples=samples[[*SAMPLE_COLUMNS, *tags]].reset_index(drop=True).astype("str"),
         models=pd.DataFrame({"model": models}).assign(**dict.fromkeys(PRICE_COLUMNS, np.nan)),

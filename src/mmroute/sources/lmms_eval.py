@@ -62,13 +62,19 @@ class LmmsEval(Source):
     metrics
         The metric that is the utility of a task, where its metrics differ:
         ``metric``, or ``metric.part`` of an object with several numbers.
+    group
+        The key of a document that holds what samples that are variants of each other, or
+        turns of one conversation, have in common.
     """
 
     name = "lmms_eval"
 
-    def __init__(self, path: str, metrics: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, path: str, metrics: dict[str, str] | None = None, group: str = "group"
+    ) -> None:
         self.path = Path(path)
         self.metrics = metrics or {}
+        self.group = group
 
     def local_files(self) -> list[Path]:
         """List all logs."""
@@ -106,7 +112,7 @@ class LmmsEval(Source):
                     f"{', '.join(logs)}"
                 )
         models = sorted({model for runs in logs.values() for model in runs})
-        gathered = _Gathered(root)
+        gathered = _Gathered(root, self.group)
         for path in sorted(root.glob("*/*.jsonl")):
             if not (LOG_NAME.fullmatch(path.name) and path.exists()):
                 gathered.remark(
@@ -116,6 +122,11 @@ class LmmsEval(Source):
             for model, runs in runs_of_models.items():
                 log = _best_run(runs, gathered)
                 gathered.read(log, task, models.index(model), self.metrics.get(task))
+        if self.group != "group" and not any(own.group for own in gathered.samples.values()):
+            raise InputError(
+                f"source.group: no document below {root} has a text or a number at "
+                f"{self.group!r:.80}; name the key of the groups"
+            )
         gathered.warn()
         return gathered.table(models)
 
@@ -124,6 +135,7 @@ class _Line(NamedTuple):
     """What one line of a log says; ``response`` is the model's whole text."""
 
     sample_id: str
+    group: str
     question: str
     answer: str
     image: str
@@ -141,6 +153,7 @@ class _Sample:
 
     row: int
     dataset: str
+    group: str
     question: str
     answer: str
     image: str
@@ -155,6 +168,8 @@ class _Gathered:
     ----------
     root
         Folder of the logs.
+    group
+        Key of a document that holds its group.
     samples
         By sample id, in the order of first appearance.
     outcomes
@@ -169,6 +184,7 @@ class _Gathered:
     """
 
     root: Path
+    group: str
     samples: dict[str, _Sample] = field(default_factory=dict)
     outcomes: list[tuple[list[int], int, np.ndarray, list[str]]] = field(default_factory=list)
     remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -209,7 +225,15 @@ class _Gathered:
         row = len(self.samples)
         known = self.samples.setdefault(
             line.sample_id,
-            _Sample(row, task, line.question, line.answer, line.image, line.measured_by),
+            _Sample(
+                row,
+                task,
+                line.group,
+                line.question,
+                line.answer,
+                line.image,
+                line.measured_by,
+            ),
         )
         if known.dataset != task:
             raise InputError(
@@ -237,6 +261,7 @@ class _Gathered:
                 )
             known.measured_by = known.measured_by & line.measured_by or line.measured_by
         known.image = known.image or line.image
+        known.group = known.group or line.group
         return known
 
     def image(self, doc: Mapping[str, Any]) -> str:
@@ -284,6 +309,7 @@ class _Gathered:
                 "sample_id": list(self.samples),
                 "dataset": dataset,
                 "scenario": dataset,
+                "group": [sample.group for sample in samples],
                 "question": [sample.question for sample in samples],
                 "answer": nullable(pd.Series([sample.answer for sample in samples], dtype=str)),
                 "image": images,
@@ -423,7 +449,7 @@ def _read_line(
     prediction = response if answer is None else answer
     if len(prediction or "") > LONGEST_ANSWER:
         gathered.remark(f"answers were cut after {LONGEST_ANSWER:,} characters", sample_id)
-    target = record.get("target")
+    target, group = record.get("target"), doc.get(gathered.group)
     utility, measured_by = _utility(record, place, task, metric)
     if np.isnan(utility):
         gathered.remark("outcomes have no score and are missing", f"{sample_id}, {place}")
@@ -432,6 +458,7 @@ def _read_line(
     counts = counts if isinstance(counts, dict) else {}
     return _Line(
         sample_id=sample_id,
+        group=clean(str(group)) if isinstance(group, str | int | float) else "",
         question=question,
         answer="" if target is None else clean(str(target)),
         image=gathered.image(doc),

@@ -131,13 +131,19 @@ class MmrRelease(ArchivedRelease):
                 f"{nameless[0] + 1}; name the sample <dataset>_<id>"
             )
         images = _find_images(cells, dataset, number, root, csv)
-        taken = {*CORE_COLUMNS, *model_columns(models)}
+        if self.group not in ("group", *cells.columns):
+            raise InputError(
+                f"source.group: {csv} has no column {self.group!r:.80}; it has "
+                f"{', '.join(cells.columns):.500}"
+            )
+        taken = {*CORE_COLUMNS, self.group, *model_columns(models)}
         empty = pd.Series("", index=cells.index)
         samples = pd.DataFrame(
             {
                 "sample_id": cells["dataset_idx"],
                 "dataset": dataset,
                 "scenario": dataset.map(lambda name: SCENARIOS.get(name, name)),
+                "group": cells.get(self.group, empty),
                 "question": cells.get("question", empty),
                 "answer": nullable(cells.get("answer", empty)),
                 "image": images,

@@ -110,6 +110,8 @@ class ArchivedRelease(Source):
         The commit, tag or branch of ``repo``.
     max_members, max_gigabytes
         What the archive may hold: members, and GB once unpacked.
+    group
+        The column of what samples that are variants of each other have in common.
 
     Raises
     ------
@@ -124,12 +126,14 @@ class ArchivedRelease(Source):
         revision: str | None = None,
         max_members: Annotated[int, Ge(1)] = 1_000_000,
         max_gigabytes: Annotated[float, Gt(0)] = 200,
+        group: str = "group",
     ) -> None:
         check_place(path, repo, revision)
         self.path = path
         self.repo, self.revision = repo or "", revision or ""
         self.max_members = max_members
         self.max_gigabytes = max_gigabytes
+        self.group = group
 
 
 def scenarios(dataset: pd.Series, separators: str) -> pd.Series:

@@ -49,6 +49,8 @@ class RouterBench(Release):
         The pickle, or a folder with the file called ``file``.
     file
         The pickle's name in the folder or data set.
+    group
+        The column of what samples that are variants of each other have in common.
     """
 
     name = "routerbench"
@@ -59,9 +61,11 @@ class RouterBench(Release):
         repo: str | None = None,
         revision: str | None = None,
         file: str = "routerbench_0shot.pkl",
+        group: str = "group",
     ) -> None:
         super().__init__(path, repo, revision)
         self.file = file
+        self.group = group
 
     @property
     def wanted(self) -> str:
@@ -76,7 +80,7 @@ class RouterBench(Release):
         """Read the pickle and each model's columns."""
         (path,) = self.files(root)
         frame = read_pickle(path)
-        models = _find_models(frame, path)
+        models = _find_models(frame, path, self.group)
         for name in (SAMPLE_ID, EVAL_NAME):
             nameless = np.flatnonzero(_filled(frame[name], path) == "")
             if nameless.size:
@@ -104,6 +108,7 @@ class RouterBench(Release):
                 "sample_id": ids.to_numpy(),
                 "dataset": dataset.to_numpy(),
                 "scenario": scenarios(dataset, "-.").to_numpy(),
+                "group": _filled(frame[self.group], path).to_numpy() if self.group in frame else "",
                 "question": [text or "" for text in _texts(frame[PROMPT], path)],
                 "answer": None,
                 "image": None,
@@ -114,7 +119,7 @@ class RouterBench(Release):
         return outcome_table(samples, models, matrices)
 
 
-def _find_models(frame: Any, path: Path) -> list[str]:
+def _find_models(frame: Any, path: Path, group: str) -> list[str]:
     """List the models, which have a score and a cost; say which columns belong to none."""
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
@@ -125,7 +130,7 @@ def _find_models(frame: Any, path: Path) -> list[str]:
     bad = names[names.duplicated() | np.array([not isinstance(name, str) for name in names], bool)]
     if len(bad):
         raise InputError(f"{path}: column {bad[0]!r} appears twice or is no text; rename it")
-    for name in (SAMPLE_ID, PROMPT, EVAL_NAME):
+    for name in (SAMPLE_ID, PROMPT, EVAL_NAME, *([group] if group != "group" else [])):
         if name not in frame:
             raise InputError(f"{path}: no column {name!r}; RouterBench's layout needs it")
     models = [name for name in names if name + COST in frame]
@@ -133,7 +138,7 @@ def _find_models(frame: Any, path: Path) -> list[str]:
         raise InputError(
             f"{path}: no model columns; a model M needs its score M and its cost M{COST}"
         )
-    used = {SAMPLE_ID, PROMPT, EVAL_NAME, ORACLE}
+    used = {SAMPLE_ID, PROMPT, EVAL_NAME, ORACLE, group}
     used |= {model + suffix for model in models for suffix in ("", RESPONSE, COST)}
     unread = [name for name in names if name not in used]
     if unread:

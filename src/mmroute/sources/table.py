@@ -24,7 +24,7 @@ from mmroute.sources.image_files import digests, paths_below, relative_paths
 from mmroute.sources.wide import find_models, model_columns, read_matrices
 from mmroute.storage import is_file
 
-CORE_COLUMNS = ("dataset", "scenario", "question", "answer", "image")
+CORE_COLUMNS = ("dataset", "scenario", "group", "question", "answer", "image")
 NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LONGEST_HEADER = 2**16
@@ -41,8 +41,9 @@ class TableSource(Source):
     ``dataset_idx``, and the model columns of ``mmroute.sources.wide``.
 
     Columns of the sample are ``dataset`` (else the file's name), ``scenario``
-    (else the data set), ``question``, ``answer`` and ``image``, a path below the
-    table's folder; how many are no file is said by a warning. Any other column is a tag.
+    (else the data set), ``group`` (what samples that are variants of each other have in
+    common), ``question``, ``answer`` and ``image``, a path below the table's folder; how
+    many are no file is said by a warning. Any other column is a tag.
 
     Parameters
     ----------
@@ -181,6 +182,7 @@ class TableSource(Source):
                 "sample_id": facts.index,
                 "dataset": dataset,
                 "scenario": scenario.where(scenario != "", dataset),
+                "group": facts.get("group", empty),
                 "question": facts.get("question", empty),
                 "answer": nullable(facts.get("answer", empty)),
                 "image": images,
@@ -291,7 +293,7 @@ def _gather(
     Raises
     ------
     InputError
-        If two rows state a different ``dataset``, ``scenario``, ``question``,
+        If two rows state a different ``dataset``, ``scenario``, ``group``, ``question``,
         ``answer`` or ``image`` of one sample.
     """
     rows = pd.concat([stated, description], ignore_index=True).fillna("")

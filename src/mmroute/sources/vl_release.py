@@ -114,7 +114,7 @@ class VlRelease(ArchivedRelease):
         """Read each model's judgements and answers."""
         evaluation = self.origin(root)
         judged, raw = _scan(evaluation), _scan(evaluation.parent / INFERENCE)
-        return read_outcomes(evaluation, judged, raw, SCENARIOS, root)
+        return read_outcomes(evaluation, judged, raw, SCENARIOS, root, self.group)
 
     def _choose(self, paths: Sequence[str]) -> list[str]:
         if ARCHIVE_NAME not in paths:

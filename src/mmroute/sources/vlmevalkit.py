@@ -23,6 +23,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
@@ -114,6 +115,9 @@ class Vlmevalkit(Source):
     images
         The folder of the image tables; by default ``LMUData`` in the work directory, or
         the work directory itself.
+    group
+        The column of what samples that are variants of each other have in common, such as
+        ``g_index`` of circular evaluation.
 
     Raises
     ------
@@ -124,7 +128,11 @@ class Vlmevalkit(Source):
     name = "vlmevalkit"
 
     def __init__(
-        self, path: str, datasets: dict[str, str] | None = None, images: str | None = None
+        self,
+        path: str,
+        datasets: dict[str, str] | None = None,
+        images: str | None = None,
+        group: str = "group",
     ) -> None:
         named = list((datasets or {}).values())
         for theirs in named:
@@ -133,6 +141,7 @@ class Vlmevalkit(Source):
         self.path = Path(path)
         self.datasets = datasets
         self.images = None if images is None else Path(images)
+        self.group = group
 
     def local_files(self) -> list[Path]:
         """List the files of the models' outputs and judgements, and the image tables."""
@@ -167,7 +176,7 @@ class Vlmevalkit(Source):
     def read(self, root: Path) -> OutcomeTable:
         """Read each model's newest complete run on each data set."""
         files = self._files()
-        return read_outcomes(self.path, files, files, {}, root)
+        return read_outcomes(self.path, files, files, {}, root, self.group)
 
     def _files(self) -> list["WorkFile"]:
         if not self.path.is_dir():
@@ -277,6 +286,7 @@ def read_outcomes(
     raw: Sequence[WorkFile],
     scenarios: Mapping[str, str],
     root: Path,
+    group: str = "group",
 ) -> OutcomeTable:
     """Read judged and raw files of all models and join them on sample ids.
 
@@ -292,11 +302,13 @@ def read_outcomes(
         Of each data set, itself where it is missing.
     root
         The source's root, with the images that ``image_tables.extract`` has written.
+    group
+        The files' column of groups; one that is not called so must be in some file.
 
     Raises
     ------
     InputError
-        If no answer is judged, or a file cannot be read or used.
+        If no answer is judged, a file cannot be read or used, or no file has the groups.
     """
     notices = _Notices(origin)
     pairs = _by_pair(judged)
@@ -312,7 +324,8 @@ def read_outcomes(
         for dataset in sorted({dataset for dataset, _ in pairs}):
             keys = [(dataset, model) for model in models if (dataset, model) in pairs]
             found = pool.map(
-                lambda key: _read_answers(pairs[key], outputs.get(key, []), raw is judged), keys
+                lambda key: _read_answers(pairs[key], outputs.get(key, []), raw is judged, group),
+                keys,
             )
             answers = {}
             for (_, model), answer in zip(keys, found, strict=True):
@@ -339,6 +352,11 @@ def read_outcomes(
     samples = pd.concat([block.samples for block in blocks], ignore_index=True)
     tags = [column for column in samples.columns if column.startswith("tag_")]
     samples[tags] = samples[tags].fillna("")
+    if group != "group" and (samples["group"] == "").all():
+        raise InputError(
+            f"source.group: no file below {origin} says anything in a column {group!r:.80}; name "
+            "the column of the groups"
+        )
     samples["scenario"] = samples["dataset"].map(lambda name: scenarios.get(name, name))
     samples["image"] = _find_images(samples, root, notices)
     samples["image_digest"] = digests(samples["image"], root)
@@ -484,9 +502,11 @@ class _Block:
             )
         # What an image table may know the sample by.
         index = facts.get("index", "" if "id" in facts else facts.index)
-        facts = facts.assign(index=index, id=facts.get("id", ""))
+        facts = facts.assign(
+            index=index, id=facts.get("id", ""), group=facts.get("group", "")
+        ).fillna({"group": ""})
         kept = [name for name in tags if name not in mixed]
-        return facts[["question", "answer", "index", "id", *kept]].rename(
+        return facts[["question", "answer", "index", "id", "group", *kept]].rename(
             columns={name: f"tag_{name}" for name in kept}
         )
 
@@ -558,17 +578,20 @@ def _by_pair(files: Sequence[WorkFile]) -> dict[tuple[str, str], list[list[WorkF
 
 
 def _read_answers(
-    runs: Sequence[Sequence[WorkFile]], raw_runs: Sequence[Sequence[WorkFile]], together: bool
+    runs: Sequence[Sequence[WorkFile]],
+    raw_runs: Sequence[Sequence[WorkFile]],
+    together: bool,
+    group: str,
 ) -> _Answers | None:
     """Read the newest complete run of a model on a data set; None if none is judged."""
     remarks: list[tuple[str, str]] = []
-    chosen = _newest_complete(runs, _read_judged, remarks)
+    chosen = _newest_complete(runs, partial(_read_judged, group=group), remarks)
     if chosen is None:
         return None
     file, cells, column = chosen
     if together:
         raw_runs = [run for run in raw_runs if run[0].run == file.run]
-    raw = _newest_complete(raw_runs, _read_raw, remarks)
+    raw = _newest_complete(raw_runs, partial(_read_raw, group=group), remarks)
     if raw is not None and raw[0].path != file.path:
         cells = _with_raw(cells, raw[1], raw[0].path)
     elif raw is None:
@@ -601,30 +624,33 @@ def _newest_complete(
     return chosen
 
 
-def _read_judged(files: Sequence[WorkFile]) -> tuple[WorkFile, pd.DataFrame, str] | None:
+def _read_judged(
+    files: Sequence[WorkFile], group: str
+) -> tuple[WorkFile, pd.DataFrame, str] | None:
     for file in files:
-        cells = _read_file(file.path)
+        cells = _read_file(file.path, group)
         column = next((name for name in CORRECTNESS_COLUMNS if name in cells), None)
         if column is not None:
             return file, cells, column
     return None
 
 
-def _read_raw(files: Sequence[WorkFile]) -> tuple[WorkFile, pd.DataFrame, str] | None:
+def _read_raw(files: Sequence[WorkFile], group: str) -> tuple[WorkFile, pd.DataFrame, str] | None:
     file = next((file for file in files if not file.judged), None)
-    return None if file is None else (file, _read_file(file.path), "")
+    return None if file is None else (file, _read_file(file.path, group), "")
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    """Read the wanted columns of a file as text."""
+def _read_file(path: Path, group: str) -> pd.DataFrame:
+    """Read the wanted columns of a file as text, and that of the groups as ``group``."""
     match path.suffix.lower():
         case ".pkl":
-            cells = _frame(read_pickle(path), path)
+            cells = _frame(read_pickle(path), path, group)
         case ".json":
-            cells = _frame(_read_json(path), path)
+            cells = _frame(_read_json(path), path, group)
         case _:
             cells = read_cells(path)
-    return cells[[name for name in cells if name in WANTED_COLUMNS]]
+    kept = cells[[name for name in cells if name in WANTED_COLUMNS]]
+    return kept.assign(group=cells[group]) if group in cells else kept
 
 
 def _read_json(path: Path) -> Any:
@@ -640,7 +666,7 @@ def _read_json(path: Path) -> Any:
         ) from error
 
 
-def _frame(content: Any, path: Path) -> pd.DataFrame:
+def _frame(content: Any, path: Path, group: str) -> pd.DataFrame:
     """Lay out records, columns, or records by sample id, as a frame of text."""
     try:
         match content:
@@ -665,7 +691,7 @@ def _frame(content: Any, path: Path) -> pd.DataFrame:
             f"{path}: no table of samples ({error!s:.200}); give a list of records or a dict of "
             "columns"
         ) from error
-    wanted = [name for name in frame if name in WANTED_COLUMNS]
+    wanted = [name for name in frame if name in WANTED_COLUMNS or name == group]
     return pd.DataFrame(
         {name: [_text(value) for value in frame[name]] for name in wanted}, dtype="str"
     )
@@ -737,7 +763,7 @@ def _tidy(cells: pd.DataFrame, column: str, file: WorkFile) -> pd.DataFrame:
     for letter in OPTION_COLUMNS:
         if letter in cells:
             question += (f"\n{letter}. " + cells[letter]).where(cells[letter] != "", "")
-    kept = [name for name in cells if name in ID_COLUMNS or name in TAG_COLUMNS]
+    kept = [name for name in cells if name in (*ID_COLUMNS, *TAG_COLUMNS, "group")]
     return cells[kept].assign(
         utility=utility,
         question=question,
