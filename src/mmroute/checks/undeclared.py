@@ -166,7 +166,12 @@ def _cure(config: SourceConfig, column: str | None, files: str) -> str:
     if column is None:
         return f"in {files}: add a column 'group' with one value for the samples of each group"
     parts = list(config.parts)
-    renames = "columns" in find("sources", parts[0].name).parameters
-    named = f"group: {flow(column)}"
-    line = f"{{..., columns: {{..., {named}}}}}" if renames else f"{{..., {named}}}"
+    keys, named = find("sources", parts[0].name).parameters, f"group: {flow(column)}"
+    if "columns" in keys:
+        line = f"{{..., columns: {{..., {named}}}}}"
+    # A source may call something else a group.
+    elif keys.get("group", ("", ""))[1] == "group":
+        line = f"{{..., {named}}}"
+    else:
+        return f"in {files}: the column {column!r:.80} tells the groups; call it 'group'"
     return f"source: {line}" if len(parts) == 1 else f"source: {{join: [{line}, ...]}}"

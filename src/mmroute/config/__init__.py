@@ -466,7 +466,7 @@ class Split(Strict):
     """Which samples train the routers."""
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of each data set's samples in the training split, in expectation."""
+    """Share of each data set's groups of samples in the training split, in expectation."""
     salts: Annotated[list[int | str], Field(min_length=1)] = [0]
     """One split, training and evaluation per salt; results are means over them."""
 
