@@ -131,9 +131,10 @@ class _Run:
 
     def _shrink(self, crossfit: Predictions, predictions: Predictions) -> None:
         own = self.benchmark.train
-        known = (crossfit, own.utility, own.cost / self.benchmark.unit, self.config.policy)
-        shrinkage = choose(*known)
+        known = (own.utility, own.cost / self.benchmark.unit, self.config.policy)
+        shrinkage = choose(crossfit, *known)
         folder = self.results / "routers" / SHRUNK_ROW / SALT
-        shrink_crossfit(*known).write(folder / "crossfit.parquet")
+        shrunk = shrink_crossfit(crossfit, own.samples["group"], *known)
+        shrunk.write(folder / "crossfit.parquet")
         shrinkage.apply(predictions).write(folder / "predictions.parquet")
         write_json(folder / "shrinkage.json", shrinkage.to_json())

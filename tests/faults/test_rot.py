@@ -12,6 +12,7 @@ from mmroute.errors import DamagedFile, InputError
 from mmroute.features.embeddings import Embeddings, read_all
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
+from mmroute.outcomes.splits import SLICE
 from mmroute.predictions import Predictions
 from mmroute.provenance import digests
 from mmroute.report.frontiers import read_by_router
@@ -143,9 +144,10 @@ def test_splits_of_another_run_are_found_out(make_table, tmp_path):
     write_json(tmp_path / "outcomes/pool.json", {"unit_usd": 1.0})
     ids = table.samples["sample_id"]
     places = tmp_path / "outcomes", tmp_path / "splits.parquet", "0"
-    write_frame(places[1], pd.DataFrame({"sample_id": ids, "0": True}))
+    own = {SLICE: table.samples["dataset"], "0": True}
+    write_frame(places[1], pd.DataFrame({"sample_id": ids} | own))
     assert Benchmark.read(*places).in_train.all()
-    write_frame(places[1], pd.DataFrame({"sample_id": ids[::-1].to_numpy(), "0": True}))
+    write_frame(places[1], pd.DataFrame({"sample_id": ids[::-1].to_numpy()} | own))
     with pytest.raises(InputError, match=r"splits\.parquet: column sample_id: row 1 of"):
         Benchmark.read(*places)
 
