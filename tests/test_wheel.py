@@ -30,6 +30,7 @@ CONFIG = {
     "source": {"kind": "demo", "samples": 30},
     "routers": {"knn": {}, "ensemble": {"n_trees": 50}, "mlp": {"epochs": 1}},
     "studied": ["knn"],
+    "decision": {"router": "knn"},
     "shrink": False,
     "resamples": 100,
 }

@@ -151,6 +151,7 @@ def run(folder: Path, queries: int, targets: Iterable[str], **settings: object) 
         "name": NAME,
         "source": {"kind": "table", "path": "log.parquet", "samples": "samples.parquet"},
         "routers": {row: {} for row in ROUTERS},
+        "decision": {"router": "knn"},
         "studied": ["knn"],
         "shrink": False,
         **settings,

@@ -399,6 +399,11 @@ def test_what_wants_a_gpu_says_so():
         ({"decision": {"what_if_prices": {"gpt": -1}}}, "decision.what_if_prices.gpt"),
         ({"decision": {"budgets": [float("inf")]}}, "decision.budgets"),
         (
+            {"decision": {"router": "oracle"}},
+            "decision.router: 'oracle' is no router that could be",
+        ),
+        ({"decision": {"router": "gone"}}, "decision.router: 'gone' is no router .* ensemble"),
+        (
             {"experiments": {"main": {}, "uncertainty": {"person_cost_usd": float("inf")}}},
             "uncertainty.person_cost_usd",
         ),

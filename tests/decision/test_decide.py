@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.decision.decide import SHARE, decide, present
+from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SHARE, answers, decide, present, used
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
@@ -31,20 +31,31 @@ def clairvoyant(table):
     return Predictions(table.samples["sample_id"], table.utility[None], (table.cost / 0.01)[None])
 
 
-def blind(table):
-    generator = np.random.default_rng(1)
-    u_hat = generator.random((1, *table.utility.shape))
-    return Predictions(table.samples["sample_id"], u_hat, (table.cost / 0.01)[None])
+def misled(table):
+    """Predict the opposite of the truth."""
+    told = clairvoyant(table)
+    return replace(told, u_hat=1 - told.u_hat)
 
 
 def decided(setting, make=clairvoyant, budgets=(), targets=(), prices=None):
-    given = ({"own": make(table)} for table in (setting.table, setting.training))
-    return decide(setting, *given, list(budgets), list(targets), prices or {})
+    given = (make(table) for table in (setting.table, setting.training))
+    table = decide(setting, "own", *given, list(budgets), list(targets), prices or {})
+    return table[table["asked"] != ALL_BUDGETS].reset_index(drop=True)
 
 
-def test_with_an_unlimited_budget_the_most_accurate_in_training_is_chosen(setting):
-    assert decided(setting, budgets=[1000.0])["router"].item() == "own"
-    assert decided(setting, blind, budgets=[1000.0])["router"].item() == "model-2"
+def answer(setting, make):
+    given = (make(table) for table in (setting.table, setting.training))
+    return answers(decide(setting, "own", *given, ["25%", "50%", "80%"], [], {}))
+
+
+def test_a_router_that_knows_is_used_and_one_that_does_not_is_not(setting):
+    assert decided(setting, budgets=["50%"])["router"].item() == "own"
+    table = decided(setting, misled, budgets=["50%"])
+    assert table["router"].item() == ""
+    assert (table["first"].item(), table["second"].item()) == ("model-1", "model-2")
+    assert 0.1 < table["second_share"].item() < 1 / 6
+    assert used(table.iloc[0]).startswith("model-1 for 8")
+    assert used(table.iloc[0]).endswith("%, at random")
 
 
 def test_a_budget_and_a_target_are_kept_in_training(setting, make_setting):
@@ -62,48 +73,79 @@ def test_shares_are_of_the_best_single_model_of_the_training_split(setting):
 
 
 def test_what_is_out_of_reach_says_so_and_comes_nearest(setting):
-    table = decided(setting, blind, budgets=[0.5], targets=[1.0])
+    table = decided(setting, misled, budgets=[0.5], targets=[1.0])
     assert not table["feasible"].any()
-    assert table["router"].tolist() == ["model-0", "model-2"]
+    assert [used(row) for _, row in table.iterrows()] == ["always model-0", "always model-2"]
     assert "out of reach" in present(table)["Asked"][0]
 
 
 def test_nothing_of_the_test_split_enters_the_choice(setting, make_setting):
     other = replace(setting.table, utility=1 - setting.table.utility)
     flipped = make_setting(other, setting.training, setting.unit, n_resamples=200)
-    given = {"own": clairvoyant(setting.table)}, {"own": clairvoyant(setting.training)}
+    given = clairvoyant(setting.table), clairvoyant(setting.training)
     asked = [2.0, "30%"], ["95%"], {}
-    before, after = decide(setting, *given, *asked), decide(flipped, *given, *asked)
-    for column in ("router", "threshold", "limit", "feasible"):
+    before, after = (decide(one, "own", *given, *asked) for one in (setting, flipped))
+    for column in ("router", "first", "second", "second_share", "threshold", "limit", "feasible"):
         pd.testing.assert_series_equal(before[column], after[column])
-    assert not np.allclose(before["accuracy"], after["accuracy"])
+    assert not np.allclose(before["accuracy"][:3], after["accuracy"][:3])
 
 
 def test_shares_of_the_traffic_sum_to_one_and_make_the_cost(setting):
-    table = decided(setting, budgets=[1.0, 3.0, 100.0])
-    shares = table.filter(like=SHARE).to_numpy()
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    np.testing.assert_allclose(1000 * shares @ COST, table["cost_usd_per_1000"])
+    for make in (clairvoyant, misled):
+        table = decided(setting, make, budgets=[1.0, 3.0, 100.0])
+        shares = table.filter(like=SHARE).to_numpy(float)
+        np.testing.assert_allclose(shares.sum(axis=1), 1)
+        np.testing.assert_allclose(1000 * shares @ COST, table["cost_usd_per_1000"])
 
 
-def test_saving_and_gain_are_against_the_best_single_model(setting):
-    row = decided(setting, blind, budgets=[1000.0]).iloc[0]
-    assert (row["saving"], row["gain"]) == (0, 0)
-    cheap = decided(setting, blind, budgets=[1.0]).iloc[0]
+def test_saving_is_against_the_best_single_model_and_gain_against_the_mixture(setting):
+    row = decided(setting, misled, budgets=[1000.0]).iloc[0]
+    assert (row["saving"], row["gain_on_best"], row["gain"]) == (0, 0, 0)
+    cheap = decided(setting, misled, budgets=[1.0]).iloc[0]
     assert cheap["saving"] == pytest.approx(0.9)
-    assert cheap["gain_low"] < cheap["gain"] < cheap["gain_high"] < 0
+    assert cheap["gain_on_best_low"] < cheap["gain_on_best"] < cheap["gain_on_best_high"] < 0
+    assert cheap["gain"] == 0
+    known = decided(setting, budgets=["50%"]).iloc[0]
+    assert 0 < known["gain_low"] < known["gain"] == known["routed_gain"]
+    assert known["p_value"] < 0.05
+
+
+def test_whether_routing_pays_is_said_and_how_many_queries_would_tell(setting):
+    assert answer(setting, clairvoyant)[0].startswith("Routing pays here: against the best static")
+    (said,) = answer(setting, misled)
+    assert said.startswith(
+        ("Routing does not pay here", "Whether routing pays here cannot be told")
+    )
+
+    def slightly(table):
+        u_hat = np.array([0.4, 0.6, 0.8]) + 0.03 * (table.utility - 0.5)
+        return Predictions(table.samples["sample_id"], u_hat[None], (table.cost / 0.01)[None])
+
+    few = replace(setting, benchmark=setting.benchmark)
+    table = decide(few, "own", slightly(few.table), slightly(few.training), ["50%"], [], {})
+    (overall,) = table[table["asked"] == ALL_BUDGETS].to_dict("records")
+    (only,) = table[table["asked"] == BUDGET].to_dict("records")
+    assert overall["routed_gain"] == only["routed_gain"]
+    assert only["labels_for_1"] == pytest.approx(4 * only["labels_for_2"], abs=4)
+
+
+def test_no_answer_without_a_budget(setting):
+    table = decide(
+        setting, "own", clairvoyant(setting.table), clairvoyant(setting.training), [], ["90%"], {}
+    )
+    assert answers(table) == []
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.3, 3.1])
 def test_a_cost_that_is_the_budget_keeps_it_in_every_resample(setting, factor):
     prices = {"model-2": factor}
-    table = decided(setting, blind, budgets=["100%"], prices=prices)
-    assert table["router"].tolist() == ["model-2", "model-2"]
+    table = decided(setting, misled, budgets=["100%"], prices=prices)
+    assert [used(row) for _, row in table.iterrows()] == ["always model-2"] * 2
     assert table["kept"].tolist() == [1, 1]
 
 
 def test_there_is_no_saving_on_a_free_model(setting):
-    table = decided(setting, blind, targets=["95%"], prices={"model-2": 0.0})
+    table = decided(setting, misled, targets=["95%"], prices={"model-2": 0.0})
     assert table["saving"].isna().tolist() == [False, True]
     assert present(table)["Saving against the best single model"][1] == "–"
 
@@ -122,7 +164,7 @@ def test_a_price_times_one_changes_nothing(setting):
 
 
 def test_a_strong_model_for_nothing_takes_the_traffic(setting):
-    table = decided(setting, blind, budgets=[1.0], prices={"model-2": 0.0})
+    table = decided(setting, misled, budgets=[1.0], prices={"model-2": 0.0})
     assert table.set_index("prices").loc["what if", "share model-2"] == 1
     assert table.set_index("prices").loc["today", "share model-2"] < 1
 
@@ -137,37 +179,21 @@ def test_what_deciding_costs_counts(setting):
         return replace(clairvoyant(table), overhead=np.full(len(table.samples), 0.05))
 
     free, charged = (
-        decided(setting, make, targets=["100%"])["cost_usd_per_1000"].item()
+        decided(setting, make, targets=["90%"])["cost_usd_per_1000"].item()
         for make in (clairvoyant, charging)
     )
     assert charged == pytest.approx(free + 0.5)
 
 
 def test_it_is_presented_alike_from_csv(setting, tmp_path):
-    table = decided(setting, budgets=["20%", 3.0], targets=[0.9], prices={"model-2": 0.5})
-    table.to_csv(tmp_path / "decision.csv", index=False)
-    shown = present(pd.read_csv(tmp_path / "decision.csv"))
-    pd.testing.assert_frame_equal(shown, present(table), check_dtype=False)
-    assert shown["Asked"][0].startswith("at most $2 per 1,000 queries (20% of the best")
-    assert next(iter(shown)) == "Prices"
-    assert "Prices" not in present(decided(setting, budgets=[3.0]))
-
-
-def test_luck_in_training_is_not_taken_for_quality(setting):
-    """Of a hundred routers that know nothing some beat the best single model by chance."""
-    rows = [f"blind {seed}" for seed in range(100)]
-
-    def guess(table, seed):
-        noise = np.random.default_rng(seed).normal(0, 0.3, table.utility.shape)
-        u_hat = np.array([0.4, 0.6, 0.8]) + noise
-        return Predictions(table.samples["sample_id"], u_hat[None], (table.cost / 0.01)[None])
-
-    given = (
-        {row: guess(table, seed) for seed, row in enumerate(rows)}
-        for table in (setting.table, setting.training)
-    )
-    table = decide(setting, *given, [], ["100%"], {})
-    assert table["router"].item() == "model-2"
+    for make in (clairvoyant, misled):
+        table = decided(setting, make, ["20%", 3.0], [0.9], {"model-2": 0.5})
+        table.to_csv(tmp_path / "decision.csv", index=False)
+        shown = present(pd.read_csv(tmp_path / "decision.csv"))
+        pd.testing.assert_frame_equal(shown, present(table), check_dtype=False)
+        assert shown["Asked"][0].startswith("at most $2 per 1,000 queries (20% of the best")
+        assert next(iter(shown)) == "Prices"
+        assert "Prices" not in present(decided(setting, make, budgets=[3.0]))
 
 
 def test_a_budget_is_kept_in_most_resamples_though_costs_spread(setting, make_setting):

@@ -65,6 +65,7 @@ def _content() -> dict:
         "split": {"train": 0.5},
         "routers": ROUTERS,
         "studied": ["knn"],
+        "decision": {"router": "knn"},
         "resamples": 100,
     }
 

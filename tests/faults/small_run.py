@@ -21,6 +21,7 @@ CONFIG = {
     "split": {"train": 0.5},
     "routers": {"linear": {}},
     "studied": ["linear"],
+    "decision": {"router": "linear"},
     "resamples": 100,
     "shrink": False,
 }

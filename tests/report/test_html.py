@@ -147,7 +147,8 @@ def report(tmp_path):
             ],
             columns=["metric", "router", "other", "difference", "low", "high", "p_value"],
         ),
-        decision=Frame(["Asked", "Use"], [["at most $1", HOSTILE]]),
+        answers=[f"Routing pays here: {HOSTILE}"],
+        decision=Frame(["Asked", "Run"], [["at most $1", HOSTILE]]),
         conclusions=[
             {"source": "A paper", "claim": "It routes.", "verdict": "holds", "measured": HOSTILE}
         ],

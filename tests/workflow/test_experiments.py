@@ -26,7 +26,11 @@ MORE = {
     "experiments": {"main": {}}
     | {name: {} for name in EXPERIMENTS if name != "vl"}
     | {"modality": {"n_clusters": [2, 4]}},
-    "decision": {"budgets": ["50%", 1.0], "what_if_prices": {"gpt-5-2025-08-07": 0.5}},
+    "decision": {
+        "router": "knn",
+        "budgets": ["50%", 1.0],
+        "what_if_prices": {"gpt-5-2025-08-07": 0.5},
+    },
 }
 
 

@@ -1,5 +1,6 @@
 """A router taken away chooses as the pipeline did, for whoever loads it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -40,7 +41,7 @@ ROUTERS = {
         "my_knn": {"class": "my_knn:MyKNN", "n_neighbors": 50},
     },
     "studied": ["knn"],
-    "decision": {"budgets": ["50%", 1000.0], "quality_targets": ["90%", 1.0]},
+    "decision": {"router": "knn", "budgets": ["50%", 1000.0], "quality_targets": ["90%", 1.0]},
 }
 KERNEL = (Path(__file__).parents[1] / "examples/my_routers.py").read_text()
 ROWS = [
@@ -68,7 +69,8 @@ def run(finished, config):
     """Return the finished checkout, in which the routers were trained and decided on then."""
     (finished.folder / "my_routers.py").write_text(KERNEL)
     (finished.folder / "my_knn.py").write_text((EXAMPLES / "my_knn.py").read_text())
-    finished.run(config, "decision")
+    trained = [f"results/small/routers/{row}/0/predictions.parquet" for row in ROWS]
+    finished.run(config, "decision", *trained)
     return finished
 
 
@@ -281,6 +283,26 @@ def test_a_router_of_ones_own_is_trusted_by_name_only(away):
         mmroute.load_router(folder)
 
 
+def test_a_mixture_gives_each_model_its_share_and_repeats_itself(run, config, tmp_path):
+    setting, queries = queries_of(run.folder / "results/small")
+    first, second = setting.table.model_names[:2]
+    with contextlib.chdir(run.folder):
+        choice = Choice(first, np.nan, "for a test", second, 0.3)
+        export(load(config, "my.yaml"), Path("results/small"), choice, tmp_path / "out")
+        router = mmroute.load_router(tmp_path / "out")
+        decisions = router.route_all(queries)
+        again = router.route_all(queries.iloc[::-1])
+        np.testing.assert_array_equal(decisions.choice, again.choice[::-1])
+    shares = np.bincount(decisions.choice, minlength=len(router.models)) / len(queries)
+    assert shares[:2].sum() == 1
+    assert shares[1] == pytest.approx(0.3, abs=0.12)
+    chosen = {router.route(f"What is {number}?").model for number in range(30)}
+    assert chosen == {first, second}
+    measured = json.loads((tmp_path / "out/router.json").read_text())["measured"]
+    assert measured["traffic"][second] == pytest.approx(0.3)
+    assert f"{second} for 30.0% of the queries" in (tmp_path / "out/README.md").read_text()
+
+
 def test_bad_queries_are_refused_in_one_line(away, tmp_path):
     router = mmroute.load_router(away("knn"))
     with pytest.raises(InputError, match="query 1: neither text nor image"):
@@ -327,7 +349,9 @@ def test_the_shell_exports_what_was_decided_and_routes(command, run, config, tmp
     decision = pd.read_csv(run.folder / "results/small/decision.csv")
     row = decision[decision["amount"] == "50%"].iloc[0]
     card = json.loads((out / "router.json").read_text())
-    assert card["row"] == row["router"]
+    assert pd.isna(row["router"])
+    assert (card["row"], card["second"]) == (row["first"], row["second"])
+    assert card["share"] == pytest.approx(row["second_share"])
     assert card["measured"]["accuracy"] == pytest.approx(row["accuracy"])
     assert card["measured"]["cost_usd_per_1000_high"] == pytest.approx(
         row["cost_usd_per_1000_high"]

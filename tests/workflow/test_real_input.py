@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ROUTERS = {"routers": {"random": {}, "knn": {}, "mlp": {}}, "studied": ["knn"], "shrink": False}
+ROUTERS["decision"] = {"router": "knn"}
 
 
 def run_real(checkout, name):

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.slow
 
 ROWS = ["linear", "cheapest", "strongest"]
 CHANGED = {"routers": {row: {} for row in ROWS}, "studied": ["linear"], "shrink": False}
+CHANGED["decision"] = {"router": "linear"}
 TARGETS = ["results/small/decision.csv", "results/small/tables/table2.csv"]
 
 

@@ -37,7 +37,8 @@ def write_pictures(folder, *datasets):
         ]
     pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
     source = {"kind": "table", "path": "own.csv"}
-    return {"name": "own", "source": source, "routers": {"knn": {}}, "resamples": 100}
+    run = {"routers": {"knn": {}}, "decision": {"router": "knn"}, "resamples": 100}
+    return {"name": "own", "source": source} | run
 
 
 def test_everything_of_a_benchmark_lies_in_its_folder(finished):

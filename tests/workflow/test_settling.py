@@ -19,6 +19,7 @@ CONFIG = {
     "name": "own",
     "source": {"kind": "table", "path": "own.csv", "prices": "prices.csv"},
     "routers": {"cheapest": {}},
+    "decision": {"router": "cheapest"},
     "studied": ["knn"],
     "shrink": False,
     "resamples": 100,

@@ -1,17 +1,12 @@
-# Every row that could be used: an upper bound knows what nobody knows.
-USABLE = [
-    row
-    for row in ROWS
-    if not find("routers", ROUTERS[row.removesuffix(SHRUNK)].name).attributes.get("upper_bound")
-]
+DECIDED_ON = f"{RESULTS}/routers/{CONFIG.decision.router}/{SALTS[0]}"
 
 
 rule decision:
     input:
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
-        predictions=predictions_of(USABLE, "predictions", SALTS[0]),
-        crossfit=predictions_of(USABLE, "crossfit", SALTS[0]),
+        predictions=f"{DECIDED_ON}/predictions.parquet",
+        crossfit=f"{DECIDED_ON}/crossfit.parquet",
     output:
         report(
             f"{RESULTS}/decision.csv",
@@ -32,9 +27,9 @@ rule decision:
         runtime=growing(20),
     params:
         how=MEASURED_BY,
-        rows=USABLE,
+        row=CONFIG.decision.router,
         salt=SALTS[0],
-        asked=CONFIG.decision.model_dump(),
+        asked=CONFIG.decision.model_dump(exclude={"router"}),
         code=script_digest("decision.py"),
     message:
         "Deciding under the config's budgets and quality targets"

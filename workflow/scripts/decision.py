@@ -1,11 +1,11 @@
-"""Decide which router and threshold to use under each budget and for each quality."""
+"""Decide what to run under each budget and for each quality."""
 
 from pathlib import Path
 
 from mmroute.decision.decide import decide
 from mmroute.evaluation.setting import Setting
 from mmroute.job import job
-from mmroute.predictions import read_by_row
+from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
 
 with job(snakemake):
@@ -16,13 +16,13 @@ with job(snakemake):
         **snakemake.params.how,
     )
     predictions, crossfit = (
-        read_by_row(snakemake.params.rows, paths, table.samples["sample_id"])
-        for paths, table in (
+        Predictions.read(Path(path), table.samples["sample_id"])
+        for path, table in (
             (snakemake.input.predictions, setting.table),
             (snakemake.input.crossfit, setting.training),
         )
     )
     write_csv(
         Path(snakemake.output[0]),
-        decide(setting, predictions, crossfit, **snakemake.params.asked),
+        decide(setting, snakemake.params.row, predictions, crossfit, **snakemake.params.asked),
     )

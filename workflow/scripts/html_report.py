@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mmroute.decision.decide import answers
 from mmroute.decision.decide import present as present_decision
 from mmroute.job import job
 from mmroute.presentation.tables import read_csv
@@ -38,6 +39,7 @@ with job(snakemake, confined=True):
         models=tables["models"],
         notices=read_json(Path(given.notices)),
         singles=read_table(Path(given.singles)).to_pandas(),
+        answers=answers(tables["decision"]),
         decision=Frame.of(present_decision(tables["decision"])),
         conclusions=conclude(
             {

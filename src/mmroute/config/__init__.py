@@ -510,6 +510,9 @@ class Limits(Strict):
 class Decision(Strict):
     """What is to be decided."""
 
+    router: str = Field(default="ensemble")
+    """The one row that static mixtures of models are held against, named before any result."""
+
     budgets: list[Asked] = ["10%", "25%", "50%", "100%"]
     """Mean costs not to exceed: USD per 1,000 queries, or shares of the best single model's."""
     quality_targets: list[Asked] = ["90%", "95%", "100%"]
@@ -579,6 +582,22 @@ class Config(Strict):
         for router in self.routers.values():
             named += [router, *([router.fusion] if router.fusion else [])]
         return sorted({part.name.split(":")[0] for part in named if ":" in part.name})
+
+    @model_validator(mode="after")
+    def _decided_on_exists(self) -> "Config":
+        known = known_routers(self.routers)
+        usable = [
+            row
+            for row, router in known.items()
+            if not find("routers", router.name).attributes.get("upper_bound")
+        ]
+        row = self.decision.router.removesuffix(SHRUNK)
+        if row not in usable or (row != self.decision.router and not known[row].predicts):
+            raise ValueError(
+                f"decision.router: {self.decision.router!r} is no router that could be used; "
+                "choose from: " + ", ".join(usable)
+            )
+        return self
 
     @model_validator(mode="after")
     def _studied_exist(self) -> "Config":

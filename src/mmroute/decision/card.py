@@ -82,6 +82,9 @@ class Card(Strict):
     simulated: bool
     row: str
     """Row of the main table, or the model that is always taken."""
+    second: str | None = None
+    """Another model, which gets a share of the queries at random."""
+    share: Share = 0.0
     reason: str
     router: Trained | None
     """None where a model is always taken."""
@@ -104,11 +107,13 @@ class Card(Strict):
         if self.router is None:
             if self.row not in names:
                 raise ValueError(f"row: {self.row!r:.80} is no model of the card")
+            if self.second not in (*names, None) or (self.second is None) != (self.share == 0):
+                raise ValueError(f"second: {self.second!r:.80} is no model with a share")
             if self.fusion or self.shrinkage or self.encoders or self.threshold is not None:
                 raise ValueError("router: missing beside fusion, shrinkage, encoders or threshold")
             return self
-        if self.threshold is None:
-            raise ValueError("threshold: missing; a router has one")
+        if self.threshold is None or self.second is not None:
+            raise ValueError("threshold: missing; a router has one, and no second model")
         if (self.fusion is None) != (not self.encoders) or len(self.encoders) == 1:
             raise ValueError("encoders: a fusion has one of text and one of image, else none")
         if self.shrinkage and len(self.shrinkage.means) != len(names):

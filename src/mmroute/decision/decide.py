@@ -1,91 +1,66 @@
-"""A decision, not only a table: what to use under a budget, and for a quality.
+"""A decision, not only a table: what to run under a budget, and for a quality.
 
-Everything is chosen on the training split, on cross-fitted predictions, and only measured
-on the test split: what stands here is what to expect in use. Of many candidates some keep
-a limit in training by luck, so each must keep it by ``MARGIN`` standard errors.
+What is advised follows from the training split by ``rule``, on cross-fitted predictions, and is
+only measured on the test split: what stands here is what to expect in use.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mmroute.errors import InputError
-from mmroute.evaluation.bootstrap import interval
-from mmroute.evaluation.curve import (
-    last_of_ties,
-    running_mean,
-    steps_of,
-    thresholds,
-    training_steps,
+from mmroute.decision.rule import (
+    LISTED,
+    Advice,
+    Foresight,
+    Labels,
+    Limit,
+    Mixture,
+    Spending,
+    Target,
+    advise,
 )
-from mmroute.evaluation.metrics import ROUNDING, SingleModels, reaches, single_models
+from mmroute.errors import InputError
+from mmroute.evaluation.bootstrap import interval, p_value
+from mmroute.evaluation.curve import Steps, training_steps
+from mmroute.evaluation.metrics import ROUNDING, reaches
 from mmroute.evaluation.setting import Setting
+from mmroute.outcomes.splits import fold_of
 from mmroute.predictions import Predictions
 
 TODAY, WHAT_IF = "today", "what if"
-BUDGET, ACCURACY = "budget", "accuracy"
+BUDGET, ACCURACY, ALL_BUDGETS = "budget", "accuracy", "all budgets"
 PER_1000 = 1000
 SHARE = "share "
-MEASURED = ("accuracy", "cost_usd_per_1000", "saving", "gain")
-"""What has an interval."""
-MARGIN = 1.645
-"""Standard errors: what keeps a limit by them does so with 95 % confidence, were it alone."""
-DIGITS = 12
+EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
+"""What is expected of anything that is run."""
+MEASURED = (*EXPECTED, "gain", "routed_gain")
+"""What of a decision has an interval."""
+POWER = (1.959964 + 0.841621) ** 2
+"""Variances by which a gain exceeds 0 that a two-sided test at 5 % finds in 80 % of the cases."""
+SETTLED = (0.01, 0.02, 0.05)
+"""Gains in accuracy of which it is told how many labels would show them."""
 MOST_NAMED, LEAST_NAMED = 3, 0.05
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Something to use: a router, or always one model.
+class Run:
+    """What each of N queries is expected to earn and to cost.
 
     Attributes
     ----------
-    name
-        The row of the main table, or the model.
-    model
-        Index of the model; None for a router.
-    threshold
-        (P,) the policy's parameter at each point, which a single model does not have.
-    cost, utility
-        (P,) means on the n training samples: USD, and utility.
-    cost_error
-        (P,) standard errors of the mean costs.
-    second, joint
-        (P,) means of the squared utility, and of its product with the best single model's.
-    n_samples
-        n.
+    traffic
+        (N, K) share of the query that each model gets; NaN where none was observed that it
+        could be sent to.
+    utility, cost
+        (N,) likewise; cost in USD, the decision's own included.
     """
 
-    name: str
-    model: int | None
-    threshold: np.ndarray
-    cost: np.ndarray
+    traffic: np.ndarray
     utility: np.ndarray
-    cost_error: np.ndarray
-    second: np.ndarray
-    joint: np.ndarray
-    n_samples: int
-
-    @property
-    def cost_at_most(self) -> np.ndarray:
-        """(P,) mean cost in USD that surely holds in use, with ``MARGIN``."""
-        return self.cost + MARGIN * self.cost_error
-
-    def keeps_budget(self, limit: float) -> np.ndarray:
-        """Which points keep a mean cost in USD."""
-        return self.cost_at_most <= limit + ROUNDING
-
-    def keeps_quality(self, share: float, constant: float, best: np.ndarray) -> np.ndarray:
-        """Which points reach ``share`` of the best single model's utility, and ``constant``.
-
-        The errors of both are paired: the samples are the same.
-        """
-        lead = self.utility - share * best.mean() - constant
-        square = self.second - 2 * share * self.joint + share**2 * np.square(best).mean()
-        error = _standard_error(lead + constant, square, self.n_samples)
-        return lead >= MARGIN * error - ROUNDING
+    cost: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -96,79 +71,102 @@ class Yardstick:
     ----------
     setting
         What to measure with.
+    labels
+        The training split.
     weights
         (1 + B, N) of the samples: 1, then the resamples.
-    alone
-        The single models, on each resample.
-    best
-        The model that was best alone in training.
     """
 
     setting: Setting
+    labels: Labels
     weights: np.ndarray
-    alone: SingleModels
-    best: int
 
     @classmethod
     def of(cls, setting: Setting) -> "Yardstick":
-        """Prepare the resamples of a setting."""
-        training = single_models(setting.training.utility, setting.training.cost)
-        weights = setting.weights().astype(np.float64)
-        alone = single_models(setting.table.utility, setting.table.cost, weights)
-        return cls(setting, weights, alone, int(training.best[0]))
+        """Prepare the labels and the resamples of a setting."""
+        training = setting.training
+        group = pd.factorize(training.samples["group"])[0]
+        labels = Labels(training.utility, training.cost, group, len(setting.table.samples))
+        return cls(setting, labels, setting.weights().astype(np.float64))
 
-    def use(
-        self, chosen: Predictions | int, parameter: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Use a router at one value of its parameter, or always one model.
+    @property
+    def best(self) -> Run:
+        """The model that was best alone in training."""
+        return self.mixed(Mixture(self.labels.best, self.labels.best, 0.0, True))
 
-        Returns
-        -------
-        (1 + B,) mean cost in USD, the decision's own included, (1 + B,) mean utility, and
-        the (K,) shares of the traffic.
-        """
-        table = self.setting.table
-        n_models = len(table.models)
-        if isinstance(chosen, int):
-            alone = self.alone.cost[:, chosen], self.alone.utility[:, chosen]
-            return *alone, np.eye(n_models)[chosen]
-        steps = steps_of(chosen, 0, np.isfinite(table.utility), self.setting.policy)
+    def mixed(self, mixture: Mixture) -> Run:
+        """A mixture; a model that was not observed leaves its share to the other."""
+        utility, cost = self.setting.table.utility, self.setting.table.cost
+        share = np.zeros(utility.shape)
+        share[:, mixture.first] += 1 - mixture.share
+        share[:, mixture.second] += mixture.share
+        share = np.where(np.isfinite(utility), share, 0)
+        with np.errstate(invalid="ignore"):
+            share /= share.sum(axis=1, keepdims=True)
+        earned, paid = (
+            np.nansum(share * matrix, axis=1) + 0 * share[:, 0] for matrix in (utility, cost)
+        )
+        return Run(share, earned, paid)
+
+    def steps(self, predictions: Predictions) -> tuple[np.ndarray, Steps]:
+        """The queries that a router can choose for, and how its choices change."""
+        return training_steps(predictions, self.setting.table.utility, self.setting.policy)
+
+    def routed(self, predictions: Predictions, parameter: float) -> Run:
+        """A router at one value of its policy's parameter."""
+        table, unit = self.setting.table, self.setting.unit
+        rows, steps = self.steps(predictions)
         choice = steps.choices(parameter)
-        rows, total = np.arange(len(choice)), self.weights.sum(axis=1)
-        paid = chosen.paid(table.cost / self.setting.unit) * self.setting.unit
-        cost, utility = (self.weights @ own[rows, choice] / total for own in (paid, table.utility))
-        return cost, utility, np.bincount(choice, minlength=n_models) / len(choice)
+        paid = predictions.paid(table.cost / unit) * unit
+        run = Run(*(np.full(shape, np.nan) for shape in (table.utility.shape, *[len(paid)] * 2)))
+        run.traffic[rows] = np.eye(table.utility.shape[1])[choice]
+        run.utility[rows], run.cost[rows] = table.utility[rows, choice], paid[rows, choice]
+        return run
 
-    def expected(self, cost: np.ndarray, utility: np.ndarray) -> dict[str, float]:
-        """The values of ``MEASURED`` with their bounds, of what ``use`` returns."""
-        spent = np.where(self.alone.cost[:, self.best] > 0, self.alone.cost[:, self.best], np.nan)
-        gain = utility - self.alone.utility[:, self.best]
-        expected: dict[str, float] = {}
-        for name, own in zip(
-            MEASURED, (utility, PER_1000 * cost, 1 - cost / spent, gain), strict=True
-        ):
-            low, high = interval(own)
-            expected |= {name: own[0], f"{name}_low": low, f"{name}_high": high}
-        return expected
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """(1 + B,) means of (N,) values where they are known."""
+        known = np.isfinite(values)
+        return self.weights[:, known] @ values[known] / self.weights[:, known].sum(axis=1)
+
+    def expected(self, run: Run) -> dict[str, np.ndarray]:
+        """The (1 + B,) values of ``EXPECTED``."""
+        best = self.best
+        spent, cost = self.mean(best.cost), self.mean(run.cost)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            saving = np.where(spent > 0, 1 - cost / spent, np.nan)
+        gain = self.mean(run.utility - best.utility)
+        values = (self.mean(run.utility), PER_1000 * cost, saving, gain)
+        return dict(zip(EXPECTED, values, strict=True))
+
+
+def with_bounds(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Each value with the bounds of its interval, ``_low`` and ``_high``."""
+    row: dict[str, float] = {}
+    for name, replicates in values.items():
+        low, high = interval(replicates)
+        row |= {name: float(replicates[0]), f"{name}_low": low, f"{name}_high": high}
+    return row
 
 
 def decide(
     setting: Setting,
-    predictions: Mapping[str, Predictions],
-    crossfit: Mapping[str, Predictions],
+    row: str,
+    predictions: Predictions,
+    crossfit: Predictions,
     budgets: Sequence[float | str],
     quality_targets: Sequence[float | str],
     what_if_prices: Mapping[str, float],
 ) -> pd.DataFrame:
-    """Choose a router and its threshold for each budget and quality, and measure the choice.
+    """Choose what to run for each budget and quality, and measure the choice.
 
     Parameters
     ----------
     setting
         What to measure with.
+    row
+        The router that was named beforehand.
     predictions, crossfit
-        By row of the main table, of the evaluation samples and, cross-fitted, of the
-        training samples; of a router that draws, the first trial.
+        Its own, of the evaluation samples and, cross-fitted, of the training samples.
     budgets
         Mean costs not to exceed: USD per 1,000 queries, or a share such as ``50%`` of the
         best single model's.
@@ -182,15 +180,23 @@ def decide(
     -------
     A row for each thing asked: ``prices`` (``today`` or ``what if``), ``asked`` (``budget``
     or ``accuracy``), ``amount`` as given, ``limit`` in USD per 1,000 queries or as
-    accuracy; ``router``: a row, or a model that is always taken; ``threshold``, empty for
-    a model; ``feasible``: whether anything surely kept the limit in training, without which
-    the cheapest or the most accurate choice stands. On the test split, each with its
-    bounds ``_low`` and ``_high``: ``accuracy``, ``cost_usd_per_1000``, and against the
-    best single model of the training split the ``saving`` of its cost, undefined where that
-    model is free, and the ``gain`` in accuracy. ``kept``: the share of resamples that keep
-    the limit, where a percentage is of what the best single model has in the resample;
-    ``share <model>``: the traffic. A router that was trained once for each lambda keeps
-    its choices when predicted costs are multiplied.
+    accuracy; ``router``: the row that is advised, empty where it is a static mixture of
+    ``first`` and ``second``, which gets ``second_share`` of the queries; ``threshold``: the
+    router's on training samples, where it surely keeps the limit; ``feasible``: whether what
+    is advised surely does.
+
+    On the test split, each with its bounds ``_low`` and ``_high``: ``accuracy`` and
+    ``cost_usd_per_1000``; against the best single model of the training split the ``saving``
+    of its cost, undefined where that model is free, and ``gain_on_best`` in accuracy;
+    against the mixture the ``gain``, and ``routed_gain``, of the router whether it is advised
+    or not, with its ``p_value``. ``kept``: the share of resamples that keep the limit, where
+    a percentage is of what the best single model has in the resample. ``labels``: training
+    samples; ``labels_for_1``, ``_2``, ``_5``: how many would show a ``routed_gain`` of as
+    many points in 80 % of the cases. ``share <model>``: the traffic.
+
+    A last row, ``all budgets``, has the means of ``routed_gain`` over the budgets: whether
+    routing pays here. A router that was trained once for each lambda keeps its choices when
+    predicted costs are multiplied.
 
     Raises
     ------
@@ -204,162 +210,149 @@ def decide(
                 f"config key decision.what_if_prices: no model {model!r} in the pool; it has: "
                 + ", ".join(names)
             )
-    asked = [(BUDGET, amount) for amount in budgets]
+    asked: list[tuple[str, float | str]] = [(BUDGET, amount) for amount in budgets]
     asked += [(ACCURACY, amount) for amount in quality_targets]
-    rows = _decide(setting, predictions, crossfit, asked)
+    rows = _decide(setting, row, predictions, crossfit, asked)
     if what_if_prices:
         factor = np.array([what_if_prices.get(name, 1.0) for name in names])
         priced = setting.benchmark
         table = replace(priced.table, cost=priced.table.cost * factor)
         repriced = replace(setting, benchmark=replace(priced, table=table))
-        told, crossfitted = (
-            {row: replace(own, c_hat=own.c_hat * factor) for row, own in parts.items()}
-            for parts in (predictions, crossfit)
+        queried, known = (
+            replace(part, c_hat=part.c_hat * factor) for part in (predictions, crossfit)
         )
-        rows += [row | {"prices": WHAT_IF} for row in _decide(repriced, told, crossfitted, asked)]
+        again = _decide(repriced, row, queried, known, asked)
+        rows += [one | {"prices": WHAT_IF} for one in again]
     return pd.DataFrame(rows, columns=_columns(names))
 
 
 def _columns(models: Sequence[str]) -> list[str]:
     """The columns, which are there even if nothing was asked."""
     bounds = [f"{name}{bound}" for name in MEASURED for bound in ("", "_low", "_high")]
+    first = ["prices", "asked", "amount", "limit", "router", "first", "second", "second_share"]
+    needed = [f"labels_for_{100 * gain:.0f}" for gain in SETTLED]
     shares = [f"{SHARE}{name}" for name in models]
-    first = ["prices", "asked", "amount", "limit", "router", "threshold", "feasible"]
-    return [*first, *bounds, "kept", *shares]
+    return [*first, "threshold", "feasible", *bounds, "p_value", "kept", "labels", *needed, *shares]
+
+
+def _request(what: str, amount: float | str) -> Limit | Target:
+    paired = isinstance(amount, str)
+    number = float(amount[:-1]) / 100 if isinstance(amount, str) else float(amount)
+    if what == ACCURACY:
+        return Target(number, paired)
+    return Limit(number if paired else number / PER_1000, paired)
 
 
 def _decide(
     setting: Setting,
-    predictions: Mapping[str, Predictions],
-    crossfit: Mapping[str, Predictions],
+    row: str,
+    predictions: Predictions,
+    crossfit: Predictions,
     asked: Sequence[tuple[str, float | str]],
-) -> list[dict[str, object]]:
-    training, measure = setting.training, Yardstick.of(setting)
-    alone, best = single_models(training.utility, training.cost), measure.best
-    reference = {BUDGET: PER_1000 * alone.cost[0, best], ACCURACY: alone.utility[0, best]}
-    utility_of_best = training.utility[:, best]
-    filled = np.where(np.isnan(utility_of_best), alone.utility[0, best], utility_of_best)
-    candidates = _candidates(setting, crossfit, filled)
-    of_best = {BUDGET: PER_1000 * measure.alone.cost, ACCURACY: measure.alone.utility}
-    rows = []
-    for what, amount in asked:
-        share = float(amount[:-1]) / 100 if isinstance(amount, str) else 0.0
-        limit = share * reference[what] if isinstance(amount, str) else float(amount)
-        if what == BUDGET:
-            keeps = [own.keeps_budget(limit / PER_1000) for own in candidates]
+) -> list[dict[str, Any]]:
+    measure = Yardstick.of(setting)
+    labels, names = measure.labels, setting.table.model_names
+    spending = Spending.of(labels, crossfit, setting.unit, setting.policy)
+    requests = [_request(what, amount) for what, amount in asked]
+    fold = fold_of(setting.training.samples["group"])
+    kept, steps = measure.steps(predictions)
+    foresight = Foresight.of(
+        steps,
+        labels.mean_cost,
+        predictions.take(kept).without_gaps().c_hat[0] * setting.unit,
+        setting.policy,
+    )
+    best, rows, gains = measure.best, [], []
+    for (what, amount), one, chosen in zip(
+        asked, requests, advise(labels, fold, spending, requests), strict=True
+    ):
+        mixture = routed = measure.mixed(chosen.mixture)
+        parameter = _parameter(labels, spending, foresight, one, chosen)
+        if parameter is not None:
+            routed = measure.routed(predictions, parameter)
+        run = routed if chosen.routed else mixture
+        values = measure.expected(run)
+        values |= {"gain": measure.mean(run.utility - mixture.utility)}
+        values |= {"routed_gain": measure.mean(routed.utility - mixture.utility)}
+        if isinstance(one, Limit):
+            gains.append(values["routed_gain"])
+            limit = PER_1000 * labels.usd(one)
+            held = PER_1000 * one.amount * (measure.mean(best.cost) if one.paired else 1.0)
+            keeps = values["cost_usd_per_1000"] <= held * (1 + ROUNDING)
         else:
-            constant = 0.0 if share else limit
-            keeps = [own.keeps_quality(share, constant, filled) for own in candidates]
-        candidate, point, feasible = _choose(candidates, what, np.concatenate(keeps))
-        parameter = float(candidate.threshold[point])
-        chosen = predictions[candidate.name] if candidate.model is None else candidate.model
-        cost, utility, shares = measure.use(chosen, parameter)
-        kept = _keeps(what, share * of_best[what][:, best] if share else limit, cost, utility)
-        row = {"prices": TODAY, "asked": what, "amount": str(amount), "limit": limit}
-        row |= {"router": candidate.name, "threshold": parameter, "feasible": feasible}
-        row |= measure.expected(cost, utility) | {"kept": kept[1:].mean()}
-        names = setting.table.model_names
-        rows.append(row | {f"{SHARE}{name}": own for name, own in zip(names, shares, strict=True)})
+            limit = one.amount * (labels.mean_utility[labels.best] if one.paired else 1.0)
+            held = one.amount * (measure.mean(best.utility) if one.paired else 1.0)
+            keeps = reaches(values["accuracy"], held)
+        threshold = np.nan if chosen.point is None else float(spending.threshold[chosen.point])
+        told: dict[str, Any] = {"prices": TODAY, "asked": what, "amount": str(amount)}
+        told |= {"limit": limit, "router": row if chosen.routed else "", "threshold": threshold}
+        told |= {"first": names[chosen.mixture.first], "second": names[chosen.mixture.second]}
+        told |= {"second_share": chosen.mixture.share, "kept": keeps[1:].mean()}
+        told |= {"feasible": chosen.routed or chosen.mixture.kept}
+        traffic = np.nanmean(run.traffic, axis=0)
+        told |= {f"{SHARE}{name}": share for name, share in zip(names, traffic, strict=True)}
+        rows.append(told | _settled(values, len(labels.utility), len(setting.table.samples)))
+    if gains:
+        overall = {"routed_gain": np.mean(gains, axis=0)}
+        told = {"prices": TODAY, "asked": ALL_BUDGETS, "amount": "", "router": row}
+        rows.append(told | _settled(overall, len(labels.utility), len(setting.table.samples)))
     return rows
 
 
-def _candidates(
-    setting: Setting, crossfit: Mapping[str, Predictions], best: np.ndarray
-) -> list[Candidate]:
-    """Always one model, for each, and the routers: of equals the first is chosen."""
-    training = setting.training
-    candidates = []
-    for model, name in enumerate(training.model_names):
-        seen = np.isfinite(training.utility[:, model])
-        moments = _moments(training.cost[seen, model], training.utility[seen, model], best[seen])
-        means = [np.array([own.mean()]) for own in moments]
-        candidates.append(_candidate(name, model, np.array([np.nan]), means, int(seen.sum())))
-    candidates += [router_candidate(row, own, setting, best) for row, own in crossfit.items()]
-    return candidates
+def _parameter(
+    labels: Labels, spending: Spending, foresight: Foresight, asked: Limit | Target, chosen: Advice
+) -> float | None:
+    """The policy's parameter on queries; None where the router keeps nothing that was asked."""
+    if chosen.point is None:
+        return None
+    if isinstance(asked, Limit):
+        reserve = float(spending.reserve(asked)[chosen.point])
+        return foresight.keeping(labels.usd(asked), spending.ratios[chosen.point], reserve)
+    return foresight.spending(float(spending.means[chosen.point, LISTED]))
 
 
-def router_candidate(
-    row: str, crossfit: Predictions, setting: Setting, best: np.ndarray
-) -> Candidate:
-    """What cross-fitted predictions reach at every threshold on the training split.
-
-    Parameters
-    ----------
-    row
-        The router's row of the main table.
-    crossfit
-        Of the n training samples.
-    setting
-        Holds their outcomes.
-    best
-        (n,) utility of the best single model.
-    """
-    training = setting.training
-    kept, steps = training_steps(crossfit, training.utility, setting.policy)
-    paid = crossfit.take(kept).paid(training.cost[kept] / setting.unit) * setting.unit
-    threshold = thresholds(steps, setting.policy)
-    points = last_of_ties(threshold)
-    moments = _moments(paid, training.utility[kept], best[kept, None])
-    means = [running_mean(steps, matrix)[points] for matrix in moments]
-    return _candidate(row, None, threshold[points], means, len(kept))
+def _settled(values: Mapping[str, np.ndarray], n_labels: int, n_queries: int) -> dict[str, float]:
+    """All with bounds, the p-value of the router's gain, and how many labels would settle it."""
+    gain = values["routed_gain"]
+    # The variance of one query's difference, as far as groups let it count as one.
+    variance = n_queries * float(np.nanvar(gain[1:]))
+    needed = {
+        f"labels_for_{100 * least:.0f}": np.ceil(POWER * variance / least**2) for least in SETTLED
+    }
+    return with_bounds(values) | {"labels": n_labels, "p_value": p_value(gain)} | needed
 
 
-def _moments(cost: np.ndarray, utility: np.ndarray, best: np.ndarray) -> list[np.ndarray]:
-    return [cost, np.square(cost), utility, np.square(utility), utility * best]
+def answers(table: pd.DataFrame) -> list[str]:
+    """Whether routing pays here, in a sentence or two for each set of prices."""
+    return [_answer(row) for _, row in table[table["asked"] == ALL_BUDGETS].iterrows()]
 
 
-def _candidate(
-    name: str, model: int | None, threshold: np.ndarray, means: list[np.ndarray], n_samples: int
-) -> Candidate:
-    cost, cost_square, utility, second, joint = means
-    error = _standard_error(cost, cost_square, n_samples)
-    return Candidate(name, model, threshold, cost, utility, error, second, joint, n_samples)
-
-
-def _standard_error(mean: np.ndarray, square: np.ndarray, n_samples: int) -> np.ndarray:
-    """The standard error of means from the means of squares; rounding is no spread."""
-    variance = square - mean**2
-    return np.sqrt(np.where(variance > ROUNDING * square, variance, 0) / n_samples)
-
-
-def _choose(
-    candidates: Sequence[Candidate], asked: str, keeps: np.ndarray
-) -> tuple[Candidate, int, bool]:
-    """The candidate, its point, and whether it keeps the limit in training."""
-    owner = np.repeat(np.arange(len(candidates)), [len(own.cost) for own in candidates])
-    point = np.concatenate([np.arange(len(own.cost)) for own in candidates])
-    cost = np.concatenate([own.cost for own in candidates])
-    # Means that differ by rounding only are equal: the simpler candidate comes first.
-    cost = np.round(cost / (cost.max() or 1.0), DIGITS)
-    utility = np.round(np.concatenate([own.utility for own in candidates]), DIGITS)
-    by_utility, by_cost = np.lexsort((owner, cost, -utility)), np.lexsort((owner, -utility, cost))
-    order = by_utility if asked == BUDGET else by_cost
-    if not keeps.any():
-        # What comes nearest: the cheapest, or the most accurate.
-        order = by_cost if asked == BUDGET else by_utility
-    first = order[keeps[order].argmax()] if keeps.any() else order[0]
-    return candidates[owner[first]], int(point[first]), bool(keeps.any())
-
-
-def _keeps(
-    asked: str, limit: float | np.ndarray, cost: np.ndarray, utility: np.ndarray
-) -> np.ndarray:
-    """Where a mean cost in USD, or a mean utility, keeps the limit, up to rounding."""
-    if asked == BUDGET:
-        return cost <= limit / PER_1000 + ROUNDING
-    return reaches(utility, limit)
+def _answer(row: pd.Series) -> str:
+    low, high = row["routed_gain_low"], row["routed_gain_high"]
+    gain = (
+        f"against the best static mixtures of models, {row['router']} gains "
+        f"{100 * row['routed_gain']:+.1f} points of accuracy [{100 * low:+.1f}, {100 * high:+.1f}] "
+        f"at the same cost, on average over the budgets"
+    )
+    prices = "" if row["prices"] == TODAY else "With the other prices: "
+    if low > 0:
+        return f"{prices}Routing pays here: {gain}."
+    if high < SETTLED[0]:
+        return f"{prices}Routing does not pay here: {gain}."
+    needed = row[f"labels_for_{100 * SETTLED[1]:.0f}"]
+    return (
+        f"{prices}Whether routing pays here cannot be told: {gain}. About {needed:,.0f} measured "
+        f"queries would show a gain of {100 * SETTLED[1]:.0f} points."
+    )
 
 
 def present(table: pd.DataFrame) -> pd.DataFrame:
     """Lay the decisions out for people; with other prices they follow in rows of their own."""
+    table = table[table["asked"] != ALL_BUDGETS]
     shown = pd.DataFrame(
         {
             "Asked": [_asked(row) for _, row in table.iterrows()],
-            "Use": table["router"],
-            "Threshold": [
-                "–" if np.isnan(threshold) else f"{threshold:.3g}"
-                for threshold in table["threshold"]
-            ],
+            "Run": [used(row) for _, row in table.iterrows()],
             "Accuracy": _percent(table, "accuracy"),
             "USD per 1,000 queries": [
                 f"{row['cost_usd_per_1000']:.3g} [{row['cost_usd_per_1000_low']:.3g}, "
@@ -367,14 +360,24 @@ def present(table: pd.DataFrame) -> pd.DataFrame:
                 for _, row in table.iterrows()
             ],
             "Kept in": [f"{kept:.0%} of resamples" for kept in table["kept"]],
+            "Accuracy the router gains on the mixture": _percent(table, "routed_gain"),
             "Saving against the best single model": _percent(table, "saving"),
-            "Accuracy gained on it": _percent(table, "gain"),
             "Mostly sends to": [_traffic(row) for _, row in table.iterrows()],
         }
     )
     if (table["prices"] == WHAT_IF).any():
-        shown.insert(0, "Prices", table["prices"])
+        shown.insert(0, "Prices", table["prices"].to_numpy())
     return shown
+
+
+def used(row: pd.Series) -> str:
+    """What a row of the table advises, in words."""
+    if isinstance(row["router"], str) and row["router"]:
+        return str(row["router"])
+    share = row["second_share"]
+    if share in (0, 1) or row["first"] == row["second"]:
+        return f"always {row['first'] if share == 0 else row['second']}"
+    return f"{row['first']} for {1 - share:.0%} and {row['second']} for {share:.0%}, at random"
 
 
 def _asked(row: pd.Series) -> str:

@@ -17,10 +17,11 @@ The folder holds
 A folder may be a stranger's. Nothing of it is run, sent or written unless the caller says so.
 """
 
+import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -227,7 +228,8 @@ class DeployedRouter:
         if self._config is not None and self._config.reads_samples:
             return self._decide(samples, budget, trade_off)
         if self._features is None:
-            return self._decide(np.empty((len(samples), 0)), budget, trade_off)
+            decisions = self._decide(np.empty((len(samples), 0)), budget, trade_off)
+            return self._mixed(decisions, samples) if self.card.second else decisions
         text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
         unseen = samples["image"].notna().to_numpy() & ~image.present
         if unseen.any():
@@ -318,6 +320,18 @@ class DeployedRouter:
                 cost_usd = predictions.c_hat[0] * self.card.unit_usd
                 _require_sound((utility, cost_usd), utility.shape)
         return Decisions(self.models, choice, utility, cost_usd)
+
+    def _mixed(self, decisions: Decisions, samples: pd.DataFrame) -> Decisions:
+        """Give the second model its share of the queries, by a hash, so that answers repeat."""
+        number = np.array(
+            [
+                _number_of(question, image)
+                for question, image in samples[["question", "image"]].values
+            ]
+        )
+        second = self.models.index(str(self.card.second))
+        choice = np.where(number < self.card.share, second, decisions.choice)
+        return replace(decisions, choice=choice)
 
     def _predict(self, router: Router, Z: np.ndarray | pd.DataFrame) -> Predictions:
         predictions = predict(router, pd.Series(np.arange(len(Z)).astype(str)), Z)
@@ -548,6 +562,14 @@ def _require_sound(predicted: Iterable[np.ndarray | None], shape: tuple[int, ...
                 f"{ROUTER}: predicts what is no finite number for each of {shape[0]} queries and "
                 f"{shape[1]} models; export it again, or do not use it"
             )
+
+
+def _number_of(question: str, image: str | None) -> float:
+    """A number in [0, 1) that a query's text and image decide."""
+    digest = hashlib.blake2b(question.encode(), digest_size=8)
+    if isinstance(image, str):
+        digest.update(b"\0" + Path(image).read_bytes())
+    return int.from_bytes(digest.digest(), "big") / 2**64
 
 
 @contextmanager

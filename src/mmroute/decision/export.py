@@ -22,8 +22,9 @@ from mmroute.decision.card import (
     Card,
     write_digests,
 )
-from mmroute.decision.decide import PER_1000, Yardstick, router_candidate
+from mmroute.decision.decide import PER_1000, Run, Yardstick, with_bounds
 from mmroute.decision.deployed import CURVE_COLUMNS, load_router, probe, require_usable
+from mmroute.decision.rule import EARNED, PAID, Limit, Mixture, Spending
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import InputError
 from mmroute.evaluation.curve import steps_of
@@ -49,7 +50,7 @@ TITLES = {
     "accuracy": "accuracy",
     "cost_usd_per_1000": "USD per 1,000 queries",
     "saving": "saving against the best single model",
-    "gain": "accuracy gained on it",
+    "gain_on_best": "accuracy gained on it",
 }
 
 
@@ -65,11 +66,15 @@ class Choice:
         The policy's parameter; NaN for a model.
     reason
         How it was chosen, in words.
+    second, share
+        Another model, and the share of the queries that it gets, at random.
     """
 
     row: str
     threshold: float
     reason: str
+    second: str | None = None
+    share: float = 0.0
 
 
 def decided(results: Path, asked: str, amount: str) -> Choice:
@@ -108,7 +113,13 @@ def decided(results: Path, asked: str, amount: str) -> Choice:
             f"{path}: nothing surely keeps the {asked} {amount!r} in training; ask for another, "
             "or name a router and a threshold"
         )
-    return Choice(found["router"], float(found["threshold"]), f"decided for the {asked} {amount}")
+    reason = f"decided for the {asked} {amount}"
+    if isinstance(found["router"], str):
+        return Choice(found["router"], float(found["threshold"]), reason)
+    first, second, share = (found[name] for name in ("first", "second", "second_share"))
+    if share in (0, 1) or first == second:
+        return Choice(second if share == 1 else first, np.nan, reason)
+    return Choice(first, np.nan, reason, second, float(share))
 
 
 def export(config: Config, results: Path, choice: Choice, folder: Path) -> None:
@@ -159,8 +170,13 @@ class _Run:
             seed=config.seed,
         )
         names = self.setting.table.model_names
-        self.model = names.index(choice.row) if choice.row in names else None
-        self.router = None if self.model is not None else self._router(names)
+        self.mixture = None
+        if choice.row in names:
+            first, second = (
+                names.index(name) for name in (choice.row, choice.second or choice.row)
+            )
+            self.mixture = Mixture(first, second, choice.share, True)
+        self.router = None if self.mixture else self._router(names)
 
     def _router(self, models: Sequence[str]) -> RouterConfig:
         rows = self.config.routers
@@ -244,6 +260,8 @@ class _Run:
                 for part in self.config.source.parts
             ),
             "row": self.choice.row,
+            "second": self.choice.second,
+            "share": self.choice.share,
             "reason": self.choice.reason,
             "router": _as_json(router) if router else None,
             "fusion": _as_json(router.fusion) if router and router.fusion else None,
@@ -276,19 +294,24 @@ class _Run:
 
     def _measured(self) -> dict[str, Any]:
         measure = Yardstick.of(self.setting)
-        chosen = self._predictions() if self.model is None else self.model
-        cost, utility, shares = measure.use(chosen, self.choice.threshold)
+        run = self._run(measure)
         names = self.setting.table.model_names
         expected = {
-            name: None if np.isnan(value) else float(value)
-            for name, value in measure.expected(cost, utility).items()
+            name: None if np.isnan(value) else value
+            for name, value in with_bounds(measure.expected(run)).items()
         }
+        traffic = np.nanmean(run.traffic, axis=0)
         return expected | {
             "samples": len(self.setting.table.samples),
             "training_samples": len(self.setting.training.samples),
-            "traffic": dict(zip(names, shares.tolist(), strict=True)),
-            "best_single_model": names[measure.best],
+            "traffic": dict(zip(names, traffic.tolist(), strict=True)),
+            "best_single_model": names[measure.labels.best],
         }
+
+    def _run(self, measure: Yardstick) -> Run:
+        if self.mixture:
+            return measure.mixed(self.mixture)
+        return measure.routed(self._predictions(), self.choice.threshold)
 
     def _predictions(self) -> Predictions:
         ids = self.setting.table.samples["sample_id"]
@@ -296,17 +319,21 @@ class _Run:
 
     def _curve(self) -> tuple[np.ndarray, ...]:
         """The columns of the curve."""
-        training = self.setting.training
-        if self.router is None:
-            seen = np.isfinite(training.utility[:, self.model])
-            cost = PER_1000 * training.cost[seen, self.model].mean()
-            utility = training.utility[seen, self.model].mean()
-            # Of a model that is always taken no threshold is asked for.
-            return tuple(np.array([number], float) for number in (0, cost, cost, utility))
-        crossfit = Predictions.read(self._stored("crossfit.parquet"), training.samples["sample_id"])
-        nothing = np.zeros(len(training.samples))
-        own = router_candidate(self.choice.row, crossfit, self.setting, nothing)
-        return own.threshold, PER_1000 * own.cost, PER_1000 * own.cost_at_most, own.utility
+        labels = Yardstick.of(self.setting).labels
+        if self.mixture:
+            cost, utility = (
+                float(self.mixture.mean(means)) for means in (labels.mean_cost, labels.mean_utility)
+            )
+            # Of what has no threshold none is asked for.
+            row = (0, PER_1000 * cost, PER_1000 * cost, utility)
+            return tuple(np.array([number], float) for number in row)
+        crossfit = Predictions.read(
+            self._stored("crossfit.parquet"), self.setting.training.samples["sample_id"]
+        )
+        spending = Spending.of(labels, crossfit, self.setting.unit, self.config.policy)
+        paid, earned = spending.means[:, PAID], spending.means[:, EARNED]
+        surely = paid + spending.reserve(Limit(0.0, paired=False))
+        return spending.threshold, PER_1000 * paid, PER_1000 * surely, earned
 
     def _reaches_network(self) -> bool:
         attributes = find("routers", self.router.name).attributes if self.router else {}

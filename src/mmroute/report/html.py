@@ -112,8 +112,10 @@ class Report:
         Metrics at the named operating points.
     differences
         Paired differences between routers.
+    answers
+        Whether routing pays here.
     decision
-        What to use under each budget and for each quality.
+        What to run under each budget and for each quality.
     conclusions
         The papers' conclusions with what was measured here.
     sections
@@ -138,6 +140,7 @@ class Report:
     singles: pd.DataFrame
     points: pd.DataFrame
     differences: pd.DataFrame
+    answers: Sequence[str]
     decision: Frame
     conclusions: Sequence[Mapping[str, str]]
     sections: Sequence[Section]
@@ -184,6 +187,7 @@ class Report:
             point_metrics=[metric for metric in POLICY_METRICS if metric.shown],
             points=self._points,
             differences=self._differences,
+            answers=self.answers,
             decision=self.decision,
             conclusions=self.conclusions,
             sections=self.sections,
