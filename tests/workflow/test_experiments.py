@@ -76,7 +76,8 @@ def test_cases_stand_in_the_report_with_their_images(results):
 
 def test_the_decision_has_today_and_what_if(results):
     decision = pd.read_csv(results / "decision.csv")
-    assert decision.groupby("prices").size().to_dict() == {"today": 5, "what if": 5}
+    # Two budgets, three accuracies, and all budgets together.
+    assert decision.groupby("prices").size().to_dict() == {"today": 6, "what if": 6}
     assert "<h2>What to do</h2>" in (results / "report.html").read_text()
 
 

@@ -242,7 +242,7 @@ def test_a_rules_environment_has_what_its_script_imports(environment, script):
     assert missing == set()
 
 
-DEFAULTS = {"DEFAULT_ROUTERS", "STUDIED_ROUTERS"}
+DEFAULTS = {"DEFAULT_ROUTERS", "STUDIED_ROUTERS", "DECIDED_ON"}
 OTHER_WORDS = {"fusion", "modality", "pool"}
 """Experiments' names that keys, wildcards and messages have too."""
 

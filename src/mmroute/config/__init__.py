@@ -54,6 +54,7 @@ DEFAULT_ROUTERS = (
     "oracle",
 )
 STUDIED_ROUTERS = ("kmeans", "knn", "linear_mf", "mlp_mf")
+DECIDED_ON = "ensemble"
 TRUNK = "main"
 """What every experiment builds on."""
 MADE_BY_TRUNK = (
@@ -510,7 +511,7 @@ class Limits(Strict):
 class Decision(Strict):
     """What is to be decided."""
 
-    router: str = Field(default="ensemble")
+    router: str = DECIDED_ON
     """The one row that static mixtures of models are held against, named before any result."""
 
     budgets: list[Asked] = ["10%", "25%", "50%", "100%"]

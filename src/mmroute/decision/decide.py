@@ -360,7 +360,11 @@ def present(table: pd.DataFrame) -> pd.DataFrame:
                 for _, row in table.iterrows()
             ],
             "Kept in": [f"{kept:.0%} of resamples" for kept in table["kept"]],
-            "Accuracy the router gains on the mixture": _percent(table, "routed_gain"),
+            "Accuracy the router gains on the mixture": _percent(
+                # Where it keeps nothing that was asked, it is not run.
+                table.assign(routed_gain=table["routed_gain"].where(table["threshold"].notna())),
+                "routed_gain",
+            ),
             "Saving against the best single model": _percent(table, "saving"),
             "Mostly sends to": [_traffic(row) for _, row in table.iterrows()],
         }
