@@ -37,7 +37,7 @@ def slurm():
         with log.open("w") as stream:
             up = subprocess.run([SLURM, "up", folder], stderr=stream, check=False)
         if up.returncode != 0:
-            pytest.skip(f"NOT TESTED ON SLURM: it does not start: {log.read_text().strip()}")
+            pytest.fail(f"SLURM is installed and does not start: {log.read_text().strip()}")
         yield
     finally:
         subprocess.run([SLURM, "down", folder], check=True)

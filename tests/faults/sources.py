@@ -1614,10 +1614,9 @@ class Adversary:
             return "failed", f"not one line: {ended.told()}"
         if attempt.expected is not None and attempt.expected.handled:
             return "failed", f"refused, but there is nothing wrong: {refusal:.500}"
-        # A line may be broken anywhere; what is wrong with a data set is said of it, and of
-        # queries that are too few to be split of these.
+        # A line may be broken anywhere; what is wrong with a data set is said of it.
         words = "".join(refusal.split())
-        if not any(told in words for told in (attempt.named, "dataset'", "split.train=")):
+        if attempt.named not in words and "dataset'" not in words:
             return "failed", f"does not name {attempt.named}: {refusal:.500}"
         return "refused", refusal
 

@@ -55,6 +55,7 @@ DEFAULT_ROUTERS = (
 )
 STUDIED_ROUTERS = ("kmeans", "knn", "linear_mf", "mlp_mf")
 DECIDED_ON = "ensemble"
+"""The row that is held against static mixtures: named before any result."""
 TRUNK = "main"
 """What every experiment builds on."""
 MADE_BY_TRUNK = (

@@ -17,7 +17,6 @@ The folder holds
 A folder may be a stranger's. Nothing of it is run, sent or written unless the caller says so.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +42,7 @@ from mmroute.features.side_features import side_features
 from mmroute.persistence import read
 from mmroute.predictions import Predictions
 from mmroute.routers import Router
+from mmroute.storage import digest_bytes, digest_file
 from mmroute.training import predict
 
 CURVE_COLUMNS = ("threshold", "cost_usd_per_1000", "cost_usd_per_1000_at_most", "utility")
@@ -566,10 +566,8 @@ def _require_sound(predicted: Iterable[np.ndarray | None], shape: tuple[int, ...
 
 def _number_of(question: str, image: str | None) -> float:
     """A number in [0, 1) that a query's text and image decide."""
-    digest = hashlib.blake2b(question.encode(), digest_size=8)
-    if isinstance(image, str):
-        digest.update(b"\0" + Path(image).read_bytes())
-    return int.from_bytes(digest.digest(), "big") / 2**64
+    seen = digest_file(Path(image)) if isinstance(image, str) else ""
+    return int(digest_bytes(f"{question}\0{seen}".encode())[:16], 16) / 2**64
 
 
 @contextmanager

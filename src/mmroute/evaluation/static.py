@@ -5,8 +5,6 @@ single models' points (mean cost, mean utility): RouterBench's zero router (defi
 section 4). Its vertices are models, and between two neighbours lie their mixtures.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mmroute.evaluation.metrics import (
@@ -69,47 +67,6 @@ def majorant_models(cost: np.ndarray, utility: np.ndarray) -> np.ndarray:
 def _first(value: np.ndarray, among: np.ndarray, tolerance: float) -> int:
     """The first index among some whose value is the largest of theirs."""
     return int(np.argmax(among & (value >= value[among].max() - tolerance)))
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Two models at random in fixed shares.
-
-    Attributes
-    ----------
-    models
-        Indices of the cheaper and of the dearer one; the same twice for one model alone.
-    share
-        Of the queries, how many the dearer one answers.
-    cost, utility
-        Means to expect.
-    """
-
-    models: tuple[int, int]
-    share: float
-    cost: float
-    utility: float
-
-
-def mixture(cost: np.ndarray, utility: np.ndarray, budget: float) -> Mixture:
-    """The most accurate static policy of at most a mean cost.
-
-    Parameters
-    ----------
-    cost, utility
-        As for ``majorant_models``; at least one model was observed.
-    budget
-        Largest mean cost. Below the cheapest model's, that model is taken: nothing keeps it.
-    """
-    models = majorant_models(cost, utility)
-    above = int(np.searchsorted(cost[models], budget, side="right"))
-    cheaper, dearer = models[max(above - 1, 0)], models[min(above, len(models) - 1)]
-    if above == 0 or cheaper == dearer:
-        model = int(cheaper)
-        return Mixture((model, model), 0.0, float(cost[model]), float(utility[model]))
-    share = float((budget - cost[cheaper]) / (cost[dearer] - cost[cheaper]))
-    mixed = utility[cheaper] + share * (utility[dearer] - utility[cheaper])
-    return Mixture((int(cheaper), int(dearer)), share, float(budget), float(mixed))
 
 
 def static_models(known: SingleModels, measured: SingleModels) -> np.ndarray:

@@ -65,13 +65,16 @@ def require_parts(samples: pd.DataFrame, train: float, salts: Sequence[int | str
 
     Arguments are those of ``freeze``.
     """
+    first, *others = samples["dataset"].unique()
+    of = f"split.train = {train}, data set {first!r:.80}"
+    of += f" and {len(others)} others" if others else ""
     for salt, mask in masks(samples, train, salts).items():
-        told = f"split.train = {train}: all {len(samples)} samples"
+        told = f"{of}: all {len(samples)} samples"
         part = "training" if mask.all() else "test"
         if not mask.all() and mask.any():
             if len(set(fold_of(samples["group"][mask].unique()))) > 1:
                 continue
-            told = f"split.train = {train}: the {mask.sum()} training samples"
+            told = f"{of}: the {mask.sum()} training samples"
             part = "same fold of the training"
         raise InputError(
             f"{told}, in {samples['group'].nunique()} groups, are in the {part} split (salt "

@@ -15,13 +15,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from mmroute.config import DECIDED_ON
 from mmroute.evaluation.metrics import BEST_SINGLE, SAVED_AT
 from mmroute.evaluation.static import ZERO
 from mmroute.presentation.tables import REFERENCES, SIGNIFICANCE, format_interval
 
 HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "cannot be told", "not tested"
-NAMED = "ensemble"
-"""The row that is compared with static mixtures where it was measured: named beforehand."""
 FACTORISED = ("linear_mf", "mlp_mf")
 UNFACTORISED = ("kmeans", "knn", "linear", "mlp")
 PAPER_ROUTERS = (*FACTORISED, *UNFACTORISED)
@@ -178,8 +177,8 @@ def _against_zero(metrics: Mapping[str, str], what: str) -> Callable[[Tables], t
         gains = _on_all(tables, "gain_honest")["value"].drop([*REFERENCES], errors="ignore")
         if gains.empty:
             return NO_ROUTER
-        router = NAMED if NAMED in gains.index else str(gains.idxmax())
-        tried = 1 if router == NAMED else len(gains)
+        router = DECIDED_ON if DECIDED_ON in gains.index else str(gains.idxmax())
+        tried = 1 if router == DECIDED_ON else len(gains)
         table = tables["table2"]
         own = table[(table["dataset"] == "full") & (table["router"] == router)].set_index("metric")
         verdicts, numbers = set(), []
