@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmroute.decision.decide import ALL_BUDGETS
 from mmroute.evaluation.metrics import SAVED_AT
 from mmroute.report.conclusions import CLAIMS, FAILS, HOLDS, OPEN, UNTESTED, conclude, verdict_of
 
@@ -26,7 +27,9 @@ def main_table(**values):
         for index, first in enumerate(names)
         for second in names[index + 1 :]
     ]
-    return {"table2": pd.DataFrame(rows), "differences": pd.DataFrame(differences)}
+    decision = pd.DataFrame({"asked": ["budget", ALL_BUDGETS], "router": ["", "ensemble"]})
+    tables = {"table2": pd.DataFrame(rows), "differences": pd.DataFrame(differences)}
+    return tables | {"decision": decision}
 
 
 def spread(value):

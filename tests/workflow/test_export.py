@@ -283,7 +283,10 @@ def test_a_router_of_ones_own_is_trusted_by_name_only(away):
         mmroute.load_router(folder)
 
 
-def test_a_mixture_gives_each_model_its_share_and_repeats_itself(run, config, tmp_path):
+def test_a_mixture_gives_each_model_its_share_and_repeats_itself(
+    run, config, monkeypatch, tmp_path
+):
+    monkeypatch.syspath_prepend(str(run.folder))
     setting, queries = queries_of(run.folder / "results/small")
     first, second = setting.table.model_names[:2]
     with contextlib.chdir(run.folder):

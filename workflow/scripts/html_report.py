@@ -45,6 +45,7 @@ with job(snakemake, confined=True):
             {
                 "table2": tables["table2"],
                 "differences": tables["differences"],
+                "decision": tables["decision"],
                 **{name: read_csv(Path(path)) for name, path in results.items()},
             }
         ),

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from mmroute.config import DECIDED_ON
+from mmroute.decision.decide import ALL_BUDGETS
 from mmroute.evaluation.metrics import BEST_SINGLE, SAVED_AT
 from mmroute.evaluation.static import ZERO
 from mmroute.presentation.tables import REFERENCES, SIGNIFICANCE, format_interval
@@ -66,8 +66,8 @@ def conclude(tables: Tables) -> list[dict[str, str]]:
     Parameters
     ----------
     tables
-        Result tables by name, as read from their CSV; ``table2`` and ``differences``
-        always, those of experiments if they ran.
+        Result tables by name, as read from their CSV; ``table2``, ``differences``
+        and ``decision`` always, those of experiments if they ran.
     """
     found = []
     for claim in CLAIMS:
@@ -177,8 +177,10 @@ def _against_zero(metrics: Mapping[str, str], what: str) -> Callable[[Tables], t
         gains = _on_all(tables, "gain_honest")["value"].drop([*REFERENCES], errors="ignore")
         if gains.empty:
             return NO_ROUTER
-        router = DECIDED_ON if DECIDED_ON in gains.index else str(gains.idxmax())
-        tried = 1 if router == DECIDED_ON else len(gains)
+        decided = tables["decision"]
+        named = next(iter(decided.loc[decided["asked"] == ALL_BUDGETS, "router"]), None)
+        router = named if named in gains.index else str(gains.idxmax())
+        tried = 1 if router == named else len(gains)
         table = tables["table2"]
         own = table[(table["dataset"] == "full") & (table["router"] == router)].set_index("metric")
         verdicts, numbers = set(), []
