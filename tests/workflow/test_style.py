@@ -230,6 +230,7 @@ def rules_and_environments():
             yield pytest.param(environment, script, id=f"{script} in {environment}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "script"), list(rules_and_environments()))
 def test_a_rules_environment_has_what_its_script_imports(environment, script):
     pinned = set(re.findall(r"- ([\w.-]+)==", (ROOT / f"envs/{environment}.yaml").read_text()))
