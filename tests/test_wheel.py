@@ -30,7 +30,7 @@ CONFIG = {
     "source": {"kind": "demo", "samples": 30},
     "routers": {"knn": {}, "ensemble": {"n_trees": 50}, "mlp": {"epochs": 1}},
     "studied": ["knn"],
-    "decision": {"router": "knn"},
+    "decision": {"router": "knn", "labels": "train"},
     "shrink": False,
     "resamples": 100,
 }

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -128,11 +128,15 @@ def export(
     threshold: Annotated[
         float | None, typer.Option(help="The router's: lambda, or a normalised budget.")
     ] = None,
+    labels: Annotated[
+        Literal["all", "train"] | None,
+        typer.Option(help="What decides and trains; if not given, as in the config."),
+    ] = None,
 ) -> None:
     """Write a trained router with all that it needs into a folder.
 
-    Either what the workflow decided on for a budget or an accuracy, or a router with a
-    threshold.
+    Either what is advised for a budget or an accuracy, or a router with a threshold, which was
+    trained on the training split.
     """
     with _one_line_errors():
         from mmroute.decision.export import Choice, decided
@@ -143,13 +147,18 @@ def export(
         settings = _read(config)
         results = _results(settings)
         if router is not None:
+            if labels == "all":
+                raise InputError(
+                    "--labels all: only the row that decision.router names is trained on all "
+                    "labels; name it there, or leave the option out"
+                )
             chosen = float("nan") if threshold is None else threshold
             choice = Choice(router, chosen, "chosen by hand")
         elif threshold is not None:
             raise InputError("--threshold: a decision has its own; give it with --router only")
         else:
             asked = "accuracy" if budget is None else "budget"
-            choice = decided(results, asked, budget or accuracy or "")
+            choice = decided(settings, results, asked, budget or accuracy or "", labels)
         write(settings, results, choice, folder)
     typer.echo(f"{folder}: {choice.row}, {choice.reason}; its model card is README.md there")
 
@@ -247,19 +256,33 @@ def route(
             return
         import pandas as pd
 
+        from mmroute.predictions import Predictions
+
+        foreseen = []
         with reading(jsonl), jsonl.open(encoding="utf-8", errors="surrogateescape") as stream:
             queries = enumerate(stream, start=1)
             while batch := list(islice(queries, QUERIES_AT_ONCE)):
                 frame = pd.DataFrame(
-                    [_query(line, number, jsonl, dataset) for number, line in batch]
+                    [_query(line, number, jsonl, dataset) for number, line in batch],
+                    index=[number for number, _ in batch],
                 )
                 try:
                     with working_on(folder):
-                        decisions = router.route_all(frame, threads=os.cpu_count() or 1, **how)
+                        foreseen.append(router.foresee(frame, os.cpu_count() or 1))
                 except InputError as error:
                     raise InputError(f"{jsonl}, from line {batch[0][0]}: {error}") from None
-                for index in range(len(decisions)):
-                    typer.echo(_as_line(decisions[index]))
+        if not foreseen:
+            return
+        # A limit is kept by all queries together, so none is answered before all are seen.
+        with working_on(folder):
+            decisions = router.decide(
+                Predictions.joined(foreseen, pd.concat([part.sample_ids for part in foreseen])),
+                **how,
+            )
+        for index in range(len(decisions)):
+            typer.echo(_as_line(decisions[index]))
+        if decisions.kept is False:
+            typer.echo("these queries alone may not keep the limit: too few, or too dear", err=True)
 
 
 def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:

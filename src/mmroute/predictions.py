@@ -66,6 +66,34 @@ class Predictions:
             None if self.overhead is None else self.overhead[rows],
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"], sample_ids: pd.Series) -> "Predictions":
+        """The predictions of several parts of some samples, in the order of ``sample_ids``.
+
+        A part without overhead has none; one without scores, where others have them, NaN.
+        """
+        order = pd.Index(pd.concat([part.sample_ids for part in parts])).get_indexer(sample_ids)
+        u_hat, c_hat = (
+            np.concatenate([getattr(part, name) for part in parts], axis=1)[:, order]
+            for name in ("u_hat", "c_hat")
+        )
+        grid = next((part.grid for part in parts if part.grid is not None), None)
+        scores = overhead = None
+        if grid is not None:
+            gaps = (np.full((len(grid), *part.u_hat.shape[1:]), np.nan) for part in parts)
+            told = [
+                gap if part.scores is None else part.scores
+                for part, gap in zip(parts, gaps, strict=True)
+            ]
+            scores = np.concatenate(told, axis=1)[:, order]
+        if any(part.overhead is not None for part in parts):
+            costs = [
+                np.zeros(len(part.sample_ids)) if part.overhead is None else part.overhead
+                for part in parts
+            ]
+            overhead = np.concatenate(costs)[order]
+        return cls(sample_ids.reset_index(drop=True), u_hat, c_hat, grid, scores, overhead)
+
     def without_gaps(self) -> "Predictions":
         """Return them with 0 for what was not predicted, to be chosen by no policy."""
         return replace(self, u_hat=np.nan_to_num(self.u_hat), c_hat=np.nan_to_num(self.c_hat))
@@ -107,7 +135,7 @@ class Predictions:
             If the file is damaged, is another one's, or holds other samples.
         """
         table = read_table(path)
-        trials = int(table["trial"][-1].as_py()) + 1
+        trials = int(table["trial"][-1].as_py()) + 1 if len(table) else 1
         read = cls._of(table, trials)
         if sample_ids is not None:
             check_samples(path, read.sample_ids, sample_ids)

@@ -31,6 +31,8 @@ _RUNS = "results"
 """The folder of all runs' folders."""
 _MADE_WHOLE = ".snakemake_timestamp"
 """What Snakemake leaves in a folder that a job has made as one output."""
+SHRUNK = "+shrink"
+"""What the name of a shrunk row has after its router's."""
 LONGEST_NAME = 150
 """Bytes of a name that files are called after; file systems take 255."""
 _REPEATED = re.compile(r"(.+)\1{19}$", re.DOTALL)

@@ -14,6 +14,7 @@ from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import fold_of, require_labels
 from mmroute.predictions import Predictions
 from mmroute.routers import GridRouter, Pool, Router, UpperBound, fit
+from mmroute.storage import read_json, read_vectors
 
 Inputs = np.ndarray | pd.DataFrame | None
 """What a router reads of N samples: (N, d) features, a frame of samples, or nothing."""
@@ -30,6 +31,13 @@ def with_paths(samples: pd.DataFrame, root: Path) -> pd.DataFrame:
     frame = samples[["sample_id", "dataset", "question"]].copy()
     frame["image"] = paths_below(root, samples["image"]).set_axis(frame.index)
     return frame
+
+
+def read_inputs(samples: pd.DataFrame, features: str | None, source: str | None) -> Inputs:
+    """Read what a router reads of N samples: a file of features, or where the images lie."""
+    if features:
+        return read_vectors([features], samples["sample_id"])
+    return with_paths(samples, Path(read_json(Path(source))["root"])) if source else None
 
 
 def take(inputs: Inputs, rows: np.ndarray) -> np.ndarray | pd.DataFrame:
@@ -51,6 +59,50 @@ def predict(router: Router, sample_ids: pd.Series, rows: np.ndarray | pd.DataFra
     )
 
 
+def hold_out(
+    router: Any, table: OutcomeTable, unit: float, inputs: Inputs, held: np.ndarray
+) -> Predictions:
+    """Predict some samples by a copy of a router that was trained on the others.
+
+    Parameters
+    ----------
+    router
+        It is copied, not fitted.
+    table, unit
+        Outcomes of n samples, and the USD of a normalised cost of 1.
+    inputs
+        What the router reads of them.
+    held
+        (n,) mask of those that it does not see.
+
+    Returns
+    -------
+    Predictions of the samples of the mask, NaN for a model that was never observed on the
+    others.
+    """
+    ids = table.samples["sample_id"][held].reset_index(drop=True)
+    u_hat, c_hat = (np.full((1, len(ids), table.utility.shape[1]), np.nan) for _ in range(2))
+    seen = np.flatnonzero(np.isfinite(table.utility[~held]).any(axis=0))
+    if not len(seen) or not len(ids):
+        return Predictions(ids, u_hat, c_hat)
+    rest = np.flatnonzero(~held)
+    known = np.ix_(rest, seen)
+    fitted = fit(
+        clone(router),
+        take(inputs, ~held),
+        table.utility[known],
+        table.cost[known] / unit,
+        pool_of(table, unit).take(rest, seen),
+    )
+    own = predict(fitted, ids, take(inputs, held))
+    u_hat[..., seen], c_hat[..., seen] = own.u_hat[:1], own.c_hat[:1]
+    scores = None
+    if own.scores is not None:
+        scores = np.full((len(own.scores), *u_hat.shape[1:]), np.nan)
+        scores[..., seen] = own.scores
+    return Predictions(ids, u_hat, c_hat, own.grid, scores, own.overhead)
+
+
 def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     """Predict each training sample by a router that was trained without it.
 
@@ -67,41 +119,17 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     Predictions of the training samples, NaN for a model that was never observed
     in the other folds.
     """
-    train = benchmark.train
-    ids = train.samples["sample_id"]
-    cost = train.cost / benchmark.unit
+    own = benchmark.train
+    ids = own.samples["sample_id"]
     if isinstance(router, UpperBound):
-        u_hat, c_hat = router.reveal(train.utility, cost)
+        u_hat, c_hat = router.reveal(own.utility, own.cost / benchmark.unit)
         return Predictions(ids, u_hat[None], c_hat[None])
-    rows = take(inputs, benchmark.in_train)
-    pool, folds = pool_of(train, benchmark.unit), fold_of(train.samples["group"])
-    u_hat, c_hat = (np.full(train.utility.shape, np.nan) for _ in range(2))
-    overhead = np.zeros(len(ids))
-    grid, scores = None, None
-    for fold in tqdm(np.unique(folds), desc="cross-fitting", mininterval=5):
-        held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        seen = np.flatnonzero(np.isfinite(train.utility[rest]).any(axis=0))
-        if not len(seen):
-            continue
-        cells, known = np.ix_(held, seen), np.ix_(rest, seen)
-        fitted = fit(
-            clone(router),
-            take(rows, folds != fold),
-            train.utility[known],
-            cost[known],
-            pool.take(rest, seen),
-        )
-        own = predict(fitted, ids[held], take(rows, folds == fold))
-        u_hat[cells], c_hat[cells] = own.u_hat[0], own.c_hat[0]
-        if own.overhead is not None:
-            overhead[held] = own.overhead
-        if own.scores is not None and own.grid is not None:
-            if scores is None:
-                grid, scores = own.grid, np.full((len(own.grid), *u_hat.shape), np.nan)
-            scores[:, held[:, None], seen] = own.scores
-    return Predictions(
-        ids, u_hat[None], c_hat[None], grid, scores, overhead if overhead.any() else None
-    )
+    rows, folds = take(inputs, benchmark.in_train), fold_of(own.samples["group"])
+    parts = [
+        hold_out(router, own, benchmark.unit, rows, folds == fold)
+        for fold in tqdm(np.unique(folds), desc="cross-fitting", mininterval=5)
+    ]
+    return Predictions.joined(parts, ids)
 
 
 def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
@@ -123,15 +151,13 @@ def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
     """
     if isinstance(router, UpperBound):
         return
-    own = benchmark.train
-    require_labels(own, benchmark.salt)
-    fit(
-        router,
-        take(inputs, benchmark.in_train),
-        own.utility,
-        own.cost / benchmark.unit,
-        pool_of(own, benchmark.unit),
-    )
+    require_labels(benchmark.train, benchmark.salt)
+    train_on(router, benchmark.train, benchmark.unit, take(inputs, benchmark.in_train))
+
+
+def train_on(router: Any, table: OutcomeTable, unit: float, inputs: Inputs) -> None:
+    """Train a router on all of n samples, in place; arguments as for ``hold_out``."""
+    fit(router, inputs, table.utility, table.cost / unit, pool_of(table, unit))
 
 
 def predict_test(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:

@@ -68,6 +68,11 @@ def make_folder(name: str, part: int) -> Path:
         "simulated": True,
         "row": name,
         "reason": "for a measurement",
+        "mixture": {"first": "m0", "second": "m0", "share": 0.0},
+        "labels": "all",
+        "n_labels": N_TRAIN,
+        "limit": None,
+        "listed_usd": None,
         "router": {"name": name, "parameters": dict(configured.parameters)},
         "fusion": {
             "name": configured.fusion.name,

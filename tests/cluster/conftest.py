@@ -15,7 +15,7 @@ CONFIG = {
     "source": {"kind": "demo", "samples": 30},
     "routers": {"random": {"trials": 5}, "knn": {}},
     "studied": ["knn"],
-    "decision": {"router": "knn"},
+    "decision": {"router": "knn", "labels": "train"},
     "shrink": False,
     "resamples": 200,
 }

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SHARE, answers, decide, present, used
+from mmroute.decision.evidence import Evidence
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
@@ -37,15 +38,19 @@ def misled(table):
     return replace(told, u_hat=1 - told.u_hat)
 
 
-def decided(setting, make=clairvoyant, budgets=(), targets=(), prices=None):
-    given = (make(table) for table in (setting.table, setting.training))
-    table = decide(setting, "own", *given, list(budgets), list(targets), prices or {})
+def all_decided(setting, make=clairvoyant, budgets=(), targets=(), prices=None):
+    evidence = Evidence.of_splits(setting, make(setting.table), make(setting.training))
+    how = setting.n_resamples, setting.seed
+    return decide(evidence, "own", list(budgets), list(targets), prices or {}, *how)
+
+
+def decided(*given, **asked):
+    table = all_decided(*given, **asked)
     return table[table["asked"] != ALL_BUDGETS].reset_index(drop=True)
 
 
 def answer(setting, make):
-    given = (make(table) for table in (setting.table, setting.training))
-    return answers(decide(setting, "own", *given, ["25%", "50%", "80%"], [], {}))
+    return answers(all_decided(setting, make, ["25%", "50%", "80%"]))
 
 
 def test_a_router_that_knows_is_used_and_one_that_does_not_is_not(setting):
@@ -82,9 +87,11 @@ def test_what_is_out_of_reach_says_so_and_comes_nearest(setting):
 def test_nothing_of_the_test_split_enters_the_choice(setting, make_setting):
     other = replace(setting.table, utility=1 - setting.table.utility)
     flipped = make_setting(other, setting.training, setting.unit, n_resamples=200)
-    given = clairvoyant(setting.table), clairvoyant(setting.training)
-    asked = [2.0, "30%"], ["95%"], {}
-    before, after = (decide(one, "own", *given, *asked) for one in (setting, flipped))
+    told = clairvoyant(setting.table), clairvoyant(setting.training)
+    before, after = (
+        decide(Evidence.of_splits(one, *told), "own", [2.0, "30%"], ["95%"], {}, 200, 0)
+        for one in (setting, flipped)
+    )
     for column in ("router", "first", "second", "second_share", "threshold", "limit", "feasible"):
         pd.testing.assert_series_equal(before[column], after[column])
     assert not np.allclose(before["accuracy"][:3], after["accuracy"][:3])
@@ -121,8 +128,7 @@ def test_whether_routing_pays_is_said_and_how_many_queries_would_tell(setting):
         u_hat = np.array([0.4, 0.6, 0.8]) + 0.03 * (table.utility - 0.5)
         return Predictions(table.samples["sample_id"], u_hat[None], (table.cost / 0.01)[None])
 
-    few = replace(setting, benchmark=setting.benchmark)
-    table = decide(few, "own", slightly(few.table), slightly(few.training), ["50%"], [], {})
+    table = all_decided(setting, slightly, ["50%"])
     (overall,) = table[table["asked"] == ALL_BUDGETS].to_dict("records")
     (only,) = table[table["asked"] == BUDGET].to_dict("records")
     assert overall["routed_gain"] == only["routed_gain"]
@@ -130,10 +136,7 @@ def test_whether_routing_pays_is_said_and_how_many_queries_would_tell(setting):
 
 
 def test_no_answer_without_a_budget(setting):
-    table = decide(
-        setting, "own", clairvoyant(setting.table), clairvoyant(setting.training), [], ["90%"], {}
-    )
-    assert answers(table) == []
+    assert answers(all_decided(setting, targets=["90%"])) == []
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.3, 3.1])

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmroute import persistence
 from mmroute.catalogue import build
-from mmroute.config import SHRUNK, Config, RouterConfig, load
+from mmroute.config import Config, RouterConfig, load
 from mmroute.decision.export import Choice, export
 from mmroute.evaluation.shrinkage import choose, shrink_crossfit
 from mmroute.features.embeddings import Embeddings, embed
@@ -22,7 +22,7 @@ from mmroute.outcomes.ingestion import fetch, ingest
 from mmroute.outcomes.pool import assemble
 from mmroute.outcomes.splits import freeze
 from mmroute.predictions import Predictions
-from mmroute.storage import write_json, write_table, write_vectors
+from mmroute.storage import SHRUNK, write_json, write_table, write_vectors
 from mmroute.training import cross_fit, predict_test, train, with_paths
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -65,7 +65,7 @@ def _content() -> dict:
         "split": {"train": 0.5},
         "routers": ROUTERS,
         "studied": ["knn"],
-        "decision": {"router": "knn"},
+        "decision": {"router": "knn", "labels": "train"},
         "resamples": 100,
     }
 
@@ -133,9 +133,7 @@ class _Run:
     def _shrink(self, crossfit: Predictions, predictions: Predictions) -> None:
         own = self.benchmark.train
         known = (own.utility, own.cost / self.benchmark.unit, self.config.policy)
-        shrinkage = choose(crossfit, *known)
         folder = self.results / "routers" / SHRUNK_ROW / SALT
         shrunk = shrink_crossfit(crossfit, own.samples["group"], *known)
         shrunk.write(folder / "crossfit.parquet")
-        shrinkage.apply(predictions).write(folder / "predictions.parquet")
-        write_json(folder / "shrinkage.json", shrinkage.to_json())
+        choose(crossfit, *known).apply(predictions).write(folder / "predictions.parquet")

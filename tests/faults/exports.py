@@ -328,12 +328,27 @@ def values_in_cards() -> Iterator[Attempt]:
         yield card_is("unit", "knn", ("unit_usd",), value)
     for value in ("x", "", None, 0, ["lambda"], {"lambda": 1}, "LAMBDA", "lambda\n"):
         yield card_is("policy", "knn", ("policy",), value)
-    for value in (0, 1, 3, "2", 2.5, True, None, [], 1e300):
+    for value in (0, 1, 2, 4, "3", 3.5, True, None, [], 1e300):
         yield card_is("format", "knn", ("format",), value)
     for value in ([], None, {}, "m-small", [None], [[]], [{}], ["m-small"] * 3, 10**6 * [0]):
         yield card_is("pool", "knn", ("models",), value)
     for row in ("nobody", "", None, 3, "m-large\n", "knn"):
         yield card_is("single model", SINGLE, ("row",), row)
+        for part in ("first", "second"):
+            yield card_is("mixture", SINGLE, ("mixture", part), row)
+    for value in (-0.1, 1.1, math.nan, math.inf, "x", None, [], 1e300):
+        yield card_is("mixture", SINGLE, ("mixture", "share"), value)
+    for value in ({}, [], "x", True, {"usd": 1.0}, {"first": "m-small"}):
+        yield card_is("mixture", "knn", ("mixture",), value)
+        yield card_is("limit", "knn", ("limit",), value)
+    for value in (-1, math.nan, math.inf, "x", [], True, 10**400):
+        yield card_is("limit", "knn", ("listed_usd",), value)
+        yield card_is("labels", "knn", ("n_labels",), value)
+        limit = {"usd": 1.0, "listed_ratio": 1.0, "predicted_ratio": 1.0, "reserve_usd": 0.0}
+        for part in limit:
+            yield card_is("limit", "knn", ("limit",), limit | {part: value})
+    for value in ("", "none", None, 1, ["all"], "ALL"):
+        yield card_is("labels", "knn", ("labels",), value)
     for name, values in {
         "utility": (-0.1, 1.1, math.nan, "x", None, [], 1e300),
         "cost_usd": (-1, math.nan, math.inf, "x", [], 10**400),
@@ -378,6 +393,8 @@ def keys_in_cards() -> Iterator[Attempt]:
     for key in ("format", "row", "router", "shrinkage", "reason", "benchmark", "mmroute"):
         yield _without("knn", (key,))
     for key in ("fusion", "policy", "threshold", "unit_usd", "models", "encoders", "measured"):
+        yield _without("knn", (key,))
+    for key in ("mixture", "labels", "n_labels", "limit", "listed_usd"):
         yield _without("knn", (key,))
     for key in ("name", "parameters", "probe"):
         yield _without("knn", ("encoders", "text", key))

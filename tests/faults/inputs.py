@@ -268,7 +268,12 @@ def settings(source: dict[str, Any]) -> dict[str, Any]:
         "studied": ["knn"],
         "experiments": {"main": {}},
         "seed": 3,
-        "decision": {"router": "knn", "budgets": ["50%", 0.5], "what_if_prices": {"m-huge": 2.0}},
+        "decision": {
+            "router": "knn",
+            "labels": "train",
+            "budgets": ["50%", 0.5],
+            "what_if_prices": {"m-huge": 2.0},
+        },
     }
 
 

@@ -21,7 +21,7 @@ CONFIG = {
     "split": {"train": 0.5},
     "routers": {"linear": {}},
     "studied": ["linear"],
-    "decision": {"router": "linear"},
+    "decision": {"router": "linear", "labels": "train"},
     "resamples": 100,
     "shrink": False,
 }

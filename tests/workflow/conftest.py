@@ -15,7 +15,7 @@ SMALL = {
     "source": {"kind": "demo", "samples": 30},
     "routers": {"random": {"trials": 5}, "knn": {}, "linear": {}, "oracle": {}},
     "studied": ["knn", "linear"],
-    "decision": {"router": "knn"},
+    "decision": {"router": "knn", "labels": "train"},
     "resamples": 200,
 }
 

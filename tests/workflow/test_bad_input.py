@@ -167,7 +167,7 @@ def test_a_model_without_training_outcomes_is_named(checkout, small):
         "source": {"kind": "mmr_release", "path": "data"},
         "pool": ["a", "b"],
         "routers": {"knn": {}},
-        "decision": {"router": "knn"},
+        "decision": {"router": "knn", "labels": "train"},
     }
     line = fails_with_one_line(checkout, config)
     assert "'b' has no outcome in the training split" in line

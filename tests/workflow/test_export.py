@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ import yaml
 import mmroute
 from mmroute.cli import app
 from mmroute.config import load
+from mmroute.decision.budget import ADVANCE
 from mmroute.decision.card import write_digests
-from mmroute.decision.export import Choice, export
+from mmroute.decision.evidence import Evidence
+from mmroute.decision.export import Choice, decided, export
+from mmroute.decision.files import evidence_files
+from mmroute.decision.rule import Limit, Mixture
 from mmroute.errors import InputError
 from mmroute.evaluation.curve import operating_curve, steps_of
 from mmroute.evaluation.setting import Setting
@@ -41,7 +46,12 @@ ROUTERS = {
         "my_knn": {"class": "my_knn:MyKNN", "n_neighbors": 50},
     },
     "studied": ["knn"],
-    "decision": {"router": "knn", "budgets": ["50%", 1000.0], "quality_targets": ["90%", 1.0]},
+    "decision": {
+        "router": "knn",
+        "labels": "all",
+        "budgets": ["50%", 1000.0],
+        "quality_targets": ["90%", 1.0],
+    },
 }
 KERNEL = (Path(__file__).parents[1] / "examples/my_routers.py").read_text()
 ROWS = [
@@ -70,7 +80,8 @@ def run(finished, config):
     (finished.folder / "my_routers.py").write_text(KERNEL)
     (finished.folder / "my_knn.py").write_text((EXAMPLES / "my_knn.py").read_text())
     trained = [f"results/small/routers/{row}/0/predictions.parquet" for row in ROWS]
-    finished.run(config, "decision", *trained)
+    refit = "results/small/routers/knn/0/refit/router.safetensors"
+    finished.run(config, "decision", refit, *trained)
     return finished
 
 
@@ -116,7 +127,7 @@ def queries_of(results):
         n_resamples=100,
         seed=0,
     )
-    root = Path(read_json(results / "source.json")["root"])
+    root = results.parents[1] / read_json(results / "source.json")["root"]
     return setting, with_paths(setting.table.samples, root).drop(columns="sample_id")
 
 
@@ -290,7 +301,7 @@ def test_a_mixture_gives_each_model_its_share_and_repeats_itself(
     setting, queries = queries_of(run.folder / "results/small")
     first, second = setting.table.model_names[:2]
     with contextlib.chdir(run.folder):
-        choice = Choice(first, np.nan, "for a test", second, 0.3)
+        choice = Choice(first, np.nan, "for a test", Mixture(0, 1, 0.3, True))
         export(load(config, "my.yaml"), Path("results/small"), choice, tmp_path / "out")
         router = mmroute.load_router(tmp_path / "out")
         decisions = router.route_all(queries)
@@ -304,6 +315,106 @@ def test_a_mixture_gives_each_model_its_share_and_repeats_itself(
     measured = json.loads((tmp_path / "out/router.json").read_text())["measured"]
     assert measured["traffic"][second] == pytest.approx(0.3)
     assert f"{second} for 30.0% of the queries" in (tmp_path / "out/README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def refitted(run, config, kept):
+    """What is exported of the router that was trained on all labels, with a limit, and how."""
+    with contextlib.chdir(run.folder), pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(run.folder))
+        settings, results = load(config, "my.yaml"), Path("results/small")
+        advised = decided(settings, results, "budget", "50%")
+        # Whether it is advised or not, it is the router that is looked at here.
+        labels = Evidence.read(
+            Setting.read(
+                results / "outcomes",
+                results / "splits.parquet",
+                "0",
+                policy="lambda",
+                n_resamples=100,
+                seed=0,
+            ),
+            "knn",
+            "all",
+            map(Path, evidence_files(str(results), "knn", "0", "all")),
+        ).learned
+        asked = Limit(0.5, paired=True)
+        point = labels.spending.at(asked, labels.labels.usd(asked))
+        choice = replace(
+            advised, row="knn", threshold=labels.spending.threshold[point], asked=asked
+        )
+        export(settings, results, choice, kept / "refitted")
+    return kept / "refitted", labels
+
+
+def test_a_refitted_router_keeps_its_limit_on_the_queries_at_hand(run, refitted):
+    folder, labels = refitted
+    router = mmroute.load_router(folder)
+    limit = router.card.limit
+    assert limit.usd == pytest.approx(0.5 * labels.labels.mean_cost[labels.labels.best])
+    assert router.card.n_labels == len(labels.table.samples)
+    _, queries = queries_of(run.folder / "results/small")
+    foreseen = router.foresee(queries)
+    decisions = router.decide(foreseen)
+    assert decisions.kept
+    chosen = decisions.choice
+    listed = np.array([model.cost_usd for model in router.card.models])[chosen].mean()
+    predicted = decisions.cost_usd[np.arange(len(chosen)), chosen].mean()
+    reserve = limit.reserve_usd * router.error(len(chosen))
+    assert (
+        max(limit.listed_ratio * listed, limit.predicted_ratio * predicted) + reserve <= limit.usd
+    )
+    with_budget = router.decide(foreseen, budget=1000 * limit.usd)
+    assert with_budget.kept
+    # A limit in USD is kept more surely than one in percent, so at least as cheaply.
+    assert with_budget.cost_usd[np.arange(len(chosen)), with_budget.choice].mean() <= predicted
+    few = router.decide(foreseen.take(np.array([0])), budget=1000 * limit.usd)
+    assert few.kept is False
+    assert few[0] == router.choose(foreseen, router.threshold(1000 * limit.usd))[0]
+
+
+def test_a_stream_keeps_its_budget_whatever_comes(run, refitted):
+    folder, labels = refitted
+    router = mmroute.load_router(folder)
+    setting, queries = queries_of(run.folder / "results/small")
+    cost = setting.table.cost
+    dear = cost[:, labels.labels.best]
+    usd = 1000 * router.card.limit.usd
+    for order in (np.arange(len(dear)), np.argsort(dear), np.argsort(-dear)):
+        budget, rows = mmroute.Budget(router, usd), np.tile(order, 4)
+        foreseen, paid = router.foresee(queries.iloc[order]), 0.0
+        for number, row in enumerate(rows):
+            answer = budget.decide(foreseen.take(np.array([number % len(order)])))[0]
+            own = cost[row, router.models.index(answer.model)]
+            budget.paid(answer, own)
+            paid += own
+        assert budget.n_queries == len(rows)
+        assert budget.spent_usd == pytest.approx(paid)
+        # A call may cost more than was foreseen.
+        assert paid <= (len(rows) + ADVANCE) * usd / 1000 + cost.max()
+    untold = mmroute.Budget(router, usd)
+    decisions = untold.decide(router.foresee(queries))
+    assert untold.spent_usd <= len(queries) * usd / 1000
+    assert untold.kept
+    assert decisions.choice.tolist() != [decisions.choice[0]] * len(decisions)
+    asked = mmroute.Budget(router, usd)
+    first = asked.route(queries["question"].iloc[0], queries["image"].iloc[0])
+    assert first == decisions[0]
+    with pytest.raises(InputError, match="budget: 1e-09 USD .* is not surely kept"):
+        mmroute.Budget(router, 1e-9)
+
+
+def test_a_stream_says_when_its_budget_cannot_be_kept(run, refitted):
+    router = mmroute.load_router(refitted[0])
+    _, queries = queries_of(run.folder / "results/small")
+    least = 1000 * min(model.cost_usd for model in router.card.models)
+    budget = mmroute.Budget(router, 3 * least)
+    foreseen = router.foresee(queries.head(20))
+    for row in range(20):
+        answer = budget.decide(foreseen.take(np.array([row])))[0]
+        # As if every model had become a hundred times dearer.
+        budget.paid(answer, 100 * 3 * least / 1000)
+    assert not budget.kept
 
 
 def test_bad_queries_are_refused_in_one_line(away, tmp_path):
@@ -352,9 +463,10 @@ def test_the_shell_exports_what_was_decided_and_routes(command, run, config, tmp
     decision = pd.read_csv(run.folder / "results/small/decision.csv")
     row = decision[decision["amount"] == "50%"].iloc[0]
     card = json.loads((out / "router.json").read_text())
-    assert pd.isna(row["router"])
-    assert (card["row"], card["second"]) == (row["first"], row["second"])
-    assert card["share"] == pytest.approx(row["second_share"])
+    assert card["row"] == (row["first"] if pd.isna(row["router"]) else row["router"])
+    mixture = {"first": row["first"], "second": row["second"], "share": row["second_share"]}
+    assert card["mixture"] == pytest.approx(mixture)
+    assert card["labels"] == "all"
     assert card["measured"]["accuracy"] == pytest.approx(row["accuracy"])
     assert card["measured"]["cost_usd_per_1000_high"] == pytest.approx(
         row["cost_usd_per_1000_high"]

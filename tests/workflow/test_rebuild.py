@@ -189,7 +189,7 @@ def own(make_checkout):
         "name": "own",
         "source": {"kind": "table", "path": "own.csv", "prices": "prices.csv"},
         "routers": {"knn": {}, "cheapest": {}},
-        "decision": {"router": "knn"},
+        "decision": {"router": "knn", "labels": "train"},
         "resamples": 100,
         "shard_size": {"embed": 25},
     }

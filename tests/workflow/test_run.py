@@ -37,7 +37,11 @@ def write_pictures(folder, *datasets):
         ]
     pd.DataFrame(rows).to_csv(folder / "own.csv", index=False)
     source = {"kind": "table", "path": "own.csv"}
-    run = {"routers": {"knn": {}}, "decision": {"router": "knn"}, "resamples": 100}
+    run = {
+        "routers": {"knn": {}},
+        "decision": {"router": "knn", "labels": "train"},
+        "resamples": 100,
+    }
     return {"name": "own", "source": source} | run
 
 

@@ -19,7 +19,7 @@ CONFIG = {
     "name": "own",
     "source": {"kind": "table", "path": "own.csv", "prices": "prices.csv"},
     "routers": {"cheapest": {}},
-    "decision": {"router": "cheapest"},
+    "decision": {"router": "cheapest", "labels": "train"},
     "studied": ["knn"],
     "shrink": False,
     "resamples": 100,

@@ -55,6 +55,8 @@ PRODUCTS = [
     *expand(f"{RESULTS}/notebooks/{{notebook}}.html", notebook=NOTEBOOKS),
     *REPORT_FILES,
 ]
+DECIDED_ON = evidence_files(RESULTS, CONFIG.decision.router, SALTS[0], CONFIG.decision.labels)
+TAKEN_AWAY = trained_folder(RESULTS, CONFIG.decision.router, SALTS[0], CONFIG.decision.labels)
 # What jobs and mmroute export read again. A run makes it anew if it is gone, or was moved aside
 # because it was damaged, even where all that was made of it is still there.
 INTERMEDIATES = [
@@ -76,6 +78,9 @@ INTERMEDIATES = [
         for salt in SALTS
         for file in predictions_of(ROWS, part, salt)
     ),
+    *DECIDED_ON,
+    f"{TAKEN_AWAY}/router.safetensors",
+    f"{TAKEN_AWAY}/predictions.parquet",
     *ROUTER_REPLICATES,
     *SINGLE_REPLICATES,
     *expand(

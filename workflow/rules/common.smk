@@ -25,7 +25,6 @@ from snakemake.io import regex_from_filepattern
 from mmroute.config import file as config_file
 from mmroute.catalogue import build, find
 from mmroute.config import (
-    SHRUNK,
     TRUNK,
     known_experiments,
     known_routers,
@@ -34,6 +33,7 @@ from mmroute.config import (
     published_fusion,
 )
 from mmroute.confined import Limits, confined, working_on
+from mmroute.decision.files import evidence_files, trained_folder
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError, is_utf8, plain, refusal
 from mmroute.experiments import Experiment
@@ -41,7 +41,7 @@ from mmroute.job import set_aside
 from mmroute.known_files import KnownFiles
 from mmroute.settling import pair, settle
 from mmroute.source_tree import PACKAGE, SOURCE_TREE, import_folder
-from mmroute.storage import digest_bytes, digest_file, read_json
+from mmroute.storage import SHRUNK, digest_bytes, digest_file, read_json
 
 # With them Snakemake tells something of results, and makes none.
 TELLING_OPTIONS = re.compile(
@@ -202,6 +202,7 @@ wildcard_constraints:
     router="|".join(map(re.escape, ROUTERS)),
     row=f"({'|'.join(map(re.escape, ROUTERS))})({re.escape(SHRUNK)})?",
     salt=r"[A-Za-z0-9_-]+",
+    held=r"\d(-\d)?",
 
 
 @cache

@@ -1,12 +1,68 @@
-DECIDED_ON = f"{RESULTS}/routers/{CONFIG.decision.router}/{SALTS[0]}"
+rule hold_out:
+    input:
+        unpack(router_inputs),
+        outcomes=f"{RESULTS}/outcomes",
+        splits=f"{RESULTS}/splits.parquet",
+    output:
+        f"{RESULTS}/routers/{{router}}/{{salt}}/held/{{held}}.parquet",
+    log:
+        f"{RESULTS}/logs/hold_out/{{router}}/{{salt}}/{{held}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/hold_out/{{router}}/{{salt}}/{{held}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=lambda wildcards: int(ROUTERS[wildcards.router].gpu),
+    params:
+        held=lambda wildcards: [int(fold) for fold in wildcards.held.split("-")],
+        router=lambda wildcards: ROUTERS[wildcards.router].name,
+        parameters=lambda wildcards: router_parameters(wildcards.router),
+        checkpoint=lambda wildcards: towers_fingerprint(wildcards.router),
+        code=lambda wildcards: script_digest("hold_out.py", *router_files([wildcards.router])),
+    message:
+        "Training {wildcards.router} on all labels without the folds {wildcards.held}"
+    script:
+        "../scripts/hold_out.py"
+
+
+rule refit:
+    input:
+        unpack(router_inputs),
+        outcomes=f"{RESULTS}/outcomes",
+        splits=f"{RESULTS}/splits.parquet",
+    output:
+        router=f"{RESULTS}/routers/{{router}}/{{salt}}/refit/router.safetensors",
+        predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/refit/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/refit/{{router}}/{{salt}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/refit/{{router}}/{{salt}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=lambda wildcards: int(ROUTERS[wildcards.router].gpu),
+    params:
+        router=lambda wildcards: ROUTERS[wildcards.router].name,
+        parameters=lambda wildcards: router_parameters(wildcards.router),
+        checkpoint=lambda wildcards: towers_fingerprint(wildcards.router),
+        code=lambda wildcards: script_digest("refit.py", *router_files([wildcards.router])),
+    message:
+        "Training {wildcards.router} on all labels, to be taken away"
+    script:
+        "../scripts/refit.py"
 
 
 rule decision:
     input:
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
-        predictions=f"{DECIDED_ON}/predictions.parquet",
-        crossfit=f"{DECIDED_ON}/crossfit.parquet",
+        predictions=DECIDED_ON,
     output:
         report(
             f"{RESULTS}/decision.csv",
@@ -29,7 +85,8 @@ rule decision:
         how=MEASURED_BY,
         row=CONFIG.decision.router,
         salt=SALTS[0],
-        asked=CONFIG.decision.model_dump(exclude={"router"}),
+        labels=CONFIG.decision.labels,
+        asked=CONFIG.decision.model_dump(exclude={"router", "labels"}),
         code=script_digest("decision.py"),
     message:
         "Deciding under the config's budgets and quality targets"

@@ -5,7 +5,6 @@ rule shrink:
         predictions=f"{RESULTS}/routers/{{router}}/{{salt}}/predictions.parquet",
         crossfit=f"{RESULTS}/routers/{{router}}/{{salt}}/crossfit.parquet",
     output:
-        shrinkage=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/shrinkage.json",
         predictions=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/predictions.parquet",
         crossfit=f"{RESULTS}/routers/{{router}}{SHRUNK}/{{salt}}/crossfit.parquet",
     log:

@@ -3,26 +3,19 @@
 from pathlib import Path
 
 from mmroute.decision.decide import decide
+from mmroute.decision.evidence import Evidence
 from mmroute.evaluation.setting import Setting
 from mmroute.job import job
-from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
 
 with job(snakemake):
+    params = snakemake.params
     setting = Setting.read(
-        Path(snakemake.input.outcomes),
-        Path(snakemake.input.splits),
-        snakemake.params.salt,
-        **snakemake.params.how,
+        Path(snakemake.input.outcomes), Path(snakemake.input.splits), params.salt, **params.how
     )
-    predictions, crossfit = (
-        Predictions.read(Path(path), table.samples["sample_id"])
-        for path, table in (
-            (snakemake.input.predictions, setting.table),
-            (snakemake.input.crossfit, setting.training),
-        )
+    files = map(Path, snakemake.input.predictions)
+    evidence = Evidence.read(setting, params.row, params.labels, files)
+    table = decide(
+        evidence, params.row, **params.asked, n_resamples=setting.n_resamples, seed=setting.seed
     )
-    write_csv(
-        Path(snakemake.output[0]),
-        decide(setting, snakemake.params.row, predictions, crossfit, **snakemake.params.asked),
-    )
+    write_csv(Path(snakemake.output[0]), table)

@@ -6,7 +6,6 @@ from mmroute.evaluation.shrinkage import choose, shrink_crossfit
 from mmroute.job import job, split_of
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.storage import write_json
 
 with job(snakemake):
     benchmark = Benchmark.read(*split_of(snakemake))
@@ -18,11 +17,9 @@ with job(snakemake):
         benchmark.train.cost / benchmark.unit,
         snakemake.params.policy,
     )
-    shrinkage = choose(crossfit, *given)
     shrunk = shrink_crossfit(crossfit, benchmark.train.samples["group"], *given)
     shrunk.write(Path(snakemake.output.crossfit))
     predictions = Predictions.read(
         Path(snakemake.input.predictions), benchmark.test.samples["sample_id"]
     )
-    shrinkage.apply(predictions).write(Path(snakemake.output.predictions))
-    write_json(Path(snakemake.output.shrinkage), shrinkage.to_json())
+    choose(crossfit, *given).apply(predictions).write(Path(snakemake.output.predictions))

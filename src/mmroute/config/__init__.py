@@ -32,14 +32,12 @@ from typing_extensions import TypeAliasType
 
 from mmroute.catalogue import REQUIRED, catalogue, find
 from mmroute.errors import InputError
-from mmroute.storage import LONGEST_NAME, file_name
+from mmroute.storage import LONGEST_NAME, SHRUNK, file_name
 
 FILE_SAFE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _FITTING = f"has at most {LONGEST_NAME} characters, and does not end in the same ones 20 times"
 REFERENCES = ("best_single", "zero", "zero_hindsight")
 """Rows that results have beside the routers'."""
-SHRUNK = "+shrink"
-"""What a shrunk row's name has after its router's."""
 DEFAULT_ROUTERS = (
     "random",
     "cheapest",
@@ -514,6 +512,9 @@ class Decision(Strict):
 
     router: str = DECIDED_ON
     """The one row that static mixtures of models are held against, named before any result."""
+    labels: Literal["all", "train"] = "all"
+    """What decides: all labels, with what to expect measured fold by fold on those that had no
+    say, or those of the training split of the first salt, measured on its test split."""
 
     budgets: list[Asked] = ["10%", "25%", "50%", "100%"]
     """Mean costs not to exceed: USD per 1,000 queries, or shares of the best single model's."""

@@ -19,7 +19,7 @@ from mmroute.config import Named, RouterConfig, Strict, describe, named, parse_r
 from mmroute.errors import InputError
 from mmroute.storage import is_file, write_text
 
-FORMAT = 2
+FORMAT = 3
 CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
     "router.json",
     "router.safetensors",
@@ -42,9 +42,9 @@ class Model(Strict):
 
     model: Annotated[str, Field(min_length=1)]
     utility: Share
-    """Mean on the training split."""
+    """Mean on the labels."""
     cost_usd: Amount
-    """Mean of a call on the training split."""
+    """Mean of a call on the labels: its list price."""
     usd_per_1m_prompt_tokens: Amount | None
     usd_per_1m_completion_tokens: Amount | None
 
@@ -72,20 +72,48 @@ class Shrunk(Strict):
     means: list[Share]
 
 
+class Mixed(Strict):
+    """One of two models at random, which needs no router."""
+
+    first: str
+    second: str
+    """The same where one model is always taken."""
+    share: Share
+    """Of the queries that the second gets."""
+
+
+class Kept(Strict):
+    """A limit, and what is known of the router at the point that keeps it on the labels."""
+
+    usd: Amount
+    """Mean cost of a query, not to be exceeded."""
+    listed_ratio: Amount
+    predicted_ratio: Amount
+    """What was paid over the chosen models' mean costs, and over what was predicted."""
+    reserve_usd: Amount
+    """What stays unspent, times sqrt(1/n + 1/N) for n labels and N queries."""
+
+
 class Card(Strict):
     """The content of ``router.json``."""
 
-    format: Literal[2]
+    format: Literal[3]
     mmroute: str
     """Version that exported it."""
     benchmark: str
     simulated: bool
     row: str
     """Row of the main table, or the model that is always taken."""
-    second: str | None = None
-    """Another model, which gets a share of the queries at random."""
-    share: Share = 0.0
     reason: str
+    mixture: Mixed
+    """What is run without a router, or what the router was held against."""
+    labels: Literal["all", "train"]
+    """What it was trained and decided on: all labelled samples, or those of the training split."""
+    n_labels: Annotated[int, Field(ge=1)]
+    limit: Kept | None
+    """What a router is to keep on the queries at hand."""
+    listed_usd: Amount | None
+    """Mean cost, by the models' mean costs, that it is to choose for on the queries at hand."""
     router: Trained | None
     """None where a model is always taken."""
     fusion: Trained | None
@@ -97,23 +125,27 @@ class Card(Strict):
     models: Annotated[list[Model], Field(min_length=1)]
     encoders: dict[Literal["text", "image"], Encoder]
     measured: dict[str, float | str | dict[str, Share] | None]
-    """On the test split, with the bounds of the intervals."""
+    """On labels that had no say, with the bounds of the intervals."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         names = [model.model for model in self.models]
         if len(set(names)) < len(names):
             raise ValueError("models: a name appears twice")
+        for name in (self.mixture.first, self.mixture.second):
+            if name not in names:
+                raise ValueError(f"mixture: {name!r:.80} is no model of the card")
         if self.router is None:
-            if self.row not in names:
-                raise ValueError(f"row: {self.row!r:.80} is no model of the card")
-            if self.second not in (*names, None) or (self.second is None) != (self.share == 0):
-                raise ValueError(f"second: {self.second!r:.80} is no model with a share")
-            if self.fusion or self.shrinkage or self.encoders or self.threshold is not None:
-                raise ValueError("router: missing beside fusion, shrinkage, encoders or threshold")
+            if self.row != self.mixture.first:
+                raise ValueError(f"row: {self.row!r:.80} is not the mixture's first model")
+            given = (self.fusion, self.shrinkage, self.threshold, self.limit, self.listed_usd)
+            if self.encoders or any(part is not None for part in given):
+                raise ValueError("router: missing beside what belongs to one")
             return self
-        if self.threshold is None or self.second is not None:
-            raise ValueError("threshold: missing; a router has one, and no second model")
+        if self.threshold is None:
+            raise ValueError("threshold: missing; a router has one")
+        if self.limit and self.listed_usd is not None:
+            raise ValueError("limit: it keeps one, or chooses for a listed_usd")
         if (self.fusion is None) != (not self.encoders) or len(self.encoders) == 1:
             raise ValueError("encoders: a fusion has one of text and one of image, else none")
         if self.shrinkage and len(self.shrinkage.means) != len(names):

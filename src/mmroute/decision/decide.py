@@ -1,7 +1,7 @@
 """A decision, not only a table: what to run under a budget, and for a quality.
 
-What is advised follows from the training split by ``rule``, on cross-fitted predictions, and is
-only measured on the test split: what stands here is what to expect in use.
+What is advised follows from labels by ``rule``, on cross-fitted predictions, and is measured on
+others only, see ``evidence``: what stands here is what to expect in use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,24 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.decision.rule import (
-    LISTED,
-    Advice,
-    Foresight,
-    Labels,
-    Limit,
-    Mixture,
-    Spending,
-    Target,
-    advise,
-)
+from mmroute.decision.evidence import Evidence, Run, Trial
+from mmroute.decision.rule import Limit, Target
 from mmroute.errors import InputError
-from mmroute.evaluation.bootstrap import interval, p_value
-from mmroute.evaluation.curve import Steps, training_steps
+from mmroute.evaluation.bootstrap import interval, p_value, resample_weights
 from mmroute.evaluation.metrics import ROUNDING, reaches
-from mmroute.evaluation.setting import Setting
-from mmroute.outcomes.splits import fold_of
-from mmroute.predictions import Predictions
 
 TODAY, WHAT_IF = "today", "what if"
 BUDGET, ACCURACY, ALL_BUDGETS = "budget", "accuracy", "all budgets"
@@ -46,82 +33,25 @@ MOST_NAMED, LEAST_NAMED = 3, 0.05
 
 
 @dataclass(frozen=True)
-class Run:
-    """What each of N queries is expected to earn and to cost.
-
-    Attributes
-    ----------
-    traffic
-        (N, K) share of the query that each model gets; NaN where none was observed that it
-        could be sent to.
-    utility, cost
-        (N,) likewise; cost in USD, the decision's own included.
-    """
-
-    traffic: np.ndarray
-    utility: np.ndarray
-    cost: np.ndarray
-
-
-@dataclass(frozen=True)
 class Yardstick:
-    """What a policy is measured by on the test split.
+    """What N queries are measured by.
 
     Attributes
     ----------
-    setting
-        What to measure with.
-    labels
-        The training split.
     weights
-        (1 + B, N) of the samples: 1, then the resamples.
+        (1 + B, N): 1, then the resamples.
+    best
+        The model that was best alone on what was learned.
     """
 
-    setting: Setting
-    labels: Labels
     weights: np.ndarray
+    best: Run
 
     @classmethod
-    def of(cls, setting: Setting) -> "Yardstick":
-        """Prepare the labels and the resamples of a setting."""
-        training = setting.training
-        group = pd.factorize(training.samples["group"])[0]
-        labels = Labels(training.utility, training.cost, group, len(setting.table.samples))
-        return cls(setting, labels, setting.weights().astype(np.float64))
-
-    @property
-    def best(self) -> Run:
-        """The model that was best alone in training."""
-        return self.mixed(Mixture(self.labels.best, self.labels.best, 0.0, True))
-
-    def mixed(self, mixture: Mixture) -> Run:
-        """A mixture; a model that was not observed leaves its share to the other."""
-        utility, cost = self.setting.table.utility, self.setting.table.cost
-        share = np.zeros(utility.shape)
-        share[:, mixture.first] += 1 - mixture.share
-        share[:, mixture.second] += mixture.share
-        share = np.where(np.isfinite(utility), share, 0)
-        with np.errstate(invalid="ignore"):
-            share /= share.sum(axis=1, keepdims=True)
-        earned, paid = (
-            np.nansum(share * matrix, axis=1) + 0 * share[:, 0] for matrix in (utility, cost)
-        )
-        return Run(share, earned, paid)
-
-    def steps(self, predictions: Predictions) -> tuple[np.ndarray, Steps]:
-        """The queries that a router can choose for, and how its choices change."""
-        return training_steps(predictions, self.setting.table.utility, self.setting.policy)
-
-    def routed(self, predictions: Predictions, parameter: float) -> Run:
-        """A router at one value of its policy's parameter."""
-        table, unit = self.setting.table, self.setting.unit
-        rows, steps = self.steps(predictions)
-        choice = steps.choices(parameter)
-        paid = predictions.paid(table.cost / unit) * unit
-        run = Run(*(np.full(shape, np.nan) for shape in (table.utility.shape, *[len(paid)] * 2)))
-        run.traffic[rows] = np.eye(table.utility.shape[1])[choice]
-        run.utility[rows], run.cost[rows] = table.utility[rows, choice], paid[rows, choice]
-        return run
+    def of(cls, evidence: Evidence, n_resamples: int, seed: int) -> "Yardstick":
+        """Draw the resamples."""
+        weights = resample_weights(evidence.samples, n_resamples, seed).astype(np.float64)
+        return cls(weights, Run.joined([trial.best for trial in evidence.trials]))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """(1 + B,) means of (N,) values where they are known."""
@@ -149,24 +79,22 @@ def with_bounds(values: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def decide(
-    setting: Setting,
+    evidence: Evidence,
     row: str,
-    predictions: Predictions,
-    crossfit: Predictions,
     budgets: Sequence[float | str],
     quality_targets: Sequence[float | str],
     what_if_prices: Mapping[str, float],
+    n_resamples: int,
+    seed: int,
 ) -> pd.DataFrame:
     """Choose what to run for each budget and quality, and measure the choice.
 
     Parameters
     ----------
-    setting
-        What to measure with.
+    evidence
+        What to decide on, and to measure with.
     row
         The router that was named beforehand.
-    predictions, crossfit
-        Its own, of the evaluation samples and, cross-fitted, of the training samples.
     budgets
         Mean costs not to exceed: USD per 1,000 queries, or a share such as ``50%`` of the
         best single model's.
@@ -175,6 +103,8 @@ def decide(
     what_if_prices
         Model to a multiple of its price. If there is any, all is decided once more with
         the costs of these models, true and predicted ones, multiplied.
+    n_resamples, seed
+        The bootstrap's.
 
     Returns
     -------
@@ -182,17 +112,18 @@ def decide(
     or ``accuracy``), ``amount`` as given, ``limit`` in USD per 1,000 queries or as
     accuracy; ``router``: the row that is advised, empty where it is a static mixture of
     ``first`` and ``second``, which gets ``second_share`` of the queries; ``threshold``: the
-    router's on training samples, where it surely keeps the limit; ``feasible``: whether what
+    router's on the labels, where it surely keeps the limit; ``feasible``: whether what
     is advised surely does.
 
-    On the test split, each with its bounds ``_low`` and ``_high``: ``accuracy`` and
-    ``cost_usd_per_1000``; against the best single model of the training split the ``saving``
-    of its cost, undefined where that model is free, and ``gain_on_best`` in accuracy;
-    against the mixture the ``gain``, and ``routed_gain``, of the router whether it is advised
-    or not, with its ``p_value``. ``kept``: the share of resamples that keep the limit, where
-    a percentage is of what the best single model has in the resample. ``labels``: training
-    samples; ``labels_for_1``, ``_2``, ``_5``: how many would show a ``routed_gain`` of as
-    many points in 80 % of the cases. ``share <model>``: the traffic.
+    On the queries of the trials, each with its bounds ``_low`` and ``_high``: ``accuracy`` and
+    ``cost_usd_per_1000``; against the model that was best alone on what was learned the
+    ``saving`` of its cost, undefined where that model is free, and ``gain_on_best`` in
+    accuracy; against the mixture the ``gain``, and ``routed_gain``, of the router whether it is
+    advised or not, with its ``p_value``. ``kept``: the share of resamples that keep the limit,
+    where a percentage is of what the best single model has in the resample. ``labels``: samples
+    that were decided on; ``labels_for_1``, ``_2``, ``_5``: how many would show a ``routed_gain``
+    of as many points in 80 % of the cases. ``share <model>``: the traffic. What is measured is
+    the procedure: in each trial it may advise otherwise.
 
     A last row, ``all budgets``, has the means of ``routed_gain`` over the budgets: whether
     routing pays here. A router that was trained once for each lambda keeps its choices when
@@ -203,7 +134,7 @@ def decide(
     InputError
         If a model of ``what_if_prices`` is not in the pool.
     """
-    names = setting.table.model_names
+    names = evidence.learned.table.model_names
     for model in what_if_prices:
         if model not in names:
             raise InputError(
@@ -212,16 +143,13 @@ def decide(
             )
     asked: list[tuple[str, float | str]] = [(BUDGET, amount) for amount in budgets]
     asked += [(ACCURACY, amount) for amount in quality_targets]
-    rows = _decide(setting, row, predictions, crossfit, asked)
+    measure = Yardstick.of(evidence, n_resamples, seed)
+    rows = _decide(evidence, measure, row, asked)
     if what_if_prices:
         factor = np.array([what_if_prices.get(name, 1.0) for name in names])
-        priced = setting.benchmark
-        table = replace(priced.table, cost=priced.table.cost * factor)
-        repriced = replace(setting, benchmark=replace(priced, table=table))
-        queried, known = (
-            replace(part, c_hat=part.c_hat * factor) for part in (predictions, crossfit)
-        )
-        again = _decide(repriced, row, queried, known, asked)
+        repriced = evidence.repriced(factor)
+        best = Run.joined([trial.best for trial in repriced.trials])
+        again = _decide(repriced, replace(measure, best=best), row, asked)
         rows += [one | {"prices": WHAT_IF} for one in again]
     return pd.DataFrame(rows, columns=_columns(names))
 
@@ -235,7 +163,8 @@ def _columns(models: Sequence[str]) -> list[str]:
     return [*first, "threshold", "feasible", *bounds, "p_value", "kept", "labels", *needed, *shares]
 
 
-def _request(what: str, amount: float | str) -> Limit | Target:
+def request(what: str, amount: float | str) -> Limit | Target:
+    """What is asked for, as the config has it."""
     paired = isinstance(amount, str)
     number = float(amount[:-1]) / 100 if isinstance(amount, str) else float(amount)
     if what == ACCURACY:
@@ -244,33 +173,22 @@ def _request(what: str, amount: float | str) -> Limit | Target:
 
 
 def _decide(
-    setting: Setting,
+    evidence: Evidence,
+    measure: Yardstick,
     row: str,
-    predictions: Predictions,
-    crossfit: Predictions,
     asked: Sequence[tuple[str, float | str]],
 ) -> list[dict[str, Any]]:
-    measure = Yardstick.of(setting)
-    labels, names = measure.labels, setting.table.model_names
-    spending = Spending.of(labels, crossfit, setting.unit, setting.policy)
-    requests = [_request(what, amount) for what, amount in asked]
-    fold = fold_of(setting.training.samples["group"])
-    kept, steps = measure.steps(predictions)
-    foresight = Foresight.of(
-        steps,
-        labels.mean_cost,
-        predictions.take(kept).without_gaps().c_hat[0] * setting.unit,
-        setting.policy,
-    )
-    best, rows, gains = measure.best, [], []
-    for (what, amount), one, chosen in zip(
-        asked, requests, advise(labels, fold, spending, requests), strict=True
+    requests = [request(what, amount) for what, amount in asked]
+    learned, best = evidence.learned, measure.best
+    labels, names = learned.labels, learned.table.model_names
+    tried = [_tried(trial, requests) for trial in evidence.trials]
+    rows, gains = [], []
+    for index, ((what, amount), one, chosen) in enumerate(
+        zip(asked, requests, learned.advise(requests), strict=True)
     ):
-        mixture = routed = measure.mixed(chosen.mixture)
-        parameter = _parameter(labels, spending, foresight, one, chosen)
-        if parameter is not None:
-            routed = measure.routed(predictions, parameter)
-        run = routed if chosen.routed else mixture
+        run, mixture, routed = (
+            Run.joined([part[index][kind] for part in tried]) for kind in range(3)
+        )
         values = measure.expected(run)
         values |= {"gain": measure.mean(run.utility - mixture.utility)}
         values |= {"routed_gain": measure.mean(routed.utility - mixture.utility)}
@@ -283,7 +201,9 @@ def _decide(
             limit = one.amount * (labels.mean_utility[labels.best] if one.paired else 1.0)
             held = one.amount * (measure.mean(best.utility) if one.paired else 1.0)
             keeps = reaches(values["accuracy"], held)
-        threshold = np.nan if chosen.point is None else float(spending.threshold[chosen.point])
+        threshold = np.nan
+        if chosen.point is not None:
+            threshold = float(learned.spending.threshold[chosen.point])
         told: dict[str, Any] = {"prices": TODAY, "asked": what, "amount": str(amount)}
         told |= {"limit": limit, "router": row if chosen.routed else "", "threshold": threshold}
         told |= {"first": names[chosen.mixture.first], "second": names[chosen.mixture.second]}
@@ -291,24 +211,24 @@ def _decide(
         told |= {"feasible": chosen.routed or chosen.mixture.kept}
         traffic = np.nanmean(run.traffic, axis=0)
         told |= {f"{SHARE}{name}": share for name, share in zip(names, traffic, strict=True)}
-        rows.append(told | _settled(values, len(labels.utility), len(setting.table.samples)))
+        rows.append(told | _settled(values, len(labels.utility), len(run.cost)))
     if gains:
         overall = {"routed_gain": np.mean(gains, axis=0)}
         told = {"prices": TODAY, "asked": ALL_BUDGETS, "amount": "", "router": row}
-        rows.append(told | _settled(overall, len(labels.utility), len(setting.table.samples)))
+        rows.append(told | _settled(overall, len(labels.utility), len(best.cost)))
     return rows
 
 
-def _parameter(
-    labels: Labels, spending: Spending, foresight: Foresight, asked: Limit | Target, chosen: Advice
-) -> float | None:
-    """The policy's parameter on queries; None where the router keeps nothing that was asked."""
-    if chosen.point is None:
-        return None
-    if isinstance(asked, Limit):
-        reserve = float(spending.reserve(asked)[chosen.point])
-        return foresight.keeping(labels.usd(asked), spending.ratios[chosen.point], reserve)
-    return foresight.spending(float(spending.means[chosen.point, LISTED]))
+def _tried(trial: Trial, requests: Sequence[Limit | Target]) -> list[tuple[Run, Run, Run]]:
+    """What is advised in a trial for each request, its mixture, and its router."""
+    runs = []
+    for one, chosen in zip(requests, trial.learned.advise(requests), strict=True):
+        mixture = routed = trial.mixed(chosen.mixture)
+        parameter = trial.parameter(one, chosen)
+        if parameter is not None:
+            routed = trial.routed(parameter)
+        runs.append((routed if chosen.routed else mixture, mixture, routed))
+    return runs
 
 
 def _settled(values: Mapping[str, np.ndarray], n_labels: int, n_queries: int) -> dict[str, float]:

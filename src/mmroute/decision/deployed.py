@@ -8,7 +8,8 @@ The folder holds
 ``router.safetensors``, ``features.safetensors``
     the trained router and the fitted fusion, without pickle;
 ``curve.safetensors``
-    the operating curve on cross-fitted training predictions that thresholds are chosen on;
+    the operating points on cross-fitted predictions of the labels that thresholds are chosen
+    on, the dearest first, and how far what is foreseen there can be trusted;
 ``README.md``
     the model card;
 ``SHA256SUMS``
@@ -31,10 +32,11 @@ from PIL import Image
 
 from mmroute.catalogue import build
 from mmroute.config import Named, RouterConfig
-from mmroute.decision.card import CARD, CURVE, FEATURES, ROUTER, Card, read_card
+from mmroute.decision.card import CARD, CURVE, FEATURES, ROUTER, Card, Kept, read_card
+from mmroute.decision.rule import SURE, Foresight
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import DamagedFile, InputError, is_utf8, naming_extra
-from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.curve import Steps, steps_of
 from mmroute.evaluation.shrinkage import Shrinkage
 from mmroute.features.embeddings import Embeddings, embed
 from mmroute.features.fusion import Features, Fusion
@@ -45,7 +47,14 @@ from mmroute.routers import Router
 from mmroute.storage import digest_bytes, digest_file
 from mmroute.training import predict
 
-CURVE_COLUMNS = ("threshold", "cost_usd_per_1000", "cost_usd_per_1000_at_most", "utility")
+CURVE_COLUMNS = (
+    "threshold",
+    "cost_usd_per_1000",
+    "utility",
+    "listed_ratio",
+    "predicted_ratio",
+    "error_usd_per_1000",
+)
 LONGEST_PATH = 4096
 PROBE_TEXT = "Which of the 3 lines, A, B or C, is longer than 12.5 cm?"
 PROBE_TOLERANCE = 1e-2
@@ -84,12 +93,15 @@ class Decisions:
         (N,) indices of the models to ask.
     utility, cost_usd
         (N, K) predictions.
+    kept
+        Whether they are sure to keep the limit together; None without a limit.
     """
 
     models: Sequence[str]
     choice: np.ndarray
     utility: np.ndarray
     cost_usd: np.ndarray
+    kept: bool | None = None
 
     @property
     def confidence(self) -> np.ndarray:
@@ -170,8 +182,9 @@ class DeployedRouter:
         dataset
             The data set that the query belongs to, for a router that goes by it.
         budget
-            USD per 1,000 queries, not to be exceeded on average by queries like those of the
-            training split: the threshold is chosen on the router's operating curve there.
+            USD per 1,000 queries, not to be exceeded on average by queries like the labelled
+            ones: the threshold is chosen on the router's operating curve there. For a stream
+            whose cost is to be kept, see ``Budget``.
         trade_off
             Utility per normalised cost, the lambda of the policy family ``lambda``. With
             neither, the threshold that was exported holds.
@@ -182,11 +195,8 @@ class DeployedRouter:
             If there is neither text nor image, if the image cannot be read, if no threshold
             keeps the budget, or if the router has no such parameter.
         """
-        with _as_path(image) as path:
-            queries = pd.DataFrame(
-                {"question": [text or ""], "image": [path], "dataset": [dataset]}, dtype=object
-            )
-            return self.route_all(queries, budget=budget, trade_off=trade_off)[0]
+        predictions = self.foresee_one(text, image, dataset)
+        return self.choose(predictions, self.threshold(budget, trade_off))[0]
 
     def route_all(
         self,
@@ -203,7 +213,10 @@ class DeployedRouter:
         queries
             ``question``, text; ``image``, paths of files, or null; ``dataset`` where the
             router goes by it. A missing column is empty throughout.
-        budget, trade_off
+        budget
+            USD per 1,000 queries, not to be exceeded by these. Without it the limit that was
+            exported holds, if there is one.
+        trade_off
             As for ``route``.
         threads
             Threads for images.
@@ -213,35 +226,7 @@ class DeployedRouter:
         InputError
             As ``route``, naming the first such query.
         """
-        samples = pd.DataFrame(
-            {
-                "sample_id": [str(number) for number in range(len(queries))],
-                "dataset": queries.get("dataset", ""),
-                "question": queries.get("question", pd.Series("", queries.index)).fillna(""),
-                "image": queries.get("image"),
-            }
-        ).reset_index(drop=True)
-        _require_input(samples)
-        if not len(samples):
-            nothing = np.empty((0, len(self.models)))
-            return Decisions(self.models, np.empty(0, int), nothing, nothing)
-        if self._config is not None and self._config.reads_samples:
-            return self._decide(samples, budget, trade_off)
-        if self._features is None:
-            decisions = self._decide(np.empty((len(samples), 0)), budget, trade_off)
-            return self._mixed(decisions, samples) if self.card.second else decisions
-        text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
-        unseen = samples["image"].notna().to_numpy() & ~image.present
-        if unseen.any():
-            raise InputError(
-                f"query {int(unseen.argmax()) + 1}: the image "
-                f"{samples['image'][int(unseen.argmax())]!s:.200} cannot be decoded; give a whole "
-                "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, or leave it out"
-            )
-        side = None
-        if self._features.fusion.with_side:
-            side = side_features(samples, Path())
-        return self.route_embedded(text, image, side, budget=budget, trade_off=trade_off)
+        return self.decide(self.foresee(queries, threads), budget=budget, trade_off=trade_off)
 
     def route_embedded(
         self,
@@ -261,15 +246,73 @@ class DeployedRouter:
         side
             (N, s) side features, for a fusion that has them.
         budget, trade_off
-            As for ``route``.
+            As for ``route_all``.
         """
-        if self._features is None:
-            raise InputError(f"{self.card.row!r} goes by no embeddings; give route_all the queries")
-        if side is None:
-            side = np.empty((len(text.vectors), 0), np.float32)
-        with _belonging_together():
-            Z = self._features.transform(text, image, side)
-        return self._decide(Z, budget, trade_off)
+        predictions = self.foresee_embedded(text, image, side)
+        return self.decide(predictions, budget=budget, trade_off=trade_off)
+
+    def foresee(self, queries: pd.DataFrame, threads: int = 1) -> Predictions:
+        """Predict N queries for ``decide``; arguments as for ``route_all``."""
+        samples = pd.DataFrame(
+            {
+                "sample_id": queries.index.astype(str),
+                "dataset": queries.get("dataset", ""),
+                "question": queries.get("question", pd.Series("", queries.index)).fillna(""),
+                "image": queries.get("image"),
+            }
+        ).reset_index(drop=True)
+        _require_input(samples)
+        return replace(self._foresee(samples, threads), sample_ids=samples["sample_id"])
+
+    def foresee_one(
+        self, text: str | None, image: str | Path | bytes | None, dataset: str = ""
+    ) -> Predictions:
+        """Predict one query for ``decide``; arguments as for ``route``."""
+        with _as_path(image) as path:
+            return self.foresee(
+                pd.DataFrame(
+                    {"question": [text or ""], "image": [path], "dataset": [dataset]}, dtype=object
+                )
+            )
+
+    def decide(
+        self,
+        predictions: Predictions,
+        *,
+        budget: float | None = None,
+        trade_off: float | None = None,
+    ) -> Decisions:
+        """Choose the models for queries that were foreseen; arguments as for ``route_all``.
+
+        Where there are too few queries for the limit to be surely kept on them, the threshold is
+        the one that keeps it on average for queries like the labelled ones.
+        """
+        threshold = self.threshold(budget, trade_off)
+        if trade_off is not None or self._router is None or not len(predictions.sample_ids):
+            return self.choose(predictions, threshold)
+        if budget is None and self.card.listed_usd is not None:
+            foresight = self.foresight(predictions)
+            return self.choose(predictions, foresight.spending(self.card.listed_usd))
+        limit = self.card.limit if budget is None else self.limit(budget)
+        if limit is None:
+            return self.choose(predictions, threshold)
+        own = self.foresight(predictions).keeping(
+            limit.usd,
+            np.array([limit.listed_ratio, limit.predicted_ratio]),
+            limit.reserve_usd * self.error(len(predictions.sample_ids)),
+        )
+        decisions = self.choose(predictions, threshold if own is None else own)
+        return replace(decisions, kept=own is not None)
+
+    def foresight(self, predictions: Predictions) -> Foresight:
+        """What the choices for some queries cost, by the parameter of the policy."""
+        predicted = predictions.c_hat[0] * self.card.unit_usd
+        return Foresight.of(self._steps(predictions), self._means[1], predicted, self.card.policy)
+
+    def foresight_on_labels(self, limit: Kept) -> Foresight:
+        """What the choices for the labels have cost, told as if by the list."""
+        listed = self._curve["cost_usd_per_1000"].to_numpy() / 1000 / (limit.listed_ratio or 1)
+        return Foresight(self._curve["threshold"].to_numpy(), listed, np.zeros_like(listed))
 
     def threshold(
         self, budget: float | None = None, trade_off: float | None = None
@@ -290,51 +333,112 @@ class DeployedRouter:
             if not 0 <= trade_off < np.inf:
                 raise InputError(f"trade_off: {trade_off} is no number of at least 0; give one")
             return trade_off
-        if budget is None:
-            return self.card.threshold
-        kept = self._curve[self._curve["cost_usd_per_1000_at_most"] <= budget]
-        if kept.empty:
+        return self.card.threshold if budget is None else float(self._point(budget)["threshold"])
+
+    def error(self, n_queries: int) -> float:
+        """Standard error of a mean over queries and labels, where that of one is 1."""
+        return float(np.sqrt(1 / self.card.n_labels + 1 / n_queries))
+
+    def _point(self, budget: float) -> pd.Series:
+        """The dearest point of the curve that keeps a budget on as many queries as labels."""
+        curve = self._curve
+        reserve = SURE * curve["error_usd_per_1000"] * self.error(self.card.n_labels)
+        at_most = curve["cost_usd_per_1000"] + reserve
+        kept = np.flatnonzero(at_most <= budget)
+        if not len(kept):
             raise InputError(
                 f"budget: {budget} USD per 1,000 queries is not surely kept by any threshold of "
-                f"{self.card.row!r}; give at least "
-                f"{self._curve['cost_usd_per_1000_at_most'].min():.6g}"
+                f"{self.card.row!r}; give at least {at_most.min():.6g}"
             )
-        best = kept.sort_values(["utility", "cost_usd_per_1000"], ascending=[False, True])
-        return float(best["threshold"].iloc[0])
+        return curve.iloc[kept[0]]
 
-    def _decide(
-        self, Z: np.ndarray | pd.DataFrame, budget: float | None, trade_off: float | None
+    def limit(self, budget: float) -> Kept:
+        """What is known of the router where it keeps a budget on the labels."""
+        point = self._point(budget)
+        return Kept(
+            usd=budget / 1000,
+            listed_ratio=point["listed_ratio"],
+            predicted_ratio=point["predicted_ratio"],
+            reserve_usd=SURE * point["error_usd_per_1000"] / 1000,
+        )
+
+    def _steps(self, predictions: Predictions, allowed: np.ndarray | None = None) -> Steps:
+        if allowed is None:
+            allowed = np.ones(predictions.u_hat.shape[1:], bool)
+        return steps_of(predictions, 0, allowed, self.card.policy)
+
+    def choose(
+        self,
+        predictions: Predictions,
+        parameter: float | None,
+        allowed: np.ndarray | None = None,
     ) -> Decisions:
-        parameter = self.threshold(budget, trade_off)
-        n_queries = len(Z)
+        """Choose the models at one value of the policy's parameter.
+
+        ``allowed`` is the (N, K) mask of the models that may be chosen, at least one for each
+        query; None: all.
+        """
+        n_queries = len(predictions.sample_ids)
         utility, cost_usd = (np.tile(means, (n_queries, 1)) for means in self._means)
-        if self._router is None or self._config is None or parameter is None:
-            choice = np.full(n_queries, self.models.index(self.card.row))
-            return Decisions(self.models, choice, utility, cost_usd)
-        with _belonging_together(), np.errstate(all="ignore"):
-            predictions = self._predict(self._router, Z)
-            observed = np.ones((n_queries, len(self.models)), bool)
-            choice = steps_of(predictions, 0, observed, self.card.policy).choices(parameter)
-            if self._config.predicts:
-                utility = predictions.u_hat[0].astype(float)
-                cost_usd = predictions.c_hat[0] * self.card.unit_usd
-                _require_sound((utility, cost_usd), utility.shape)
+        if self._config is not None and self._config.predicts:
+            utility = predictions.u_hat[0].astype(float)
+            cost_usd = predictions.c_hat[0] * self.card.unit_usd
+            _require_sound((utility, cost_usd), utility.shape)
+        choice = np.empty(0, int)
+        if n_queries:
+            with _belonging_together(), np.errstate(all="ignore"):
+                choice = self._steps(predictions, allowed).choices(parameter or 0.0)
         return Decisions(self.models, choice, utility, cost_usd)
 
-    def _mixed(self, decisions: Decisions, samples: pd.DataFrame) -> Decisions:
-        """Give the second model its share of the queries, by a hash, so that answers repeat."""
-        number = np.array(
-            [
-                _number_of(question, image)
-                for question, image in samples[["question", "image"]].values
-            ]
-        )
-        second = self.models.index(str(self.card.second))
-        choice = np.where(number < self.card.share, second, decisions.choice)
-        return replace(decisions, choice=choice)
+    def _static(self, samples: pd.DataFrame) -> Predictions:
+        """Give the mixture's second model its share, by a hash, so that answers repeat."""
+        mixture = self.card.mixture
+        queries = samples[["question", "image"]].to_numpy()
+        number = np.array([_number_of(*query) for query in queries] if mixture.share > 0 else [])
+        chosen = np.full(len(samples), self.models.index(mixture.first))
+        chosen[: len(number)][number < mixture.share] = self.models.index(mixture.second)
+        utility, cost = (np.tile(means, (1, len(samples), 1)) for means in self._means)
+        scores = np.eye(len(self.models))[chosen][None]
+        return Predictions(samples["sample_id"], utility, cost, np.zeros(1), scores)
+
+    def _foresee(self, samples: pd.DataFrame, threads: int) -> Predictions:
+        if self._router is None or self._config is None:
+            return self._static(samples)
+        if not len(samples):
+            nothing = np.empty((1, 0, len(self.models)))
+            return Predictions(samples["sample_id"], nothing, nothing)
+        if self._config.reads_samples:
+            return self._predict(self._router, samples)
+        if self._features is None:
+            return self._predict(self._router, np.empty((len(samples), 0)))
+        text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
+        unseen = samples["image"].notna().to_numpy() & ~image.present
+        if unseen.any():
+            raise InputError(
+                f"query {int(unseen.argmax()) + 1}: the image "
+                f"{samples['image'][int(unseen.argmax())]!s:.200} cannot be decoded; give a whole "
+                "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, or leave it out"
+            )
+        side = None
+        if self._features.fusion.with_side:
+            side = side_features(samples, Path())
+        return self.foresee_embedded(text, image, side)
+
+    def foresee_embedded(
+        self, text: Embeddings, image: Embeddings, side: np.ndarray | None = None
+    ) -> Predictions:
+        """Predict N queries for ``decide``; arguments as for ``route_embedded``."""
+        if self._features is None or self._router is None:
+            raise InputError(f"{self.card.row!r} goes by no embeddings; give route_all the queries")
+        if side is None:
+            side = np.empty((len(text.vectors), 0), np.float32)
+        with _belonging_together():
+            Z = self._features.transform(text, image, side)
+        return self._predict(self._router, Z)
 
     def _predict(self, router: Router, Z: np.ndarray | pd.DataFrame) -> Predictions:
-        predictions = predict(router, pd.Series(np.arange(len(Z)).astype(str)), Z)
+        with _belonging_together(), np.errstate(all="ignore"):
+            predictions = predict(router, pd.Series(np.arange(len(Z)).astype(str)), Z)
         _require_sound(
             (predictions.u_hat, predictions.c_hat, predictions.scores), (len(Z), len(self.models))
         )
@@ -349,8 +453,7 @@ class DeployedRouter:
             dtype=object,
         )
         if self._features is None:
-            reads = self._config is not None and self._config.reads_samples
-            self._decide(sample if reads else np.empty((1, 0)), None, None)
+            self.decide(self.foresee(sample))
             return
         text, image = (
             Embeddings(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from mmroute import persistence
 from mmroute.catalogue import build, find
-from mmroute.config import SHRUNK, Config, Named, RouterConfig
+from mmroute.config import Config, Named, RouterConfig
 from mmroute.decision.card import (
     CARD,
     CURVE,
@@ -22,21 +23,35 @@ from mmroute.decision.card import (
     Card,
     write_digests,
 )
-from mmroute.decision.decide import PER_1000, Run, Yardstick, with_bounds
+from mmroute.decision.decide import (
+    ACCURACY,
+    BUDGET,
+    EXPECTED,
+    PER_1000,
+    SHARE,
+    Yardstick,
+    decide,
+    request,
+    with_bounds,
+)
 from mmroute.decision.deployed import CURVE_COLUMNS, load_router, probe, require_usable
-from mmroute.decision.rule import EARNED, PAID, Limit, Mixture, Spending
+from mmroute.decision.evidence import Evidence, Learned
+from mmroute.decision.files import Labelled, evidence_files, trained_folder
+from mmroute.decision.rule import EARNED, LISTED, PAID, Limit, Mixture, Target
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import InputError
 from mmroute.evaluation.curve import steps_of
-from mmroute.evaluation.metrics import ROUNDING, single_models
+from mmroute.evaluation.metrics import ROUNDING
 from mmroute.evaluation.setting import Setting
+from mmroute.evaluation.shrinkage import Shrinkage, choose
 from mmroute.features.embeddings import Embeddings, read_all
 from mmroute.features.fusion import Features
-from mmroute.outcome_table import PRICE_COLUMNS
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 from mmroute.predictions import Predictions
-from mmroute.presentation.tables import markdown_escape, read_csv
+from mmroute.presentation.tables import markdown_escape
 from mmroute.routers import Router
 from mmroute.storage import (
+    SHRUNK,
     atomic_folder,
     damaged,
     digest_file,
@@ -61,65 +76,104 @@ class Choice:
     Attributes
     ----------
     row
-        A row of the main table, or a model that is always taken.
+        A row of the main table, or a model.
     threshold
         The policy's parameter; NaN for a model.
     reason
         How it was chosen, in words.
-    second, share
-        Another model, and the share of the queries that it gets, at random.
+    mixture
+        What is advised, or what the router was held against; None for one that was not decided.
+    labels
+        What it is trained on.
+    asked
+        What a router is to keep on the queries at hand; None: the threshold holds.
+    measured
+        What to expect, as ``decide`` has it; None: it is measured on the test split.
     """
 
     row: str
     threshold: float
     reason: str
-    second: str | None = None
-    share: float = 0.0
+    mixture: Mixture | None = None
+    labels: Labelled = "train"
+    asked: Limit | Target | None = None
+    measured: Mapping[str, Any] | None = None
 
 
-def decided(results: Path, asked: str, amount: str) -> Choice:
-    """What the workflow decided on.
+def decided(
+    config: Config, results: Path, asked: str, amount: str, labels: Labelled | None = None
+) -> Choice:
+    """What is advised on a finished run.
 
     Parameters
     ----------
+    config
+        That of the run.
     results
         The benchmark's folder.
     asked
         ``budget`` or ``accuracy``.
     amount
         As it stands in the config.
+    labels
+        What to decide on; None: as in the config.
 
     Raises
     ------
     InputError
-        If it was not asked for there, or if nothing surely kept it.
+        If it was not asked for there, if nothing surely keeps it, or if the run is not finished.
     """
-    path = results / "decision.csv"
-    if not path.is_file():
+    key = {BUDGET: "budgets", ACCURACY: "quality_targets"}[asked]
+    amounts = {str(one): one for one in getattr(config.decision, key)}
+    if amount not in amounts:
+        raise InputError(
+            f"config key decision.{key}: nothing was decided for the {asked} {amount!r}, only for "
+            f"{', '.join(amounts) or 'nothing'}; add it and run again"
+        )
+    setting, own = _setting(config, results), config.decision
+    labels = labels or own.labels
+    evidence = _evidence(setting, results, own.router, labels)
+    how = setting.n_resamples, setting.seed
+    table = decide(evidence, own.router, own.budgets, own.quality_targets, {}, *how)
+    row = table[(table["asked"] == asked) & (table["amount"] == amount)].iloc[0]
+    if not row["feasible"]:
+        raise InputError(
+            f"config key decision.{key}: nothing surely keeps the {asked} {amount!r}; ask for "
+            "another, or name a router and a threshold"
+        )
+    names, reason = setting.table.model_names, f"decided for the {asked} {amount}"
+    first, second = (names.index(row[part]) for part in ("first", "second"))
+    mixture = Mixture(first, second, float(row["second_share"]), True)
+    measured = {str(name): value for name, value in row.items()}
+    if row["router"]:
+        one, threshold = request(asked, amounts[amount]), float(row["threshold"])
+        return Choice(row["router"], threshold, reason, mixture, labels, one, measured)
+    if mixture.share == 1:
+        mixture = Mixture(second, second, 0.0, True)
+    return Choice(names[mixture.first], np.nan, reason, mixture, labels, None, measured)
+
+
+def _setting(config: Config, results: Path) -> Setting:
+    """How a run's benchmark is measured."""
+    return Setting.read(
+        _finished(results / "outcomes"),
+        _finished(results / "splits.parquet"),
+        str(config.split.salts[0]),
+        policy=config.policy,
+        n_resamples=config.resamples,
+        seed=config.seed,
+    )
+
+
+def _evidence(setting: Setting, results: Path, row: str, labels: Labelled) -> Evidence:
+    files = evidence_files(str(results), row, setting.benchmark.salt, labels)
+    return Evidence.read(setting, row, labels, [_finished(Path(file)) for file in files])
+
+
+def _finished(path: Path) -> Path:
+    if not path.exists():
         raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
-    table = read_csv(path)
-    table = table[(table["prices"] == "today") & (table["asked"] == asked)]
-    amounts = table["amount"].astype(str)
-    row = table[amounts == amount]
-    if row.empty:
-        key = {"budget": "budgets", "accuracy": "quality_targets"}[asked]
-        raise InputError(
-            f"{path}: nothing was decided for the {asked} {amount!r}, only for "
-            f"{', '.join(amounts) or 'nothing'}; add it to decision.{key} and run again"
-        )
-    found = row.iloc[0]
-    if not found["feasible"]:
-        raise InputError(
-            f"{path}: nothing surely keeps the {asked} {amount!r} in training; ask for another, "
-            "or name a router and a threshold"
-        )
-    reason = f"decided for the {asked} {amount}"
-    if isinstance(found["router"], str):
-        return Choice(found["router"], float(found["threshold"]), reason)
-    first, second, share = (found[name] for name in ("first", "second", "second_share"))
-    if share in (0, 1) or first == second:
-        return Choice(second if share == 1 else first, np.nan, reason)
-    return Choice(first, np.nan, reason, second, float(share))
+    return path
 
 
 def export(config: Config, results: Path, choice: Choice, folder: Path) -> None:
@@ -141,7 +195,7 @@ def export(config: Config, results: Path, choice: Choice, folder: Path) -> None:
     InputError
         If there is something at ``folder``, if the run is not finished, if the row does not
         exist or cannot be used, or if what was written chooses otherwise than the run did on
-        any sample of the test split.
+        any sample that the run stored its predictions of.
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; name another folder, or remove it")
@@ -156,27 +210,22 @@ class _Run:
 
     def __init__(self, config: Config, results: Path, choice: Choice) -> None:
         self.config, self.results, self.choice = config, results, choice
-        self.salt = str(config.split.salts[0])
-        outcomes, splits = results / "outcomes", results / "splits.parquet"
-        for needed in (outcomes, splits):
-            if not needed.exists():
-                raise InputError(f"{needed}: no such file; run the config first: mmroute run")
-        self.setting = Setting.read(
-            outcomes,
-            splits,
-            self.salt,
-            policy=config.policy,
-            n_resamples=config.resamples,
-            seed=config.seed,
-        )
+        self.setting = _setting(config, results)
+        self.salt = self.setting.benchmark.salt
         names = self.setting.table.model_names
-        self.mixture = None
-        if choice.row in names:
-            first, second = (
-                names.index(name) for name in (choice.row, choice.second or choice.row)
+        self.router = None if choice.row in names else self._router(names)
+        benchmark = self.setting.benchmark
+        self.labelled = benchmark.observed if choice.labels == "all" else benchmark.train
+        if self.router:
+            self.learned = _evidence(self.setting, results, choice.row, choice.labels).learned
+        else:
+            nothing = _unforeseen(self.labelled)
+            self.learned = Learned(
+                self.labelled, nothing, len(nothing.sample_ids), benchmark.unit, config.policy
             )
-            self.mixture = Mixture(first, second, choice.share, True)
-        self.router = None if self.mixture else self._router(names)
+        labels = self.learned.labels
+        alone = labels.best if self.router else names.index(choice.row)
+        self.mixture = choice.mixture or Mixture(alone, alone, 0.0, True)
 
     def _router(self, models: Sequence[str]) -> RouterConfig:
         rows = self.config.routers
@@ -193,15 +242,16 @@ class _Run:
         )
         return rows[row]
 
-    def _stored(self, part: str, row: str | None = None) -> Path:
-        path = self.results / "routers" / (row or self.choice.row) / self.salt / part
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
-        return path
+    @property
+    def _folder(self) -> Path:
+        return Path(
+            trained_folder(str(self.results), self.choice.row, self.salt, self.choice.labels)
+        )
 
-    def _trained(self, row: str) -> Router:
-        """A row's trained router, once it is seen to be that router."""
-        path = self._stored(ROUTER, row)
+    def _trained(self) -> Router:
+        """The trained router, once it is seen to be that router."""
+        path = _finished(self._folder / ROUTER)
+        row = self.choice.row.removesuffix(SHRUNK)
         own = self.config.routers[row]
         configured = build("routers", own.name, own.parameters)
         stored = persistence.read(path, type(configured), self.config.modules)
@@ -210,21 +260,36 @@ class _Run:
             raise damaged(path, f"holds a {type(stored).__name__} that is not the config's {row!r}")
         return stored
 
+    def _predictions(self) -> Predictions:
+        """What the trained router predicts of the samples that the run asked it about."""
+        benchmark = self.setting.benchmark
+        table = benchmark.observed if self.choice.labels == "all" else benchmark.test
+        path = _finished(self._folder / "predictions.parquet")
+        predictions = Predictions.read(path, table.samples["sample_id"])
+        return self._shrinkage.apply(predictions) if self._shrinkage else predictions
+
+    @cached_property
+    def _shrinkage(self) -> Shrinkage | None:
+        """What the predictions of a shrunk row are shrunk by."""
+        if not self.router or not self.choice.row.endswith(SHRUNK):
+            return None
+        row = self.choice.row.removesuffix(SHRUNK)
+        raw = _evidence(self.setting, self.results, row, self.choice.labels).learned.crossfit
+        table, benchmark = self.labelled, self.setting.benchmark
+        return choose(raw, table.utility, table.cost / benchmark.unit, self.config.policy)
+
     def _features_file(self) -> Path | None:
         if self.router is None or self.router.fusion is None:
             return None
-        path = self.results / "features" / self.router.fusion.key / f"{self.salt}.safetensors"
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
-        return path
+        key = self.router.fusion.key
+        return _finished(self.results / "features" / key / f"{self.salt}.safetensors")
 
     def write(self, folder: Path) -> None:
         """Write everything but the check."""
         card = self._card()
         if self.router:
-            row = self.choice.row.removesuffix(SHRUNK)
             # Written anew, not copied: taken away, they have no place in a run any more.
-            persistence.write(folder / ROUTER, self._trained(row))
+            persistence.write(folder / ROUTER, self._trained())
             if features := self._features_file():
                 persistence.write(
                     folder / FEATURES, persistence.read(features, Features, self.config.modules)
@@ -235,22 +300,17 @@ class _Run:
         write_digests(folder)
 
     def _card(self) -> dict[str, Any]:
-        training = self.setting.training
-        alone = single_models(training.utility, training.cost)
         prices = self.setting.table.models[list(PRICE_COLUMNS)].astype(object)
         prices = prices.where(prices.notna(), None)
+        labels, names = self.learned.labels, self.setting.table.model_names
         models = [
             {"model": name, "utility": float(utility), "cost_usd": float(cost)} | dict(row)
             for name, utility, cost, (_, row) in zip(
-                training.model_names,
-                alone.utility[0],
-                alone.cost[0],
-                prices.iterrows(),
-                strict=True,
+                names, labels.mean_utility, labels.mean_cost, prices.iterrows(), strict=True
             )
         ]
-        shrunk = self.router is not None and self.choice.row.endswith(SHRUNK)
-        router = self.router
+        router, mixture = self.router, self.mixture
+        limit, listed = self._kept()
         return {
             "format": FORMAT,
             "mmroute": version("mmroute"),
@@ -260,12 +320,19 @@ class _Run:
                 for part in self.config.source.parts
             ),
             "row": self.choice.row,
-            "second": self.choice.second,
-            "share": self.choice.share,
             "reason": self.choice.reason,
+            "mixture": {
+                "first": names[mixture.first],
+                "second": names[mixture.second],
+                "share": mixture.share,
+            },
+            "labels": self.choice.labels,
+            "n_labels": len(self.labelled.samples),
+            "limit": limit,
+            "listed_usd": listed,
             "router": _as_json(router) if router else None,
             "fusion": _as_json(router.fusion) if router and router.fusion else None,
-            "shrinkage": read_json(self._stored("shrinkage.json")) if shrunk else None,
+            "shrinkage": self._shrinkage.to_json() if self._shrinkage else None,
             "policy": self.config.policy,
             "threshold": self.choice.threshold if router else None,
             "unit_usd": self.setting.unit,
@@ -292,48 +359,81 @@ class _Run:
             }
         return described
 
+    def _kept(self) -> tuple[dict[str, float] | None, float | None]:
+        """What the card says of the limit, and of what the choices are to cost by the list."""
+        asked, spending, labels = self.choice.asked, self.learned.spending, self.learned.labels
+        if (
+            isinstance(asked, Limit)
+            and (point := spending.at(asked, labels.usd(asked))) is not None
+        ):
+            listed, predicted = spending.ratios[point]
+            # That of one label and one query, see ``DeployedRouter``.
+            scale = np.sqrt(labels.spread / len(self.labelled.samples))
+            return {
+                "usd": labels.usd(asked),
+                "listed_ratio": float(listed),
+                "predicted_ratio": float(predicted),
+                "reserve_usd": float(spending.reserve(asked)[point] / scale),
+            }, None
+        if isinstance(asked, Target) and (point := spending.reaching(asked)) is not None:
+            return None, float(spending.means[point, LISTED])
+        return None, None
+
     def _measured(self) -> dict[str, Any]:
-        measure = Yardstick.of(self.setting)
-        run = self._run(measure)
         names = self.setting.table.model_names
+        measured, samples = self.choice.measured, len(self.labelled.samples)
+        if measured is None:
+            measured, samples = self._on_test(), len(self.setting.table.samples)
         expected = {
-            name: None if np.isnan(value) else value
-            for name, value in with_bounds(measure.expected(run)).items()
+            name: None if np.isnan(measured[name]) else float(measured[name])
+            for title in EXPECTED
+            for name in (title, f"{title}_low", f"{title}_high")
         }
-        traffic = np.nanmean(run.traffic, axis=0)
         return expected | {
-            "samples": len(self.setting.table.samples),
-            "training_samples": len(self.setting.training.samples),
-            "traffic": dict(zip(names, traffic.tolist(), strict=True)),
-            "best_single_model": names[measure.labels.best],
+            "samples": samples,
+            "traffic": {name: float(measured[f"{SHARE}{name}"]) for name in names},
+            "best_single_model": names[self.learned.labels.best],
         }
 
-    def _run(self, measure: Yardstick) -> Run:
-        if self.mixture:
-            return measure.mixed(self.mixture)
-        return measure.routed(self._predictions(), self.choice.threshold)
-
-    def _predictions(self) -> Predictions:
-        ids = self.setting.table.samples["sample_id"]
-        return Predictions.read(self._stored("predictions.parquet"), ids)
+    def _on_test(self) -> dict[str, Any]:
+        """What was not decided is measured on the test split, as it is exported."""
+        setting = self.setting
+        if self.router:
+            evidence = _evidence(setting, self.results, self.choice.row, "train")
+            run = evidence.trials[0].routed(self.choice.threshold)
+        else:
+            nothing = (_unforeseen(table) for table in (setting.table, setting.training))
+            evidence = Evidence.of_splits(setting, *nothing)
+            run = evidence.trials[0].mixed(self.mixture)
+        measure = Yardstick.of(evidence, setting.n_resamples, setting.seed)
+        traffic = np.nanmean(run.traffic, axis=0)
+        shares = {
+            f"{SHARE}{name}": float(share)
+            for name, share in zip(setting.table.model_names, traffic, strict=True)
+        }
+        measured: dict[str, Any] = {**with_bounds(measure.expected(run)), **shares}
+        return measured
 
     def _curve(self) -> tuple[np.ndarray, ...]:
         """The columns of the curve."""
-        labels = Yardstick.of(self.setting).labels
-        if self.mixture:
+        labels = self.learned.labels
+        if not self.router:
             cost, utility = (
                 float(self.mixture.mean(means)) for means in (labels.mean_cost, labels.mean_utility)
             )
             # Of what has no threshold none is asked for.
-            row = (0, PER_1000 * cost, PER_1000 * cost, utility)
-            return tuple(np.array([number], float) for number in row)
-        crossfit = Predictions.read(
-            self._stored("crossfit.parquet"), self.setting.training.samples["sample_id"]
+            row = (0.0, PER_1000 * cost, utility, 1.0, 1.0, 0.0)
+            return tuple(np.array([number]) for number in row)
+        spending = self.learned.spending
+        limit = Limit(0.0, paired=False)
+        scale = limit.margin * np.sqrt(labels.spread / len(self.labelled.samples))
+        return (
+            spending.threshold,
+            PER_1000 * spending.means[:, PAID],
+            spending.means[:, EARNED],
+            *spending.ratios.T,
+            PER_1000 * spending.reserve(limit) / scale,
         )
-        spending = Spending.of(labels, crossfit, self.setting.unit, self.config.policy)
-        paid, earned = spending.means[:, PAID], spending.means[:, EARNED]
-        surely = paid + spending.reserve(Limit(0.0, paired=False))
-        return spending.threshold, PER_1000 * paid, PER_1000 * surely, earned
 
     def _reaches_network(self) -> bool:
         attributes = find("routers", self.router.name).attributes if self.router else {}
@@ -345,10 +445,13 @@ class _Run:
         if self.router is None or self.router.fusion is None:
             return
         deployed = load_router(folder, self.config.modules)
-        test = self.setting.benchmark.in_test
-        decisions = deployed.route_embedded(*self._test_embeddings(test, self.router.fusion))
-        predictions = self._predictions()
-        everything = np.ones_like(self.setting.table.utility, bool)
+        benchmark, predictions = self.setting.benchmark, self._predictions()
+        told = benchmark.in_test
+        if self.choice.labels == "all":
+            told = told | benchmark.in_train
+        given = self._embeddings(told, self.router.fusion)
+        decisions = deployed.choose(deployed.foresee_embedded(*given), self.choice.threshold)
+        everything = np.ones(predictions.u_hat.shape[1:], bool)
         steps = steps_of(predictions, 0, everything, self.config.policy)
         # Just at a threshold the last digit decides.
         nearby = self.choice.threshold * np.array([1 - ROUNDING, 1, 1 + ROUNDING])
@@ -358,12 +461,12 @@ class _Run:
             sample = predictions.sample_ids.iloc[differing[0]]
             raise InputError(
                 f"{self.choice.row}: the exported router chooses otherwise than the run did on "
-                f"{len(differing)} of {test.sum()} test samples, for instance {sample!r}; run the "
+                f"{len(differing)} of {told.sum()} samples, for instance {sample!r}; run the "
                 "config again, its files may be of different runs"
             )
 
-    def _test_embeddings(
-        self, test: np.ndarray, fusion: Named
+    def _embeddings(
+        self, samples: np.ndarray, fusion: Named
     ) -> tuple[Embeddings, Embeddings, np.ndarray | None]:
         shards = [
             f"{dataset['folder']}.{shard}.parquet"
@@ -374,14 +477,14 @@ class _Run:
         ids = self.setting.benchmark.table.samples["sample_id"]
         text, image = (
             read_all([str(folder / modality / encoder.key / shard) for shard in shards], ids).take(
-                test
+                samples
             )
             for modality, encoder in self._built_encoders()
         )
         if not find("features", fusion.name).attributes.get("with_side"):
             return text, image, None
         side = read_vectors([str(folder / "side" / shard) for shard in shards], ids)
-        return text, image, side[test]
+        return text, image, side[samples]
 
     def _model_card(self, card: Mapping[str, Any]) -> str:
         environment = jinja2.Environment(
@@ -401,6 +504,12 @@ class _Run:
             datasets=self.setting.table.samples["dataset"].drop_duplicates(),
             reaches_network=self._reaches_network(),
         )
+
+
+def _unforeseen(table: OutcomeTable) -> Predictions:
+    """What stands in place of predictions where there is no router."""
+    nothing = np.zeros((1, *table.utility.shape))
+    return Predictions(table.samples["sample_id"], nothing, nothing)
 
 
 def _as_json(named: Named) -> dict[str, Any]:

@@ -476,9 +476,15 @@ class Foresight:
 
     def keeping(self, usd: float, ratios: np.ndarray, reserve: float) -> float | None:
         """The parameter that goes as far as a limit in USD allows; None if none keeps it."""
-        foreseen = np.maximum(ratios[0] * self.listed, ratios[1] * self.predicted)
-        keeps = foreseen + reserve <= usd * (1 + ROUNDING)
+        keeps = self._foreseen(ratios) + reserve <= usd * (1 + ROUNDING)
         return float(self.threshold[keeps.argmax()]) if keeps.any() else None
+
+    def cheapest(self, ratios: np.ndarray) -> float:
+        """The parameter that is foreseen to spend least."""
+        return float(self.threshold[self._foreseen(ratios).argmin()])
+
+    def _foreseen(self, ratios: np.ndarray) -> np.ndarray:
+        return np.maximum(ratios[0] * self.listed, ratios[1] * self.predicted)
 
     def spending(self, listed: float) -> float:
         """The cheapest parameter whose choices cost as much by the list as others did."""

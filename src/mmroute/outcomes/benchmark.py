@@ -68,6 +68,11 @@ class Benchmark:
         return cls(table, unit, train & observed, ~train & observed, salt)
 
     @cached_property
+    def observed(self) -> OutcomeTable:
+        """Outcomes of all samples that are in a split."""
+        return self.table.take(self.in_train | self.in_test)
+
+    @cached_property
     def train(self) -> OutcomeTable:
         """Outcomes of the training split."""
         return self.table.take(self.in_train)

@@ -1,0 +1,127 @@
+"""A limit that a stream of queries keeps: what was spent decides how far to go."""
+
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmroute.decision.deployed import Decisions, DeployedRouter, Routed
+from mmroute.errors import InputError
+from mmroute.predictions import Predictions
+
+WINDOW = 500
+"""Last queries whose predictions tell what a threshold costs."""
+FEWEST = 50
+"""Queries before that is told by them, and not by the labels."""
+HORIZON = 50
+"""Queries over which what was overspent, or left, is made up for."""
+ADVANCE = 20
+"""Queries' worth of the limit that may be spent in advance, and never more."""
+
+
+class Budget:
+    """Routes queries one by one so that their mean cost keeps a limit, whatever they are.
+
+    For each query the threshold is chosen anew: as far as the last queries' predictions allow for
+    the limit, corrected by what the queries so far have cost. No choice is made that would, as
+    foreseen, spend more than the limit allows for ``ADVANCE`` queries more. It is for one thread.
+
+    Parameters
+    ----------
+    router
+        As loaded; no mixture.
+    usd_per_1000
+        The limit, in USD per 1,000 queries.
+
+    Attributes
+    ----------
+    n_queries
+        How many were routed.
+    kept
+        Whether it can: False where even the cheapest model would overspend, which is then
+        chosen.
+
+    Raises
+    ------
+    InputError
+        If there is no router, or if no threshold surely keeps the limit on the labels.
+    """
+
+    def __init__(self, router: DeployedRouter, usd_per_1000: float) -> None:
+        if router.card.router is None:
+            raise InputError(
+                f"Budget: {router.card.row!r} was exported without a router, so that its cost is "
+                "fixed; export a router"
+            )
+        self.n_queries, self.kept = 0, True
+        self._n_paid, self._paid_usd, self._foreseen_usd = 0, 0.0, np.zeros(2)
+        self._router = router
+        self._limit = router.limit(usd_per_1000)
+        self._reserve_usd = self._limit.reserve_usd * router.error(router.card.n_labels)
+        self._ratios = np.array([self._limit.listed_ratio, self._limit.predicted_ratio])
+        self._last: deque[Predictions] = deque(maxlen=WINDOW)
+        self._foresight = router.foresight_on_labels(self._limit)
+
+    def route(
+        self,
+        text: str | None = None,
+        image: str | Path | bytes | None = None,
+        *,
+        dataset: str = "",
+    ) -> Routed:
+        """Choose the model for the next query; arguments and errors as for the router's."""
+        return self.decide(self._router.foresee_one(text, image, dataset))[0]
+
+    def decide(self, predictions: Predictions) -> Decisions:
+        """Choose the models for the next queries, one after the other, once they were foreseen."""
+        decisions = self._router.choose(predictions, 0.0)
+        for row in range(len(decisions)):
+            decisions.choice[row] = self._next(predictions.take(np.array([row])))
+        return decisions
+
+    def paid(self, answer: Routed, usd: float) -> None:
+        """Say what an answer's model has cost, in place of what was foreseen."""
+        model = self._router.models.index(answer.model)
+        self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
+        self._paid_usd += usd
+        self._n_paid += 1
+
+    @property
+    def spent_usd(self) -> float:
+        """What the queries have cost: where ``paid`` did not say it, what was foreseen."""
+        return self._paid_usd + float(self._foreseen_usd.max())
+
+    def _foreseen(self, model: int, predicted_usd: float) -> np.ndarray:
+        """(2,) a call's cost by the list and by the router."""
+        listed = self._router.card.models[model].cost_usd
+        return self._ratios * [listed, max(predicted_usd, 0.0)]
+
+    def _next(self, predictions: Predictions) -> int:
+        self._last.append(predictions)
+        self.n_queries += 1
+        # Anew as the window moves on, not for each query.
+        if self.n_queries >= FEWEST and self.n_queries % (FEWEST // 2) == 0:
+            window = list(self._last)
+            ids = pd.Series(np.arange(len(window)).astype(str))
+            named = [replace(one, sample_ids=ids[[row]]) for row, one in enumerate(window)]
+            self._foresight = self._router.foresight(Predictions.joined(named, ids))
+        before = self.n_queries - 1
+        # What is only foreseen may be wrong as far as the labels can tell.
+        unsure = 1 - self._n_paid / max(before, 1)
+        limit = self._limit.usd - unsure * self._reserve_usd
+        target = limit + (limit * before - self.spent_usd) / HORIZON
+        parameter = self._foresight.keeping(target, self._ratios, 0.0)
+        if parameter is None:
+            parameter = self._foresight.cheapest(self._ratios)
+        predicted = self._router.choose(predictions, parameter).cost_usd[0]
+        foreseen = np.array([self._foreseen(*one) for one in enumerate(predicted)])
+        room = self._limit.usd * (self.n_queries + ADVANCE)
+        allowed = (foreseen + self._foreseen_usd).max(axis=1) + self._paid_usd <= room
+        self.kept = bool(allowed.any())
+        if not self.kept:
+            allowed[foreseen.max(axis=1).argmin()] = True
+        model = int(self._router.choose(predictions, parameter, allowed[None]).choice[0])
+        self._foreseen_usd += foreseen[model]
+        return model

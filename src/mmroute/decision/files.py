@@ -1,0 +1,32 @@
+"""Where a run keeps what it decides on, and the router that is taken away."""
+
+from itertools import combinations
+from typing import Literal
+
+from mmroute.outcomes.splits import N_FOLDS
+from mmroute.storage import SHRUNK
+
+Labelled = Literal["all", "train"]
+"""Which labels decide: all, measured fold by fold, or the training split's, as in the papers."""
+HELD = (*((fold,) for fold in range(N_FOLDS)), *combinations(range(N_FOLDS), 2))
+"""What is left out of the fits that decide and measure on all labels: each fold, each two."""
+
+
+def held_name(held: tuple[int, ...]) -> str:
+    """One of ``HELD`` as the name of a file."""
+    return "-".join(map(str, held))
+
+
+def evidence_files(results: str, row: str, salt: str, labels: Labelled) -> list[str]:
+    """The predictions of a row that decide and measure, as ``Evidence.read`` takes them."""
+    if labels == "train":
+        parts = ("predictions", "crossfit")
+        return [f"{results}/routers/{row}/{salt}/{part}.parquet" for part in parts]
+    router = row.removesuffix(SHRUNK)
+    return [f"{results}/routers/{router}/{salt}/held/{held_name(held)}.parquet" for held in HELD]
+
+
+def trained_folder(results: str, row: str, salt: str, labels: Labelled) -> str:
+    """The folder of a row's trained router, with its predictions."""
+    folder = f"{results}/routers/{row.removesuffix(SHRUNK)}/{salt}"
+    return f"{folder}/refit" if labels == "all" else folder
