@@ -18,6 +18,7 @@ import mmroute
 from mmroute.catalogue import catalogue
 from mmroute.cli import app
 from mmroute.config import Config, load
+from mmroute.decision.budget import Budget
 from mmroute.decision.deployed import DeployedRouter, Routed
 
 ROOT = Path(__file__).parents[2]
@@ -84,14 +85,18 @@ def test_python_is_that_of_the_tested_examples():
 @pytest.mark.parametrize("text", blocks("pycon"))
 def test_sessions_call_what_exists(text, monkeypatch):
     router = create_autospec(DeployedRouter, instance=True)
-    router.route.return_value = Routed("gpt-5", 0.9, {"gpt-5": 0.9}, {"gpt-5": 0.01})
+    budget = create_autospec(Budget, instance=True, spent_usd=0.01, n_queries=1, kept=True)
+    for one in (router, budget):
+        one.route.return_value = Routed("gpt-5", 0.9, {"gpt-5": 0.9}, {"gpt-5": 0.01})
     loading = create_autospec(mmroute.load_router, return_value=router)
+    keeping = create_autospec(Budget, return_value=budget)
     monkeypatch.setattr(mmroute, "load_router", loading, raising=False)
+    monkeypatch.setattr(mmroute, "Budget", keeping, raising=False)
     names = {}
     for example in doctest.DocTestParser().get_examples(text):
         exec(compile(example.source, "the page", "single"), names)
     loading.assert_called_once()
-    router.route.assert_called_once()
+    assert router.route.call_count + budget.route.call_count == 1
 
 
 @pytest.mark.parametrize("words", list(commands()))

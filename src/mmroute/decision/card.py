@@ -109,7 +109,7 @@ class Card(Strict):
     """What is run without a router, or what the router was held against."""
     labels: Literal["all", "train"]
     """What it was trained and decided on: all labelled samples, or those of the training split."""
-    n_labels: Annotated[int, Field(ge=1)]
+    n_labels: Annotated[int, Field(ge=1, le=10**12)]
     limit: Kept | None
     """What a router is to keep on the queries at hand."""
     listed_usd: Amount | None
