@@ -6,8 +6,10 @@ Figures are of the machine it runs on; nothing here passes or fails a test.
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import advice
 from cases import CASES
 from measure import Case, Figures, in_fresh_process
 from scaling import draw_scaling
@@ -65,7 +67,7 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
-def print_row(row: list[str] | tuple[str, ...]) -> None:
+def print_row(row: Sequence[str]) -> None:
     """Print one row of a Markdown table as soon as it is known."""
     print(f"| {' | '.join(row)} |", flush=True)
 
@@ -76,4 +78,7 @@ if __name__ == "__main__":
     for case in [*CASES, *IN_USE]:
         measured = in_fresh_process(case.make_input, case.run, case.parts)
         print_row(cells(case, measured, in_fresh_process(case.make_input, case.baseline)))
+    print("\n## What the advice is worth\n")
+    for advised in (advice.HEADER, ["---"] * len(advice.HEADER), *advice.rows()):
+        print_row(advised)
     draw_scaling(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/scaling.png"))

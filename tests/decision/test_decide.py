@@ -1,13 +1,15 @@
 """Decisions are made on training data, kept where they can be, and measured on the test split."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SHARE, answers, decide, present, used
+from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SHARE, decide
 from mmroute.decision.evidence import Evidence
+from mmroute.decision.words import answers, cards, changes, present, used
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
@@ -150,7 +152,7 @@ def test_a_cost_that_is_the_budget_keeps_it_in_every_resample(setting, factor):
 def test_there_is_no_saving_on_a_free_model(setting):
     table = decided(setting, misled, targets=["95%"], prices={"model-2": 0.0})
     assert table["saving"].isna().tolist() == [False, True]
-    assert present(table)["Saving against the best single model"][1] == "–"
+    assert cards(table)[1].facts["saved against the best single model"] == "–"
 
 
 def test_nothing_asked_is_an_empty_table_of_the_same_columns(setting, tmp_path):
@@ -208,3 +210,42 @@ def test_a_budget_is_kept_in_most_resamples_though_costs_spread(setting, make_se
     spreading = make_setting(*spread, setting.unit, n_resamples=200)
     table = decided(spreading, budgets=[3.0, 6.0, 9.0])
     assert (table["kept"] > 0.5).all()
+
+
+def told(setting, make, **asked):
+    """The text of the only card."""
+    (card,) = cards(decided(setting, make, **asked))
+    return card.told
+
+
+def test_a_card_says_what_happens_without_a_router_and_how_sure_that_is(setting):
+    assert re.fullmatch(
+        r"The router gains \+\d+\.\d points \[\+\d.*\] on the best mixture: proved\. Without a "
+        r"router: model-1 for 8\d% and model-2 for 1\d%, at random, for 6\d\.\d% \[.*\] at "
+        r"4\.\d+ \[.*\] USD\.",
+        told(setting, clairvoyant, budgets=["50%"]),
+    )
+    assert re.fullmatch(
+        r"Routing was tried and is not used: on 150 labelled queries its gain was -\d+\.\d points "
+        r"\[.*\]\. About [\d,]+ would show a gain of 2 points\.",
+        told(setting, misled, budgets=["50%"]),
+    )
+    assert told(setting, misled, targets=["100%"]) == (
+        "Only model-2 surely has this accuracy; cheaper choices may, but 150 labelled queries "
+        "cannot tell."
+    )
+    assert told(setting, misled, budgets=[0.5]).startswith("Nothing surely keeps what was asked")
+
+
+def test_what_would_change_the_advice_names_labels_and_prices(setting):
+    table = all_decided(setting, misled, ["50%"])
+    row = table[table["asked"] == ALL_BUDGETS].iloc[0]
+    said = changes(table)
+    assert re.search(r"to show a gain of 1 point takes about [\d,]+ labelled queries", said)
+    (two,) = re.findall(r"2 points takes about ([\d,]+)", said)
+    assert int(two.replace(",", "")) == pytest.approx(row["labels_for_2"], rel=0.05)
+    assert "there are 150" in said
+    assert "what_if_prices in the config" in said
+    other = changes(all_decided(setting, misled, ["50%"], prices={"model-2": 0.5}))
+    assert "change what to run for 1 of 1 things asked" in other
+    assert changes(all_decided(setting, targets=["90%"])) == ""

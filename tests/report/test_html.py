@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from mmroute.decision.words import Card
 from mmroute.evaluation.metrics import CurveMetric
 from mmroute.evaluation.policy_metrics import PolicyMetric
 from mmroute.report.html import HEADLINE, Estimate, Frame, Report, Section, summarise
@@ -148,6 +149,8 @@ def report(tmp_path):
             columns=["metric", "router", "other", "difference", "low", "high", "p_value"],
         ),
         answers=[f"Routing pays here: {HOSTILE}"],
+        cards=[Card("At most $1", HOSTILE, {f"accuracy {HOSTILE}": HOSTILE}, HOSTILE)],
+        changes=f"More labels: {HOSTILE}",
         decision=Frame(["Asked", "Run"], [["at most $1", HOSTILE]]),
         conclusions=[
             {"source": "A paper", "claim": "It routes.", "verdict": "holds", "measured": HOSTILE}
@@ -745,7 +748,9 @@ def test_references_alone_have_no_summary_and_still_a_report(report, references)
 
 def test_the_decision_the_conclusions_and_the_cases_are_shown(report):
     page = Page(report.render())
-    assert [text for _, text in page.tables["What to do"][1]] == ["at most $1", HOSTILE]
+    assert [text for _, text in page.tables["What to run"][1]] == ["at most $1", HOSTILE]
+    assert f"What would change it: More labels: {HOSTILE}" in page.text
+    assert f"At most $1 {HOSTILE}" in page.text
     assert "holds : It routes. (A paper)" in page.text
     for shown in ("saving", "answer unknown", "no image", "pays most", "$1.00 per 1,000 queries"):
         assert shown in page.text
@@ -761,9 +766,10 @@ def test_an_experiment_has_its_question_and_a_long_table_is_folded(report):
 
 
 def test_what_did_not_run_has_no_heading(report):
-    bare = replace(report, decision=Frame([], []), conclusions=[], sections=[])
+    bare = replace(report, answers=[], cards=[], changes="", decision=Frame([], []))
+    bare = replace(bare, conclusions=[], sections=[])
     headings = set(Page(bare.render()).tables)
-    assert not headings & {"What to do", "Short", "Long"}
+    assert not headings & {"What to run", "Short", "Long"}
     assert "conclusions hold" not in bare.render()
     assert "Cases" not in bare.render()
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mmroute.decision.decide import answers
-from mmroute.decision.decide import present as present_decision
+from mmroute.decision.words import answers, cards, changes
+from mmroute.decision.words import present as present_decision
 from mmroute.job import job
 from mmroute.presentation.tables import read_csv
 from mmroute.provenance import describe
@@ -40,6 +40,8 @@ with job(snakemake, confined=True):
         notices=read_json(Path(given.notices)),
         singles=read_table(Path(given.singles)).to_pandas(),
         answers=answers(tables["decision"]),
+        cards=cards(tables["decision"]),
+        changes=changes(tables["decision"]),
         decision=Frame.of(present_decision(tables["decision"])),
         conclusions=conclude(
             {

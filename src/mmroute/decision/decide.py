@@ -5,14 +5,14 @@ others only, see ``evidence``: what stands here is what to expect in use.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mmroute.decision.evidence import Evidence, Run, Trial
-from mmroute.decision.rule import Limit, Target
+from mmroute.decision.evidence import Evidence, Learned, Run, Trial
+from mmroute.decision.rule import EARNED, LISTED, PAID, Limit, Mixture, Target
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import interval, p_value, resample_weights
 from mmroute.evaluation.metrics import ROUNDING, reaches
@@ -23,13 +23,14 @@ PER_1000 = 1000
 SHARE = "share "
 EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
 """What is expected of anything that is run."""
-MEASURED = (*EXPECTED, "gain", "routed_gain")
+MEASURED = (*EXPECTED, "gain", "routed_gain", "mixture_accuracy", "mixture_cost_usd_per_1000")
 """What of a decision has an interval."""
+RATIOS = ("cost_usd_per_1000", "saving", "mixture_cost_usd_per_1000")
+"""What varies as a share of itself: costs, and what is left of one where it is saved."""
 POWER = (1.959964 + 0.841621) ** 2
 """Variances by which a gain exceeds 0 that a two-sided test at 5 % finds in 80 % of the cases."""
 SETTLED = (0.01, 0.02, 0.05)
 """Gains in accuracy of which it is told how many labels would show them."""
-MOST_NAMED, LEAST_NAMED = 3, 0.05
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,20 @@ class Yardstick:
     ----------
     weights
         (1 + B, N): 1, then the resamples.
-    best
-        The model that was best alone on what was learned.
+    best, reference
+        The model that was best alone on what was learned, and the one whose cost a limit in
+        percent is of.
     """
 
     weights: np.ndarray
     best: Run
+    reference: Run
 
     @classmethod
     def of(cls, evidence: Evidence, n_resamples: int, seed: int) -> "Yardstick":
         """Draw the resamples."""
         weights = resample_weights(evidence.samples, n_resamples, seed).astype(np.float64)
-        return cls(weights, Run.joined([trial.best for trial in evidence.trials]))
+        return cls(weights, *_compared(evidence))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """(1 + B,) means of (N,) values where they are known."""
@@ -67,6 +70,11 @@ class Yardstick:
         gain = self.mean(run.utility - best.utility)
         values = (self.mean(run.utility), PER_1000 * cost, saving, gain)
         return dict(zip(EXPECTED, values, strict=True))
+
+
+def _compared(evidence: Evidence) -> tuple[Run, Run]:
+    best = Run.joined([trial.best for trial in evidence.trials])
+    return best, Run.joined([trial.reference for trial in evidence.trials])
 
 
 def with_bounds(values: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -119,7 +127,8 @@ def decide(
     ``cost_usd_per_1000``; against the model that was best alone on what was learned the
     ``saving`` of its cost, undefined where that model is free, and ``gain_on_best`` in
     accuracy; against the mixture the ``gain``, and ``routed_gain``, of the router whether it is
-    advised or not, with its ``p_value``. ``kept``: the share of resamples that keep the limit,
+    advised or not, with its ``p_value``; ``mixture_accuracy`` and
+    ``mixture_cost_usd_per_1000``. ``kept``: the share of resamples that keep the limit,
     where a percentage is of what the best single model has in the resample. ``labels``: samples
     that were decided on; ``labels_for_1``, ``_2``, ``_5``: how many would show a ``routed_gain``
     of as many points in 80 % of the cases. ``share <model>``: the traffic. What is measured is
@@ -148,8 +157,7 @@ def decide(
     if what_if_prices:
         factor = np.array([what_if_prices.get(name, 1.0) for name in names])
         repriced = evidence.repriced(factor)
-        best = Run.joined([trial.best for trial in repriced.trials])
-        again = _decide(repriced, replace(measure, best=best), row, asked)
+        again = _decide(repriced, Yardstick(measure.weights, *_compared(repriced)), row, asked)
         rows += [one | {"prices": WHAT_IF} for one in again]
     return pd.DataFrame(rows, columns=_columns(names))
 
@@ -181,21 +189,26 @@ def _decide(
     requests = [request(what, amount) for what, amount in asked]
     learned, best = evidence.learned, measure.best
     labels, names = learned.labels, learned.table.model_names
-    tried = [_tried(trial, requests) for trial in evidence.trials]
+    runs = [tried(trial, requests) for trial in evidence.trials]
+    standing = np.array([_standing(learned, trial, requests) for trial in evidence.trials])
     rows, gains = [], []
     for index, ((what, amount), one, chosen) in enumerate(
         zip(asked, requests, learned.advise(requests), strict=True)
     ):
         run, mixture, routed = (
-            Run.joined([part[index][kind] for part in tried]) for kind in range(3)
+            Run.joined([part[index][kind] for part in runs]) for kind in range(3)
         )
         values = measure.expected(run)
         values |= {"gain": measure.mean(run.utility - mixture.utility)}
         values |= {"routed_gain": measure.mean(routed.utility - mixture.utility)}
+        values |= {"mixture_accuracy": measure.mean(mixture.utility)}
+        values |= {"mixture_cost_usd_per_1000": PER_1000 * measure.mean(mixture.cost)}
+        values = _widened(values, standing[:, index])
         if isinstance(one, Limit):
             gains.append(values["routed_gain"])
             limit = PER_1000 * labels.usd(one)
-            held = PER_1000 * one.amount * (measure.mean(best.cost) if one.paired else 1.0)
+            paid = measure.mean(measure.reference.cost) if one.paired else 1.0
+            held = PER_1000 * one.amount * paid
             keeps = values["cost_usd_per_1000"] <= held * (1 + ROUNDING)
         else:
             limit = one.amount * (labels.mean_utility[labels.best] if one.paired else 1.0)
@@ -219,7 +232,77 @@ def _decide(
     return rows
 
 
-def _tried(trial: Trial, requests: Sequence[Limit | Target]) -> list[tuple[Run, Run, Run]]:
+def _standing(
+    learned: Learned, trial: Trial, requests: Sequence[Limit | Target]
+) -> list[np.ndarray]:
+    """Mean utility and cost, on all labels, of what a trial advises for each request.
+
+    Returns
+    -------
+    For each a (4, 2) matrix: what is advised, its mixture, its router, and the best single model.
+    """
+    labels, means = learned.labels, learned.spending.means
+
+    def mixed(mixture: Mixture) -> list[float]:
+        return [float(mixture.mean(part)) for part in (labels.mean_utility, labels.mean_cost)]
+
+    best = trial.learned.labels.best
+    found = []
+    for chosen in trial.learned.advise(requests):
+        mixture = routed = mixed(chosen.mixture)
+        if chosen.point is not None:
+            listed = trial.learned.spending.means[chosen.point, LISTED]
+            routed = list(means[np.abs(means[:, LISTED] - listed).argmin(), [EARNED, PAID]])
+        advised = routed if chosen.routed else mixture
+        found.append(np.array([advised, mixture, routed, mixed(Mixture(best, best, 0.0, True))]))
+    return found
+
+
+def _widened(values: Mapping[str, np.ndarray], standing: np.ndarray) -> dict[str, np.ndarray]:
+    """Widen resamples by how far the advice itself varies.
+
+    The resamples tell how the mean over the trials varies with the queries. What is deployed is
+    one more advice, as far from theirs as they are from each other.
+
+    Parameters
+    ----------
+    values
+        Name to (1 + B,) values.
+    standing
+        (T, 4, 2) as from ``_standing``, for T trials.
+    """
+    if len(standing) == 1:
+        return dict(values)
+    (advised, cost), (mixture, mixed), (routed, _), (best, spent) = standing.transpose(1, 2, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = cost / spent
+    values = {**values, "saving": 1 - values["saving"]}
+    apart = (
+        advised,
+        cost,
+        share,
+        advised - best,
+        advised - mixture,
+        routed - mixture,
+        mixture,
+        mixed,
+    )
+    widened = {}
+    for (name, replicates), advice in zip(values.items(), apart, strict=True):
+        # Costs are compared by their ratios.
+        ratio = name in RATIOS and (replicates > 0).all() and (advice > 0).all()
+        there, back = (np.log, np.exp) if ratio else (np.asarray, np.asarray)
+        advice, replicates = there(advice), there(replicates)
+        # That of one more, and of the mean over the trials.
+        own = float(advice.var(ddof=1)) * (1 + 1 / len(advice))
+        sampled = float(replicates[1:].var())
+        factor = np.sqrt(1 + own / sampled) if sampled > 0 else 1.0
+        widened[name] = back(replicates[0] + factor * (replicates - replicates[0]))
+    widened["saving"] = 1 - widened["saving"]
+    return widened
+
+
+def tried(trial: Trial, requests: Sequence[Limit | Target]) -> list[tuple[Run, Run, Run]]:
     """What is advised in a trial for each request, its mixture, and its router."""
     runs = []
     for one, chosen in zip(requests, trial.learned.advise(requests), strict=True):
@@ -240,98 +323,3 @@ def _settled(values: Mapping[str, np.ndarray], n_labels: int, n_queries: int) ->
         f"labels_for_{100 * least:.0f}": np.ceil(POWER * variance / least**2) for least in SETTLED
     }
     return with_bounds(values) | {"labels": n_labels, "p_value": p_value(gain)} | needed
-
-
-def answers(table: pd.DataFrame) -> list[str]:
-    """Whether routing pays here, in a sentence or two for each set of prices."""
-    return [_answer(row) for _, row in table[table["asked"] == ALL_BUDGETS].iterrows()]
-
-
-def _answer(row: pd.Series) -> str:
-    low, high = row["routed_gain_low"], row["routed_gain_high"]
-    gain = (
-        f"against the best static mixtures of models, {row['router']} gains "
-        f"{100 * row['routed_gain']:+.1f} points of accuracy [{100 * low:+.1f}, {100 * high:+.1f}] "
-        f"at the same cost, on average over the budgets"
-    )
-    prices = "" if row["prices"] == TODAY else "With the other prices: "
-    if low > 0:
-        return f"{prices}Routing pays here: {gain}."
-    if high < SETTLED[0]:
-        return f"{prices}Routing does not pay here: {gain}."
-    needed = row[f"labels_for_{100 * SETTLED[1]:.0f}"]
-    return (
-        f"{prices}Whether routing pays here cannot be told: {gain}. About {needed:,.0f} measured "
-        f"queries would show a gain of {100 * SETTLED[1]:.0f} points."
-    )
-
-
-def present(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay the decisions out for people; with other prices they follow in rows of their own."""
-    table = table[table["asked"] != ALL_BUDGETS]
-    shown = pd.DataFrame(
-        {
-            "Asked": [_asked(row) for _, row in table.iterrows()],
-            "Run": [used(row) for _, row in table.iterrows()],
-            "Accuracy": _percent(table, "accuracy"),
-            "USD per 1,000 queries": [
-                f"{row['cost_usd_per_1000']:.3g} [{row['cost_usd_per_1000_low']:.3g}, "
-                f"{row['cost_usd_per_1000_high']:.3g}]"
-                for _, row in table.iterrows()
-            ],
-            "Kept in": [f"{kept:.0%} of resamples" for kept in table["kept"]],
-            "Accuracy the router gains on the mixture": _percent(
-                # Where it keeps nothing that was asked, it is not run.
-                table.assign(routed_gain=table["routed_gain"].where(table["threshold"].notna())),
-                "routed_gain",
-            ),
-            "Saving against the best single model": _percent(table, "saving"),
-            "Mostly sends to": [_traffic(row) for _, row in table.iterrows()],
-        }
-    )
-    if (table["prices"] == WHAT_IF).any():
-        shown.insert(0, "Prices", table["prices"].to_numpy())
-    return shown
-
-
-def used(row: pd.Series) -> str:
-    """What a row of the table advises, in words."""
-    if isinstance(row["router"], str) and row["router"]:
-        return str(row["router"])
-    share = row["second_share"]
-    if share in (0, 1) or row["first"] == row["second"]:
-        return f"always {row['first'] if share == 0 else row['second']}"
-    return f"{row['first']} for {1 - share:.0%} and {row['second']} for {share:.0%}, at random"
-
-
-def _asked(row: pd.Series) -> str:
-    """Say what was asked, and that nothing could keep it in training."""
-    if row["asked"] == BUDGET:
-        text = f"at most ${row['limit']:.3g} per 1,000 queries"
-        of = "cost"
-    else:
-        text, of = f"an accuracy of {row['limit']:.1%}", "accuracy"
-    amount = str(row["amount"])
-    if amount.endswith("%"):
-        text += f" ({amount} of the best single model's {of})"
-    return text if row["feasible"] else f"{text}: out of reach, this comes nearest"
-
-
-def _percent(table: pd.DataFrame, name: str) -> list[str]:
-    return [
-        "–"
-        if np.isnan(row[name])
-        else f"{row[name]:.1%} [{row[f'{name}_low']:.1%}, {row[f'{name}_high']:.1%}]"
-        for _, row in table.iterrows()
-    ]
-
-
-def _traffic(row: pd.Series) -> str:
-    """Name the models that get most queries."""
-    shares = row[[name for name in row.index if name.startswith(SHARE)]].astype(float)
-    largest = shares.sort_values(ascending=False, kind="stable")[:MOST_NAMED]
-    return ", ".join(
-        f"{str(name).removeprefix(SHARE)} {share:.0%}"
-        for name, share in largest.items()
-        if share >= LEAST_NAMED
-    )

@@ -43,6 +43,8 @@ class Learned:
         How many are to be answered.
     unit, policy
         USD of a normalised cost of 1, and the policy family.
+    priced_by
+        As for ``Labels``.
     """
 
     table: OutcomeTable
@@ -50,12 +52,13 @@ class Learned:
     n_queries: int
     unit: float
     policy: Policy
+    priced_by: int | None = None
 
     @cached_property
     def labels(self) -> Labels:
         """The outcomes, as the rule takes them."""
         group = pd.factorize(self.table.samples["group"])[0]
-        return Labels(self.table.utility, self.table.cost, group, self.n_queries)
+        return Labels(self.table.utility, self.table.cost, group, self.n_queries, self.priced_by)
 
     @cached_property
     def fold(self) -> np.ndarray:
@@ -117,8 +120,16 @@ class Trial:
     @property
     def best(self) -> Run:
         """The model that was best alone on what was learned."""
-        best = self.learned.labels.best
-        return self.mixed(Mixture(best, best, 0.0, True))
+        return self.always(self.learned.labels.best)
+
+    @property
+    def reference(self) -> Run:
+        """The model whose cost a limit in percent is of."""
+        return self.always(self.learned.labels.reference)
+
+    def always(self, model: int) -> Run:
+        """One model."""
+        return self.mixed(Mixture(model, model, 0.0, True))
 
     def mixed(self, mixture: Mixture) -> Run:
         """A mixture; a model that was not observed leaves its share to the other."""
@@ -243,26 +254,30 @@ class Evidence:
         folds = range(N_FOLDS)
         singles = [held[(own,)] for own in folds]
 
-        def trial(rest: OutcomeTable, crossfit: Predictions, own: int) -> Trial:
+        def trial(
+            rest: OutcomeTable, crossfit: Predictions, own: int, priced_by: int | None = None
+        ) -> Trial:
             queries, predictions = table.take(fold == own), singles[own]
             if shrunk:
                 given = rest.utility, rest.cost / setting.unit, setting.policy
                 predictions = choose(crossfit, *given).apply(predictions)
                 crossfit = shrink_crossfit(crossfit, rest.samples["group"], *given)
-            n_queries = len(queries.samples)
-            learned = Learned(rest, crossfit, n_queries, setting.unit, setting.policy)
+            # The trials together answer as many queries as there are labels.
+            learned = Learned(rest, crossfit, len(fold), setting.unit, setting.policy, priced_by)
             return Trial(learned, queries, predictions)
 
+        crossfit = Predictions.joined(singles, table.samples["sample_id"])
+        whole = trial(table, crossfit, int(fold[0])).learned
         trials = []
         for own in np.unique(fold):
             rest = table.take(fold != own)
             ids = rest.samples["sample_id"]
             pairs = (held[min(own, other), max(own, other)] for other in folds if other != own)
             others = [pair.take(np.flatnonzero(pair.sample_ids.isin(ids))) for pair in pairs]
-            trials.append(trial(rest, Predictions.joined(others, ids), own))
-        crossfit = Predictions.joined(singles, table.samples["sample_id"])
-        whole = trial(table, crossfit, int(fold[0])).learned
-        return cls(replace(whole, n_queries=len(fold)), tuple(trials))
+            # What was asked for is the same in all trials, whichever model is the best in one.
+            joined = Predictions.joined(others, ids)
+            trials.append(trial(rest, joined, own, whole.labels.best))
+        return cls(whole, tuple(trials))
 
     @property
     def samples(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ picked from a crowd of candidates.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -98,16 +98,24 @@ class Labels:
         (n,) codes of the groups, from 0.
     n_queries
         N.
+    priced_by
+        The model whose cost a limit in percent is of; None: the best.
     """
 
     utility: np.ndarray
     cost: np.ndarray
     group: np.ndarray
     n_queries: int
+    priced_by: int | None = None
 
     def take(self, rows: np.ndarray) -> "Labels":
         """Those of some samples, given by a mask."""
-        return Labels(self.utility[rows], self.cost[rows], _codes(self.group[rows]), self.n_queries)
+        return replace(
+            self,
+            utility=self.utility[rows],
+            cost=self.cost[rows],
+            group=_codes(self.group[rows]),
+        )
 
     @cached_property
     def mean_utility(self) -> np.ndarray:
@@ -130,13 +138,19 @@ class Labels:
         return int(np.lexsort((-self.mean_utility, self.mean_cost))[0])
 
     @property
+    def reference(self) -> int:
+        """The model whose cost a limit in percent is of, where it was observed."""
+        own = self.priced_by
+        return self.best if own is None or np.isinf(self.mean_cost[own]) else own
+
+    @property
     def spread(self) -> float:
         """What the variance of a mean is multiplied by where N queries are to keep it: 1 + n/N."""
         return 1 + len(self.utility) / self.n_queries
 
     def usd(self, limit: Limit) -> float:
         """A limit in USD per query."""
-        return limit.amount * self.mean_cost[self.best] if limit.paired else limit.amount
+        return limit.amount * self.mean_cost[self.reference] if limit.paired else limit.amount
 
     @cached_property
     def _covariance(self) -> np.ndarray:
@@ -159,7 +173,7 @@ class Labels:
         units = np.eye(len(self.mean_cost))
         start, step = units[first], units[second] - units[first]
         if limit.paired:
-            start = start - limit.amount * units[self.best]
+            start = start - limit.amount * units[self.reference]
         apart = zip(self.cost.T[first], self.cost.T[second], strict=True)
         chance = np.array([_mean_square(one - other) for one, other in apart]) / self.n_queries
         variance, linear, square = (
@@ -284,12 +298,12 @@ class Spending:
         kept, steps = training_steps(crossfit, labels.utility, policy)
         predictions = crossfit.take(kept)
         utility, cost = labels.utility[kept], labels.cost[kept]
-        best = [labels.best]
+        best, reference = [labels.best], [labels.reference]
         columns = [
             predictions.paid(cost / unit) * unit,
             labels.mean_cost,
             np.maximum(np.nan_to_num(predictions.c_hat[0]), 0) * unit,
-            np.nan_to_num(cost[:, best] - labels.mean_cost[best]),
+            np.nan_to_num(cost[:, reference] - labels.mean_cost[reference]),
             utility,
             np.where(np.isnan(utility[:, best]), labels.mean_utility[best], utility[:, best]),
             1.0,
@@ -417,7 +431,7 @@ def _grid(labels: Labels, limits: Sequence[Limit]) -> list[Limit]:
         return []
     low, high = labels.mean_cost[labels.cheapest], max(map(labels.usd, limits))
     amounts = np.geomspace(low, high, N_LIMITS) if 0 < low < high else np.array([high])
-    of_best = labels.mean_cost[labels.best]
+    of_best = labels.mean_cost[labels.reference]
     paired = limits[0].paired and of_best > 0
     return [Limit(float(usd / of_best if paired else usd), paired) for usd in amounts]
 

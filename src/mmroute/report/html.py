@@ -11,6 +11,7 @@ import jinja2
 import pandas as pd
 import yaml
 
+from mmroute.decision.words import Card
 from mmroute.evaluation.metrics import CURVE_METRICS, ROUNDING, SAVED_AT
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.presentation.tables import (
@@ -112,8 +113,8 @@ class Report:
         Metrics at the named operating points.
     differences
         Paired differences between routers.
-    answers
-        Whether routing pays here.
+    answers, cards, changes
+        Whether routing pays here, what to run for each thing asked, and what would change it.
     decision
         What to run under each budget and for each quality.
     conclusions
@@ -141,6 +142,8 @@ class Report:
     points: pd.DataFrame
     differences: pd.DataFrame
     answers: Sequence[str]
+    cards: Sequence[Card]
+    changes: str
     decision: Frame
     conclusions: Sequence[Mapping[str, str]]
     sections: Sequence[Section]
@@ -188,6 +191,8 @@ class Report:
             points=self._points,
             differences=self._differences,
             answers=self.answers,
+            cards=self.cards,
+            changes=self.changes,
             decision=self.decision,
             conclusions=self.conclusions,
             sections=self.sections,

@@ -1,0 +1,228 @@
+"""What was decided, in words: does routing pay, what to run, and what would change that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SETTLED, SHARE, TODAY, WHAT_IF
+
+MOST_NAMED, LEAST_NAMED = 3, 0.05
+"""Models that a card names, and the share of the traffic from which on."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One thing that was asked, and what to run for it.
+
+    Attributes
+    ----------
+    asked, run
+        In a few words.
+    facts
+        Name to value, with its interval: what to expect.
+    told
+        What happens without a router, and how sure all that is.
+    """
+
+    asked: str
+    run: str
+    facts: dict[str, str]
+    told: str
+
+
+def answers(table: pd.DataFrame) -> list[str]:
+    """Whether routing pays here, in a sentence or two for each set of prices."""
+    return [_answer(row) for _, row in table[table["asked"] == ALL_BUDGETS].iterrows()]
+
+
+def _answer(row: pd.Series) -> str:
+    gain = (
+        f"against the best static mixtures of models, {row['router']} gains "
+        f"{_points(row, 'routed_gain')} at the same cost, on average over the budgets"
+    )
+    prices = "" if row["prices"] == TODAY else "With the other prices: "
+    if row["routed_gain_low"] > 0:
+        return f"{prices}Routing pays here: {gain}."
+    if row["routed_gain_high"] < SETTLED[0]:
+        return f"{prices}Routing does not pay here: {gain}."
+    return (
+        f"{prices}Whether routing pays here cannot be told with {row['labels']:,.0f} labelled "
+        f"queries: {gain}."
+    )
+
+
+def changes(table: pd.DataFrame) -> str:
+    """What would change the advice: labels, prices, models."""
+    today = table[table["prices"] == TODAY]
+    overall = today[today["asked"] == ALL_BUDGETS]
+    if overall.empty:
+        return ""
+    row = overall.iloc[0]
+    needed = [
+        f"a gain of {100 * gain:.0f} point{'s' if gain > SETTLED[0] else ''} takes about "
+        f"{_rounded(row[f'labels_for_{100 * gain:.0f}'])}"
+        for gain in SETTLED
+    ]
+    told = (
+        f"More labels: to show {needed[0]} labelled queries, {needed[1]}, {needed[2]} (with 80 % "
+        f"power at the 5 % level; there are {row['labels']:,.0f})."
+    )
+    priced = table[table["prices"] == WHAT_IF]
+    if priced.empty:
+        told += " Other prices: what_if_prices in the config decides once more with them."
+    else:
+        pairs = zip(
+            (used(own) for own in _requests(today)),
+            (used(own) for own in _requests(priced)),
+            strict=True,
+        )
+        differing = sum(before != after for before, after in pairs)
+        told += (
+            f" The other prices of the config change what to run for {differing} of "
+            f"{len(list(_requests(today)))} things asked."
+        )
+    return told + " Another model: its outcomes on the same queries, as one more column of the log."
+
+
+def _rounded(number: float) -> str:
+    """A number of labels to two digits: it is an estimate."""
+    if not np.isfinite(number) or number <= 0:
+        return "no"
+    scale = 10 ** max(int(np.floor(np.log10(number))) - 1, 0)
+    return f"{round(number / scale) * scale:,.0f}"
+
+
+def _requests(table: pd.DataFrame) -> Iterator[pd.Series]:
+    return (row for _, row in table[table["asked"] != ALL_BUDGETS].iterrows())
+
+
+def cards(table: pd.DataFrame) -> list[Card]:
+    """A card for each thing asked; other prices follow."""
+    return [_card(row) for row in _requests(table)]
+
+
+def _card(row: pd.Series) -> Card:
+    facts = {
+        "accuracy": _percent(row, "accuracy"),
+        "USD per 1,000 queries": _usd(row, "cost_usd_per_1000"),
+        "saved against the best single model": _percent(row, "saving"),
+        "mostly goes to": _traffic(row),
+    }
+    prices = "" if row["prices"] == TODAY else "With the other prices, "
+    asked = f"{prices}{_asked(row)}"
+    return Card(asked[0].upper() + asked[1:], used(row), facts, _told(row))
+
+
+def _told(row: pd.Series) -> str:
+    """How sure the advice is, against what needs no router."""
+    labels = f"{row['labels']:,.0f} labelled queries"
+    gain = _points(row, "routed_gain")
+    if isinstance(row["router"], str) and row["router"]:
+        without = (
+            f"Without a router: {_mixed(row)}, for {_percent(row, 'mixture_accuracy')} at "
+            f"{_usd(row, 'mixture_cost_usd_per_1000')} USD."
+        )
+        if row["asked"] != BUDGET:
+            return without
+        sure = (
+            "proved"
+            if row["routed_gain_low"] > 0
+            else "more likely better than not, not proved"
+            if row["routed_gain"] > 0
+            else "chosen on the labels, not confirmed where it was measured"
+        )
+        return f"The router gains {gain} on the best mixture: {sure}. {without}"
+    if not row["feasible"]:
+        return "Nothing surely keeps what was asked; this comes nearest."
+    if row["asked"] != BUDGET:
+        alone = row["first"] == row["second"] or row["second_share"] in (0, 1)
+        if alone:
+            return (
+                f"Only {row['first']} surely has this accuracy; cheaper choices may, but {labels} "
+                "cannot tell."
+            )
+        return "Routing was tried: the router surely has this accuracy nowhere, or not cheaper."
+    if np.isnan(row["threshold"]):
+        return f"Routing was tried: on {labels}, the router surely keeps this nowhere."
+    needed = _rounded(row[f"labels_for_{100 * SETTLED[1]:.0f}"])
+    return (
+        f"Routing was tried and is not used: on {labels} its gain was {gain}. About {needed} would "
+        f"show a gain of {100 * SETTLED[1]:.0f} points."
+    )
+
+
+def present(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay the decisions out for people; with other prices they follow in rows of their own."""
+    rows = list(_requests(table))
+    shown = pd.DataFrame(
+        {
+            "Asked": [_asked(row) for row in rows],
+            "Run": [used(row) for row in rows],
+            "Accuracy": [_percent(row, "accuracy") for row in rows],
+            "USD per 1,000": [_usd(row, "cost_usd_per_1000") for row in rows],
+            "Kept in": [f"{row['kept']:.0%} of resamples" for row in rows],
+            "Router against the mixture": [
+                # Where it keeps nothing that was asked, it is not run.
+                "–" if np.isnan(row["threshold"]) else _points(row, "routed_gain")
+                for row in rows
+            ],
+        }
+    )
+    if any(row["prices"] == WHAT_IF for row in rows):
+        shown.insert(0, "Prices", [row["prices"] for row in rows])
+    return shown
+
+
+def used(row: pd.Series) -> str:
+    """What a row of the table advises, in words."""
+    if isinstance(row["router"], str) and row["router"]:
+        return str(row["router"])
+    return _mixed(row)
+
+
+def _mixed(row: pd.Series) -> str:
+    share = row["second_share"]
+    if share in (0, 1) or row["first"] == row["second"]:
+        return f"always {row['first'] if share == 0 else row['second']}"
+    return f"{row['first']} for {1 - share:.0%} and {row['second']} for {share:.0%}, at random"
+
+
+def _asked(row: pd.Series) -> str:
+    """Say what was asked, and that nothing could keep it on the labels."""
+    if row["asked"] == BUDGET:
+        text = f"at most ${row['limit']:.3g} per 1,000 queries"
+        of = "cost"
+    else:
+        text, of = f"an accuracy of {row['limit']:.1%}", "accuracy"
+    amount = str(row["amount"])
+    if amount.endswith("%"):
+        text += f" ({amount} of the best single model's {of})"
+    return text if row["feasible"] else f"{text}: out of reach, this comes nearest"
+
+
+def _points(row: pd.Series, name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{100 * row[name]:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _usd(row: pd.Series, name: str) -> str:
+    return f"{row[name]:.3g} [{row[f'{name}_low']:.3g}, {row[f'{name}_high']:.3g}]"
+
+
+def _percent(row: pd.Series, name: str) -> str:
+    if np.isnan(row[name]):
+        return "–"
+    return f"{row[name]:.1%} [{row[f'{name}_low']:.1%}, {row[f'{name}_high']:.1%}]"
+
+
+def _traffic(row: pd.Series) -> str:
+    """Name the models that get most queries."""
+    shares = row[[name for name in row.index if name.startswith(SHARE)]].astype(float)
+    largest = shares.sort_values(ascending=False, kind="stable")[:MOST_NAMED]
+    return ", ".join(
+        f"{str(name).removeprefix(SHARE)} {share:.0%}"
+        for name, share in largest.items()
+        if share >= LEAST_NAMED
+    )
