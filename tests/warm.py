@@ -18,7 +18,7 @@ import socket
 import sys
 import traceback
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 LIBRARIES = (
     "jinja2",
@@ -71,7 +71,7 @@ class Program(NamedTuple):
         os.close(self.descriptor)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Serve until the pipe that is standard input is closed."""
     address = Path(sys.argv[1])
     for name in LIBRARIES:
@@ -91,7 +91,8 @@ def main() -> None:
             watched = [own for program in programs for own in (program.descriptor, program.asking)]
             ready, _, _ = select.select([sys.stdin, listening, *watched], [], [])
             if sys.stdin in ready:
-                return
+                # To take apart all that is in memory would last longer than most programs.
+                os._exit(0)
             for program in [own for own in programs if {own.descriptor, own.asking} & {*ready}]:
                 program.end(killed=program.descriptor not in ready)
                 programs.remove(program)
@@ -116,7 +117,7 @@ def main() -> None:
                 programs.append(Program(number, os.pidfd_open(number), asking))
 
 
-def run(argv: list[str], here: str, environment: dict[str, str], client: Path) -> None:
+def run(argv: list[str], here: str, environment: dict[str, str], client: Path) -> NoReturn:
     """Be ``python *argv``, and end."""
     os.environ.clear()
     os.environ.update(environment)
@@ -144,7 +145,6 @@ def run(argv: list[str], here: str, environment: dict[str, str], client: Path) -
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    # To take apart all that is in memory would last longer than most programs.
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
