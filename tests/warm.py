@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import traceback
+import weakref
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -76,8 +77,10 @@ def main() -> NoReturn:
     address = Path(sys.argv[1])
     for name in LIBRARIES:
         importlib.import_module(name)
-    # Programs are short: what they no longer need goes with them.
+    # Programs are short: what they no longer need goes with them, and the libraries' own, too.
     gc.disable()
+    for finalizer in weakref.finalize._registry:
+        finalizer.atexit = False
     client = address.with_name("python")
     client.write_text(CLIENT.format(python=sys.executable, address=str(address)))
     client.chmod(0o755)
