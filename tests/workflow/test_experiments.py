@@ -147,8 +147,9 @@ def test_a_router_from_outside_the_package_reaches_the_report(ran, checkout, eve
     assert trained == {f"Training {router} (salt 0)" for router in new}
     html = (checkout.folder / "results/small/report.html").read_text()
     assert "kernel+shrink" in html
-    changed = everything["routers"]["kernel"] | {"temperature": 0.7}
-    planned = checkout.planned(everything | {"routers": everything["routers"] | {"kernel": changed}})
+    routers = everything["routers"]
+    changed = routers["kernel"] | {"temperature": 0.7}
+    planned = checkout.planned(everything | {"routers": routers | {"kernel": changed}})
     assert "Training kernel (salt 0)" in planned
     (checkout.folder / "my_routers.py").write_text(MY_ROUTERS + "\nprint('edited')\n")
     assert "Training kernel (salt 0)" in checkout.planned(everything)
