@@ -1,6 +1,7 @@
 """Outcome tables small enough to reason about, and what workers that test in parallel share."""
 
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -30,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give each worker one thread; it inherits the environment."""
+    # Most of what is in memory is libraries, where there is no garbage to be looked for.
+    gc.set_threshold(100_000)
     if config.getoption("numprocesses", None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -20,6 +20,7 @@ from shutil import copytree, ignore_patterns
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from PIL import Image
 
 from mmroute.errors import EXTRAS
 
@@ -27,8 +28,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONFIG = {
     "name": "small",
-    "source": {"kind": "demo", "samples": 30},
-    "routers": {"knn": {}, "ensemble": {"n_trees": 50}, "mlp": {"epochs": 1}},
+    "source": {"kind": "table", "path": "my.csv"},
+    "routers": {"knn": {}, "ensemble": {"n_trees": 20}, "mlp": {"epochs": 1}},
     "studied": ["knn"],
     "decision": {"router": "knn", "labels": "train"},
     "shrink": False,
@@ -40,6 +41,16 @@ import sys
 import mmroute
 print(mmroute.load_router(sys.argv[1]).route({QUESTION!r}).model)
 """
+
+
+def write_table(folder: Path) -> None:
+    """Write the input of a run: questions on pictures, of one data set."""
+    lines = ["sample_id,dataset,question,image,model,utility,cost"]
+    for index in range(40):
+        Image.new("RGB", (20, 20), (6 * index, 90, 90)).save(folder / f"{index}.png")
+        asked = f"s{index},shapes,How many lines cross circle {index}?,{index}.png"
+        lines += [f"{asked},small,{index % 2},1", f"{asked},large,{int(index % 5 > 0)},9"]
+    (folder / "my.csv").write_text("\n".join(lines))
 
 
 class Installed:
@@ -168,6 +179,7 @@ def exported(install: Callable[..., Installed]) -> Installed:
     """Return an environment with the workflow that has run there, and two routers of it."""
     full = install("run")
     content = {path for path in full.package.rglob("*") if path.suffix != ".pyc"}
+    write_table(full.work)
     (full.work / "my.yaml").write_text(yaml.safe_dump(CONFIG))
     result = full.run("mmroute", "run", "my.yaml", "--cores", "2")
     assert result.returncode == 0, result.stderr[-4000:]
@@ -180,7 +192,7 @@ def exported(install: Callable[..., Installed]) -> Installed:
 
 
 @pytest.mark.slow
-def test_with_its_extra_it_runs_the_workflow_from_an_empty_folder(exported):
+def test_with_its_extra_it_runs_the_workflow_on_a_table_in_a_folder_of_its_own(exported):
     results = exported.work / "results/small"
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["versions"]["mmroute"] == PROJECT["version"]

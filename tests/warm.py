@@ -6,6 +6,7 @@ itself is imported by each program, from wherever it finds it.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -16,7 +17,9 @@ import signal
 import socket
 import sys
 import traceback
+import weakref
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 LIBRARIES = (
     "jinja2",
@@ -50,58 +53,74 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
 """
 
 
-def main() -> None:
+class Program(NamedTuple):
+    """A program that runs, and who has asked for it."""
+
+    number: int
+    descriptor: int
+    asking: socket.socket
+
+    def end(self, *, killed: bool) -> None:
+        """Tell who asked how it ended; if that one has been killed, kill it and what it started."""
+        if killed:
+            os.killpg(self.number, signal.SIGKILL)
+        _, status = os.waitpid(self.number, 0)
+        code = os.waitstatus_to_exitcode(status)
+        with contextlib.suppress(BrokenPipeError):
+            self.asking.send(json.dumps(code if code >= 0 else 128 - code).encode())
+        self.asking.close()
+        os.close(self.descriptor)
+
+
+def main() -> NoReturn:
     """Serve until the pipe that is standard input is closed."""
     address = Path(sys.argv[1])
     for name in LIBRARIES:
         importlib.import_module(name)
-    gc.freeze()
+    # Programs are short: what they no longer need goes with them, and the libraries' own, too.
+    gc.disable()
+    for finalizer in weakref.finalize._registry:
+        finalizer.atexit = False
     client = address.with_name("python")
     client.write_text(CLIENT.format(python=sys.executable, address=str(address)))
     client.chmod(0o755)
+    programs: list[Program] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(address))
         listening.listen(64)
         sys.stdout.write("warm\n")
         sys.stdout.flush()
         while True:
-            ready, _, _ = select.select([listening, sys.stdin], [], [])
+            watched = [own for program in programs for own in (program.descriptor, program.asking)]
+            ready, _, _ = select.select([sys.stdin, listening, *watched], [], [])
             if sys.stdin in ready:
-                return
-            asking, _ = listening.accept()
-            if os.fork() == 0:
-                listening.close()
-                attend(asking, client)
-            asking.close()
-            # Those that have ended.
-            while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                os.wait()
+                # To take apart all that is in memory would last longer than most programs.
+                os._exit(0)
+            for program in [own for own in programs if {own.descriptor, own.asking} & {*ready}]:
+                program.end(killed=program.descriptor not in ready)
+                programs.remove(program)
+            if listening in ready:
+                asking, _ = listening.accept()
+                message, descriptors, _, _ = socket.recv_fds(asking, MESSAGE, 3)
+                if not message:
+                    # Who asks has been killed before it did.
+                    asking.close()
+                    continue
+                number = os.fork()
+                os.setpgid(number, 0)
+                if number == 0:
+                    for other in (listening, asking, *(program.asking for program in programs)):
+                        other.close()
+                    for place, descriptor in enumerate(descriptors):
+                        os.dup2(descriptor, place)
+                        os.close(descriptor)
+                    run(**json.loads(message), client=client)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                programs.append(Program(number, os.pidfd_open(number), asking))
 
 
-def attend(asking: socket.socket, client: Path) -> None:
-    """Run what one client asks for, in a child, and tell it the exit code; end with both."""
-    message, descriptors, _, _ = socket.recv_fds(asking, MESSAGE, 3)
-    program = os.fork()
-    if program == 0:
-        asking.close()
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        run(**json.loads(message), client=client)
-    for descriptor in descriptors:
-        os.close(descriptor)
-    ended = os.pidfd_open(program)
-    ready, _, _ = select.select([asking, ended], [], [])
-    if ended not in ready:
-        os.kill(program, signal.SIGKILL)
-    _, status = os.waitpid(program, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if ended in ready:
-        asking.send(json.dumps(code if code >= 0 else 128 - code).encode())
-    os._exit(0)
-
-
-def run(argv: list[str], here: str, environment: dict[str, str], client: Path) -> None:
+def run(argv: list[str], here: str, environment: dict[str, str], client: Path) -> NoReturn:
     """Be ``python *argv``, and end."""
     os.environ.clear()
     os.environ.update(environment)
@@ -129,7 +148,6 @@ def run(argv: list[str], here: str, environment: dict[str, str], client: Path) -
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    # To take apart all that is in memory would last longer than most programs.
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 

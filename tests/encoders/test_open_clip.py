@@ -10,7 +10,6 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from huggingface_hub import constants
@@ -34,6 +33,8 @@ TEXTS = ["What is 3 + 4?", "Which company issued the invoice?", "word " * 500, "
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Hold tiny.json, tiny.pt, tiny.safetensors and images, one of them broken."""
+    import open_clip
+
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.json").write_text(json.dumps(CONFIG))
     open_clip.add_model_config(folder / "tiny.json")
@@ -68,6 +69,8 @@ def message_of(encoder):
 
 
 def test_texts_are_what_open_clip_gives(folder, encoder):
+    import open_clip
+
     model, _, _ = open_clip.create_model_and_transforms("tiny", str(folder / "tiny.pt"))
     with torch.inference_mode():
         expected = model.eval().encode_text(open_clip.get_tokenizer("tiny")(TEXTS)).numpy()
@@ -77,6 +80,8 @@ def test_texts_are_what_open_clip_gives(folder, encoder):
 
 
 def test_images_are_what_open_clip_gives_and_nan_where_there_is_none(folder, encoder, images):
+    import open_clip
+
     model, _, preprocess = open_clip.create_model_and_transforms("tiny", str(folder / "tiny.pt"))
     rows = encoder.encode_images(images, 1)
     assert rows.shape == (7, 24)
@@ -244,7 +249,7 @@ def model_hub(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(server.cache))
     monkeypatch.setattr("mmroute.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
     tags = {"tiny": {"release": {"hf_hub": "someone/tiny/"}}}
-    monkeypatch.setattr(open_clip.pretrained, "_PRETRAINED", tags)
+    monkeypatch.setattr("open_clip.pretrained._PRETRAINED", tags)
     yield server
     server.shutdown()
     server.server_close()

@@ -60,7 +60,7 @@ def _mount(*arguments: str | Path) -> None:
 
 def begun(folder: Path, whole: Undisturbed, step: str) -> Run:
     """Return a run that has come as far as a step."""
-    run = Run(folder, whole.run.folder)
+    run = whole.copy(folder)
     shutil.copytree(
         whole.run.results, run.results, ignore=shutil.ignore_patterns(*STEPS[step]), symlinks=True
     )

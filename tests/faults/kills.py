@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from small_run import NotSurvived, Run, Tally, Undisturbed
+from small_run import NotSurvived, Tally, Undisturbed
 
 AGAIN = 0.3
 """Probability that a resumed run is killed too."""
@@ -28,7 +28,7 @@ def kill(folder: Path, whole: Undisturbed, count: int, seed: int) -> Iterator[Ta
     draw = random.Random(seed)
     tried = 0
     while tried < count:
-        run = Run(folder, whole.run.folder)
+        run = whole.copy(folder)
         moments = [draw.uniform(0, whole.seconds)]
         while tried + len(moments) < count and draw.random() < AGAIN:
             moments.append(draw.uniform(moments[-1], whole.seconds))

@@ -59,10 +59,13 @@ class Run:
         Where the copy is made.
     source
         What is copied.
+    python
+        What runs Snakemake.
     """
 
     folder: Path
     source: Path = ROOT
+    python: Path = Path(sys.executable)
 
     def __post_init__(self) -> None:
         ignore = shutil.ignore_patterns(".*", "results", "site", "__pycache__")
@@ -83,7 +86,7 @@ class Run:
         arguments = ["--cores", "2", "--configfile", "my.yaml"]
         profile = ["--workflow-profile", "workflow/profiles/default"]
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *TARGETS, *arguments, *profile, *more],
+            [self.python, "-m", "snakemake", *TARGETS, *arguments, *profile, *more],
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -138,21 +141,25 @@ class Undisturbed:
     Attributes
     ----------
     run
-        It. Copies of its checkout are disturbed: a change to the checkout meanwhile is in none.
+        It.
     seconds
         How long it took.
     metrics
         Its metric files.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.run = Run(folder)
+    def __init__(self, folder: Path, *python: Path) -> None:
+        self.run = Run(folder, ROOT, *python)
         start = time.time()
         self.run.finish()
         self.seconds = time.time() - start
         self._written = sorted(path.stat().st_mtime - start for path in self.run.files())
         self.metrics = self.run.stored(METRICS)
         self._stored = self.run.stored(STORED)
+
+    def copy(self, folder: Path) -> Run:
+        """Return a run to be disturbed, in a copy of this one's checkout as it was then."""
+        return Run(folder, self.run.folder, self.run.python)
 
     def progress(self, moment: float) -> tuple[int, float]:
         """Return how many files there were at a moment, and for how many seconds.

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import open_clip
 import pandas as pd
 import pytest
 import torch
@@ -30,6 +29,8 @@ ROUTERS = ("cosinecls", "routerdc", "zooter", "vlc")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Hold tiny.json, tiny.pt, and one red, one blue and one broken image."""
+    import open_clip
+
     folder = tmp_path_factory.mktemp("towers")
     (folder / "tiny.json").write_text(json.dumps(CONFIG))
     open_clip.add_model_config(folder / "tiny.json")

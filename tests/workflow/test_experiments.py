@@ -21,6 +21,7 @@ MORE = {
         "knn_5": {"class": "knn", "n_neighbors": 5, "fusion": "text"},
         "strongest_per_dataset": {},
         "oracle": {},
+        "kernel": {"class": "my_routers:Kernel", "temperature": 0.5},
     },
     "studied": ["knn", "linear_mf"],
     "experiments": {"main": {}}
@@ -40,9 +41,17 @@ def everything(small):
 
 
 @pytest.fixture(scope="module")
-def checkout(finished, everything):
-    """Return the finished checkout, in which every experiment but VL's has run then."""
-    finished.run(everything)
+def ran(finished, everything):
+    """Run every experiment but VL's in the finished checkout; return the messages of the jobs.
+
+    The documented router lies beside the config.
+    """
+    (finished.folder / "my_routers.py").write_text(MY_ROUTERS)
+    return finished.run(everything)
+
+
+@pytest.fixture(scope="module")
+def checkout(finished, ran):
     return finished
 
 
@@ -132,17 +141,15 @@ def test_an_experiment_from_outside_the_package_reaches_the_report(checkout, eve
     (checkout.folder / "my_experiment.py").write_text(code)
 
 
-def test_a_router_from_outside_the_package_reaches_the_report(checkout, everything):
-    """The documented router, in a file beside the config."""
-    (checkout.folder / "my_routers.py").write_text(MY_ROUTERS)
-    kernel = {"class": "my_routers:Kernel", "temperature": 0.5}
-    config = everything | {"routers": everything["routers"] | {"kernel": kernel}}
-    ran = checkout.run(config)
-    assert {job for job in ran if job.startswith("Training")} == {"Training kernel (salt 0)"}
+def test_a_router_from_outside_the_package_reaches_the_report(ran, checkout, everything, small):
+    new = {*everything["routers"], "linear_mf", "ensemble"} - {*small["routers"]}
+    trained = {job for job in ran if job.startswith("Training")}
+    assert trained == {f"Training {router} (salt 0)" for router in new}
     html = (checkout.folder / "results/small/report.html").read_text()
     assert "kernel+shrink" in html
-    changed = kernel | {"temperature": 0.7}
-    planned = checkout.planned(everything | {"routers": config["routers"] | {"kernel": changed}})
+    routers = everything["routers"]
+    changed = routers["kernel"] | {"temperature": 0.7}
+    planned = checkout.planned(everything | {"routers": routers | {"kernel": changed}})
     assert "Training kernel (salt 0)" in planned
     (checkout.folder / "my_routers.py").write_text(MY_ROUTERS + "\nprint('edited')\n")
-    assert "Training kernel (salt 0)" in checkout.planned(config)
+    assert "Training kernel (salt 0)" in checkout.planned(everything)

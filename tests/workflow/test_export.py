@@ -142,10 +142,10 @@ def test_it_chooses_as_the_pipeline_did_sample_by_sample(run, away, row):
     results = run.folder / "results/small"
     router = mmroute.load_router(away(row), trusted=["my_routers", "my_knn"])
     setting, queries = queries_of(results)
-    for threshold in (0.0, 0.05, 0.7):
+    for first, threshold in enumerate((0.0, 0.05, 0.7)):
         expected = pipeline_choices(results, row, setting, threshold)
-        decisions = router.route_all(queries, trade_off=threshold)
-        np.testing.assert_array_equal(decisions.choice, expected)
+        decisions = router.route_all(queries[first::3], trade_off=threshold)
+        np.testing.assert_array_equal(decisions.choice, expected[first::3])
     names = setting.table.model_names
     for index in range(0, len(queries), 40):
         query = queries.iloc[index]

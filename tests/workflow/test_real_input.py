@@ -10,20 +10,25 @@ import yaml
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-ROUTERS = {"routers": {"random": {}, "knn": {}, "mlp": {}}, "studied": ["knn"], "shrink": False}
+ROUTERS = {
+    "routers": {"random": {"trials": 2}, "knn": {}, "mlp": {"epochs": 3}},
+    "studied": ["knn"],
+    "shrink": False,
+}
 ROUTERS["decision"] = {"router": "knn"}
 
 
 def run_real(checkout, name):
-    """Run a config of tests/configs with few routers, the largest of the default ones among them.
+    """Run a config of tests/configs up to the report.
 
-    Its paths are resolved from the real checkout.
+    It has few routers, the largest of the default ones among them; its paths are resolved from
+    the real checkout.
     """
     config = yaml.safe_load((ROOT / f"tests/configs/{name}.yaml").read_text()) | ROUTERS
     for key in ("path", "prices"):
         if key in config["source"]:
             config["source"][key] = str((ROOT / config["source"][key]).resolve())
-    checkout.run(config)
+    checkout.run(config, f"results/{name}/report.html")
     return checkout.folder / f"results/{name}"
 
 

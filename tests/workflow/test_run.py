@@ -6,7 +6,6 @@ import shutil
 from html.parser import HTMLParser
 
 import numpy as np
-import open_clip
 import pandas as pd
 import pytest
 import torch
@@ -239,6 +238,8 @@ def test_several_salts_sources_and_the_budget_policy_run(make_checkout):
 
 def test_an_open_clip_checkpoint_runs_through_the_workflow(make_checkout):
     """A tiny model of a custom config, on images of which one is broken."""
+    import open_clip
+
     checkout = make_checkout()
     shape = {"width": 32, "layers": 1}
     content = {

@@ -8,6 +8,7 @@ import subprocess
 import symtable
 import sys
 import tokenize
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,6 +187,20 @@ CHOSEN_BY_NAME = {
 }
 
 
+@cache
+def named_by(path, *, everywhere):
+    """Return the modules that a file imports: everywhere in it, or at its top."""
+    tree = ast.parse(path.read_text())
+    modules = []
+    for node in ast.walk(tree) if everywhere else tree.body:
+        match node:
+            case ast.Import(names=names):
+                modules += [name.name for name in names]
+            case ast.ImportFrom(module=str(module), names=names):
+                modules += [module, *(f"{module}.{name.name}" for name in names)]
+    return modules
+
+
 def imported_by(script):
     """Return the packages that a rule's script needs, and what it reaches of ours.
 
@@ -202,23 +217,14 @@ def imported_by(script):
         if path in reached:
             continue
         reached.add(path)
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree) if path in [script, *chosen] else tree.body:
-            match node:
-                case ast.Import(names=names):
-                    modules = [name.name for name in names]
-                case ast.ImportFrom(module=str(module), names=names):
-                    modules = [module, *(f"{module}.{name.name}" for name in names)]
-                case _:
-                    continue
-            for module in modules:
-                first, *rest = module.split(".")
-                if first != "mmroute":
-                    outside.add(first)
-                    continue
-                base = package.joinpath(*rest)
-                files = (base.with_suffix(".py"), base / "__init__.py")
-                pending += [file for file in files if rest and file.exists()]
+        for module in named_by(path, everywhere=path in [script, *chosen]):
+            first, *rest = module.split(".")
+            if first != "mmroute":
+                outside.add(first)
+                continue
+            base = package.joinpath(*rest)
+            files = (base.with_suffix(".py"), base / "__init__.py")
+            pending += [file for file in files if rest and file.exists()]
     return outside - sys.stdlib_module_names
 
 
@@ -230,11 +236,14 @@ def rules_and_environments():
             yield pytest.param(environment, script, id=f"{script} in {environment}")
 
 
+providing = cache(packages_distributions)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("environment", "script"), list(rules_and_environments()))
 def test_a_rules_environment_has_what_its_script_imports(environment, script):
     pinned = set(re.findall(r"- ([\w.-]+)==", (ROOT / f"envs/{environment}.yaml").read_text()))
-    providers = packages_distributions()
+    providers = providing()
     missing = {
         module
         for module in imported_by(ROOT / f"workflow/scripts/{script}.py")

@@ -1,6 +1,7 @@
 """The validated config, and everything that the rules derive from it."""
 
 import fcntl
+import gc
 import os
 import re
 import sys
@@ -42,6 +43,9 @@ from mmroute.known_files import KnownFiles
 from mmroute.settling import pair, settle
 from mmroute.source_tree import PACKAGE, SOURCE_TREE, import_folder
 from mmroute.storage import SHRUNK, digest_bytes, digest_file, read_json
+
+# What is in memory by now stays: while code is read, it is not looked through again and again.
+gc.freeze()
 
 # With them Snakemake tells something of results, and makes none.
 TELLING_OPTIONS = re.compile(
