@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.decision.evidence import Evidence, Learned, Run, Trial
-from mmroute.decision.rule import EARNED, LISTED, PAID, Limit, Mixture, Target
+from mmroute.decision.rule import EARNED, LISTED, Advice, Limit, Target
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import interval, p_value, resample_weights
 from mmroute.evaluation.metrics import ROUNDING, reaches
@@ -25,8 +25,10 @@ EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
 """What is expected of anything that is run."""
 MEASURED = (*EXPECTED, "gain", "routed_gain", "mixture_accuracy", "mixture_cost_usd_per_1000")
 """What of a decision has an interval."""
-RATIOS = ("cost_usd_per_1000", "saving", "mixture_cost_usd_per_1000")
-"""What varies as a share of itself: costs, and what is left of one where it is saved."""
+INFLATION = 1.25
+"""By which intervals over several trials are wider still, found by ``make coverage``: trials share
+most of their labels, and overlapping advice tells too little of its own variance (Bates, Hastie and
+Tibshirani, Cross-validation: what does it estimate and how well does it do it?, 2023)."""
 POWER = (1.959964 + 0.841621) ** 2
 """Variances by which a gain exceeds 0 that a two-sided test at 5 % finds in 80 % of the cases."""
 SETTLED = (0.01, 0.02, 0.05)
@@ -63,11 +65,10 @@ class Yardstick:
 
     def expected(self, run: Run) -> dict[str, np.ndarray]:
         """The (1 + B,) values of ``EXPECTED``."""
-        best = self.best
-        spent, cost = self.mean(best.cost), self.mean(run.cost)
+        cost, spent = self.mean(run.cost), self.mean(self.reference.cost)
         with np.errstate(divide="ignore", invalid="ignore"):
             saving = np.where(spent > 0, 1 - cost / spent, np.nan)
-        gain = self.mean(run.utility - best.utility)
+        gain = self.mean(run.utility - self.best.utility)
         values = (self.mean(run.utility), PER_1000 * cost, saving, gain)
         return dict(zip(EXPECTED, values, strict=True))
 
@@ -131,8 +132,9 @@ def decide(
     ``mixture_cost_usd_per_1000``. ``kept``: the share of resamples that keep the limit,
     where a percentage is of what the best single model has in the resample. ``labels``: samples
     that were decided on; ``labels_for_1``, ``_2``, ``_5``: how many would show a ``routed_gain``
-    of as many points in 80 % of the cases. ``share <model>``: the traffic. What is measured is
-    the procedure: in each trial it may advise otherwise.
+    of as many points in 80 % of the cases. ``share <model>``: the traffic. Accuracies and gains
+    are the procedure's, which may advise otherwise in a trial; costs and traffic are of what is
+    advised on all that was learned.
 
     A last row, ``all budgets``, has the means of ``routed_gain`` over the budgets: whether
     routing pays here. A router that was trained once for each lambda keeps its choices when
@@ -189,21 +191,32 @@ def _decide(
     requests = [request(what, amount) for what, amount in asked]
     learned, best = evidence.learned, measure.best
     labels, names = learned.labels, learned.table.model_names
-    runs = [tried(trial, requests) for trial in evidence.trials]
-    standing = np.array([_standing(learned, trial, requests) for trial in evidence.trials])
+    advice = learned.advise(requests)
+    runs = [tried(trial, requests, learned, advice) for trial in evidence.trials]
+    standing = [_standing(learned, trial, requests, advice) for trial in evidence.trials]
     rows, gains = [], []
     for index, ((what, amount), one, chosen) in enumerate(
-        zip(asked, requests, learned.advise(requests), strict=True)
+        zip(asked, requests, advice, strict=True)
     ):
         run, mixture, routed = (
             Run.joined([part[index][kind] for part in runs]) for kind in range(3)
         )
-        values = measure.expected(run)
+        # What is to be run is known, and so is what it costs, but for the queries.
+        fixed = Run.joined([trial.mixed(chosen.mixture) for trial in evidence.trials])
+        deployed = routed if chosen.routed else fixed
+        costs = measure.expected(deployed)
+        values = measure.expected(run) | {
+            name: costs[name] for name in ("cost_usd_per_1000", "saving")
+        }
         values |= {"gain": measure.mean(run.utility - mixture.utility)}
         values |= {"routed_gain": measure.mean(routed.utility - mixture.utility)}
         values |= {"mixture_accuracy": measure.mean(mixture.utility)}
-        values |= {"mixture_cost_usd_per_1000": PER_1000 * measure.mean(mixture.cost)}
-        values = _widened(values, standing[:, index])
+        values |= {"mixture_cost_usd_per_1000": PER_1000 * measure.mean(fixed.cost)}
+        beyond = _jackknife(pd.DataFrame([trial[index] for trial in standing]))
+        if chosen.routed and isinstance(one, Limit):
+            beyond |= _foreseen(learned, one, chosen, measure)
+        if len(runs) > 1:
+            values = _widened(values, beyond)
         if isinstance(one, Limit):
             gains.append(values["routed_gain"])
             limit = PER_1000 * labels.usd(one)
@@ -222,7 +235,7 @@ def _decide(
         told |= {"first": names[chosen.mixture.first], "second": names[chosen.mixture.second]}
         told |= {"second_share": chosen.mixture.share, "kept": keeps[1:].mean()}
         told |= {"feasible": chosen.routed or chosen.mixture.kept}
-        traffic = np.nanmean(run.traffic, axis=0)
+        traffic = np.nanmean(deployed.traffic, axis=0)
         told |= {f"{SHARE}{name}": share for name, share in zip(names, traffic, strict=True)}
         rows.append(told | _settled(values, len(labels.utility), len(run.cost)))
     if gains:
@@ -233,81 +246,88 @@ def _decide(
 
 
 def _standing(
-    learned: Learned, trial: Trial, requests: Sequence[Limit | Target]
-) -> list[np.ndarray]:
-    """Mean utility and cost, on all labels, of what a trial advises for each request.
-
-    Returns
-    -------
-    For each a (4, 2) matrix: what is advised, its mixture, its router, and the best single model.
-    """
+    learned: Learned, trial: Trial, requests: Sequence[Limit | Target], advice: Sequence[Advice]
+) -> list[dict[str, float]]:
+    """How accurate on all labels is what a trial advises for each request, by ``MEASURED``."""
     labels, means = learned.labels, learned.spending.means
-
-    def mixed(mixture: Mixture) -> list[float]:
-        return [float(mixture.mean(part)) for part in (labels.mean_utility, labels.mean_cost)]
-
-    best = trial.learned.labels.best
+    best = labels.mean_utility[trial.learned.labels.best]
     found = []
-    for chosen in trial.learned.advise(requests):
-        mixture = routed = mixed(chosen.mixture)
-        if chosen.point is not None:
+    for one, chosen, final in zip(requests, trial.learned.advise(requests), advice, strict=True):
+        mixture = routed = float(chosen.mixture.mean(labels.mean_utility))
+        if isinstance(one, Target) and final.point is not None:
+            routed = float(means[final.point, EARNED])
+        elif chosen.point is not None:
             listed = trial.learned.spending.means[chosen.point, LISTED]
-            routed = list(means[np.abs(means[:, LISTED] - listed).argmin(), [EARNED, PAID]])
-        advised = routed if chosen.routed else mixture
-        found.append(np.array([advised, mixture, routed, mixed(Mixture(best, best, 0.0, True))]))
+            routed = float(means[np.abs(means[:, LISTED] - listed).argmin(), EARNED])
+        accuracy = routed if chosen.routed else mixture
+        found.append(
+            {
+                "accuracy": accuracy,
+                "gain_on_best": accuracy - best,
+                "gain": accuracy - mixture,
+                "routed_gain": routed - mixture,
+                "mixture_accuracy": mixture,
+            }
+        )
     return found
 
 
-def _widened(values: Mapping[str, np.ndarray], standing: np.ndarray) -> dict[str, np.ndarray]:
-    """Widen resamples by how far the advice itself varies.
+def _jackknife(standing: pd.DataFrame) -> dict[str, float]:
+    """Variance of an advice over labels, by name, from a row for each trial.
 
-    The resamples tell how the mean over the trials varies with the queries. What is deployed is
-    one more advice, as far from theirs as they are from each other.
-
-    Parameters
-    ----------
-    values
-        Name to (1 + B,) values.
-    standing
-        (T, 4, 2) as from ``_standing``, for T trials.
+    The trials' labels overlap as those of a delete-a-group jackknife do.
     """
-    if len(standing) == 1:
-        return dict(values)
-    (advised, cost), (mixture, mixed), (routed, _), (best, spent) = standing.transpose(1, 2, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = cost / spent
-    values = {**values, "saving": 1 - values["saving"]}
-    apart = (
-        advised,
-        cost,
-        share,
-        advised - best,
-        advised - mixture,
-        routed - mixture,
-        mixture,
-        mixed,
-    )
+    n_trials = len(standing)
+    squares = ((standing - standing.mean()) ** 2).sum()
+    return {
+        str(name): float(square) for name, square in ((n_trials - 1) / n_trials * squares).items()
+    }
+
+
+def _foreseen(
+    learned: Learned, limit: Limit, advice: Advice, measure: Yardstick
+) -> dict[str, float]:
+    """Variance of a router's cost because the labels do not surely tell how it is foreseen."""
+    spread = learned.labels.spread
+    error = float(learned.spending.reserve(limit)[advice.point]) / limit.margin
+    cost = error**2 * (spread - 1) / spread if spread > 1 else 0.0
+    spent = float(np.nanmean(measure.reference.cost))
+    saving = cost / spent**2 if spent > 0 else 0.0
+    return {"cost_usd_per_1000": PER_1000**2 * cost, "saving": saving}
+
+
+def _widened(
+    values: Mapping[str, np.ndarray], beyond: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Widen (1 + B,) resamples, which vary with the queries, by a variance beyond theirs."""
     widened = {}
-    for (name, replicates), advice in zip(values.items(), apart, strict=True):
-        # Costs are compared by their ratios.
-        ratio = name in RATIOS and (replicates > 0).all() and (advice > 0).all()
-        there, back = (np.log, np.exp) if ratio else (np.asarray, np.asarray)
-        advice, replicates = there(advice), there(replicates)
-        # That of one more, and of the mean over the trials.
-        own = float(advice.var(ddof=1)) * (1 + 1 / len(advice))
+    for name, replicates in values.items():
         sampled = float(replicates[1:].var())
-        factor = np.sqrt(1 + own / sampled) if sampled > 0 else 1.0
-        widened[name] = back(replicates[0] + factor * (replicates - replicates[0]))
-    widened["saving"] = 1 - widened["saving"]
+        share = beyond.get(name, 0.0) / sampled if sampled > 0 else 0.0
+        factor = INFLATION * np.sqrt(1 + share)
+        widened[name] = replicates[0] + factor * (replicates - replicates[0])
     return widened
 
 
-def tried(trial: Trial, requests: Sequence[Limit | Target]) -> list[tuple[Run, Run, Run]]:
-    """What is advised in a trial for each request, its mixture, and its router."""
+def tried(
+    trial: Trial,
+    requests: Sequence[Limit | Target],
+    deployed: Learned | None = None,
+    advice: Sequence[Advice] = (),
+) -> list[tuple[Run, Run, Run]]:
+    """What is advised in a trial for each request, its mixture, and its router.
+
+    For a target the router spends what it will once deployed, by its models' list prices, where
+    ``deployed`` and what is advised there say it.
+    """
     runs = []
-    for one, chosen in zip(requests, trial.learned.advise(requests), strict=True):
+    own = trial.learned.advise(requests)
+    for one, chosen, final in zip(requests, own, advice or own, strict=True):
         mixture = routed = trial.mixed(chosen.mixture)
-        parameter = trial.parameter(one, chosen)
+        told = (
+            (deployed, final) if deployed and isinstance(one, Target) else (trial.learned, chosen)
+        )
+        parameter = trial.parameter(one, *told)
         if parameter is not None:
             routed = trial.routed(parameter)
         runs.append((routed if chosen.routed else mixture, mixture, routed))

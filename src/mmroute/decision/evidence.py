@@ -167,11 +167,14 @@ class Trial:
         run.utility[rows], run.cost[rows] = table.utility[rows, choice], paid[rows, choice]
         return run
 
-    def parameter(self, asked: Limit | Target, advice: Advice) -> float | None:
-        """The policy's, on the queries; None where the router keeps nothing that was asked."""
+    def parameter(self, asked: Limit | Target, learned: Learned, advice: Advice) -> float | None:
+        """The policy's, on the queries, as what was learned and advised asks for.
+
+        None where the router keeps nothing that was asked.
+        """
         if advice.point is None:
             return None
-        labels, spending = self.learned.labels, self.learned.spending
+        labels, spending = learned.labels, learned.spending
         if isinstance(asked, Limit):
             reserve = float(spending.reserve(asked)[advice.point])
             return self.foresight.keeping(labels.usd(asked), spending.ratios[advice.point], reserve)
