@@ -8,6 +8,7 @@ import pytest
 from mmroute.decision.decide import ALL_BUDGETS, decide, request
 from mmroute.decision.evidence import Evidence
 from mmroute.decision.files import HELD, evidence_files, trained_folder
+from mmroute.decision.words import used
 from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.shrinkage import choose
 from mmroute.outcomes.benchmark import Benchmark
@@ -126,6 +127,15 @@ def test_equal_models_gain_nothing_and_free_ones_cost_nothing(make_table):
     assert (equal["routed_gain"] == 0).all()
     free = decided(learned(replace(table, cost=np.zeros_like(one))))
     assert (free["cost_usd_per_1000"] == 0).all()
+
+
+def test_the_best_model_alone_keeps_its_own_cost_in_every_resample(make_table):
+    table = make_table(n_samples=100, n_models=3)
+    utility = table.utility.copy()
+    utility[:, 2] = 1
+    table = replace(table, utility=utility, cost=table.cost * [0.1, 0.1, 3.0])
+    row = decide(learned(table), "knn", ["100%"], [], {}, 200, 0).iloc[0]
+    assert (used(row), row["share model-2"], row["kept"]) == ("always model-2", 1, 1)
 
 
 def test_other_prices_scale_costs_and_no_choice_is_lost(make_table):

@@ -23,12 +23,14 @@ PER_1000 = 1000
 SHARE = "share "
 EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
 """What is expected of anything that is run."""
+COSTS = ("cost_usd_per_1000", "saving", "mixture_cost_usd_per_1000")
 MEASURED = (*EXPECTED, "gain", "routed_gain", "mixture_accuracy", "mixture_cost_usd_per_1000")
 """What of a decision has an interval."""
-INFLATION = 1.25
-"""By which intervals over several trials are wider still, found by ``make coverage``: trials share
-most of their labels, and overlapping advice tells too little of its own variance (Bates, Hastie and
-Tibshirani, Cross-validation: what does it estimate and how well does it do it?, 2023)."""
+OVERLAP, UNSTEADY = 4.0, 1.2
+"""Trials share most of their labels, and tell too little of their own variance (Bates, Hastie and
+Tibshirani, Cross-validation: what does it estimate and how well does it do it?, 2023). By how much
+was found by ``make coverage``: the variance of an advice's accuracy counts so many times, and costs
+vary more by so much, as a threshold on a trial's few queries is less steady than on many."""
 POWER = (1.959964 + 0.841621) ** 2
 """Variances by which a gain exceeds 0 that a two-sided test at 5 % finds in 80 % of the cases."""
 SETTLED = (0.01, 0.02, 0.05)
@@ -222,11 +224,11 @@ def _decide(
             limit = PER_1000 * labels.usd(one)
             paid = measure.mean(measure.reference.cost) if one.paired else 1.0
             held = PER_1000 * one.amount * paid
-            keeps = values["cost_usd_per_1000"] <= held * (1 + ROUNDING)
+            keeps = costs["cost_usd_per_1000"] <= held * (1 + ROUNDING)
         else:
             limit = one.amount * (labels.mean_utility[labels.best] if one.paired else 1.0)
             held = one.amount * (measure.mean(best.utility) if one.paired else 1.0)
-            keeps = reaches(values["accuracy"], held)
+            keeps = reaches(measure.mean(run.utility), held)
         threshold = np.nan
         if chosen.point is not None:
             threshold = float(learned.spending.threshold[chosen.point])
@@ -275,10 +277,11 @@ def _standing(
 def _jackknife(standing: pd.DataFrame) -> dict[str, float]:
     """Variance of an advice over labels, by name, from a row for each trial.
 
-    The trials' labels overlap as those of a delete-a-group jackknife do.
+    The trials' labels overlap as those of a delete-a-group jackknife do, and all that is told was
+    chosen by them.
     """
     n_trials = len(standing)
-    squares = ((standing - standing.mean()) ** 2).sum()
+    squares = OVERLAP * ((standing - standing.mean()) ** 2).sum()
     return {
         str(name): float(square) for name, square in ((n_trials - 1) / n_trials * squares).items()
     }
@@ -287,10 +290,8 @@ def _jackknife(standing: pd.DataFrame) -> dict[str, float]:
 def _foreseen(
     learned: Learned, limit: Limit, advice: Advice, measure: Yardstick
 ) -> dict[str, float]:
-    """Variance of a router's cost because the labels do not surely tell how it is foreseen."""
-    spread = learned.labels.spread
-    error = float(learned.spending.reserve(limit)[advice.point]) / limit.margin
-    cost = error**2 * (spread - 1) / spread if spread > 1 else 0.0
+    """Variance of a router's cost because it is not surely known how it is foreseen."""
+    cost = (float(learned.spending.reserve(limit)[advice.point]) / limit.margin) ** 2
     spent = float(np.nanmean(measure.reference.cost))
     saving = cost / spent**2 if spent > 0 else 0.0
     return {"cost_usd_per_1000": PER_1000**2 * cost, "saving": saving}
@@ -304,7 +305,7 @@ def _widened(
     for name, replicates in values.items():
         sampled = float(replicates[1:].var())
         share = beyond.get(name, 0.0) / sampled if sampled > 0 else 0.0
-        factor = INFLATION * np.sqrt(1 + share)
+        factor = np.sqrt(1 + share) * (UNSTEADY if name in COSTS else 1.0)
         widened[name] = replicates[0] + factor * (replicates - replicates[0])
     return widened
 
