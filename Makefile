@@ -27,7 +27,7 @@ test-cluster: $(VENV)/ready
 test-faults: $(VENV)/ready
 	$(BIN)/python tests/faults
 
-# Speed and memory, each figure beside a baseline; coverage of the intervals (about 40 minutes).
+# Speed and memory, each figure beside a baseline, and what the advice is worth (about 50 minutes).
 bench: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench
 
@@ -35,6 +35,7 @@ bench: $(VENV)/ready
 bench-scale: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/scale.py
 
+# How often intervals hold the truth, and whether the advice is right about itself (about 40 minutes).
 coverage: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/coverage.py
 
