@@ -138,7 +138,7 @@ class Transfer(Experiment):
         names = {BEST_SINGLE: "best single model", ZERO: "best static mixture"}
         rows = []
         for router, own in table.groupby("router", sort=False):
-            row = {"Router": names.get(router, router)}
+            row = {"Router": names.get(str(router), router)}
             for dataset, cells in own.groupby("dataset", sort=False):
                 told = cells.set_index(["metric", "minus"])["shown"]
                 row |= {
