@@ -187,8 +187,8 @@ COUNTS = np.array([10, 20, 50, 100, 200, 500, 800])
 WANTED = 800 * np.array([*AHEAD.values()])
 
 
-def curve(labels, a=0.8, b=1.5):
-    return a - b / np.sqrt(labels)
+def curve(labels, a=0.8, b=1.5, power=0.5):
+    return a - b / labels**power
 
 
 def test_a_curve_without_noise_is_continued_exactly():
@@ -198,21 +198,30 @@ def test_a_curve_without_noise_is_continued_exactly():
         np.testing.assert_allclose(found, curve(WANTED[:, None], levels))
 
 
-@pytest.mark.parametrize("counts", [COUNTS, COUNTS[[1, 3, 6]]], ids=["seven", "three"])
-def test_the_interval_holds_the_truth_as_often_as_it_says(counts):
+@pytest.mark.parametrize(
+    ("counts", "law", "least"),
+    [
+        (COUNTS, {}, 0.92),
+        (COUNTS[[1, 3, 6]], {}, 0.92),
+        # Slower than the curve has it: predicted too low.
+        (COUNTS, {"b": 0.5, "power": 0.2}, 0.78),
+    ],
+    ids=["seven", "three", "slower"],
+)
+def test_the_interval_holds_the_truth_as_often_as_it_says(counts, law, least):
     """Trainings scatter about the curve by themselves, and the test queries move all of it."""
     generator = np.random.default_rng(5)
     held, trials = np.zeros(2), 400
     for _ in range(trials):
         of_training = generator.normal(0, 0.01, len(counts))
         moved = generator.normal(0, 0.01)
-        measured = curve(counts) + of_training + moved
+        measured = curve(counts, **law) + of_training + moved
         resamples = measured[:, None] + generator.normal(0, 0.01, 200)
         found = extrapolate(counts, np.column_stack([measured, resamples]), WANTED, 0)
-        truth = curve(WANTED) + generator.normal(0, 0.01, 2)
+        truth = curve(WANTED, **law) + generator.normal(0, 0.01, 2)
         bounds = np.array([interval(replicates) for replicates in found]).T
         held += (bounds[0] <= truth) & (truth <= bounds[1])
-    assert (held / trials > 0.92).all()
+    assert (held / trials > least).all()
     assert (held / trials < 0.99).all()
 
 
