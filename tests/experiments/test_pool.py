@@ -10,6 +10,7 @@ from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
 from mmroute.evaluation.curve import policy_steps, steps_of
 from mmroute.evaluation.metrics import SingleModels, single_models
+from mmroute.evaluation.static import ZERO, majorant_models
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.pool import (
     ALL,
@@ -201,6 +202,31 @@ def test_a_pool_is_compared_with_its_own_best_single_model(benchmark):
     np.testing.assert_allclose(gain, 0, atol=1e-12)
 
 
+def test_a_pool_is_compared_with_the_static_mixtures_of_its_own_models(benchmark):
+    own, _ = benchmark
+    found = run(benchmark, knn=KNN(n_neighbors=5))
+    train, test = own.train, own.test
+    order = np.argsort(PRICES)
+    cost = test.cost.mean(axis=0)
+    for size in range(1, 5):
+        models = np.sort(order[:size])
+        chosen = majorant_models(
+            train.cost.mean(axis=0)[models], train.utility.mean(axis=0)[models]
+        )
+        points = models[chosen][np.argsort(cost[models[chosen]])]
+        grid = np.linspace(cost.min(), cost.max(), 100_001)
+        height = np.interp(grid, cost[points], test.utility.mean(axis=0)[points]).mean()
+        peak = test.utility.mean(axis=0)[models[chosen[-1]]]
+        for metric, expected in (("nauc", height), ("peak_score", peak)):
+            keys = {"study": GROWTH, "models": size, "metric": metric}
+            static = value(found, router=ZERO, **keys)
+            assert static[0] == pytest.approx(expected, abs=1e-4)
+            np.testing.assert_allclose(
+                value(found, router="knn", minus=ZERO, **keys),
+                value(found, router="knn", **keys) - static,
+            )
+
+
 def test_without_the_cheapest_model_the_range_of_costs_stays(benchmark):
     own, features = benchmark
     found = run(benchmark, knn=KNN(n_neighbors=5))
@@ -288,6 +314,9 @@ def test_it_is_presented_in_words(benchmark):
     table = Pool().present(summarise([run(benchmark, knn=KNN(n_neighbors=5))])).set_index("Pool")
     assert table.loc["without model-0", "Compared with"] == "all models"
     assert table.loc["1 cheapest, up to model-1", "Peak score, change"].startswith("0.000")
+    gain = "nAUC, minus best static mixture"
+    assert table.loc["1 cheapest, up to model-1", gain].startswith("0.000")
+    assert table.loc["without model-0", gain] == "–"
     assert table.loc["one model new, with 16 labels (mean over the models)", "QNC"] == "–"
     assert table.loc["one model new, with all labels (mean over the models)", "nAUC, change"] != "–"
     assert table.loc["one model unknown (mean over the models)", "nAUC, change"] == "–"

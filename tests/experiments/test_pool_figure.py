@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from mmroute.evaluation.static import ZERO
 from mmroute.experiments.pool import ALL, BEST_SINGLE, GROWTH, NEWCOMER, OLD_POOL, Pool
 from mmroute.presentation.figures import save
 
@@ -13,11 +14,11 @@ NAMES = ["cheap", "<b>middle</b>", "$dear$"]
 @pytest.fixture
 def table():
     rows = []
-    for router, base in ((BEST_SINGLE, 0.5), ("knn", 0.6), ("linear", 0.65)):
+    for router, base in ((BEST_SINGLE, 0.5), (ZERO, 0.55), ("knn", 0.6), ("linear", 0.65)):
         for metric in ("nauc", "peak_score"):
             for size, model in enumerate(NAMES, 1):
                 rows.append((GROWTH, router, model, size, ALL, metric, "", base + 0.05 * size))
-            if router == BEST_SINGLE:
+            if router in (BEST_SINGLE, ZERO):
                 continue
             for model in [*NAMES, ""]:
                 for labels in (16, 64, ALL):
@@ -38,14 +39,15 @@ def lines(axes):
     return {line.get_label(): line.get_ydata() for line in axes.lines}
 
 
-def test_growth_has_a_line_per_router_and_one_of_the_best_single_model(table):
+def test_growth_has_a_line_per_router_and_one_of_each_reference(table):
     growth = draw(table, "A title").axes[:2]
     assert [axes.get_title() for axes in growth] == ["nAUC", "peak score"]
     for axes in growth:
         drawn = lines(axes)
-        assert list(drawn) == ["knn", "linear", "best single model"]
+        assert list(drawn) == ["knn", "linear", "best single model", "best static mixture"]
         np.testing.assert_allclose(drawn["knn"], [0.65, 0.7, 0.75])
         np.testing.assert_allclose(drawn["best single model"], [0.55, 0.6, 0.65])
+        np.testing.assert_allclose(drawn["best static mixture"], [0.6, 0.65, 0.7])
         names = [label.get_text() for label in axes.get_xticklabels()]
         assert names == ["+ cheap", "+ <b>middle</b>", "+ $dear$"]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmroute.evaluation.static import ZERO
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.shift import BEST_SINGLE, IN_DOMAIN, METRICS, NO_PAIRS, Shift, scenarios
 from mmroute.outcomes.benchmark import Benchmark
@@ -65,15 +66,40 @@ def test_differences_are_paired(make_table):
     shifted = value(found, "A", "B")
     for minus, other in (
         (BEST_SINGLE, value(found, "", "B", router=BEST_SINGLE)),
+        (ZERO, value(found, "A", "B", router=ZERO)),
         (IN_DOMAIN, value(found, IN_DOMAIN, "B")),
     ):
         np.testing.assert_allclose(value(found, "A", "B", minus=minus), shifted - other)
 
 
+def test_static_mixtures_are_chosen_where_the_router_is_trained(make_table):
+    own, features = benchmark_of(make_table)
+    in_a = (own.table.samples["dataset"] == "A").to_numpy()
+    # On A only the dear model is ever right, elsewhere the cheap one.
+    utility = np.where(in_a[:, None], [0.0, 1.0], [0.8, 0.4])
+    cost = np.tile([1.0, 4.0], (N, 1))
+    turned = replace(own, table=replace(own.table, utility=utility, cost=cost))
+    found = run((turned, features))
+    static = {
+        (train, test, metric): value(found, train, test, metric, router=ZERO)
+        for train, test in (("A", "B"), ("B", "A"), ("C", "B"), (IN_DOMAIN, "A"))
+        for metric in METRICS
+    }
+    # A mixes both, B and C take the cheap model alone, which is never right on A.
+    for cell, area, peak in (
+        (("A", "B"), 0.6, 0.4),
+        (("B", "A"), 0.0, 0.0),
+        (("C", "B"), 0.8, 0.8),
+        ((IN_DOMAIN, "A"), 0.5, 1.0),
+    ):
+        np.testing.assert_allclose(static[*cell, "nauc"], area, atol=1e-12)
+        np.testing.assert_allclose(static[*cell, "peak_score"], peak)
+
+
 def test_a_scenario_is_the_mean_over_its_pairs(make_table):
     found = run(benchmark_of(make_table, signs=(1, -1, 1)))
     pairs = [(a, b) for a in DATASETS for b in DATASETS if a != b]
-    for minus in ("", BEST_SINGLE, IN_DOMAIN):
+    for minus in ("", BEST_SINGLE, ZERO, IN_DOMAIN):
         mean = np.mean([value(found, *pair, minus=minus) for pair in pairs], axis=0)
         np.testing.assert_allclose(value(found, minus=minus), mean)
     np.testing.assert_allclose(
@@ -82,6 +108,7 @@ def test_a_scenario_is_the_mean_over_its_pairs(make_table):
     np.testing.assert_allclose(
         value(found, minus=BEST_SINGLE), value(found) - value(found, router=BEST_SINGLE)
     )
+    np.testing.assert_allclose(value(found, minus=ZERO), value(found) - value(found, router=ZERO))
 
 
 def test_pairs_stay_within_their_scenario(make_table):
@@ -148,6 +175,8 @@ def test_the_table_has_the_means_first_and_then_each_pair(make_table, tmp_path):
     assert shown["Tested on"][0] == "mean over pairs"
     first = shown.query("`Trained on` == 'A' and `Tested on` == 'B'").iloc[0]
     assert first["Peak score"].startswith(f"{value(found, 'A', 'B')[0]:.3f} [")
+    gain = value(found, "A", "B", "nauc", ZERO)[0]
+    assert first["nAUC, minus best static mixture"].startswith(f"{gain:.3f} [")
     assert first["Peak score, in domain"].startswith(f"{value(found, IN_DOMAIN, 'B')[0]:.3f} [")
     table.to_csv(tmp_path / "table4.csv", index=False)
     pd.testing.assert_frame_equal(Shift().present(pd.read_csv(tmp_path / "table4.csv")), shown)

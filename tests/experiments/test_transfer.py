@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
+from mmroute.evaluation.static import ZERO
 from mmroute.experiments import TextOnly
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.transfer import BEST_SINGLE, Transfer, notices, transferred
@@ -59,6 +60,28 @@ def test_what_the_text_shares_with_training_is_transferred(benchmark, text_only)
         1 - value(found, router=BEST_SINGLE, metric="peak_score"), abs=1e-12
     )
     assert gain[0] == pytest.approx(0.5)
+
+
+def test_static_mixtures_are_chosen_on_the_multimodal_training_split(benchmark, text_only):
+    own, features = benchmark
+    # In training the dear model is always right; on the text the cheap one is, half the time.
+    table = replace(own.table, utility=np.tile([0.5, 1.0, 0.0], (80, 1)))
+    text, others = text_only
+    text = replace(text, utility=np.tile([0.5, 0.25, 1.0], (30, 1)))
+    found = run((replace(own, table=table), features), (text, others))
+    for dataset in ("T", "S", "full"):
+        static = {
+            metric: value(found, router=ZERO, metric=metric, dataset=dataset)
+            for metric in ("nauc", "peak_score", "qnc")
+        }
+        np.testing.assert_allclose(static["nauc"], (0.5 + 0.25) / 2)
+        np.testing.assert_allclose(static["peak_score"], 0.25)
+        assert np.isinf(static["qnc"]).all()
+        for metric in ("nauc", "peak_score"):
+            np.testing.assert_allclose(
+                value(found, router="knn", metric=metric, dataset=dataset, minus=ZERO),
+                value(found, router="knn", metric=metric, dataset=dataset) - static[metric],
+            )
 
 
 def test_the_test_split_of_the_multimodal_side_plays_no_part(benchmark, text_only):
@@ -145,13 +168,22 @@ def test_the_router_given_is_not_fitted(benchmark, text_only):
 
 def test_it_is_laid_out_as_table_5(benchmark, text_only):
     table = Transfer().present(summarise([run(benchmark, text_only)]))
-    assert table["Router"].tolist() == ["best single model", "knn"]
+    assert table["Router"].tolist() == ["best single model", "best static mixture", "knn"]
     assert list(table.columns) == ["Router"] + [
         header.format(dataset)
         for dataset in ("T", "S", "full")
-        for header in ("Peak score, {}", "minus the best single model, {}")
+        for header in (
+            "Peak score, {}",
+            "minus the best single model, {}",
+            "minus the best static mixture, {}",
+            "nAUC, minus the best static mixture, {}",
+        )
     ]
-    best, knn = table.to_dict("records")
+    best, static, knn = table.to_dict("records")
+    assert static["Peak score, full"].startswith("0.500 [")
     assert best["minus the best single model, T"] == "–"
     assert knn["Peak score, full"].startswith("1.000 [")
     assert knn["minus the best single model, full"].startswith("0.500 [")
+    assert knn["minus the best static mixture, full"].startswith("0.500 [")
+    # Right of a cost of 2.5 in [1, 4] the router is always right, and zero half the time.
+    assert knn["nAUC, minus the best static mixture, full"].startswith("0.375 [")

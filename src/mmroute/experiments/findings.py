@@ -14,6 +14,7 @@ from mmroute.evaluation.bootstrap import curve_metrics, p_value
 from mmroute.evaluation.bootstrap import difference as difference
 from mmroute.evaluation.curve import Policy, steps_of
 from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc
+from mmroute.evaluation.static import static_line, static_metrics, static_models, static_peak
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import over_salts, spread
 
@@ -58,6 +59,28 @@ def best_single(singles: SingleModels) -> dict[str, np.ndarray]:
         "nauc": nauc(own, singles),
         "peak_score": peak_score(own),
         "qnc": qnc(own, singles),
+    }
+
+
+def zero(known: SingleModels, measured: SingleModels) -> dict[str, np.ndarray]:
+    """Return ``nauc``, ``peak_score`` and ``qnc`` of the best static mixtures of models.
+
+    Parameters
+    ----------
+    known
+        The single models on the samples that choose: those that the router is trained on.
+    measured
+        The single models where the router is measured, under each weighting.
+
+    Returns
+    -------
+    As the main table has its row ``zero``, but for ``peak_score``: the utility of the model
+    that was most accurate on the samples that choose.
+    """
+    models = static_models(known, measured)
+    metrics = static_metrics(measured, models, static_line(measured, models))
+    return {metric: metrics[metric] for metric in METRICS} | {
+        "peak_score": static_peak(measured, models)
     }
 
 

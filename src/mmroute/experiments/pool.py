@@ -22,11 +22,12 @@ from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
 from mmroute.evaluation.curve import Policy, steps_of
 from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
+from mmroute.evaluation.static import ZERO
 from mmroute.experiments import Experiment
-from mmroute.experiments.findings import best_single, difference
+from mmroute.experiments.findings import best_single, difference, zero
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import shorten
+from mmroute.presentation.figures import STATIC_LINES, shorten
 from mmroute.presentation.tables import format_interval
 from mmroute.storage import digest_bytes
 from mmroute.training import Inputs, train_and_predict
@@ -178,8 +179,9 @@ class Pool(Experiment):
           ``old_pool``, the one without it. ``model`` empty: ``nauc`` and ``peak_score``, means
           over the newcomers, at the counts that all of them have.
         - ``growth``: the cheapest models by mean cost, up to ``model``; ``nauc`` and
-          ``peak_score`` also ``minus`` those of the pool's ``best_single``, which stands among
-          the routers.
+          ``peak_score`` also ``minus`` those of the pool's ``best_single`` model and of its
+          ``zero``, the static mixtures that the training split chooses of its models, which
+          stand among the routers.
 
         Raises
         ------
@@ -196,12 +198,16 @@ class Pool(Experiment):
         test = benchmark.test
         weights = resample_weights(test.samples, n_resamples, seed)
         singles = single_models(test.utility, test.cost / benchmark.unit, weights)
+        known = single_models(benchmark.train.utility, benchmark.train.cost / benchmark.unit)
         varied = variations(benchmark, newcomers)
+        references = {
+            one: _references(known, singles, one.columns) for one in varied if one.study == GROWTH
+        }
         rows = [
-            (GROWTH, BEST_SINGLE, one.model, len(one.columns), ALL, metric, "", replicates)
-            for one in varied
-            if one.study == GROWTH
-            for metric, replicates in _best_single(singles, one.columns).items()
+            (GROWTH, name, one.model, len(one.columns), ALL, metric, "", replicates)
+            for name in (BEST_SINGLE, ZERO)
+            for one, reference in references.items()
+            for metric, replicates in reference[name].items()
         ]
         with tqdm(total=len(routers) * len(varied), desc="pools", mininterval=5) as progress:
             for router, prototype in routers.items():
@@ -220,7 +226,8 @@ class Pool(Experiment):
                     )
                     progress.update()
                 rows += [
-                    (study, router, *row) for study, *row in _compared(measured, singles, newcomers)
+                    (study, router, *row)
+                    for study, *row in _compared(measured, references, newcomers)
                 ]
         return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
 
@@ -238,14 +245,15 @@ class Pool(Experiment):
         shown = map(format_interval, table["value"], table["low"], table["high"])
         table = table.assign(shown=list(shown))
         told = table[
-            (table["router"] != BEST_SINGLE)
+            ~table["router"].isin([BEST_SINGLE, ZERO])
             & ((table["study"] != NEWCOMER) | (table["model"] == ""))
         ]
         rows = []
         for _, own in told.groupby(KEYS[:5], sort=False):
             study, router, model, size, labels = own[KEYS[:5]].iloc[0]
             values = own[own["minus"] == ""].set_index("metric")["shown"]
-            changes = own[own["minus"] != ""].set_index("metric")["shown"]
+            changes = own[~own["minus"].isin(["", ZERO])].set_index("metric")["shown"]
+            gains = own[own["minus"] == ZERO].set_index("metric")["shown"]
             pool, other = _words(study, model, int(size), labels)
             rows.append(
                 {
@@ -257,6 +265,8 @@ class Pool(Experiment):
                     "Compared with": other,
                     "nAUC, change": changes.get("nauc", "–"),
                     "Peak score, change": changes.get("peak_score", "–"),
+                    "nAUC, minus best static mixture": gains.get("nauc", "–"),
+                    "Peak score, minus best static mixture": gains.get("peak_score", "–"),
                 }
             )
         return pd.DataFrame(rows)
@@ -327,12 +337,20 @@ def yardstick(singles: SingleModels, columns: Sequence[int]) -> tuple[SingleMode
     return own, np.where(high > low, share, 1.0)
 
 
-def _best_single(singles: SingleModels, columns: Sequence[int]) -> Measured:
-    """Return ``nauc`` and ``peak_score`` of always taking the best single model of a pool."""
+def _references(
+    known: SingleModels, singles: SingleModels, columns: Sequence[int]
+) -> dict[str, Measured]:
+    """Return ``nauc`` and ``peak_score`` of what a pool reaches without a router, by its name.
+
+    ``known`` are the whole pool's models on the training split, ``singles`` where measured.
+    """
     own, share = yardstick(singles, columns)
     left = np.isin(np.arange(singles.cost.shape[1]), columns)
-    measured = best_single(SingleModels(own.cost, np.where(left, own.utility, np.nan)))
-    return {"nauc": measured["nauc"] * share, "peak_score": measured["peak_score"]}
+    alone = SingleModels(own.cost, np.where(left, own.utility, np.nan))
+    return {
+        name: {"nauc": measured["nauc"] * share, "peak_score": measured["peak_score"]}
+        for name, measured in ((BEST_SINGLE, best_single(alone)), (ZERO, zero(known, alone)))
+    }
 
 
 def _measure(
@@ -361,7 +379,9 @@ def _measure(
 
 
 def _compared(
-    measured: Mapping[Variation, Measured], singles: SingleModels, newcomers: Sequence[str]
+    measured: Mapping[Variation, Measured],
+    references: Mapping[Variation, Mapping[str, Measured]],
+    newcomers: Sequence[str],
 ) -> list[tuple[Any, ...]]:
     """Return one router's rows: each pool's values, and the difference that its study is for."""
     *_, whole = measured
@@ -372,16 +392,16 @@ def _compared(
         key = one.study, one.model, len(one.columns), one.labels
         if one.study == LEAVE_ONE_OUT:
             without[one.model] = own
-            rows += _rows(key, own, FULL_POOL, measured[whole])
+            rows += _rows(key, own, {FULL_POOL: measured[whole]})
         elif one.study == NEWCOMER:
             curves[one.model][one.labels] = own
         else:
-            rows += _rows(key, own, BEST_SINGLE, _best_single(singles, one.columns))
+            rows += _rows(key, own, references[one])
     for name, curve in curves.items():
         curves[name] = {0: without[name], **curve, ALL: measured[whole]}
         for labels, own in curves[name].items():
             key = NEWCOMER, name, size - (labels == 0), labels
-            rows += _rows(key, own, OLD_POOL, without[name] if labels else {})
+            rows += _rows(key, own, {OLD_POOL: without[name]} if labels else {})
     common = set.intersection(*map(set, curves.values())) if curves else set()
     for labels in sorted(common):
         mean, old = (
@@ -392,17 +412,18 @@ def _compared(
             for at in (labels, 0)
         )
         key = NEWCOMER, "", size - (labels == 0), labels
-        rows += _rows(key, mean, OLD_POOL, old if labels else {})
+        rows += _rows(key, mean, {OLD_POOL: old} if labels else {})
     return rows
 
 
 def _rows(
-    key: tuple[str, str, int, float], own: Measured, minus: str, other: Measured
+    key: tuple[str, str, int, float], own: Measured, others: Mapping[str, Measured]
 ) -> list[tuple[Any, ...]]:
-    """Return the values, and the differences in what the other has too."""
+    """Return the values, and the differences in what each of the others has too."""
     values = [(*key, metric, "", replicates) for metric, replicates in own.items()]
     return values + [
         (*key, metric, minus, difference(own[metric], replicates))
+        for minus, other in others.items()
         for metric, replicates in other.items()
     ]
 
@@ -420,9 +441,9 @@ def _words(study: str, model: str, size: int, labels: float) -> tuple[str, str]:
 
 
 def _growth(figure: SubFigure, table: pd.DataFrame) -> None:
-    """Draw nAUC and peak score of each router as the pool grows, and of its best single model."""
+    """Draw nAUC and peak score of each router as the pool grows, and of what needs none."""
     own = table[(table["study"] == GROWTH) & (table["minus"].fillna("") == "")]
-    routers = [name for name in own["router"].unique() if name != BEST_SINGLE]
+    routers = [name for name in own["router"].unique() if name not in (BEST_SINGLE, ZERO)]
     colours = dict(zip(routers, sns.color_palette("colorblind", len(routers)), strict=True))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (metric, label) in zip(panels, PANELS.items(), strict=True):
@@ -433,8 +454,11 @@ def _growth(figure: SubFigure, table: pd.DataFrame) -> None:
             axes.fill_between(
                 line["models"], line["low"], line["high"], color=colour, alpha=0.12, lw=0
             )
-        single = part[part["router"] == BEST_SINGLE]
+        single, static = (part[part["router"] == name] for name in (BEST_SINGLE, ZERO))
         axes.plot(single["models"], single["value"], "k:", lw=2, label="best single model")
+        axes.plot(
+            static["models"], static["value"], label="best static mixture", **STATIC_LINES[ZERO]
+        )
         pools = part.drop_duplicates("models")
         names = [f"+ {shorten(name, LONGEST_NAME)}" for name in pools["model"]]
         axes.set_xticks(pools["models"], names, size=8, rotation=40, ha="right")

@@ -1,7 +1,8 @@
 """Does a router serve another data set of its scenario (definitions, section 7).
 
 MMR-Bench 6 (2), Table 4: trained on data set A, tested on B of the same scenario, beside
-the best single model on B and a router that was trained on B itself.
+the best single model on B, the best static mixture of A, and a router that was trained on
+B itself.
 """
 
 import logging
@@ -17,8 +18,9 @@ from tqdm import tqdm
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
 from mmroute.evaluation.metrics import BEST_SINGLE, single_models
+from mmroute.evaluation.static import ZERO
 from mmroute.experiments import Experiment, Problem
-from mmroute.experiments.findings import best_single, difference, measure
+from mmroute.experiments.findings import best_single, difference, measure, zero
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.presentation.tables import format_interval
@@ -94,7 +96,8 @@ class Shift(Experiment):
     title = "Another data set of the scenario"
     question = (
         "Trained on data set A and tested on B of the same scenario, beside the best single model "
-        "on B and a router trained on B itself (MMR-Bench, Table 4)."
+        "on B, the best static mixture of models as A has it, and a router trained on B itself "
+        "(MMR-Bench, Table 4)."
     )
     trains = True
 
@@ -133,9 +136,11 @@ class Shift(Experiment):
         ``peak_score`` and ``nauc``, means over the trials of a router that draws.
 
         - Each router by the data sets ``train`` and ``test``, which differ; also ``minus`` the
-          ``best_single`` model on ``test``, and ``minus`` the same router ``in_domain``.
+          ``best_single`` model on ``test``, ``minus`` the ``zero`` that was chosen on ``train``,
+          and ``minus`` the same router ``in_domain``.
         - ``train`` is ``in_domain``: trained on ``test`` itself.
         - ``router`` is ``best_single``: ``train`` is empty.
+        - ``router`` is ``zero``: static mixtures, by the data sets as if they were a router.
         - ``test`` is empty, and ``train`` unless it is ``in_domain``: means over the pairs of
           the scenario, resample by resample.
         """
@@ -154,18 +159,27 @@ class Shift(Experiment):
             cells = {("", name): one for name, one in references.items()}
             cells["", ""] = _mean(references.values())
             rows += _rows(scenario.name, BEST_SINGLE, "", cells)
+            training = {}
+            for source in scenario.datasets:
+                of_source = (own.table.samples["dataset"] == source).to_numpy()
+                training[source] = replace(own, in_train=own.in_train & of_source)
+            static = {}
+            for source, trained in training.items():
+                known = single_models(trained.train.utility, trained.train.cost / own.unit)
+                for name, one in singles.items():
+                    static[source, name] = zero(known, one)
+            rows += _values(scenario.name, ZERO, static)
             for router, prototype in tqdm(routers.items(), desc=scenario.name, mininterval=5):
                 inputs = take(features[router], scenario.rows)
                 measured = {}
-                for source in scenario.datasets:
-                    of_source = (own.table.samples["dataset"] == source).to_numpy()
-                    trained = replace(own, in_train=own.in_train & of_source)
+                for source, trained in training.items():
                     predictions = train_and_predict(clone(prototype), trained, inputs)
                     for name, at in targets.items():
                         measured[source, name] = measure(
                             [predictions.take(at)], *outcomes[name], singles[name], policy
                         )
-                rows += _compared(scenario, router, measured, references)
+                rows += _values(scenario.name, router, measured)
+                rows += _compared(scenario.name, router, measured, references, static)
         return pd.DataFrame(rows, columns=[*KEYS, "replicates"])
 
     def problems(self, benchmark: Benchmark, text_only: OutcomeTable | None) -> Iterator[Problem]:
@@ -187,7 +201,7 @@ class Shift(Experiment):
         shown = map(format_interval, table["value"], table["low"], table["high"])
         keys = ["scenario", "router", "train", "test", "metric", "minus"]
         cells = dict(zip(table[keys].itertuples(index=False, name=None), shown, strict=True))
-        routed = table[(table["router"] != BEST_SINGLE) & (table["train"] != IN_DOMAIN)]
+        routed = table[~table["router"].isin([BEST_SINGLE, ZERO]) & (table["train"] != IN_DOMAIN)]
         pairs = routed[["scenario", "router", "train", "test"]].drop_duplicates()
         pairs = pairs.sort_values("test", key=lambda test: test != "", kind="stable")
         rows = []
@@ -207,34 +221,54 @@ class Shift(Experiment):
                         scenario, router, IN_DOMAIN, test, "peak_score", ""
                     ],
                     "Peak score, minus best single model": cells[*peak, BEST_SINGLE],
+                    "Peak score, minus best static mixture": cells[*peak, ZERO],
                     "Peak score, minus in domain": cells[*peak, IN_DOMAIN],
                     "nAUC": cells[*area, ""],
                     "nAUC, minus best single model": cells[*area, BEST_SINGLE],
+                    "nAUC, minus best static mixture": cells[*area, ZERO],
                     "nAUC, minus in domain": cells[*area, IN_DOMAIN],
                 }
             )
         return pd.DataFrame(rows)
 
 
+def _values(
+    scenario: str, router: str, measured: Mapping[tuple[str, str], Measured]
+) -> list[tuple[Any, ...]]:
+    """Return what one router has, shifted and in domain."""
+    in_domain = {(IN_DOMAIN, test): own for (train, test), own in measured.items() if train == test}
+    cells = _with_mean(_shifted(measured)) | in_domain
+    cells[IN_DOMAIN, ""] = _mean(in_domain.values())
+    return _rows(scenario, router, "", cells)
+
+
 def _compared(
-    scenario: Scenario,
+    scenario: str,
     router: str,
     measured: Mapping[tuple[str, str], Measured],
     references: Mapping[str, Measured],
+    static: Mapping[tuple[str, str], Measured],
 ) -> list[tuple[Any, ...]]:
-    """Return one router's rows: shifted, less each of its two references, and in domain."""
-    shifted = {pair: own for pair, own in measured.items() if pair[0] != pair[1]}
-    in_domain = {name: measured[name, name] for name in scenario.datasets}
+    """Return one shifted router's rows, less each of its three references."""
+    shifted = _shifted(measured)
+    others = {
+        BEST_SINGLE: {(train, test): references[test] for train, test in shifted},
+        ZERO: static,
+        IN_DOMAIN: {(train, test): measured[test, test] for train, test in shifted},
+    }
     rows = []
-    for minus, others in (("", None), (BEST_SINGLE, references), (IN_DOMAIN, in_domain)):
-        cells = {
-            pair: own if others is None else _less(own, others[pair[1]])
-            for pair, own in shifted.items()
-        }
-        rows += _rows(scenario.name, router, minus, {("", ""): _mean(cells.values()), **cells})
-    cells = {(IN_DOMAIN, name): own for name, own in in_domain.items()}
-    cells[IN_DOMAIN, ""] = _mean(in_domain.values())
-    return rows + _rows(scenario.name, router, "", cells)
+    for minus, other in others.items():
+        cells = {pair: _less(own, other[pair]) for pair, own in shifted.items()}
+        rows += _rows(scenario, router, minus, _with_mean(cells))
+    return rows
+
+
+def _shifted(measured: Mapping[tuple[str, str], Measured]) -> dict[tuple[str, str], Measured]:
+    return {(train, test): own for (train, test), own in measured.items() if train != test}
+
+
+def _with_mean(cells: Mapping[tuple[str, str], Measured]) -> dict[tuple[str, str], Measured]:
+    return {("", ""): _mean(cells.values()), **cells}
 
 
 def _less(own: Measured, other: Measured) -> Measured:

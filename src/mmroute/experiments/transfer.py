@@ -17,8 +17,9 @@ from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.curve import Policy
 from mmroute.evaluation.metrics import BEST_SINGLE, single_models
 from mmroute.evaluation.setting import slices
+from mmroute.evaluation.static import ZERO
 from mmroute.experiments import Experiment, Problem, TextOnly
-from mmroute.experiments.findings import best_single, difference, measure
+from mmroute.experiments.findings import best_single, difference, measure, zero
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.datasets import join
@@ -72,7 +73,8 @@ class Transfer(Experiment):
         Returns
         -------
         Findings with the keys ``dataset``, each text-only one and ``full``, and ``router``,
-        ``best_single`` among them; each router also ``minus`` that. Metrics are means over
+        ``best_single`` and ``zero``, the static mixtures that the multimodal training split
+        chose, among them; each router also ``minus`` either. Metrics are means over
         the trials of a router that draws. Costs are in the unit of ``benchmark``, predicted
         and true ones alike; no metric depends on the unit.
 
@@ -83,6 +85,7 @@ class Transfer(Experiment):
         """
         joint, trained, met = transferred(benchmark, text_only.table)
         table, cost = joint.test, joint.test.cost / joint.unit
+        known = single_models(joint.train.utility, joint.train.cost / joint.unit)
         predictions = {
             name: train_and_predict(
                 clone(router, safe=False),
@@ -96,14 +99,20 @@ class Transfer(Experiment):
         for part in slices(table.samples):
             outcomes = table.utility[part.rows], cost[part.rows], weights[:, part.rows]
             singles = single_models(*outcomes)
-            reference = best_single(singles)
-            rows += [(part.name, BEST_SINGLE, metric, "", own) for metric, own in reference.items()]
+            references = {BEST_SINGLE: best_single(singles), ZERO: zero(known, singles)}
+            rows += [
+                (part.name, name, metric, "", own)
+                for name, reference in references.items()
+                for metric, own in reference.items()
+            ]
             for name, own in predictions.items():
                 measured = measure([own.take(part.rows)], *outcomes, singles, policy)
                 for metric, value in measured.items():
-                    gain = difference(value, reference[metric])
                     rows.append((part.name, name, metric, "", value))
-                    rows.append((part.name, name, metric, BEST_SINGLE, gain))
+                    rows += [
+                        (part.name, name, metric, minus, difference(value, reference[metric]))
+                        for minus, reference in references.items()
+                    ]
         return pd.DataFrame(rows, columns=["dataset", "router", "metric", "minus", "replicates"])
 
     def problems(self, benchmark: Benchmark, text_only: OutcomeTable | None) -> Iterator[Problem]:
@@ -116,21 +125,34 @@ class Transfer(Experiment):
     def present(self, table: pd.DataFrame) -> pd.DataFrame:
         """Lay out as MMR-Bench's Table 5: a row a router, the peak score by text-only data set.
 
+        Beside it what is gained, in nAUC too, on static mixtures.
+
         Parameters
         ----------
         table
             The summary of ``findings``.
         """
-        peak = table[table["metric"] == "peak_score"].fillna({"minus": ""})
-        shown = map(format_interval, peak["value"], peak["low"], peak["high"])
-        peak = peak.assign(shown=list(shown))
+        table = table.fillna({"minus": ""})
+        shown = map(format_interval, table["value"], table["low"], table["high"])
+        table = table.assign(shown=list(shown))
+        names = {BEST_SINGLE: "best single model", ZERO: "best static mixture"}
         rows = []
-        for router, own in peak.groupby("router", sort=False):
-            row = {"Router": "best single model" if router == BEST_SINGLE else router}
+        for router, own in table.groupby("router", sort=False):
+            row = {"Router": names.get(str(router), router)}
             for dataset, cells in own.groupby("dataset", sort=False):
-                by_minus = cells.set_index("minus")["shown"]
-                row[f"Peak score, {dataset}"] = by_minus[""]
-                row[f"minus the best single model, {dataset}"] = by_minus.get(BEST_SINGLE, "–")
+                told = cells.set_index(["metric", "minus"])["shown"]
+                row |= {
+                    f"Peak score, {dataset}": told["peak_score", ""],
+                    f"minus the best single model, {dataset}": told.get(
+                        ("peak_score", BEST_SINGLE), "–"
+                    ),
+                    f"minus the best static mixture, {dataset}": told.get(
+                        ("peak_score", ZERO), "–"
+                    ),
+                    f"nAUC, minus the best static mixture, {dataset}": told.get(
+                        ("nauc", ZERO), "–"
+                    ),
+                }
             rows.append(row)
         return pd.DataFrame(rows)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError, raise_disk_fault
+from mmroute.presentation.tables import REFERENCES
 
 ANY = "any"
 """Router of a published value whose paper does not name it."""
@@ -60,7 +61,7 @@ def _published(table: pd.DataFrame, folder: Path, name: str) -> pd.Series:
     published = stated_of.assign(published=published["published"])
     own = texts.merge(published, how="left", on=keys)["published"]
     # Where the paper does not say which router it was, its value stands beside each.
-    stated = texts["router"].isin(published["router"])
+    stated = texts["router"].isin([*published["router"], *REFERENCES])
     nameless = texts.assign(router=ANY).merge(published, how="left", on=keys)["published"]
     return own.where(stated, nameless).set_axis(table.index)
 
