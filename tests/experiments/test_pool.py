@@ -216,7 +216,7 @@ def test_a_pool_is_compared_with_the_static_mixtures_of_its_own_models(benchmark
         points = models[chosen][np.argsort(cost[models[chosen]])]
         grid = np.linspace(cost.min(), cost.max(), 100_001)
         height = np.interp(grid, cost[points], test.utility.mean(axis=0)[points]).mean()
-        peak = test.utility.mean(axis=0)[models[chosen[-1]]]
+        peak = test.utility.mean(axis=0)[points].max()
         for metric, expected in (("nauc", height), ("peak_score", peak)):
             keys = {"study": GROWTH, "models": size, "metric": metric}
             static = value(found, router=ZERO, **keys)

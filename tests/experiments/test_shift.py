@@ -87,7 +87,7 @@ def test_static_mixtures_are_chosen_where_the_router_is_trained(make_table):
     }
     # A mixes both, B and C take the cheap model alone, which is never right on A.
     for cell, area, peak in (
-        (("A", "B"), 0.6, 0.4),
+        (("A", "B"), 0.6, 0.8),
         (("B", "A"), 0.0, 0.0),
         (("C", "B"), 0.8, 0.8),
         ((IN_DOMAIN, "A"), 0.5, 1.0),

@@ -14,7 +14,7 @@ from mmroute.evaluation.bootstrap import curve_metrics, p_value
 from mmroute.evaluation.bootstrap import difference as difference
 from mmroute.evaluation.curve import Policy, steps_of
 from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc
-from mmroute.evaluation.static import static_line, static_metrics, static_models, static_peak
+from mmroute.evaluation.static import static_line, static_metrics, static_models
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import over_salts, spread
 
@@ -74,14 +74,11 @@ def zero(known: SingleModels, measured: SingleModels) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    As the main table has its row ``zero``, but for ``peak_score``: the utility of the model
-    that was most accurate on the samples that choose.
+    As the main table has its row ``zero``.
     """
     models = static_models(known, measured)
     metrics = static_metrics(measured, models, static_line(measured, models))
-    return {metric: metrics[metric] for metric in METRICS} | {
-        "peak_score": static_peak(measured, models)
-    }
+    return {metric: metrics[metric] for metric in METRICS}
 
 
 def measure(
