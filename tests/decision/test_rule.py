@@ -270,3 +270,31 @@ def test_a_router_with_a_grid_has_its_own_points():
     assert set(spending.threshold) <= set(grid)
     (advice,) = advise(labels, folds(labels), spending, [Limit(0.5, True)])
     assert advice.point is None or spending.threshold[advice.point] in grid
+
+
+@settings(deadline=None, max_examples=10)
+@given(SEEDS)
+def test_as_many_labels_as_it_says_settle_whether_an_accuracy_is_cheaper(seed):
+    labels, target = outcomes(seed), Target(0.97, True)
+    told = predicted(labels, noise=1.0)
+    usd = float(labels.mean_cost[labels.best])
+
+    def repeated(times):
+        """The same outcomes of so many times the labels and queries."""
+        many = np.tile(np.arange(N), times)
+        again = Labels(labels.utility[many], labels.cost[many], np.arange(N * times), 4 * N * times)
+        ids = pd.Series(map(str, range(len(many))))
+        own = replace(told.take(many), sample_ids=ids)
+        return Spending.of(again, own, 1.0, "lambda")
+
+    one = repeated(1)
+    needed = one.settling(target, usd)
+    assert needed <= one.settling(target, usd / 2)
+    if np.isinf(needed):
+        lead = one.means @ np.array([0, 0, 0, 0, 1, -0.97, 0])
+        assert (lead[one.means[:, PAID] < usd] < 0.01).all()
+        return
+    times = int(np.ceil(1.5 * needed / N))
+    if needed > N and times < 60:
+        point = repeated(times).reaching(target)
+        assert repeated(times).means[point, PAID] < usd

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.decision.evidence import Evidence, Learned, Run, Trial
-from mmroute.decision.rule import EARNED, LISTED, Advice, Limit, Target
+from mmroute.decision.rule import EARNED, LISTED, PAID, Advice, Limit, Target
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import interval, p_value, resample_weights
 from mmroute.evaluation.metrics import ROUNDING, reaches
@@ -35,6 +35,10 @@ POWER = (1.959964 + 0.841621) ** 2
 """Variances by which a gain exceeds 0 that a two-sided test at 5 % finds in 80 % of the cases."""
 SETTLED = (0.01, 0.02, 0.05)
 """Gains in accuracy of which it is told how many labels would show them."""
+
+
+CHEAPER = 0.9
+"""Share of the cost of what is advised for an accuracy, below which another choice is cheaper."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,9 @@ def decide(
     ``mixture_cost_usd_per_1000``. ``kept``: the share of resamples that keep the limit,
     where a percentage is of what the best single model has in the resample. ``labels``: samples
     that were decided on; ``labels_for_1``, ``_2``, ``_5``: how many would show a ``routed_gain``
-    of as many points in 80 % of the cases. ``share <model>``: the traffic. Accuracies and gains
+    of as many points in 80 % of the cases. ``labels_for_target``: for an accuracy, how many
+    would surely show that the router has it at nine tenths of the cost of what is advised, if it
+    is as it looks on these. ``share <model>``: the traffic. Accuracies and gains
     are the procedure's, which may advise otherwise in a trial; costs and traffic are of what is
     advised on all that was learned.
 
@@ -170,7 +176,7 @@ def _columns(models: Sequence[str]) -> list[str]:
     """The columns, which are there even if nothing was asked."""
     bounds = [f"{name}{bound}" for name in MEASURED for bound in ("", "_low", "_high")]
     first = ["prices", "asked", "amount", "limit", "router", "first", "second", "second_share"]
-    needed = [f"labels_for_{100 * gain:.0f}" for gain in SETTLED]
+    needed = [*(f"labels_for_{100 * gain:.0f}" for gain in SETTLED), "labels_for_target"]
     shares = [f"{SHARE}{name}" for name in models]
     return [*first, "threshold", "feasible", *bounds, "p_value", "kept", "labels", *needed, *shares]
 
@@ -219,6 +225,7 @@ def _decide(
             beyond |= _foreseen(learned, one, chosen, measure)
         if len(runs) > 1:
             values = _widened(values, beyond)
+        settled: dict[str, float] = {}
         if isinstance(one, Limit):
             gains.append(values["routed_gain"])
             limit = PER_1000 * labels.usd(one)
@@ -229,6 +236,10 @@ def _decide(
             limit = one.amount * (labels.mean_utility[labels.best] if one.paired else 1.0)
             held = one.amount * (measure.mean(best.utility) if one.paired else 1.0)
             keeps = reaches(measure.mean(run.utility), held)
+            cost = float(chosen.mixture.mean(labels.mean_cost))
+            if chosen.routed:
+                cost = float(learned.spending.means[chosen.point, PAID])
+            settled = {"labels_for_target": learned.spending.settling(one, CHEAPER * cost)}
         threshold = np.nan
         if chosen.point is not None:
             threshold = float(learned.spending.threshold[chosen.point])
@@ -239,7 +250,7 @@ def _decide(
         told |= {"feasible": chosen.routed or chosen.mixture.kept}
         traffic = np.nanmean(deployed.traffic, axis=0)
         told |= {f"{SHARE}{name}": share for name, share in zip(names, traffic, strict=True)}
-        rows.append(told | _settled(values, len(labels.utility), len(run.cost)))
+        rows.append(told | settled | _settled(values, len(labels.utility), len(run.cost)))
     if gains:
         overall = {"routed_gain": np.mean(gains, axis=0)}
         told = {"prices": TODAY, "asked": ALL_BUDGETS, "amount": "", "router": row}

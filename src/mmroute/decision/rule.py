@@ -351,6 +351,25 @@ class Spending:
 
     def reaching(self, target: Target) -> int | None:
         """The cheapest point that surely reaches a target; None if none does."""
+        lead, error = self._lead(target)
+        reaches = lead >= SURE * error - ROUNDING
+        if not reaches.any():
+            return None
+        return int(np.where(reaches, self.sums[:, PAID], np.inf).argmin())
+
+    def settling(self, target: Target, usd: float) -> float:
+        """Labels on which a point below a mean cost surely reaches a target, if one is as it looks.
+
+        Infinite where none looks so.
+        """
+        lead, error = self._lead(target)
+        needed = np.where(lead > 0, self.sums[:, ONE], np.inf)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed = needed * (SURE * error / lead) ** 2
+        return float(np.where(self.means[:, PAID] < usd, needed, np.inf).min(initial=np.inf))
+
+    def _lead(self, target: Target) -> tuple[np.ndarray, np.ndarray]:
+        """(P,) by how much each point exceeds a target, and the standard error of that."""
         columns = [EARNED, BEST_EARNED, ONE]
         n_samples = self.sums[:, ONE] + len(IMAGINED)
         lead = (self.sums[:, columns] + IMAGINED.sum(axis=0)) @ target.weights / n_samples
@@ -360,11 +379,7 @@ class Spending:
             "pi,pij,pj->p", weights, self.products[:, columns][..., columns], weights
         )
         square += np.square(weights @ IMAGINED.T).sum(axis=1)
-        error = np.sqrt(np.maximum(square, 0) * self.spread) / n_samples
-        reaches = lead >= SURE * error - ROUNDING
-        if not reaches.any():
-            return None
-        return int(np.where(reaches, self.sums[:, PAID], np.inf).argmin())
+        return lead, np.sqrt(np.maximum(square, 0) * self.spread) / n_samples
 
 
 @dataclass(frozen=True)

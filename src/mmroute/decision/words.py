@@ -125,7 +125,7 @@ def _told(row: pd.Series) -> str:
             f"{_usd(row, 'mixture_cost_usd_per_1000')} USD."
         )
         if row["asked"] != BUDGET:
-            return without
+            return f"{without} {_settling(row)}".rstrip()
         sure = (
             "proved"
             if row["routed_gain_low"] > 0
@@ -139,17 +139,27 @@ def _told(row: pd.Series) -> str:
     if row["asked"] != BUDGET:
         alone = row["first"] == row["second"] or row["second_share"] in (0, 1)
         if alone:
-            return (
-                f"Only {row['first']} surely has this accuracy; cheaper choices may, but {labels} "
-                "cannot tell."
-            )
-        return "Routing was tried: the router surely has this accuracy nowhere, or not cheaper."
+            told = f"Only {row['first']} surely has this accuracy; cheaper choices may, but "
+            return f"{told}{labels} cannot tell. {_settling(row)}".rstrip()
+        told = "Routing was tried: the router surely has this accuracy nowhere, or not cheaper."
+        return f"{told} {_settling(row)}".rstrip()
     if np.isnan(row["threshold"]):
         return f"Routing was tried: on {labels}, the router surely keeps this nowhere."
     needed = _rounded(row[f"labels_for_{100 * SETTLED[1]:.0f}"])
     return (
         f"Routing was tried and is not used: on {labels} its gain was {gain}. About {needed} would "
         f"show a gain of {100 * SETTLED[1]:.0f} points."
+    )
+
+
+def _settling(row: pd.Series) -> str:
+    """How many labels would settle whether an accuracy can be had for less."""
+    needed = row["labels_for_target"]
+    if not np.isfinite(needed):
+        return ""
+    return (
+        f"Whether the router has it for a tenth less would be settled by about {_rounded(needed)} "
+        "labelled queries, if it is as accurate as it looks."
     )
 
 
