@@ -221,8 +221,8 @@ def told(setting, make, **asked):
 def test_a_card_says_what_happens_without_a_router_and_how_sure_that_is(setting):
     assert re.fullmatch(
         r"The router gains \+\d+\.\d points \[\+\d.*\] on the best mixture: proved\. Without a "
-        r"router: model-1 for 8\d% and model-2 for 1\d%, at random, for 6\d\.\d% \[.*\] at "
-        r"4\.\d+ \[.*\] USD\.",
+        r"router: model-1 for 8\d% and model-2 for 1\d%, at random, for 6\d\.\d% \[.*\] accuracy "
+        r"at 4\.\d+ \[.*\] USD per 1,000 queries\.",
         told(setting, clairvoyant, budgets=["50%"]),
     )
     assert re.fullmatch(

@@ -26,7 +26,7 @@ EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
 COSTS = ("cost_usd_per_1000", "saving", "mixture_cost_usd_per_1000")
 MEASURED = (*EXPECTED, "gain", "routed_gain", "mixture_accuracy", "mixture_cost_usd_per_1000")
 """What of a decision has an interval."""
-OVERLAP, UNSTEADY = 4.0, 1.2
+OVERLAP, UNSTEADY = 7.0, 1.2
 """Trials share most of their labels, and tell too little of their own variance (Bates, Hastie and
 Tibshirani, Cross-validation: what does it estimate and how well does it do it?, 2023). By how much
 was found by ``make coverage``: the variance of an advice's accuracy counts so many times, and costs

@@ -121,8 +121,8 @@ def _told(row: pd.Series) -> str:
     gain = _points(row, "routed_gain")
     if isinstance(row["router"], str) and row["router"]:
         without = (
-            f"Without a router: {_mixed(row)}, for {_percent(row, 'mixture_accuracy')} at "
-            f"{_usd(row, 'mixture_cost_usd_per_1000')} USD."
+            f"Without a router: {_mixed(row)}, for {_percent(row, 'mixture_accuracy')} accuracy at "
+            f"{_usd(row, 'mixture_cost_usd_per_1000')} USD per 1,000 queries."
         )
         if row["asked"] != BUDGET:
             return f"{without} {_settling(row)}".rstrip()
