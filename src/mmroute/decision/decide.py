@@ -301,8 +301,11 @@ def _jackknife(standing: pd.DataFrame) -> dict[str, float]:
 def _foreseen(
     learned: Learned, limit: Limit, advice: Advice, measure: Yardstick
 ) -> dict[str, float]:
-    """Variance of a router's cost because it is not surely known how it is foreseen."""
-    cost = (float(learned.spending.reserve(limit)[advice.point]) / limit.margin) ** 2
+    """Variance of a router's cost because the labels do not surely tell how it is foreseen."""
+    spread = learned.labels.spread
+    error = float(learned.spending.reserve(limit)[advice.point]) / limit.margin
+    # Of 1/n + 1/N the labels' part: the queries' is in the resamples.
+    cost = error**2 / spread
     spent = float(np.nanmean(measure.reference.cost))
     saving = cost / spent**2 if spent > 0 else 0.0
     return {"cost_usd_per_1000": PER_1000**2 * cost, "saving": saving}

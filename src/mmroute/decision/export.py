@@ -12,7 +12,7 @@ import numpy as np
 
 from mmroute import persistence
 from mmroute.catalogue import build, find
-from mmroute.config import Config, Named, RouterConfig
+from mmroute.config import Config, Named, RouterConfig, known_routers
 from mmroute.decision.card import (
     CARD,
     CURVE,
@@ -228,8 +228,13 @@ class _Run:
         self.mixture = choice.mixture or Mixture(alone, alone, 0.0, True)
 
     def _router(self, models: Sequence[str]) -> RouterConfig:
-        rows = self.config.routers
-        row = self.choice.row.removesuffix(SHRUNK)
+        row, decided_on = (
+            name.removesuffix(SHRUNK) for name in (self.choice.row, self.config.decision.router)
+        )
+        # What decides is trained though it may be no row of the table.
+        rows = {decided_on: known_routers(self.config.routers)[decided_on]} | dict(
+            self.config.routers
+        )
         if row not in rows or (row != self.choice.row and not rows[row].predicts):
             raise InputError(
                 f"no row {self.choice.row!r} in the config; it has: {', '.join(rows)}; or a model: "
@@ -252,7 +257,7 @@ class _Run:
         """The trained router, once it is seen to be that router."""
         path = _finished(self._folder / ROUTER)
         row = self.choice.row.removesuffix(SHRUNK)
-        own = self.config.routers[row]
+        own = self._router(self.setting.table.model_names)
         configured = build("routers", own.name, own.parameters)
         stored = persistence.read(path, type(configured), self.config.modules)
         parameters = stored.get_params()
