@@ -28,6 +28,7 @@ MORE = {
     | {name: {} for name in EXPERIMENTS if name != "vl"}
     | {"modality": {"n_clusters": [2, 4]}},
     "decision": {
+        "labels": "train",
         "router": "knn",
         "budgets": ["50%", 1.0],
         "what_if_prices": {"gpt-5-2025-08-07": 0.5},
@@ -87,7 +88,7 @@ def test_the_decision_has_today_and_what_if(results):
     decision = pd.read_csv(results / "decision.csv")
     # Two budgets, three accuracies, and all budgets together.
     assert decision.groupby("prices").size().to_dict() == {"today": 6, "what if": 6}
-    assert "<h2>What to do</h2>" in (results / "report.html").read_text()
+    assert "<h2>What to run</h2>" in (results / "report.html").read_text()
 
 
 def test_papers_values_are_not_shown_beside_simulated_ones(results):
