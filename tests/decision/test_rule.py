@@ -273,6 +273,7 @@ def test_a_router_with_a_grid_has_its_own_points():
     # Its grid is of lambdas, whatever the run's policy is.
     under_budget = Spending.of(labels, replace(told, grid=grid, scores=scores), 1.0, "budget")
     np.testing.assert_allclose(under_budget.sums, spending.sums)
+    np.testing.assert_array_equal(under_budget.threshold, spending.threshold)
 
 
 def test_points_of_every_policy_are_numbers_that_a_card_can_hold():

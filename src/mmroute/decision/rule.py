@@ -312,8 +312,9 @@ class Spending:
         ]
         matrices = np.stack([np.broadcast_to(column, cost.shape) for column in columns], axis=2)
         sums, products = _running(steps, matrices, _codes(labels.group[kept]))
+        policy = own_policy(crossfit, policy)
         threshold = np.maximum(thresholds(steps, policy), LOWEST)
-        points = _dearest_first(threshold, own_policy(crossfit, policy))
+        points = _dearest_first(threshold, policy)
         return cls(threshold[points], sums[points], products[points], labels.spread)
 
     @property
