@@ -84,6 +84,8 @@ def test_what_is_out_of_reach_says_so_and_comes_nearest(setting):
     assert not table["feasible"].any()
     assert [used(row) for _, row in table.iterrows()] == ["always model-0", "always model-2"]
     assert "out of reach" in present(table)["Asked"][0]
+    table["limit"] = table["cost_usd_per_1000"]
+    assert "not sure, this comes nearest" in present(table)["Asked"][0]
 
 
 def test_nothing_of_the_test_split_enters_the_choice(setting, make_setting):

@@ -206,16 +206,19 @@ def _mixed(row: pd.Series) -> str:
 
 
 def _asked(row: pd.Series) -> str:
-    """Say what was asked, and that nothing could keep it on the labels."""
+    """Say what was asked, and that nothing surely kept it on the labels."""
     if row["asked"] == BUDGET:
         text = f"at most ${row['limit']:.3g} per 1,000 queries"
-        of = "cost"
+        of, reached = "cost", row["cost_usd_per_1000"] <= row["limit"]
     else:
-        text, of = f"an accuracy of {row['limit']:.1%}", "accuracy"
+        text = f"an accuracy of {row['limit']:.1%}"
+        of, reached = "accuracy", row["accuracy"] >= row["limit"]
     amount = str(row["amount"])
     if amount.endswith("%"):
         text += f" ({amount} of the best single model's {of})"
-    return text if row["feasible"] else f"{text}: out of reach, this comes nearest"
+    if row["feasible"]:
+        return text
+    return f"{text}: {'not sure' if reached else 'out of reach'}, this comes nearest"
 
 
 def _points(row: pd.Series, name: str) -> str:
