@@ -152,6 +152,8 @@ def export(
                     "--labels all: only the row that decision.router names is trained on all "
                     "labels; name it there, or leave the option out"
                 )
+            if threshold is not None and not 0 <= threshold < float("inf"):
+                raise InputError(f"--threshold: {threshold} is no number of at least 0; give one")
             chosen = float("nan") if threshold is None else threshold
             choice = Choice(router, chosen, "chosen by hand")
         elif threshold is not None:

@@ -84,6 +84,8 @@ def test_what_is_out_of_reach_says_so_and_comes_nearest(setting):
     assert not table["feasible"].any()
     assert [used(row) for _, row in table.iterrows()] == ["always model-0", "always model-2"]
     assert "out of reach" in present(table)["Asked"][0]
+    table["limit"] = table["cost_usd_per_1000"]
+    assert "not sure, this comes nearest" in present(table)["Asked"][0]
 
 
 def test_nothing_of_the_test_split_enters_the_choice(setting, make_setting):
@@ -231,10 +233,29 @@ def test_a_card_says_what_happens_without_a_router_and_how_sure_that_is(setting)
         told(setting, misled, budgets=["50%"]),
     )
     assert told(setting, misled, targets=["100%"]) == (
-        "Only model-2 surely has this accuracy; cheaper choices may, but 150 labelled queries "
-        "cannot tell."
+        "Nothing cheaper than model-2 surely has this accuracy; cheaper choices may, but 150 "
+        "labelled queries cannot tell."
     )
     assert told(setting, misled, budgets=[0.5]).startswith("Nothing surely keeps what was asked")
+
+
+def test_a_model_that_a_mixture_always_takes_is_the_one_that_is_named(setting):
+    table = decided(setting, misled, targets=[0.5])
+    table["first"], table["second"], table["second_share"] = "best", "cheap", 1.0
+    (card,) = cards(table)
+    assert card.run == "always cheap"
+    assert card.told.startswith("Nothing cheaper than cheap surely has this accuracy;")
+
+
+def test_a_router_that_does_as_the_mixtures_needs_no_number_of_labels(setting, make_setting):
+    alike = [
+        replace(table, utility=np.ones_like(table.utility))
+        for table in (setting.table, setting.training)
+    ]
+    table = all_decided(make_setting(*alike, setting.unit), budgets=["100%"])
+    assert "Routing was tried and is not used" in cards(table)[0].told
+    assert "would show" not in cards(table)[0].told
+    assert "so that none would show a gain" in changes(table)
 
 
 def test_what_would_change_the_advice_names_labels_and_prices(setting):

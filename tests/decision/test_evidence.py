@@ -162,6 +162,30 @@ def test_a_shrunk_row_is_shrunk_by_what_each_trial_has_learned(make_table):
         np.testing.assert_allclose(other.predictions.u_hat, expected.apply(trial.predictions).u_hat)
 
 
+def test_a_shrunk_row_needs_no_prediction_where_two_folds_are_all(make_table):
+    table = make_table(n_samples=60)
+    table = table.take(np.isin(fold_of(table.samples["group"]), [0, 1]))
+    features, fold = np.nan_to_num(table.cost), fold_of(table.samples["group"])
+    fits = {
+        held: hold_out(KNN(n_neighbors=3), table, UNIT, features, np.isin(fold, held))
+        for held in HELD
+    }
+    evidence = Evidence.of_folds(setting_of(table), fits, shrunk=True)
+    assert len(evidence.trials) == 2
+    assert np.isfinite(decided(evidence)["accuracy"]).all()
+
+
+def test_no_interval_leaves_what_there_can_be(make_table):
+    for n_samples in (8, 12, 20, 40):
+        table = make_table(n_samples=n_samples)
+        table = replace(table, cost=table.cost * [0.001, 1.0, 30.0])
+        rows = decided(learned(table))
+        assert (rows["accuracy_low"] >= 0).all()
+        assert (rows["accuracy_high"] <= 1).all()
+        assert (rows["cost_usd_per_1000_low"] >= 0).all()
+        assert (rows["saving_high"] <= 1).all()
+
+
 def test_several_trials_are_less_sure_of_themselves_than_their_queries_alone(make_table):
     table = make_table(n_samples=300)
     evidence = learned(table)

@@ -270,6 +270,26 @@ def test_a_router_with_a_grid_has_its_own_points():
     assert set(spending.threshold) <= set(grid)
     (advice,) = advise(labels, folds(labels), spending, [Limit(0.5, True)])
     assert advice.point is None or spending.threshold[advice.point] in grid
+    # Its grid is of lambdas, whatever the run's policy is.
+    under_budget = Spending.of(labels, replace(told, grid=grid, scores=scores), 1.0, "budget")
+    np.testing.assert_allclose(under_budget.sums, spending.sums)
+    np.testing.assert_array_equal(under_budget.threshold, spending.threshold)
+
+
+def test_points_of_every_policy_are_numbers_that_a_card_can_hold():
+    labels = outcomes(5)
+    assert np.isfinite(Spending.of(labels, predicted(labels), 1.0, "budget").threshold).all()
+
+
+def test_a_router_that_costs_what_the_only_model_does_is_not_cheaper():
+    generator = np.random.default_rng(0)
+    utility, cost = (generator.random((83, 1)) < 0.5).astype(float), generator.random((83, 1))
+    for factor in np.linspace(0.1, 1, 20):
+        labels = Labels(utility, factor * cost, np.arange(83), 83)
+        assert not any(
+            advice.routed
+            for advice in advised(labels, predicted(labels), [Target(0.5, True), Limit(2.0, True)])
+        )
 
 
 @settings(deadline=None, max_examples=10)

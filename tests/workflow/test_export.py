@@ -21,7 +21,7 @@ from mmroute.decision.card import write_digests
 from mmroute.decision.evidence import Evidence
 from mmroute.decision.export import Choice, decided, export
 from mmroute.decision.files import evidence_files
-from mmroute.decision.rule import Limit, Mixture
+from mmroute.decision.rule import LOWEST, Limit, Mixture
 from mmroute.errors import InputError
 from mmroute.evaluation.curve import operating_curve, steps_of
 from mmroute.evaluation.setting import Setting
@@ -205,6 +205,32 @@ def test_a_budget_is_kept_on_the_curve_it_was_chosen_on(run, away):
         router.threshold(budget=1e-9)
     with pytest.raises(InputError, match="budget and trade_off: got both"):
         router.route("What?", budget=1, trade_off=1)
+
+
+def test_a_router_of_the_policy_budget_goes_down_to_the_cheapest_models(run, config, exported):
+    settings = load(config | {"policy": "budget"}, "my.yaml")
+    export(settings, Path("results/small"), Choice("knn", 1.0, "for a test"), Path("budgeted"))
+    router = mmroute.load_router("budgeted")
+    assert router.route("What?").model in router.models
+    export(settings, Path("results/small"), Choice("knn", LOWEST, "for a test"), Path("lowest"))
+    answer = mmroute.load_router("lowest").route("What?")
+    assert answer.cost_usd[answer.model] == min(answer.cost_usd.values())
+
+
+def test_a_threshold_is_a_number_that_was_given(run, exported):
+    with pytest.raises(InputError, match=r"threshold: missing for 'knn\+shrink'"):
+        exported("knn+shrink", float("nan"))
+
+
+def test_what_is_no_cost_is_not_paid(run, away):
+    router = mmroute.load_router(away("knn"))
+    budget = mmroute.Budget(router, 1e6)
+    answer = budget.route("What?")
+    for usd in (float("nan"), -1.0, float("inf")):
+        with pytest.raises(InputError, match="is no cost in USD"):
+            budget.paid(answer, usd)
+    with pytest.raises(InputError, match="budget: inf is no number"):
+        mmroute.Budget(router, float("inf"))
 
 
 def test_a_single_model_can_be_the_decision(run, exported):

@@ -82,7 +82,15 @@ class Budget:
         return decisions
 
     def paid(self, answer: Routed, usd: float) -> None:
-        """Say what an answer's model has cost, in place of what was foreseen."""
+        """Say what an answer's model has cost, in place of what was foreseen.
+
+        Raises
+        ------
+        InputError
+            If it is no cost.
+        """
+        if not 0 <= usd < np.inf:
+            raise InputError(f"paid: {usd} is no cost in USD; give a number of at least 0")
         model = self._router.models.index(answer.model)
         self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
         self._paid_usd += usd

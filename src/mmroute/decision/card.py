@@ -119,7 +119,8 @@ class Card(Strict):
     fusion: Trained | None
     shrinkage: Shrunk | None
     policy: Literal["lambda", "budget"]
-    threshold: Amount | None
+    threshold: float | None
+    """The policy's parameter; of the policy ``budget`` it may lie below any cost."""
     unit_usd: Annotated[float, Field(gt=0)]
     """USD of a normalised cost of 1."""
     models: Annotated[list[Model], Field(min_length=1)]

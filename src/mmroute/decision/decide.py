@@ -26,6 +26,14 @@ EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
 COSTS = ("cost_usd_per_1000", "saving", "mixture_cost_usd_per_1000")
 MEASURED = (*EXPECTED, "gain", "routed_gain", "mixture_accuracy", "mixture_cost_usd_per_1000")
 """What of a decision has an interval."""
+RANGES = {
+    "accuracy": (0.0, 1.0),
+    "mixture_accuracy": (0.0, 1.0),
+    "cost_usd_per_1000": (0.0, np.inf),
+    "mixture_cost_usd_per_1000": (0.0, np.inf),
+    "saving": (-np.inf, 1.0),
+}
+"""What there can be of these: no interval is wider."""
 OVERLAP, UNSTEADY = 7.0, 1.2
 """Trials share most of their labels, and tell too little of their own variance (Bates, Hastie and
 Tibshirani, Cross-validation: what does it estimate and how well does it do it?, 2023). By how much
@@ -320,7 +328,8 @@ def _widened(
         sampled = float(replicates[1:].var())
         share = beyond.get(name, 0.0) / sampled if sampled > 0 else 0.0
         factor = np.sqrt(1 + share) * (UNSTEADY if name in COSTS else 1.0)
-        widened[name] = replicates[0] + factor * (replicates - replicates[0])
+        wider = replicates[0] + factor * (replicates - replicates[0])
+        widened[name] = np.clip(wider, *RANGES.get(name, (-np.inf, np.inf)))
     return widened
 
 

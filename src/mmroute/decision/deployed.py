@@ -33,7 +33,7 @@ from PIL import Image
 from mmroute.catalogue import build
 from mmroute.config import Named, RouterConfig
 from mmroute.decision.card import CARD, CURVE, FEATURES, ROUTER, Card, Kept, read_card
-from mmroute.decision.rule import SURE, Foresight
+from mmroute.decision.rule import SURE, Foresight, own_policy
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import DamagedFile, InputError, is_utf8, naming_extra
 from mmroute.evaluation.curve import Steps, steps_of
@@ -307,7 +307,8 @@ class DeployedRouter:
     def foresight(self, predictions: Predictions) -> Foresight:
         """What the choices for some queries cost, by the parameter of the policy."""
         predicted = predictions.c_hat[0] * self.card.unit_usd
-        return Foresight.of(self._steps(predictions), self._means[1], predicted, self.card.policy)
+        policy = own_policy(predictions, self.card.policy)
+        return Foresight.of(self._steps(predictions), self._means[1], predicted, policy)
 
     def foresight_on_labels(self, limit: Kept) -> Foresight:
         """What the choices for the labels have cost, told as if by the list."""
@@ -341,6 +342,8 @@ class DeployedRouter:
 
     def _point(self, budget: float) -> pd.Series:
         """The dearest point of the curve that keeps a budget on as many queries as labels."""
+        if not np.isfinite(budget):
+            raise InputError(f"budget: {budget} is no number; give USD per 1,000 queries")
         curve = self._curve
         reserve = SURE * curve["error_usd_per_1000"] * self.error(self.card.n_labels)
         at_most = curve["cost_usd_per_1000"] + reserve
@@ -613,9 +616,9 @@ def _read_curve(path: Path) -> pd.DataFrame:
         and column.dtype == np.float64
         and column.ndim == 1
         and len(column) == len(columns["threshold"]) > 0
-        and (column >= 0).all()
+        and (name == "threshold" or (column >= 0).all())
         and np.isfinite(column).all()
-        for column in columns.values()
+        for name, column in columns.items()
     )
     if not sound:
         raise InputError(f"{path}: the curve has columns of other lengths, or what is no number")

@@ -19,6 +19,7 @@ from mmroute.decision.rule import (
     Spending,
     Target,
     advise,
+    own_policy,
 )
 from mmroute.evaluation.curve import Policy, Steps, training_steps
 from mmroute.evaluation.setting import Setting
@@ -154,7 +155,8 @@ class Trial:
         """What the router's choices for the queries are foreseen to cost."""
         rows, steps = self._steps
         predicted = self.predictions.take(rows).without_gaps().c_hat[0] * self.learned.unit
-        return Foresight.of(steps, self.learned.labels.mean_cost, predicted, self.learned.policy)
+        policy = own_policy(self.predictions, self.learned.policy)
+        return Foresight.of(steps, self.learned.labels.mean_cost, predicted, policy)
 
     def routed(self, parameter: float) -> Run:
         """The router at one value of its policy's parameter."""

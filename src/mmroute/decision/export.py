@@ -166,8 +166,14 @@ def _setting(config: Config, results: Path) -> Setting:
 
 
 def _evidence(setting: Setting, results: Path, row: str, labels: Labelled) -> Evidence:
-    files = evidence_files(str(results), row, setting.benchmark.salt, labels)
-    return Evidence.read(setting, row, labels, [_finished(Path(file)) for file in files])
+    files = [
+        Path(file) for file in evidence_files(str(results), row, setting.benchmark.salt, labels)
+    ]
+    for file in files:
+        if not file.exists():
+            needed = "decision.labels: all" if labels == "all" else f"{row} among routers"
+            raise InputError(f"{file}: no such file; run the config first, with {needed}")
+    return Evidence.read(setting, row, labels, files)
 
 
 def _finished(path: Path) -> Path:
@@ -240,8 +246,10 @@ class _Run:
                 f"no row {self.choice.row!r} in the config; it has: {', '.join(rows)}; or a model: "
                 + ", ".join(models)
             )
-        if row == self.choice.row and not np.isfinite(self.choice.threshold):
-            raise InputError(f"threshold: missing for {row!r}; give one, or a budget or accuracy")
+        if not np.isfinite(self.choice.threshold):
+            raise InputError(
+                f"threshold: missing for {self.choice.row!r}; give one, or a budget or accuracy"
+            )
         require_usable(
             build("routers", rows[row].name, rows[row].parameters), rows[row].fusion, row
         )

@@ -21,6 +21,8 @@ N_LIMITS = 9
 """Limits over which a router must gain on average."""
 DIGITS = 12
 """Means that differ by less are equal."""
+LOWEST = -1e9
+"""A normalised cost below any that is predicted; finite, as a card and JSON have to hold it."""
 PAID, LISTED, PREDICTED, BEST_COST, EARNED, BEST_EARNED, ONE = range(7)
 """What is added up over the samples at an operating point, in the order of ``Spending.sums``."""
 IMAGINED = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
@@ -310,7 +312,8 @@ class Spending:
         ]
         matrices = np.stack([np.broadcast_to(column, cost.shape) for column in columns], axis=2)
         sums, products = _running(steps, matrices, _codes(labels.group[kept]))
-        threshold = thresholds(steps, policy)
+        policy = own_policy(crossfit, policy)
+        threshold = np.maximum(thresholds(steps, policy), LOWEST)
         points = _dearest_first(threshold, policy)
         return cls(threshold[points], sums[points], products[points], labels.spread)
 
@@ -430,11 +433,12 @@ def advise(
     for one in asked:
         if isinstance(one, Limit):
             mixture, point = labels.mixture(one), spending.at(one, labels.usd(one))
-            routed = point is not None and gain_at[one] > 0 < mean_gain
+            routed = point is not None and gain_at[one] > ROUNDING < mean_gain
         else:
             mixture, point = labels.blend(one), spending.reaching(one)
             routed = point is not None and bool(
-                not mixture.kept or spending.means[point, PAID] < mixture.mean(labels.mean_cost)
+                not mixture.kept
+                or spending.means[point, PAID] < mixture.mean(labels.mean_cost) * (1 - ROUNDING)
             )
         advice.append(Advice(mixture, point, routed))
     return advice
@@ -494,7 +498,7 @@ class Foresight:
         predicted
             (N, K) what it predicts of the queries' costs.
         policy
-            Its policy family.
+            Its policy family, see ``own_policy``.
         """
         columns = [np.broadcast_to(mean_cost, predicted.shape), np.maximum(predicted, 0)]
         sums, _ = _running(steps, np.stack(columns, axis=2), None)
@@ -519,6 +523,11 @@ class Foresight:
         """The cheapest parameter whose choices cost as much by the list as others did."""
         enough = np.flatnonzero(self.listed >= listed * (1 - ROUNDING))
         return float(self.threshold[enough[-1] if len(enough) else self.listed.argmax()])
+
+
+def own_policy(predictions: Predictions, policy: Policy) -> Policy:
+    """The policy family that predictions follow: a grid is of lambdas, whatever the run's is."""
+    return policy if predictions.grid is None else "lambda"
 
 
 def _dearest_first(threshold: np.ndarray, policy: Policy) -> np.ndarray:

@@ -60,15 +60,17 @@ def changes(table: pd.DataFrame) -> str:
     if overall.empty:
         return ""
     row = overall.iloc[0]
-    needed = [
-        f"a gain of {100 * gain:.0f} point{'s' if gain > SETTLED[0] else ''} takes about "
-        f"{_rounded(row[f'labels_for_{100 * gain:.0f}'])}"
-        for gain in SETTLED
-    ]
-    told = (
-        f"More labels: to show {needed[0]} labelled queries, {needed[1]}, {needed[2]} (with 80 % "
-        f"power at the 5 % level; there are {row['labels']:,.0f})."
-    )
+    told = "More labels: the router did as the mixtures did, so that none would show a gain."
+    if row[f"labels_for_{100 * SETTLED[0]:.0f}"] > 0:
+        needed = [
+            f"a gain of {100 * gain:.0f} point{'s' if gain > SETTLED[0] else ''} takes about "
+            f"{_rounded(row[f'labels_for_{100 * gain:.0f}'])}"
+            for gain in SETTLED
+        ]
+        told = (
+            f"More labels: to show {needed[0]} labelled queries, {needed[1]}, {needed[2]} (with "
+            f"80 % power at the 5 % level; there are {row['labels']:,.0f})."
+        )
     priced = table[table["prices"] == WHAT_IF]
     if priced.empty:
         told += " Other prices: what_if_prices in the config decides once more with them."
@@ -88,8 +90,6 @@ def changes(table: pd.DataFrame) -> str:
 
 def _rounded(number: float) -> str:
     """A number of labels to two digits: it is an estimate."""
-    if not np.isfinite(number) or number <= 0:
-        return "no"
     scale = 10 ** max(int(np.floor(np.log10(number))) - 1, 0)
     return f"{round(number / scale) * scale:,.0f}"
 
@@ -137,19 +137,18 @@ def _told(row: pd.Series) -> str:
     if not row["feasible"]:
         return "Nothing surely keeps what was asked; this comes nearest."
     if row["asked"] != BUDGET:
-        alone = row["first"] == row["second"] or row["second_share"] in (0, 1)
-        if alone:
-            told = f"Only {row['first']} surely has this accuracy; cheaper choices may, but "
-            return f"{told}{labels} cannot tell. {_settling(row)}".rstrip()
+        if alone := _alone(row):
+            told = f"Nothing cheaper than {alone} surely has this accuracy; cheaper choices may, "
+            return f"{told}but {labels} cannot tell. {_settling(row)}".rstrip()
         told = "Routing was tried: the router surely has this accuracy nowhere, or not cheaper."
         return f"{told} {_settling(row)}".rstrip()
     if np.isnan(row["threshold"]):
         return f"Routing was tried: on {labels}, the router surely keeps this nowhere."
-    needed = _rounded(row[f"labels_for_{100 * SETTLED[1]:.0f}"])
-    return (
-        f"Routing was tried and is not used: on {labels} its gain was {gain}. About {needed} would "
-        f"show a gain of {100 * SETTLED[1]:.0f} points."
-    )
+    told = f"Routing was tried and is not used: on {labels} its gain was {gain}."
+    needed = row[f"labels_for_{100 * SETTLED[1]:.0f}"]
+    if not needed > 0:
+        return told
+    return f"{told} About {_rounded(needed)} would show a gain of {100 * SETTLED[1]:.0f} points."
 
 
 def _settling(row: pd.Series) -> str:
@@ -192,24 +191,34 @@ def used(row: pd.Series) -> str:
     return _mixed(row)
 
 
+def _alone(row: pd.Series) -> str:
+    """The one model that a mixture always takes; empty where it is of two."""
+    if row["first"] == row["second"] or row["second_share"] in (0, 1):
+        return str(row["first"] if row["second_share"] == 0 else row["second"])
+    return ""
+
+
 def _mixed(row: pd.Series) -> str:
     share = row["second_share"]
-    if share in (0, 1) or row["first"] == row["second"]:
-        return f"always {row['first'] if share == 0 else row['second']}"
+    if alone := _alone(row):
+        return f"always {alone}"
     return f"{row['first']} for {1 - share:.0%} and {row['second']} for {share:.0%}, at random"
 
 
 def _asked(row: pd.Series) -> str:
-    """Say what was asked, and that nothing could keep it on the labels."""
+    """Say what was asked, and that nothing surely kept it on the labels."""
     if row["asked"] == BUDGET:
         text = f"at most ${row['limit']:.3g} per 1,000 queries"
-        of = "cost"
+        of, reached = "cost", row["cost_usd_per_1000"] <= row["limit"]
     else:
-        text, of = f"an accuracy of {row['limit']:.1%}", "accuracy"
+        text = f"an accuracy of {row['limit']:.1%}"
+        of, reached = "accuracy", row["accuracy"] >= row["limit"]
     amount = str(row["amount"])
     if amount.endswith("%"):
         text += f" ({amount} of the best single model's {of})"
-    return text if row["feasible"] else f"{text}: out of reach, this comes nearest"
+    if row["feasible"]:
+        return text
+    return f"{text}: {'not sure' if reached else 'out of reach'}, this comes nearest"
 
 
 def _points(row: pd.Series, name: str) -> str:

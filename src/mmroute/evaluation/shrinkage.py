@@ -56,7 +56,7 @@ def choose(
 ) -> Shrinkage:
     """Choose rho by the nAUC of cross-fitted predictions on the training split.
 
-    Of several that are equally good the smallest.
+    Of several that are equally good the smallest, 0 where nothing was predicted.
 
     Parameters
     ----------
@@ -69,6 +69,8 @@ def choose(
     """
     means = np.nanmean(utility, axis=0)
     candidates = [Shrinkage(float(rho), means) for rho in RHOS]
+    if not np.isfinite(utility[np.isfinite(crossfit.u_hat[0])]).any():
+        return candidates[0]
     areas = [
         nauc(
             frontier_of(training_frontier(candidate.apply(crossfit), utility, cost, policy)),
