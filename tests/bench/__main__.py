@@ -7,6 +7,7 @@ Figures are of the machine it runs on; nothing here passes or fails a test.
 import math
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import advice
@@ -79,6 +80,6 @@ if __name__ == "__main__":
         measured = in_fresh_process(case.make_input, case.run, case.parts)
         print_row(cells(case, measured, in_fresh_process(case.make_input, case.baseline)))
     print("\n## What the advice is worth\n")
-    for advised in (advice.HEADER, ["---"] * len(advice.HEADER), *advice.rows()):
+    for advised in chain([advice.HEADER, ["---"] * len(advice.HEADER)], advice.rows()):
         print_row(advised)
     draw_scaling(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/scaling.png"))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -161,5 +162,5 @@ HEADER = (
 )
 
 if __name__ == "__main__":
-    for row in (HEADER, ["---"] * len(HEADER), *rows()):
+    for row in chain([HEADER, ["---"] * len(HEADER)], rows()):
         print(f"| {' | '.join(row)} |", flush=True)

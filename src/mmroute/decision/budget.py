@@ -22,7 +22,10 @@ ADVANCE = 20
 
 
 class Budget:
-    """Routes queries one by one so that their mean cost keeps a limit, whatever they are.
+    """Routes queries one by one so that their mean cost keeps a limit.
+
+    It does so whatever the queries are, if ``paid`` tells what each call has cost. Without, it goes
+    by foreseen costs, which are right on average for queries like the labelled ones.
 
     For each query the threshold is chosen anew: as far as the last queries' predictions allow for
     the limit, corrected by what the queries so far have cost. No choice is made that would, as
