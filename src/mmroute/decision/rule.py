@@ -345,7 +345,7 @@ class Spending:
     def _error(self, weights: np.ndarray) -> np.ndarray:
         """(P,) standard errors of the means of combinations whose mean is 0."""
         square = np.einsum("pi,pij,pj->p", weights, self.products, weights)
-        return np.sqrt(np.maximum(square, 0) * self.spread) / self.sums[:, ONE]
+        return np.sqrt(np.maximum(square, 0) * self.spread) / np.maximum(self.sums[:, ONE], 1)
 
     def at(self, limit: Limit, usd: float) -> int | None:
         """The dearest point that keeps a limit, which is ``usd`` a query; None if none does."""
