@@ -210,6 +210,7 @@ def _decide(
     advice = learned.advise(requests)
     runs = [tried(trial, requests, learned, advice) for trial in evidence.trials]
     standing = [_standing(learned, trial, requests, advice) for trial in evidence.trials]
+    sizes = len(labels.utility), len(best.cost)
     rows, gains = [], []
     for index, ((what, amount), one, chosen) in enumerate(
         zip(asked, requests, advice, strict=True)
@@ -228,6 +229,7 @@ def _decide(
         values |= {"routed_gain": measure.mean(routed.utility - mixture.utility)}
         values |= {"mixture_accuracy": measure.mean(mixture.utility)}
         values |= {"mixture_cost_usd_per_1000": PER_1000 * measure.mean(fixed.cost)}
+        gain = values["routed_gain"]
         beyond = _jackknife(pd.DataFrame([trial[index] for trial in standing]))
         if chosen.routed and isinstance(one, Limit):
             beyond |= _foreseen(learned, one, chosen, measure)
@@ -235,7 +237,7 @@ def _decide(
             values = _widened(values, beyond)
         settled: dict[str, float] = {}
         if isinstance(one, Limit):
-            gains.append(values["routed_gain"])
+            gains.append((values["routed_gain"], gain))
             limit = PER_1000 * labels.usd(one)
             paid = measure.mean(measure.reference.cost) if one.paired else 1.0
             held = PER_1000 * one.amount * paid
@@ -258,11 +260,11 @@ def _decide(
         told |= {"feasible": chosen.routed or chosen.mixture.kept}
         traffic = np.nanmean(deployed.traffic, axis=0)
         told |= {f"{SHARE}{name}": share for name, share in zip(names, traffic, strict=True)}
-        rows.append(told | settled | _settled(values, len(labels.utility), len(run.cost)))
+        rows.append(told | settled | _settled(values, gain, *sizes))
     if gains:
-        overall = {"routed_gain": np.mean(gains, axis=0)}
+        widened, gain = np.mean(gains, axis=0)
         told = {"prices": TODAY, "asked": ALL_BUDGETS, "amount": "", "router": row}
-        rows.append(told | _settled(overall, len(labels.utility), len(best.cost)))
+        rows.append(told | _settled({"routed_gain": widened}, gain, *sizes))
     return rows
 
 
@@ -358,12 +360,20 @@ def tried(
     return runs
 
 
-def _settled(values: Mapping[str, np.ndarray], n_labels: int, n_queries: int) -> dict[str, float]:
-    """All with bounds, the p-value of the router's gain, and how many labels would settle it."""
-    gain = values["routed_gain"]
+def _settled(
+    values: Mapping[str, np.ndarray], gain: np.ndarray, n_labels: int, n_queries: int
+) -> dict[str, float]:
+    """All with bounds, the p-value of the router's gain, and how many labels would settle it.
+
+    That goes by how its gain varies with the queries alone.
+    """
     # The variance of one query's difference, as far as groups let it count as one.
     variance = n_queries * float(np.nanvar(gain[1:]))
     needed = {
         f"labels_for_{100 * least:.0f}": np.ceil(POWER * variance / least**2) for least in SETTLED
     }
-    return with_bounds(values) | {"labels": n_labels, "p_value": p_value(gain)} | needed
+    return (
+        with_bounds(values)
+        | {"labels": n_labels, "p_value": p_value(values["routed_gain"])}
+        | needed
+    )

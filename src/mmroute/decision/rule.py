@@ -320,7 +320,8 @@ class Spending:
     @property
     def means(self) -> np.ndarray:
         """(P, 7) means over the samples, in the order of ``sums``."""
-        return self.sums / self.sums[:, [ONE]]
+        with np.errstate(invalid="ignore"):
+            return self.sums / self.sums[:, [ONE]]
 
     @property
     def ratios(self) -> np.ndarray:
