@@ -117,9 +117,8 @@ def away(exported, kept, tmp_path):
     return take
 
 
-def queries_of(results):
-    """Return the test split as a user would ask it."""
-    setting = Setting.read(
+def setting_of(results):
+    return Setting.read(
         results / "outcomes",
         results / "splits.parquet",
         "0",
@@ -127,6 +126,11 @@ def queries_of(results):
         n_resamples=100,
         seed=0,
     )
+
+
+def queries_of(results):
+    """Return the test split as a user would ask it."""
+    setting = setting_of(results)
     root = results.parents[1] / read_json(results / "source.json")["root"]
     return setting, with_paths(setting.table.samples, root).drop(columns="sample_id")
 
@@ -355,14 +359,7 @@ def refitted(run, config, kept):
         advised = decided(settings, results, "budget", "50%")
         # Whether it is advised or not, it is the router that is looked at here.
         labels = Evidence.read(
-            Setting.read(
-                results / "outcomes",
-                results / "splits.parquet",
-                "0",
-                policy="lambda",
-                n_resamples=100,
-                seed=0,
-            ),
+            setting_of(results),
             "knn",
             "all",
             map(Path, evidence_files(str(results), "knn", "0", "all")),

@@ -43,8 +43,6 @@ POWER = (1.959964 + 0.841621) ** 2
 """Variances by which a gain exceeds 0 that a two-sided test at 5 % finds in 80 % of the cases."""
 SETTLED = (0.01, 0.02, 0.05)
 """Gains in accuracy of which it is told how many labels would show them."""
-
-
 CHEAPER = 0.9
 """Share of the cost of what is advised for an accuracy, below which another choice is cheaper."""
 
