@@ -124,17 +124,18 @@ def test_savings_at_parity_are_none_where_parity_costs_more_or_is_never_reached(
     assert savings_at_parity(np.array([0.25, 1.5, np.inf])).tolist() == [0.75, 0, 0]
 
 
-def test_aiq_takes_the_majorant_up_to_the_largest_cost_compared():
+def test_aiq_takes_the_majorant_up_to_the_cost_of_the_dearest_model():
+    models = SingleModels(np.array([[1.0, 4.0]]), np.array([[0.1, 0.9]]))
     # Majorant of the first: (0, 0.2) to (2, 0.8), area 1; then 0.8 up to cost 4: 1.6.
-    first = majorants(own((0, 0.2), (1, 0.3), (2, 0.8)))
-    second = majorants(own((4, 0.5)))
-    assert aiq(first, [first, second]).tolist() == [pytest.approx(2.6 / 4)]
-    assert aiq(second, [first, second]).tolist() == [0]
+    assert aiq(own((0, 0.2), (1, 0.3), (2, 0.8)), models).tolist() == [pytest.approx(2.6 / 4)]
+    assert aiq(own((4, 0.5)), models).tolist() == [0]
+    # Dearer than every model alone: the part up to cost 4 of (3, 0.4) to (5, 0.8).
+    assert aiq(own((3, 0.4), (5, 0.8)), models).tolist() == [pytest.approx(0.5 / 4)]
 
 
-def test_aiq_of_free_routers_is_their_utility():
-    free = majorants(own((0, 0.7)))
-    assert aiq(free, [free]).tolist() == [0.7]
+def test_aiq_of_free_models_is_the_utility():
+    free = SingleModels(np.zeros((1, 2)), np.array([[0.5, 0.7]]))
+    assert aiq(own((0, 0.7)), free).tolist() == [0.7]
 
 
 @given(st.integers(0, 10_000))
@@ -143,7 +144,9 @@ def test_the_majorant_lies_on_or_above_the_frontier_and_is_concave(seed):
     best = frontier_of(operating_curve(*random_table(seed)))
     line = np.trapezoid(best.utility, best.cost)
     box = best.utility[-1] * (best.cost[-1] - best.cost[0])
-    assert line - 1e-12 <= majorants(best).area[0] <= box + 1e-12
+    above = majorants(best)
+    assert line - 1e-12 <= np.trapezoid(above.utility, above.cost) <= box + 1e-12
+    assert (np.diff(np.diff(above.utility) / np.diff(above.cost)) < 1e-9).all()
 
 
 def random_table(seed, n_samples=30, n_models=4):
@@ -160,8 +163,7 @@ def random_table(seed, n_samples=30, n_models=4):
 def all_metrics(u_hat, c_hat, utility, cost, policy="lambda"):
     best = frontier_of(operating_curve(u_hat, c_hat, utility, cost, policy))
     singles = single_models(utility, cost)
-    majorant = majorants(best)
-    values = (nauc(best, singles), peak_score(best), qnc(best, singles), aiq(majorant, [majorant]))
+    values = (nauc(best, singles), peak_score(best), qnc(best, singles), aiq(best, singles))
     return tuple(float(value[0]) for value in values)
 
 

@@ -238,7 +238,7 @@ def full_grid(folder, setting):
         breakpoints = [
             policy_steps(*map(np.nan_to_num, own), seen & np.isfinite(own[0]), setting.policy)
             for part, table in zip(parts, (setting.table, setting.training), strict=True)
-            for own in zip(part.u_hat, part.c_hat, strict=True)
+            for own in zip(part.u_hat.clip(0, 1), part.c_hat, strict=True)
             for seen in [np.isfinite(table.utility)]
         ]
         threshold = np.unique(np.concatenate([start, *(steps.threshold for steps in breakpoints)]))

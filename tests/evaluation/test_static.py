@@ -9,7 +9,13 @@ from mmroute.evaluation.bootstrap import curve_replicates
 from mmroute.evaluation.curve import Steps
 from mmroute.evaluation.exact import evaluate, evaluate_singles
 from mmroute.evaluation.measured import reference_rows
-from mmroute.evaluation.metrics import CURVE_METRICS, SingleModels, mean_height, single_models
+from mmroute.evaluation.metrics import (
+    CURVE_METRICS,
+    Chosen,
+    SingleModels,
+    mean_height,
+    single_models,
+)
 from mmroute.evaluation.static import (
     ZERO,
     ZERO_HINDSIGHT,
@@ -162,8 +168,8 @@ def against(models, singles_table, model):
     """Measure always taking one model against the mixtures of some."""
     utility, cost, weights = singles_table
     given_table = utility, cost, weights, single_models(utility, cost, weights)
-    honest = np.zeros(1), int(models[0]), np.array(models)
-    return curve_replicates(constant(model, len(utility)), *given_table, *honest).metrics
+    chosen = Chosen(np.zeros(1), 0, 0, np.array(models), {})
+    return curve_replicates(constant(model, len(utility)), *given_table, chosen).metrics
 
 
 def test_a_router_that_always_takes_the_only_static_model_gains_nothing():
@@ -281,10 +287,8 @@ def test_without_a_known_model_the_row_is_undefined_and_nothing_fails(seed):
     utility, cost, weights = table(seed)
     assume(np.isfinite(utility).all(axis=1).any())
     singles = single_models(utility, cost, weights)
-    best = curve_replicates(
-        constant(0, len(utility)), utility, cost, weights, singles, np.zeros(1), 0, np.zeros(0, int)
-    )
-    rows = reference_rows("full", "full", best, singles, np.zeros(0, int))
+    unknown = SingleModels(*np.full((2, 1, utility.shape[1]), np.nan))
+    rows = reference_rows("full", "full", singles, unknown)
     nauc = {row[0]: row[-1] for row in rows if row[4] == "nauc"}
     assert np.isnan(nauc[ZERO]).all()
     assert np.isfinite(nauc[ZERO_HINDSIGHT]).all()

@@ -140,7 +140,7 @@ def test_the_tiers_share_the_traffic_of_each_stratum(setting):
 def test_strata_weighted_by_their_size_are_the_whole(setting):
     found = find(setting)
     own = predictions_for(setting.table)
-    point = training_points(setting, predictions_for(setting.training))["peak"]
+    point = training_points(setting, predictions_for(setting.training), own)["peak"]
     observed = np.isfinite(setting.table.utility)
     choice = steps_of(own, 0, observed, "lambda").choices(point)
     sizes = values_of(found, "samples", "", "")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
+from mmroute.evaluation.bootstrap import curve_metrics, evaluation_weights
 from mmroute.evaluation.curve import steps_of
 from mmroute.evaluation.metrics import single_models
 from mmroute.experiments.findings import summarise
@@ -66,7 +66,7 @@ def test_each_value_is_what_the_router_measures_alone(benchmark):
     own, telling, noise = benchmark
     found = run(own, noise, telling, linear=Linear(), knn=KNN(5))
     test, cost = own.test, own.test.cost / own.unit
-    weights = resample_weights(test.samples, B, 0)
+    weights = evaluation_weights(own, B, 0)
     steps = steps_of(
         train_and_predict(KNN(5), own, telling), 0, np.isfinite(test.utility), "lambda"
     )

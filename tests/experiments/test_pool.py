@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from mmroute.errors import InputError
-from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
+from mmroute.evaluation.bootstrap import curve_metrics, evaluation_weights
 from mmroute.evaluation.curve import policy_steps, steps_of
 from mmroute.evaluation.metrics import SingleModels, single_models
 from mmroute.evaluation.static import ZERO, majorant_models
@@ -66,7 +66,7 @@ def plain(benchmark, router):
     """Measure a router on the whole pool, as the main table does."""
     own, features = benchmark
     test, cost = own.test, own.test.cost / own.unit
-    weights = resample_weights(test.samples, B, 0)
+    weights = evaluation_weights(own, B, 0)
     predictions = train_and_predict(clone(router, safe=False), own, features)
     steps = steps_of(predictions, 0, np.isfinite(test.utility), "lambda")
     singles = single_models(test.utility, cost, weights)

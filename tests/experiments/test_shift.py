@@ -49,9 +49,28 @@ def value(found, train="", test="", metric="peak_score", minus="", router="own")
 
 def test_between_data_sets_alike_nothing_is_lost(make_table):
     found = run(benchmark_of(make_table))
-    for metric in METRICS:
+    for metric in ("peak_score", "nauc"):
         assert np.abs(value(found, metric=metric, minus=IN_DOMAIN)[0]) < 0.02
         assert (value(found, metric=metric, minus=BEST_SINGLE) > 0.1).all()
+        assert (value(found, metric=f"{metric}_honest", minus=ZERO) > 0.1).all()
+
+
+def test_points_are_chosen_where_the_router_comes_from(make_table):
+    """Spoilt outcomes of A's test split choose other points of the router from A, not from B."""
+    own, features = benchmark_of(make_table)
+    dataset = own.table.samples["dataset"].to_numpy()
+    spoilt = own.table.utility.copy()
+    held = own.in_test & (dataset == "A")
+    spoilt[held] = 1 - spoilt[held]
+    expected = run((own, features))
+    found = run((replace(own, table=replace(own.table, utility=spoilt)), features))
+    for metric in ("nauc_honest", "peak_score_honest"):
+        for pair, same in ((("A", "C"), False), (("B", "C"), True)):
+            there = value(found, *pair, metric=metric), value(expected, *pair, metric=metric)
+            assert np.array_equal(*there) == same
+    for metric in ("nauc", "peak_score"):
+        pair = value(found, "A", "C", metric=metric), value(expected, "A", "C", metric=metric)
+        np.testing.assert_array_equal(*pair)
 
 
 def test_where_another_data_set_turns_the_features_round_the_router_loses(make_table):

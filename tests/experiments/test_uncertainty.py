@@ -63,8 +63,8 @@ def values_of(found, metric, strategy="", handed_on=None, minus=""):
 
 def router_alone(setting):
     """Return the choices, and the resamples of their mean utility and normalised cost."""
-    points = training_points(setting, predictions_for(setting.training))
     own = predictions_for(setting.table)
+    points = training_points(setting, predictions_for(setting.training), own)
     steps = steps_of(own, 0, np.isfinite(setting.table.utility), "lambda")
     choice = steps.choices(points.get("half_cost", points["peak"]))
     return choice, *(of_choice(setting, matrix, choice) for matrix in outcomes(setting))

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmroute.presentation.tables import (
-    add_aiq,
     add_macro_averages,
+    difference_of,
     differences,
     format_interval,
+    format_p,
+    format_share,
     format_value,
     frame_to_latex,
     frame_to_markdown,
@@ -103,19 +105,46 @@ def test_macro_averages_stand_between_the_data_sets_and_the_pooled_set():
     ]
 
 
-def test_a_macro_average_over_a_data_set_that_never_reaches_parity_is_infinite():
+def test_a_macro_average_of_what_may_never_be_reached_is_the_share_of_data_sets_that_do():
     table = add_macro_averages(
         measured(
             {
                 ("knn", "0", "A"): np.array([0.5, math.inf, 0.5]),
-                ("knn", "0", "B"): np.array([math.inf, 0.5, 0.7]),
+                ("knn", "0", "B"): np.array([math.inf, 0.5, math.nan]),
+                ("knn", "0", "full"): np.array([0.9, math.inf, 0.5]),
             },
             "qnc",
         ),
         SCENARIOS,
     )
-    macro = table.set_index("dataset")["replicates"]["macro"]
-    np.testing.assert_allclose(macro, [math.inf, math.inf, 0.6])
+    values = table.set_index("dataset")["replicates"]
+    np.testing.assert_allclose(values["macro"], [0.5, 0.5, math.nan])
+    np.testing.assert_allclose(values["A"], [0.5, math.inf, 0.5])
+    np.testing.assert_allclose(values["full"], [0.9, math.inf, 0.5])
+
+
+def test_where_more_data_sets_reach_it_a_router_is_better_although_less_qnc_is():
+    values = {
+        (router, "0", name): replicates_of(own, [own] * 99)
+        for router, at in (("one", (0.9, math.inf)), ("both", (1.5, 2.0)))
+        for name, own in zip("AC", at, strict=True)
+    }
+    table = summarise(add_macro_averages(measured(values, "qnc"), SCENARIOS))
+    macro = table[table["dataset"] == "macro"].set_index("router")
+    assert macro["value"].to_dict() == {"one": 0.5, "both": 1}
+    assert macro.loc["both", "p_best"] == 1
+    assert macro.loc["one", "p_best"] < 0.05
+    assert (
+        "| one | 0.900 [0.900, 0.900] | ∞ [∞, ∞] | reached on 100% [100%, 100%] | "
+        "reached on 0% [0%, 0%] | reached on 50% [50%, 50%] |"
+    ) in to_markdown(table, "bench")
+
+
+def test_a_share_of_data_sets_is_no_comparison_and_has_no_p_value():
+    values = {("knn", "0", "A"): 0.25, ("knn", "0", "full"): 0.25}
+    table = summarise(add_macro_averages(measured(values, "saving_90"), SCENARIOS))
+    tested = table.set_index("dataset")["p_value"].notna()
+    assert tested.to_dict() == {"A": True, "Text (macro)": False, "macro": False, "full": True}
 
 
 def test_macro_averages_do_not_mix_routers_salts_or_metrics():
@@ -127,7 +156,7 @@ def test_macro_averages_do_not_mix_routers_salts_or_metrics():
         ("knn", "0", "nauc"): 0.1,
         ("knn", "1", "nauc"): 0.2,
         ("svm", "0", "nauc"): 0.3,
-        ("knn", "0", "qnc"): 0.4,
+        ("knn", "0", "qnc"): 1.0,
     }
 
 
@@ -180,19 +209,18 @@ def test_the_best_router_of_a_column_is_at_one_and_references_stand_in_no_rankin
     table = by_router(on_full({"best_single": 0.875, "weak": 0.25, "knn": 0.625, "oracle": 0.9375}))
     assert table.loc["knn", "p_best"] == 1
     # All 99 differences are -0.375: the smallest p-value that 99 resamples can show.
-    assert table.loc["weak", "p_best"] == pytest.approx(2 / 100)
+    assert table.loc["weak", "p_best"] == pytest.approx(1 / 100)
     assert np.isnan(table.loc[["best_single", "oracle"], "p_best"]).all()
 
 
-def test_the_p_value_to_the_best_router_is_paired():
-    # The difference is -CLOSE and its resamples lie evenly around that, so that 70 of 99
-    # are below zero: the level at which the interval touches zero is 2 (1 - 70 / 99).
+def test_the_comparison_with_the_best_is_paired():
+    # The centred differences are NOISE, of which 29 of 99 are as large as CLOSE.
     table = by_router(
         on_full({"best": replicates_of(0.5, [0.5] * 99), "close": replicates_of(0.5 - CLOSE)})
     )
-    assert table.loc["close", "p_best"] == pytest.approx(58 / 99)
+    assert table.loc["close", "p_best"] == pytest.approx((1 + 29) / 100)
     together = by_router(on_full({"best": 0.5, "close": 0.5 - CLOSE}))
-    assert together.loc["close", "p_best"] == pytest.approx(2 / 100)
+    assert together.loc["close", "p_best"] == pytest.approx(1 / 100)
 
 
 def test_of_qnc_the_lowest_is_best_and_an_infinite_one_never():
@@ -203,8 +231,8 @@ def test_of_qnc_the_lowest_is_best_and_an_infinite_one_never():
     )
     assert table["p_best"].idxmax() == "knn"
     assert table.loc["knn", "p_best"] == 1
-    assert table.loc["dear", "p_best"] == pytest.approx(2 / 100)
-    assert table.loc["never", "p_best"] == pytest.approx(2 / 100)
+    assert table.loc["dear", "p_best"] < 0.05
+    assert table.loc["never", "p_best"] < 0.05
 
 
 def test_routers_with_the_same_replicates_rank_alike():
@@ -238,25 +266,25 @@ def test_each_column_has_its_own_best_router():
     assert dict(zip(best["dataset"], best["router"], strict=True)) == {"A": "knn", "B": "svm"}
 
 
-def test_salts_are_averaged_and_their_spread_reported():
+def test_salts_are_put_together_resample_by_resample_and_their_spread_reported():
     table = by_router(
         measured(
             {
-                ("knn", "0", "A"): 0.5,
-                ("svm", "0", "A"): 0.5 - CLOSE,
-                ("knn", "1", "A"): replicates_of(0.75, [0.75] * 99),
-                ("svm", "1", "A"): 0.75 - CLOSE,
+                ("knn", "0", "A"): replicates_of(0.5, 0.5 + 4 * NOISE),
+                ("svm", "0", "A"): 0.25,
+                ("knn", "1", "A"): replicates_of(0.625, 0.625 - 4 * NOISE),
+                ("svm", "1", "A"): 0.25,
             }
         )
     )
-    knn = table.loc["knn"]
-    assert knn["value"] == 0.625
-    assert knn["low"] == pytest.approx(0.625 - BOUND / 2)
-    assert knn["high"] == pytest.approx(0.625 + BOUND / 2)
-    assert knn["salt_sd"] == pytest.approx(0.125 * 2**0.5)
+    knn, svm = table.loc["knn"], table.loc["svm"]
+    # The resamples of the two cancel, and hold all that the two lie apart.
+    assert knn["value"] == knn["low"] == knn["high"] == 0.5625
+    assert knn["salt_sd"] == pytest.approx(0.0625 * 2**0.5)
     assert knn["salts"] == 2
     assert knn["p_best"] == 1
-    assert table.loc["svm", "p_best"] == pytest.approx((2 / 100 + 58 / 99) / 2)
+    assert (svm["low"], svm["high"]) == (0.25 - BOUND, 0.25 + BOUND)
+    assert svm["p_best"] < 0.05
 
 
 def test_an_infinite_salt_makes_the_mean_infinite_and_leaves_no_spread():
@@ -265,7 +293,7 @@ def test_an_infinite_salt_makes_the_mean_infinite_and_leaves_no_spread():
         measured({("knn", "0", "A"): never, ("knn", "1", "A"): replicates_of(0.5, [0.5] * 4)})
     ).loc["knn"]
     assert row["value"] == math.inf
-    assert row["infinite"] == pytest.approx(0.375)
+    assert row["infinite"] == pytest.approx(0.75)
     assert math.isnan(row["salt_sd"])
     assert row["salts"] == 2
 
@@ -293,67 +321,6 @@ def test_salts_with_different_winners_still_have_one_best_router():
     assert table.loc["svm", "p_best"] < 1
 
 
-# --- aiq --------------------------------------------------------------------------------------
-
-
-def majorant(router, area, end_cost, end_utility, salt="0", dataset="full"):
-    parts = {"area": area, "end_cost": end_cost, "end_utility": end_utility}
-    return pd.concat(
-        [
-            measured({(router, salt, dataset): np.array(values, float)}, f"majorant_{name}")
-            for name, values in parts.items()
-        ]
-    )
-
-
-def aiq_of(replicates, **keys):
-    rows = replicates[replicates["metric"] == "aiq"]
-    for column, name in keys.items():
-        rows = rows[rows[column] == name]
-    return rows["replicates"].item()
-
-
-def test_aiq_ends_at_the_largest_cost_among_all_routers_compared():
-    # short: from (1, 0.2) to (2, 0.6), area 0.4; long: from (1, 0.4) to (4, 0.8), area 1.8.
-    # On the sample both end at 4: (0.4 + 2 * 0.6) / 4 and 1.8 / 4.
-    # In the resample short ends at 2 and long is one point at 1: 0.4 / 2 and 1 * 0.8 / 2.
-    table = add_aiq(
-        pd.concat(
-            [
-                majorant("short", [0.4, 0.4], [2, 2], [0.6, 0.6]),
-                majorant("long", [1.8, 0.0], [4, 1], [0.8, 0.8]),
-            ]
-        )
-    )
-    np.testing.assert_allclose(aiq_of(table, router="short"), [0.4, 0.2])
-    np.testing.assert_allclose(aiq_of(table, router="long"), [0.45, 0.4])
-
-
-def test_aiq_compares_within_a_data_set_and_a_salt():
-    table = add_aiq(
-        pd.concat(
-            [
-                majorant("knn", [0.4], [2], [0.6]),
-                majorant("svm", [1.8], [4], [0.8], dataset="A"),
-                majorant("svm", [1.8], [8], [0.8], salt="1"),
-            ]
-        )
-    )
-    np.testing.assert_allclose(aiq_of(table, router="knn"), [0.2])
-    np.testing.assert_allclose(aiq_of(table, router="svm", dataset="A"), [0.45])
-    np.testing.assert_allclose(aiq_of(table, router="svm", salt="1"), [0.225])
-
-
-def test_static_mixtures_have_an_aiq_and_leave_that_of_the_routers_as_it_is():
-    routers = [majorant("knn", [0.4], [2], [0.6]), majorant("svm", [0.4], [4], [0.6])]
-    alone = add_aiq(pd.concat(routers))
-    table = add_aiq(pd.concat([majorant("zero", [0.4], [8], [0.6]), *routers]))
-    for router in ("knn", "svm"):
-        np.testing.assert_array_equal(aiq_of(table, router=router), aiq_of(alone, router=router))
-    # Its own end is the dearest: 0.4 / 8.
-    np.testing.assert_allclose(aiq_of(table, router="zero"), [0.05])
-
-
 def test_a_comparison_with_zero_has_a_p_value_and_zero_itself_only_a_value():
     table = summarise(
         pd.concat(
@@ -370,35 +337,34 @@ def test_a_comparison_with_zero_has_a_p_value_and_zero_itself_only_a_value():
     assert np.isnan([zero["low"], zero["high"], zero["p_best"]]).all()
 
 
-def test_majorants_are_replaced_and_other_metrics_kept():
-    table = add_aiq(pd.concat([on_full({"knn": 0.5}), majorant("knn", [0.4], [2], [0.6])]))
-    assert table["metric"].tolist() == ["nauc", "aiq"]
-    assert table["point"].tolist() == ["", ""]
-    assert table["level"].tolist() == ["full", "full"]
-
-
 def test_replicates_are_read_with_their_router_and_salt(tmp_path):
     files = []
-    for router, salt, end in (("knn", "0", 2.0), ("svm", "0", 4.0), ("knn", "1", 8.0)):
-        own = pd.concat([on_full({"": 0.5}), majorant("", [0.4], [end], [0.6])])
+    for router, salt in (("knn", "0"), ("svm", "0"), ("knn", "1")):
         path = tmp_path / f"{router}{salt}.parquet"
-        write_frame(path, own.drop(columns=["router", "salt"]))
+        write_frame(path, on_full({"": 0.5}).drop(columns=["router", "salt"]))
         files.append(((router, salt), str(path)))
     references = tmp_path / "references.parquet"
     write_frame(references, on_full({"best_single": 0.3, "zero": 0.4}).drop(columns="salt"))
     table = read_replicates([("0", str(references))], files)
-    nauc = table[table["metric"] == "nauc"]
-    assert nauc[["router", "salt"]].values.tolist() == [
+    assert table[["router", "salt"]].values.tolist() == [
         ["best_single", "0"],
         ["zero", "0"],
         ["knn", "0"],
         ["svm", "0"],
         ["knn", "1"],
     ]
-    np.testing.assert_array_equal(nauc["replicates"].iloc[2], replicates_of(0.5))
-    # knn under salt 0 ends at svm's cost of 4: (0.4 + 2 * 0.6) / 4.
-    np.testing.assert_allclose(aiq_of(table, router="knn", salt="0"), [0.4])
-    np.testing.assert_allclose(aiq_of(table, router="knn", salt="1"), [0.05])
+    np.testing.assert_array_equal(table["replicates"].iloc[2], replicates_of(0.5))
+
+
+def test_what_a_router_was_in_training_stands_beside_its_value():
+    both = pd.concat(
+        [
+            on_full({"knn": 0.5}).assign(training=0.625),
+            on_full({"knn": 0.5}).assign(training=0.875, salt="1"),
+        ]
+    )
+    assert summarise(both)["training"].tolist() == [0.75]
+    assert summarise(on_full({"knn": 0.5}))["training"].isna().all()
 
 
 # --- differences ------------------------------------------------------------------------------
@@ -443,6 +409,15 @@ def test_the_interval_of_a_difference_holds_it_and_zero_if_it_is_none():
     assert row["low"] < 0 < row["high"]
     assert row["low"] < row["difference"] < row["high"]
     assert row["p_value"] == pytest.approx(58 / 99)
+
+
+def test_salts_of_opposite_signs_are_no_difference():
+    values = {(router, salt, "full"): 0.5 for router in ("one", "two") for salt in "01"}
+    values |= {("two", "0", "full"): 0.75, ("two", "1", "full"): 0.25}
+    (row,) = differences(measured(values), ["nauc"]).to_dict("records")
+    assert row["difference"] == 0
+    assert row["p_value"] == 1
+    assert row["low"] < 0 < row["high"]
 
 
 def test_no_difference_has_a_p_value_of_one():
@@ -500,7 +475,25 @@ def test_differences_are_means_over_the_salts():
     )
     (row,) = table.to_dict("records")
     assert abs(row["difference"]) == 0.0625
-    assert row["p_value"] == pytest.approx((2 / 100 + 1) / 2)
+    assert row["p_value"] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("router", "other", "value", "low", "high"),
+    [("knn", "svm", 0.125, -0.25, 0.5), ("svm", "knn", -0.125, -0.5, 0.25)],
+)
+def test_a_difference_is_found_whichever_way_round_it_stands(router, other, value, low, high):
+    columns = ["metric", "router", "other", "difference", "low", "high", "p_value"]
+    table = pd.DataFrame(
+        [
+            ("peak_score", "knn", "svm", 9.0, 9.0, 9.0, 1.0),
+            ("nauc", "knn", "mlp", 9.0, 9.0, 9.0, 1.0),
+            ("nauc", "knn", "svm", 0.125, -0.25, 0.5, 0.04),
+        ],
+        columns=columns,
+    )
+    found = difference_of(table, "nauc", router, other)
+    assert found.to_dict() == {"value": value, "low": low, "high": high, "p_value": 0.04}
 
 
 def test_resamples_without_a_difference_are_counted():
@@ -666,6 +659,26 @@ def test_values_are_shown_with_three_decimals(value, text):
     assert format_value(value) == text
 
 
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(2 / 1001, "< .002"), (0.002, ".002"), (0.0496, ".050"), (1.0, "1.000"), (math.nan, "–")],
+)
+def test_a_p_value_has_three_decimals_and_a_floor(p, text):
+    assert format_p(p) == text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.75, 0.5, 1.0), "reached on 75% [50%, 100%]"),
+        ((1.0, math.nan, math.nan), "reached on 100%"),
+        ((math.nan, math.nan, math.nan), "–"),
+    ],
+)
+def test_a_share_of_data_sets_is_shown_with_its_interval_if_it_has_one(numbers, text):
+    assert format_share(*numbers) == text
+
+
 def test_a_value_is_shown_with_its_interval_if_it_has_one():
     assert format_interval(0.5, 0.4, math.inf) == "0.500 [0.400, ∞]"
     assert format_interval(0.5, math.nan, math.nan) == "0.500"
@@ -796,3 +809,12 @@ def test_empty_text_is_missing_after_csv(tmp_path):
     table = read_csv(tmp_path / "t.csv")
     assert table["a"].fillna("").tolist() == ["", "1"]
     assert table["b"].isna().all()
+
+
+def test_a_share_of_data_sets_is_a_share_although_trainings_lie_apart():
+    own = measured(
+        {("a", salt, "full"): value + 0 * NOISE for salt, value in (("0", 0.5), ("1", 1.0))}, "qnc"
+    ).assign(level="macro", dataset="macro")
+    own["replicates"] = [np.append(one[0], one) for one in own["replicates"]]
+    row = summarise(own).iloc[0]
+    assert (row["value"], row["low"], row["high"]) == (0.75, 0.0, 1.0)

@@ -14,7 +14,8 @@ import pandas as pd
 from mmroute.decision.evidence import Evidence, Learned, Run, Trial
 from mmroute.decision.rule import EARNED, LISTED, PAID, Advice, Limit, Target
 from mmroute.errors import InputError
-from mmroute.evaluation.bootstrap import interval, p_value, resample_weights
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.inference import interval, p_value
 from mmroute.evaluation.metrics import ROUNDING, reaches
 
 TODAY, WHAT_IF = "today", "what if"

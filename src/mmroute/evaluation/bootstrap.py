@@ -1,4 +1,4 @@
-"""Paired bootstrap over groups of evaluation samples: intervals, differences and p-values.
+"""Paired bootstrap over groups of evaluation samples.
 
 A resample only re-weights samples, so a router's breakpoints are sorted once and
 each resample is a weighted running sum over them. Every router meets the same
@@ -6,38 +6,39 @@ resamples, so that differences between routers have intervals too.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri
 
 from mmroute.evaluation.curve import Steps
+from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import (
     CURVE_METRICS,
-    ROUNDING,
-    Frontiers,
-    Majorants,
+    Chosen,
     SingleModels,
     WeightedCurve,
     frontiers,
-    lines,
-    majorants,
     nauc,
     peak_score,
     qnc,
 )
-from mmroute.evaluation.static import static_line, static_peak
+from mmroute.evaluation.static import static_line
 from mmroute.outcome_table import rows_by_label
+from mmroute.outcomes.benchmark import Benchmark
 from mmroute.storage import digest_bytes
 
-CONFIDENCE = 0.95
 N_BAND = 60
 """Costs at which a confidence band is computed."""
 _CHUNK = 400_000
 """Cells of a (resamples, operating points) matrix worked on at once, to stay in cache."""
 _BLOCK = 1 << 16
 """Groups of a data set, consecutive by first appearance, that are drawn together."""
+_TWICE = 2
+"""Draws of a data set's resample that count twice. With g groups the variance of a mean is then
+(g - 1) (g + 4) / g^2 of its unbiased estimate: below 1 with none, as plain resamples have, and with
+two as much above it as Student's t is wider than the normal distribution (30 groups: 1.10)."""
 _DRAWN = 1 << 19
 """Cells of a (resamples, groups) matrix drawn at once."""
 
@@ -45,37 +46,54 @@ Points = tuple[slice, np.ndarray, np.ndarray]
 """Some weightings, and the costs and utilities of P operating points under each, (b, P)."""
 
 
-def resample_weights(samples: pd.DataFrame, n_resamples: int, seed: int) -> np.ndarray:
+def resample_weights(
+    samples: pd.DataFrame, n_resamples: int, seed: int, among: np.ndarray | None = None
+) -> np.ndarray:
     """Draw how often each sample stands in each resample.
 
-    Groups are drawn with replacement within each data set, as many as it has; each
-    sample of a group stands in a resample as often as its group. A data set's draws depend
-    on its name, on which of its samples are of one group and on the seed only, not on the
-    other data sets.
+    Groups are drawn with replacement within each data set, as many as it has, two draws
+    counting twice; each sample of a group stands in a resample as often as its group. A data
+    set's draws depend on its name, on which of its samples are of one group and on the seed
+    only, not on the other data sets. Test splits of several salts take from one sequence of
+    draws those that are theirs: what they have in common varies alike.
 
     Parameters
     ----------
     samples
-        The N evaluation samples, with the columns ``dataset`` and ``group``.
+        All N samples, with the columns ``dataset`` and ``group``.
     n_resamples
         B.
     seed
         From the config.
+    among
+        (N,) mask of the M samples that are drawn, whole groups; None: all.
 
     Returns
     -------
-    (1 + B, N) counts. The first row is the sample itself: all ones.
+    (1 + B, M) counts. The first row is the sample itself: all ones.
     """
+    among = np.ones(len(samples), bool) if among is None else among
     weights = np.ones((1 + n_resamples, len(samples)), np.uint8)
     for dataset, columns in rows_by_label(samples["dataset"]).items():
+        if not among[columns].any():
+            continue
         members, groups = pd.factorize(samples["group"].iloc[columns])
-        for rows, drawn in weight_blocks(dataset, len(groups), members, n_resamples, seed):
-            weights[:, columns[rows]] = drawn
-    return weights
+        drawn_from = np.zeros(len(groups), bool)
+        drawn_from[members[among[columns]]] = True
+        kept = np.flatnonzero(among[columns])
+        blocks = weight_blocks(dataset, drawn_from, members[kept], n_resamples, seed)
+        for rows, drawn in blocks:
+            weights[:, columns[kept[rows]]] = drawn
+    return weights[:, among]
+
+
+def evaluation_weights(benchmark: Benchmark, n_resamples: int, seed: int) -> np.ndarray:
+    """The (1 + B, N) ``resample_weights`` of the test samples of a benchmark under its split."""
+    return resample_weights(benchmark.table.samples, n_resamples, seed, benchmark.in_test)
 
 
 def weight_blocks(
-    dataset: str, n_groups: int, members: np.ndarray, n_resamples: int, seed: int
+    dataset: str, drawn_from: np.ndarray, members: np.ndarray, n_resamples: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draw the weights of some samples of a data set, as ``resample_weights`` does.
 
@@ -84,10 +102,12 @@ def weight_blocks(
 
     Parameters
     ----------
-    dataset, n_groups
-        The data set, and the number of groups that its evaluation samples are in.
+    dataset
+        The data set.
+    drawn_from
+        (G,) which of its groups, by first appearance, are drawn.
     members
-        (n,) number of each sample's group among them, by first appearance.
+        (n,) number of each sample's group, one that is drawn.
     n_resamples, seed
         As for ``resample_weights``.
 
@@ -97,31 +117,47 @@ def weight_blocks(
     all ones.
     """
     key = [seed, int(digest_bytes(dataset.encode())[:8], 16)]
+    blocks = [drawn_from[begin:][:_BLOCK] for begin in range(0, len(drawn_from), _BLOCK)]
+    sizes = np.array([own.sum() for own in blocks])
     generator = np.random.default_rng(key)
-    begins = np.arange(0, n_groups, _BLOCK)
-    sizes = np.minimum(_BLOCK, n_groups - begins)
-    if len(sizes) == 1:
-        falls = np.full((n_resamples, 1), n_groups)
-    else:
-        falls = generator.multinomial(n_groups, sizes / n_groups, n_resamples)
+    falls = generator.multinomial(sizes.sum(), sizes / sizes.sum(), n_resamples)
     for block in np.unique(members // _BLOCK):
-        # Seeds that differ by a zero at the end are the same.
-        own = generator if len(sizes) == 1 else np.random.default_rng([*key, block + 1])
-        counts = _draw(falls[:, block], int(sizes[block]), own)
+        counts = _draw(falls[:, block], blocks[block], [*key, 1 + block])
         rows = np.flatnonzero(members // _BLOCK == block)
-        yield rows, counts[:, members[rows] - begins[block]]
+        yield rows, counts[:, members[rows] - block * _BLOCK]
 
 
-def _draw(falls: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
-    """The (1 + B, size) counts of as many draws as fall to each resample, below ones."""
+def _draw(falls: np.ndarray, drawn_from: np.ndarray, key: list[int]) -> np.ndarray:
+    """The (1 + B, size) counts of as many draws as fall to each resample, below ones.
+
+    Draws are of all groups, and those of groups that are not drawn from are passed over. The
+    first ``_TWICE`` count twice.
+    """
+    size = len(drawn_from)
     counts = np.ones((1 + len(falls), size), np.uint8)
-    step = max(1, _DRAWN // size)
+    # Which draws are made must not depend on which are passed over.
+    length = size + 6 * int(np.sqrt(size)) + 20
+    step = max(1, _DRAWN // length)
     for begin in range(0, len(falls), step):
         own = falls[begin : begin + step]
-        drawn = generator.integers(size, size=own.sum())
-        drawn += np.repeat(np.arange(len(own)) * size, own)
-        counted = np.bincount(drawn, minlength=len(own) * size).reshape(len(own), size)
-        counts[1 + begin : 1 + begin + len(own)] = counted
+        twice = np.minimum(_TWICE, own // 2)
+        left = own - twice
+        counted = np.zeros((len(left), size), np.int64)
+        # Seeds that differ by a zero at the end are the same.
+        for attempt in count(1):
+            if not left.any():
+                break
+            generator = np.random.default_rng([*key, 1 + begin, attempt])
+            drawn = generator.integers(size, size=(len(left), length))
+            taken = drawn_from[drawn]
+            place = np.cumsum(taken, axis=1)
+            taken &= place <= left[:, None]
+            cells = drawn + np.arange(len(left))[:, None] * size
+            for own_cells in (cells[taken], cells[taken & (place <= twice[:, None])]):
+                counted += np.bincount(own_cells, minlength=counted.size).reshape(counted.shape)
+            left -= taken.sum(axis=1)
+            twice -= (taken & (place <= twice[:, None])).sum(axis=1)
+        counts[1 + begin : 1 + begin + len(left)] = counted
     return counts
 
 
@@ -133,8 +169,6 @@ class CurveReplicates:
     ----------
     metrics
         Name to (1 + B,) values.
-    majorant
-        What ``aiq`` needs once all routers are known.
     band_cost, band_low, band_high
         Pointwise confidence band of the frontier's utility, by ``interval`` on
         straight lines between its points, at costs on a logarithmic grid from its
@@ -142,7 +176,6 @@ class CurveReplicates:
     """
 
     metrics: dict[str, np.ndarray]
-    majorant: Majorants
     band_cost: np.ndarray
     band_low: np.ndarray
     band_high: np.ndarray
@@ -154,9 +187,7 @@ def curve_replicates(
     cost: np.ndarray,
     weights: np.ndarray,
     singles: SingleModels,
-    honest: np.ndarray,
-    honest_start: int,
-    zero: np.ndarray,
+    chosen: Chosen,
 ) -> CurveReplicates:
     """Measure one operating curve under each weighting.
 
@@ -170,35 +201,24 @@ def curve_replicates(
         (1 + B, N) as from ``resample_weights``.
     singles
         The single models under the same weights.
-    honest
-        (M,) parameter values of the frontier on the training split, by ascending
-        cost there.
-    honest_start
-        The model that is cheapest on the training split.
-    zero
-        Models whose static mixtures are best on the training split, as from
-        ``static.static_models``.
+    chosen
+        On the training split.
 
     Returns
     -------
-    ``CURVE_METRICS``, among them the honest twins
-    ``nauc_honest`` and ``peak_score_honest``. The frontier takes maxima on the
-    evaluation sample. The twins do not: their operating points were chosen on
-    the training split and are only measured here, joined by straight lines in
-    the order of their measured costs. ``peak_score_honest`` is the utility of the
-    point that was most accurate in training.
+    ``CURVE_METRICS``. The frontier takes maxima on the evaluation sample. The honest twins
+    do not: their operating points were chosen on the training split and are only measured
+    here.
     """
-    points = np.searchsorted(steps.threshold[_last_of_ties(steps)[1:]], honest, side="right")
+    points = np.searchsorted(
+        steps.threshold[_last_of_ties(steps)[1:]], chosen.parameters, side="right"
+    )
     curves = _weighted_curves([steps], utility, cost, weights)
-    return measure_curve(curves, singles, points, honest_start, zero)
+    return measure_curve(curves, singles, chosen, points)
 
 
 def measure_curve(
-    curves: Iterable[Points],
-    singles: SingleModels,
-    honest: np.ndarray,
-    honest_start: int,
-    zero: np.ndarray,
+    curves: Iterable[Points], singles: SingleModels, chosen: Chosen, points: np.ndarray
 ) -> CurveReplicates:
     """Measure one operating curve whose points are known under each weighting.
 
@@ -206,34 +226,26 @@ def measure_curve(
     ----------
     curves
         All 1 + B weightings, some at a time, in their order.
-    singles, honest_start, zero
+    singles, chosen
         As for ``curve_replicates``.
-    honest
-        (M,) which of the P points the frontier on the training split chose, by
-        ascending cost there.
+    points
+        (M,) which of the P points the chosen ones are.
     """
     parts, grid, heights = [], np.empty(0), []
     for rows, costs, utilities in curves:
         own = frontiers(costs, utilities)
         models = SingleModels(singles.cost[rows], singles.utility[rows])
-        start = models.of(np.full(len(costs), honest_start))
-        line = _line(
-            np.column_stack([start[0], costs[:, honest]]),
-            np.column_stack([start[1], utilities[:, honest]]),
-        )
-        static = static_line(models, zero), static_peak(models, zero)
-        curve = WeightedCurve(own, models, line, utilities[:, honest[-1]], *static)
+        measured = costs[:, points], utilities[:, points]
+        curve = WeightedCurve(own, models, chosen, *measured, static_line(models, chosen.zero))
         if not len(grid):
             grid = _band_grid(own.cost[own.row == 0])
         heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
         parts.append(
             {metric.name: metric.measure(curve) for metric in CURVE_METRICS if metric.measure}
-            | vars(majorants(own))
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    majorant = Majorants(*(values.pop(part.name) for part in fields(Majorants)))
     low, high = np.array([interval(column) for column in np.array(heights).T]).T
-    return CurveReplicates(values, majorant, grid, low, high)
+    return CurveReplicates(values, grid, low, high)
 
 
 def _band_grid(cost: np.ndarray) -> np.ndarray:
@@ -316,72 +328,3 @@ def _last_of_ties(steps: Steps) -> np.ndarray:
     Where several samples change at one threshold, only the sum after all of them is.
     """
     return np.append(np.diff(steps.threshold, prepend=-np.inf) != 0, True)
-
-
-def _line(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
-    """Lay (B, M) points out by ascending cost."""
-    order = np.argsort(cost, axis=1, kind="stable")
-    return lines(*(np.take_along_axis(matrix, order, axis=1) for matrix in (cost, utility)))
-
-
-def interval(replicates: np.ndarray) -> tuple[float, float]:
-    """The bias-corrected percentile interval (Efron 1981, "BC").
-
-    A frontier takes maxima, so that a metric of a resample sits above the metric
-    of the sample, as this sits above the truth. The share of resamples below the
-    sample's value measures by how much, and the percentiles are shifted by it.
-
-    Parameters
-    ----------
-    replicates
-        (1 + B,) the value and its resamples; NaN where undefined. Infinite values
-        keep their place in the order.
-
-    Returns
-    -------
-    Lower and upper bound; NaN where the value or all resamples are undefined.
-    """
-    value, resamples = replicates[0], np.sort(replicates[1:][~np.isnan(replicates[1:])])
-    if np.isnan(value) or len(resamples) == 0:
-        return np.nan, np.nan
-    shift = 2 * _normal_score(resamples, value)
-    tails = ndtr(shift + ndtri([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
-    low, high = np.quantile(resamples, tails, method="inverted_cdf")
-    return float(low), float(high)
-
-
-def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """First less second; two infinite values, which never reach what is asked, are equal."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isinf(first) & (first == second), 0.0, first - second)
-
-
-def p_value(differences: np.ndarray) -> float:
-    """The two-sided p-value of a difference being zero.
-
-    It is the level at which the interval of ``interval`` would just touch zero,
-    at least 2 / (B + 1).
-
-    Parameters
-    ----------
-    differences
-        (1 + B,) the difference and its resamples.
-    """
-    value, resamples = differences[0], np.sort(differences[1:][~np.isnan(differences[1:])])
-    if np.isnan(value) or len(resamples) == 0:
-        return np.nan
-    if np.abs(differences[~np.isnan(differences)]).max() <= ROUNDING:
-        return 1.0
-    score = _normal_score(resamples, 0.0) - 2 * _normal_score(resamples, value)
-    return float(max(2 * ndtr(-abs(score)), 2 / (len(resamples) + 1)))
-
-
-def _normal_score(resamples: np.ndarray, value: float) -> float:
-    """The normal quantile of the share of sorted resamples below a value.
-
-    Ties, up to rounding, count one half; the share stays half a resample away from 0 and 1.
-    """
-    below = np.searchsorted(resamples, value - ROUNDING, side="left")
-    upto = np.searchsorted(resamples, value + ROUNDING, side="right")
-    size = len(resamples)
-    return float(ndtri(np.clip((below + upto) / 2, 0.5, size - 0.5) / size))

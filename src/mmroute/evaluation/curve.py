@@ -17,6 +17,8 @@ from mmroute.errors import InputError
 from mmroute.predictions import Predictions
 
 Policy = Literal["lambda", "budget"]
+ROUNDING = 1e-12
+"""Two means this close are taken for equal: they may be sums in another order."""
 
 _CHUNK = 1 << 14
 """Cells of an (N, K) matrix worked on at once, so that temporaries stay in cache."""
@@ -156,13 +158,7 @@ def policy_steps(
     policy
         As for ``operating_curve``.
     """
-    for name, prediction in (("u_hat", u_hat), ("c_hat", c_hat)):
-        if not np.isfinite(prediction).all():
-            row, column = np.argwhere(~np.isfinite(prediction))[0]
-            raise InputError(
-                f"{name} of sample {row}, model {column} is {prediction[row, column]}; "
-                "a router must predict finite numbers"
-            )
+    _require_finite(u_hat=u_hat, c_hat=c_hat)
     if not observed.any(axis=1).all():
         raise InputError(
             f"sample {int((~observed.any(axis=1)).argmax())} has no observed outcome; leave it out"
@@ -188,6 +184,16 @@ def policy_steps(
     threshold, sample, before, after = map(np.concatenate, zip(*parts, strict=True))
     order = np.argsort(threshold)
     return Steps(first, threshold[order], sample[order], before[order], after[order])
+
+
+def _require_finite(**predictions: np.ndarray) -> None:
+    for name, prediction in predictions.items():
+        if not np.isfinite(prediction).all():
+            row, column = np.argwhere(~np.isfinite(prediction))[0]
+            raise InputError(
+                f"{name} of sample {row}, model {column} is {prediction[row, column]}; "
+                "a router must predict finite numbers"
+            )
 
 
 def _lambda_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
@@ -252,6 +258,8 @@ def _budget_walk(u_hat: np.ndarray, c_hat: np.ndarray) -> Iterator[Any]:
 def steps_of(predictions: Predictions, trial: int, observed: np.ndarray, policy: Policy) -> Steps:
     """How a router's choices change over its operating points, among observed models.
 
+    A policy family takes predicted utilities within [0, 1], as utilities are.
+
     Parameters
     ----------
     predictions
@@ -265,7 +273,9 @@ def steps_of(predictions: Predictions, trial: int, observed: np.ndarray, policy:
     """
     if predictions.scores is not None and predictions.grid is not None:
         return grid_steps(predictions.scores, predictions.grid, observed)
-    return policy_steps(predictions.u_hat[trial], predictions.c_hat[trial], observed, policy)
+    _require_finite(u_hat=predictions.u_hat[trial])
+    u_hat = np.clip(predictions.u_hat[trial], 0, 1)
+    return policy_steps(u_hat, predictions.c_hat[trial], observed, policy)
 
 
 def training_steps(
@@ -328,11 +338,13 @@ def running_mean(steps: Steps, outcome: np.ndarray) -> np.ndarray:
 def frontier(curve: Curve) -> Curve:
     """The Pareto-optimal points by ascending cost.
 
-    A point stays only if its utility exceeds that of every cheaper one; of points
-    at one cost the best stays.
+    A point stays only if its utility exceeds that of every cheaper one by more than
+    ``ROUNDING``; of points at one cost the best stays, of equal ones the first.
     """
-    order = np.lexsort((-curve.utility, curve.cost))
+    order = np.lexsort((-np.round(curve.utility, 12), np.round(curve.cost, 12)))
     utility = curve.utility[order]
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(utility)[:-1]])
-    kept = order[utility > best_before]
+    kept = order[utility > best_before + ROUNDING]
+    dearer = np.diff(curve.cost[kept]) > ROUNDING * curve.cost[kept][1:]
+    kept = kept[np.append(dearer, True)]
     return Curve(curve.cost[kept], curve.utility[kept], curve.threshold[kept])

@@ -9,10 +9,12 @@ from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import (
     curve_replicates,
 )
-from mmroute.evaluation.curve import Steps, frontier, steps_of, trace, training_frontier
+from mmroute.evaluation.carrier import Carrier
+from mmroute.evaluation.curve import frontier, steps_of, trace, training_frontier, training_steps
 from mmroute.evaluation.measured import (
     Evaluation,
     Measured,
+    choose,
     operating_points,
     reference_rows,
     references_frame,
@@ -64,6 +66,12 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
         (trial, u_hat, steps_of(predictions, trial, observed, setting.policy))
         for trial, u_hat in enumerate(predictions.u_hat)
     ]
+    usable, _ = training_steps(crossfit, training.utility, setting.policy)
+    carrier = Carrier.of(crossfit, training.utility, training_cost, setting.policy)
+    foreseen = [
+        carrier.foreseen(steps, predictions.c_hat[trial], setting.policy)
+        for trial, _, steps in trials
+    ]
     paid = predictions.paid(cost)
     parts = list(slices(table.samples))
     rest = [part.name for part in parts if part.level == "rest"]
@@ -72,25 +80,27 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
         rows = part.rows
         utility, part_cost, own = table.utility[rows], paid[rows], weights[:, rows]
         singles = single_models(utility, cost[rows], own)
-        chosen = training_frontier(
-            crossfit.take(trained),
-            training.utility[trained],
-            training_cost[trained],
-            setting.policy,
-        ).threshold
+        # So does one without a cross-fitted prediction.
+        told = trained[np.isin(trained, usable)]
+        told = told if len(told) else usable
+        learned = training_frontier(
+            crossfit.take(told), training.utility[told], training_cost[told], setting.policy
+        )
         known = single_models(training.utility[trained], training_cost[trained])
-        start, zero = int(known.cheapest[0]), static_models(known, singles)
         for trial, u_hat, all_steps in trials:
             steps = all_steps.take(rows)
             best = frontier(trace(steps, utility, part_cost, setting.policy))
-            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, start, zero)
-            measured.add_curve(part.name, trial, best, curve)
+            parameters = carrier.carry(learned.threshold, foreseen[trial])
+            chosen = choose(learned, parameters, known, singles)
+            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen)
+            measured.add_curve(part.name, trial, best, curve, chosen)
             points = {} if part.level == "rest" else operating_points(best, singles)
             for point, parameter in points.items():
                 choice = steps.choices(parameter)
                 predicted = of_chosen(u_hat[rows], choice)
                 cuts = equal_mass_cuts(predicted)
-                policy = policy_sums(choice, predicted, utility, part_cost, own, cuts)
+                given = choice, predicted, utility, cost[rows], own, cuts
+                policy = policy_sums(*given, predictions.take(rows).overhead)
                 measured.add_policy(part.name, point, policy)
                 if part.level == "full" and trial == 0:
                     bins = calibration_sums(choice, predicted, utility, own, cuts)
@@ -144,28 +154,11 @@ def evaluate_singles(setting: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
         singles = single_models(utility, part_cost, own)
         observed = np.isfinite(utility)
         known = single_models(training.utility[trained], training_cost[trained])
-        zero = static_models(known, singles)
         if part.level != "rest":
+            zero = static_models(known, singles)
             count, size = observed.sum(axis=0), len(observed)
             models.append(
                 singles_frame(part.name, table.model_names, singles, zero, count, size, unit)
             )
-        best = int(singles.best[0])
-        kept = observed[:, best]
-        curve = curve_replicates(
-            _constant(best, int(kept.sum())),
-            utility[kept],
-            part_cost[kept],
-            own[:, kept],
-            singles,
-            np.zeros(1),
-            int(singles.cheapest[0]),
-            zero,
-        )
-        replicates += reference_rows(part.level, part.name, curve, singles, zero)
+        replicates += reference_rows(part.level, part.name, singles, known)
     return references_frame(replicates), pd.concat(models, ignore_index=True)
-
-
-def _constant(model: int, n_samples: int) -> Steps:
-    none = np.empty(0, np.int32)
-    return Steps(np.full(n_samples, model, np.int32), np.empty(0), none, none, none)

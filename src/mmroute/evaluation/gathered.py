@@ -19,6 +19,7 @@ from mmroute.evaluation.curve import (
 from mmroute.evaluation.measured import (
     Evaluation,
     Measured,
+    choose,
     operating_points,
     reference_rows,
     references_frame,
@@ -33,6 +34,7 @@ from mmroute.evaluation.shards import (
     Sums,
     accumulate,
     add_up,
+    carrier,
     cut,
     point_sums,
     single_blocks,
@@ -109,18 +111,22 @@ def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured,
     for one in sharded.trained:
         accumulate(trained, sharded.measured_in[one], sum_files(sharded, folders, one, "train"))
     everything = reduce(add, trained.values())
+    carried, foreseen = carrier(folders, everything.threshold)
     points: _OperatingPoints = {}
     for name, own in _slice_sums(sharded, folders):
         singles = _singles(own.values)
         # As in ``_training_rows``.
         known = trained.get(name, everything)
-        chosen = np.searchsorted(own.threshold, frontier(known.curve(0)).threshold)
-        start = int(_singles(known.values).cheapest[0])
-        zero = static_models(_singles(known.values), singles)
+        predicted = known if known.values["n_samples"].any() else everything
+        learned, alone = frontier(predicted.curve(0)), _singles(known.values)
         for trial in range(len(own.values["cost"])):
             best = frontier(own.curve(trial))
-            curve = measure_curve(_points(own, trial), singles, chosen, start, zero)
-            measured.add_curve(name, trial, best, curve)
+            own_foreseen = foreseen[trial] if foreseen else None
+            parameters = carried.carry(learned.threshold, own_foreseen)
+            chosen = choose(learned, parameters, alone, singles)
+            at = np.searchsorted(own.threshold, chosen.parameters)
+            curve = measure_curve(_points(own, trial), singles, chosen, at)
+            measured.add_curve(name, trial, best, curve, chosen)
             if name not in sharded.rest:
                 points.setdefault(trial, {})[name] = operating_points(best, singles)
         areas = binned_auroc(own.values["successes"], own.values["failures"])
@@ -174,17 +180,10 @@ def gather_singles(sharded: Sharded) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, own in sums.items():
         singles = _singles(own)
         # As in ``_training_rows``.
-        zero = static_models(_singles(trained.get(name, trained["full"])), singles)
-        count, size = own["single_count"][:, 0], int(own["n_samples"][0, 0])
+        known = _singles(trained.get(name, trained["full"]))
         if name not in sharded.rest:
+            zero = static_models(known, singles)
+            count, size = own["single_count"][:, 0], int(own["n_samples"][0, 0])
             models.append(singles_frame(name, model_names, singles, zero, count, size, unit))
-        best = singles.best[:1]
-        curve = measure_curve(
-            [(slice(None), singles.cost[:, best], singles.utility[:, best])],
-            singles,
-            np.zeros(1, int),
-            int(singles.cheapest[0]),
-            zero,
-        )
-        replicates += reference_rows(sharded.level(name), name, curve, singles, zero)
+        replicates += reference_rows(sharded.level(name), name, singles, known)
     return references_frame(replicates), pd.concat(models, ignore_index=True)

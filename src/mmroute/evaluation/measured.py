@@ -6,25 +6,32 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import (
-    CurveReplicates,
-    interval,
-)
+from mmroute.evaluation.bootstrap import CurveReplicates
 from mmroute.evaluation.curve import Curve
+from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import (
     BEST_SINGLE,
     CURVE_METRICS,
     ROUNDING,
+    Chosen,
     SingleModels,
+    frontier_of,
+    lines,
+    mean_height,
+    nauc,
     reaches,
+    relative_cost,
 )
 from mmroute.evaluation.policy_metrics import (
     CalibrationSums,
     PolicySums,
+    cost_range,
+    rank_score,
 )
 from mmroute.evaluation.static import (
     ZERO,
     ZERO_HINDSIGHT,
+    mixed_rank_score,
     static_line,
     static_metrics,
     static_models,
@@ -43,7 +50,9 @@ class Evaluation:
     ----------
     replicates
         ``level``, ``dataset`` (the slice's name), ``point`` (one of ``POINTS``, empty for a
-        metric of the whole curve), ``metric``, ``replicates``: the value, then its resamples.
+        metric of the whole curve), ``metric``, ``replicates``: the value, then its resamples;
+        ``training``: its value on cross-fitted training predictions, by which routers may be
+        chosen, NaN of most.
     frontiers
         ``dataset``, ``trial``, ``cost`` (normalised), ``cost_usd``, ``utility``,
         ``threshold``: the points of each frontier.
@@ -78,6 +87,7 @@ class Measured:
     model_names: Sequence[str]
     rest: Collection[str] = ()
     _sums: dict[tuple[str, str, str], np.ndarray] = field(default_factory=dict)
+    _training: dict[tuple[str, str, str], float] = field(default_factory=dict)
     _trials: dict[tuple[str, str, str], int] = field(default_factory=dict)
     _frontiers: list[pd.DataFrame] = field(default_factory=list)
     _bands: list[pd.DataFrame] = field(default_factory=list)
@@ -90,10 +100,12 @@ class Measured:
             self._sums[key] = self._sums[key] + values if key in self._sums else values
             self._trials[key] = self._trials.get(key, 0) + 1
 
-    def add_curve(self, name: str, trial: int, best: Curve, curve: CurveReplicates) -> None:
-        """Add the frontier of a slice and the metrics of its curve."""
+    def add_curve(
+        self, name: str, trial: int, best: Curve, curve: CurveReplicates, chosen: Chosen
+    ) -> None:
+        """Add the frontier of a slice, the metrics of its curve, and what chose points of it."""
         self.add(name, "", curve.metrics)
-        self.add(name, "", _majorant_metrics(curve))
+        self._training |= {(name, "", metric): own for metric, own in chosen.values.items()}
         if name in self.rest:
             return
         self._frontiers.append(_frontier_frame(name, trial, best, self.unit))
@@ -119,11 +131,10 @@ class Measured:
         return Evaluation(
             replicates_frame(
                 [
-                    (self._level(name), name, point, metric, self._sums[key] / self._trials[key])
+                    (self._level(key[0]), *key, self._sums[key] / self._trials[key])
                     for key in by_slice
-                    for name, point, metric in [key]
                 ]
-            ),
+            ).assign(training=[self._training.get(key, np.nan) for key in by_slice]),
             *(
                 pd.concat(frames, ignore_index=True)
                 for frames in (self._frontiers, self._bands, self._calibration)
@@ -134,8 +145,43 @@ class Measured:
         return "full" if name == "full" else "rest" if name in self.rest else "dataset"
 
 
-def _majorant_metrics(curve: CurveReplicates) -> dict[str, np.ndarray]:
-    return {f"majorant_{name}": values for name, values in vars(curve.majorant).items()}
+def choose(
+    best: Curve, parameters: np.ndarray, known: SingleModels, measured: SingleModels
+) -> Chosen:
+    """What the training split chooses, of a router's points and of the single models.
+
+    Parameters
+    ----------
+    best
+        The frontier of cross-fitted predictions there.
+    parameters
+        Of its points, for the router that is measured, as from ``Carrier.carry``.
+    known, measured
+        The single models there, and where the router is measured.
+    """
+    zero = static_models(known, measured)
+    own, line = frontier_of(best), static_line(known, zero)
+    ranks = rank_score(best.utility, best.cost, *(ends[0] for ends in cost_range(known.cost)))
+    reached = np.flatnonzero(reaches(best.utility, static_peak(known, zero)))
+    at_parity = int(reached[0]) if len(reached) else None
+    parity = np.inf
+    if at_parity is not None:
+        parity = float(relative_cost(best.cost[[at_parity]], known.cost[:1, zero[-1]])[0])
+    area = float(nauc(own, known)[0])
+    ends = np.nanmin(known.cost, axis=1), np.nanmax(known.cost, axis=1)
+    return Chosen(
+        parameters,
+        int(np.argmax(np.nan_to_num(ranks, nan=-np.inf))),
+        at_parity,
+        zero,
+        {
+            "nauc_honest": area,
+            "gain_honest": area - float(mean_height(line, *ends)[0]),
+            "peak_score_honest": float(best.utility[-1]),
+            "rank_score_honest": float(ranks.max()),
+            "qnc_honest": parity,
+        },
+    )
 
 
 def operating_points(best: Curve, singles: SingleModels) -> dict[str, float]:
@@ -188,7 +234,7 @@ def singles_frame(
 
 
 def reference_rows(
-    level: str, name: str, best: CurveReplicates, singles: SingleModels, zero: np.ndarray
+    level: str, name: str, singles: SingleModels, known: SingleModels
 ) -> list[tuple[str, str, str, str, str, np.ndarray]]:
     """The metrics of what needs no router on one slice, a row each.
 
@@ -196,27 +242,31 @@ def reference_rows(
     ----------
     level, name
         The slice.
-    best
-        Of its best single model.
     singles
-        All of them.
-    zero
-        (V,) models whose mixtures the training split chose.
+        The single models.
+    known
+        The same on the training split.
 
     Returns
     -------
-    ``router``, and the columns of ``replicates_frame``. What compares ``zero`` with itself
+    ``router``, and the columns of ``replicates_frame``. What compares a row with itself
     has no resamples.
     """
-    trained = {metric.name for metric in CURVE_METRICS if metric.trained}
-    line = static_line(singles, zero)
-    chosen = static_metrics(singles, zero, line)
-    chosen |= {"nauc_honest": chosen["nauc"], "peak_score_honest": static_peak(singles, zero)}
-    chosen |= {metric.name: np.zeros(1) for metric in CURVE_METRICS if metric.against_zero}
+    zero = static_models(known, singles)
+    line, best = static_line(singles, zero), singles.best[:1]
+    own = static_metrics(singles, zero, line)
+    own |= {"nauc_honest": own["nauc"], "peak_score_honest": static_peak(singles, zero)}
+    own |= {"rank_score_honest": mixed_rank_score(known, singles, zero)}
+    own |= {"qnc_honest": np.ones(1), "parity_honest": np.zeros(1)}
+    own |= {metric.name: np.zeros(1) for metric in CURVE_METRICS if metric.against_zero}
+    alone = static_metrics(singles, best, line)
+    # Its own point joins the cheapest model as a router's do, and is not mixed with it.
+    area = nauc(lines(singles.cost[:, best], singles.utility[:, best]), singles)
+    area[np.isnan(singles.utility[:, best[0]])] = np.nan
+    alone |= {"nauc": area, "gain": area - own["nauc"]}
     rows = {
-        BEST_SINGLE: {own: best.metrics[own] for own in best.metrics if own not in trained}
-        | _majorant_metrics(best),
-        ZERO: chosen,
+        BEST_SINGLE: alone | {"qnc": np.ones(1), "savings_at_parity": np.zeros(1)},
+        ZERO: own,
         ZERO_HINDSIGHT: static_metrics(singles, static_models(singles, singles), line),
     }
     return [

@@ -4,12 +4,13 @@ Definitions, section 5; each function names its source. Every function works on 
 weightings of the same samples at once: the sample itself and its resamples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
+from mmroute.evaluation.curve import ROUNDING as ROUNDING
 from mmroute.evaluation.curve import Curve
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.record import Metric
@@ -18,8 +19,6 @@ BEST_SINGLE = "best_single"
 """The row of always taking the single model that is best in hindsight; what is subtracted."""
 SAVED_AT = (90, 95, 100)
 """Percent of the best static policy's accuracy at which costs are compared."""
-ROUNDING = 1e-12
-"""Two means this close are taken for equal: they may be sums in another order."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,8 @@ class SingleModels:
     def cheapest(self) -> np.ndarray:
         """(B,) index of the cheapest model; of equals, the more accurate."""
         bottom = np.nanmin(self.cost, axis=1, keepdims=True)
-        return np.where(self.cost <= bottom, self.utility, -np.inf).argmax(axis=1)
+        cheap = self.cost <= bottom * (1 + ROUNDING)
+        return np.where(cheap, self.utility, -np.inf).argmax(axis=1)
 
     def of(self, model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The (B,) cost and utility of one model per weighting."""
@@ -112,20 +112,29 @@ def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     sorted_utility = np.take_along_axis(utility, order, axis=1)
     best = np.maximum.accumulate(sorted_utility, axis=1)
     better = np.ones(cost.shape, dtype=bool)
-    better[:, 1:] = sorted_utility[:, 1:] > best[:, :-1]
+    better[:, 1:] = sorted_utility[:, 1:] > best[:, :-1] + ROUNDING
     row, rank = np.nonzero(better)
     point = order[row, rank]
-    kept = Frontiers(row, cost[row, point], utility[row, point], len(cost))
-    last_of_ties = np.append((np.diff(kept.row) != 0) | (np.diff(kept.cost) != 0), True)
-    return Frontiers(
-        row[last_of_ties], kept.cost[last_of_ties], kept.utility[last_of_ties], len(cost)
-    )
+    return _last_at_a_cost(Frontiers(row, cost[row, point], utility[row, point], len(cost)))
+
+
+def _last_at_a_cost(ascending: Frontiers) -> Frontiers:
+    """Leave out points that another follows at the same cost."""
+    row, cost = ascending.row, ascending.cost
+    dearer = np.diff(cost) > ROUNDING * cost[1:]
+    kept = np.append((np.diff(row) != 0) | dearer, True)
+    return Frontiers(row[kept], cost[kept], ascending.utility[kept], ascending.n_rows)
 
 
 def lines(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     """Straight lines through all of (B, M) points, which ascend in cost."""
     row = np.repeat(np.arange(len(cost)), cost.shape[1])
     return Frontiers(row, cost.ravel(), utility.ravel(), len(cost))
+
+
+def by_cost(cost: np.ndarray) -> np.ndarray:
+    """The order of (B, M) points by cost; those of one cost, up to rounding, as they are."""
+    return np.argsort(np.round(cost, 12), axis=1, kind="stable")
 
 
 def frontier_of(curve: Curve) -> Frontiers:
@@ -157,8 +166,8 @@ def _joined(own: Frontiers, cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     row, costs, utilities = row[order], costs[order], utilities[order]
     # Utilities lie in [0, 1]: raised by their row they form one ascending staircase.
     raised = utilities + 2.0 * row
-    better = np.append(True, raised[1:] > np.maximum.accumulate(raised)[:-1])
-    return Frontiers(row[better], costs[better], utilities[better], own.n_rows)
+    better = np.append(True, raised[1:] > np.fmax.accumulate(raised)[:-1] + ROUNDING)
+    return _last_at_a_cost(Frontiers(row[better], costs[better], utilities[better], own.n_rows))
 
 
 def mean_height(line: Frontiers, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -184,12 +193,20 @@ def mean_height(line: Frontiers, low: np.ndarray, high: np.ndarray) -> np.ndarra
     area += np.clip(high - np.maximum(line.cost[last], low), 0, None) * line.utility[last]
     with np.errstate(invalid="ignore", divide="ignore"):
         height = area / (high - low)
-    # Where all models cost the same, the line's height there: its last point not dearer.
-    reached = np.where(line.cost <= high[line.row], line.utility, -np.inf)
-    at_high = np.full(line.n_rows, -np.inf)
-    np.maximum.at(at_high, line.row, reached)
-    at_high = np.where(np.isinf(at_high), line.utility[first], at_high)
-    return np.where(high > low, height, at_high)
+    flat = high - low <= ROUNDING * high
+    return np.where(flat, _height_at(line, high), height) if flat.any() else height
+
+
+def _height_at(line: Frontiers, cost: np.ndarray) -> np.ndarray:
+    """The (B,) heights of lines through points at (B,) costs; of points at one cost the last's."""
+    first, last = _ends(line)
+    reached = np.zeros(line.n_rows, int)
+    np.add.at(reached, line.row, line.cost <= (cost * (1 + ROUNDING))[line.row])
+    left = np.maximum(first + reached - 1, first)
+    right = np.minimum(left + 1, last)
+    width = line.cost[right] - line.cost[left]
+    share = np.clip((cost - line.cost[left]) / np.where(width > 0, width, 1), 0, 1)
+    return line.utility[left] + share * (line.utility[right] - line.utility[left])
 
 
 def _ends(line: Frontiers) -> tuple[np.ndarray, np.ndarray]:
@@ -251,26 +268,8 @@ def savings_at_parity(quality_neutral_cost: np.ndarray) -> np.ndarray:
     return np.clip(1 - quality_neutral_cost, 0, None)
 
 
-@dataclass(frozen=True)
-class Majorants:
-    """What ``aiq`` needs of B curves, whatever routers they are compared with.
-
-    Attributes
-    ----------
-    area
-        (B,) area under the least concave, non-decreasing majorant, from the
-        curve's cheapest point to its most accurate one.
-    end_cost, end_utility
-        (B,) the most accurate point.
-    """
-
-    area: np.ndarray
-    end_cost: np.ndarray
-    end_utility: np.ndarray
-
-
-def majorants(own: Frontiers) -> Majorants:
-    """The least concave, non-decreasing majorants of B frontiers.
+def majorants(own: Frontiers) -> Frontiers:
+    """The vertices of the least concave, non-decreasing majorants of B frontiers.
 
     A point below the line between its neighbours is on no concave majorant; such
     points are dropped until none is left.
@@ -285,27 +284,25 @@ def majorants(own: Frontiers) -> Majorants:
         ) * (cost[1:-1] - cost[:-2])
         drop = inner & below
         if not drop.any():
-            break
+            return Frontiers(row, cost, utility, own.n_rows)
         row, cost, utility = row[~drop], cost[~drop], utility[~drop]
-    same = row[1:] == row[:-1]
-    slices = np.diff(cost) * (utility[1:] + utility[:-1]) / 2
-    area = np.zeros(own.n_rows)
-    np.add.at(area, row[1:][same], slices[same])
-    last = _ends(Frontiers(row, cost, utility, own.n_rows))[1]
-    return Majorants(area, cost[last], utility[last])
 
 
-def aiq(own: Majorants, compared: Sequence[Majorants]) -> np.ndarray:
+def aiq(own: Frontiers, singles: SingleModels) -> np.ndarray:
     """The (B,) average improvements in quality (RouterBench).
 
-    The area under the majorant from the curve's cheapest point to the largest
-    cost among all routers compared, constant right of its own end, over that
-    cost. Free routers have their utility.
+    The area under the majorant from the curve's cheapest point to the mean cost of the
+    dearest single model, constant right of its own end, over that cost. RouterBench goes to
+    the dearest of the routers compared, so that one router more would change all others'
+    value. Free models: the utility of the curve's end.
     """
-    largest = np.max([other.end_cost for other in compared], axis=0)
+    line = majorants(own)
+    first, last = _ends(line)
+    begin, largest = line.cost[first], np.nanmax(singles.cost, axis=1)
+    width = np.maximum(largest - begin, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (own.area + (largest - own.end_cost) * own.end_utility) / largest
-    return np.where(largest > 0, mean, own.end_utility)
+        mean = mean_height(line, begin, begin + width) * width / largest
+    return np.where(largest > 0, mean, line.utility[last])
 
 
 def best_rank_score(frontier: Frontiers, singles: SingleModels) -> np.ndarray:
@@ -319,6 +316,32 @@ def best_rank_score(frontier: Frontiers, singles: SingleModels) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What the training split chose of a router's points and of the single models.
+
+    Attributes
+    ----------
+    parameters
+        (M,) of the policy, for this fit, by ascending cost of the frontier there.
+    ranked
+        Which of the M has the largest rank score there.
+    at_parity
+        Which of them is the cheapest to reach the best single model there; None if none does.
+    zero
+        (V,) single models whose static mixtures are best there, see ``static.static_models``:
+        the first is the cheapest, the last the most accurate.
+    values
+        By metric, what the honest one of that name is there: routers may be chosen by it.
+    """
+
+    parameters: np.ndarray
+    ranked: int
+    at_parity: int | None
+    zero: np.ndarray
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class WeightedCurve:
     """One operating curve under B weightings: what its metrics are made of.
 
@@ -328,34 +351,67 @@ class WeightedCurve:
         Its frontiers.
     singles
         The single models under the same weightings.
-    trained
-        The operating points that were chosen on the training split, only measured
-        here: by ascending cost, from the model that was cheapest there.
-    trained_peak
-        (B,) utility of the one that was most accurate there.
-    zero, zero_peak
-        The same of the static policies: lines through the models that the training split
-        chose (``static.static_line``), and the most accurate one there.
+    chosen
+        What was chosen on the training split.
+    cost, utility
+        (B, M) of the points that were chosen, only measured here.
+    zero
+        Lines through the static policies that were chosen, see ``static.static_line``.
     """
 
     frontier: Frontiers
     singles: SingleModels
-    trained: Frontiers
-    trained_peak: np.ndarray
+    chosen: Chosen
+    cost: np.ndarray
+    utility: np.ndarray
     zero: Frontiers
-    zero_peak: np.ndarray
 
     def nauc(self) -> np.ndarray:
         """(B,) ``nauc`` of the frontier."""
         return nauc(self.frontier, self.singles)
 
+    @cached_property
+    def trained(self) -> Frontiers:
+        """Straight lines from the cheapest single model through the points that were chosen."""
+        # Without an outcome of that model, the first point stands twice.
+        cost, utility = (
+            np.column_stack([np.where(np.isnan(one), points[:, 0], one), points])
+            for one, points in zip(self._static(0), (self.cost, self.utility), strict=True)
+        )
+        order = by_cost(cost)
+        return lines(*(np.take_along_axis(matrix, order, axis=1) for matrix in (cost, utility)))
+
     def trained_nauc(self) -> np.ndarray:
-        """(B,) mean heights of straight lines through ``trained`` over the costs of ``nauc``."""
+        """(B,) mean heights of ``trained`` over the costs of ``nauc``."""
         return self._mean_height(self.trained)
 
     def zero_nauc(self) -> np.ndarray:
         """(B,) mean heights of the static policies over the costs of ``nauc``."""
         return self._mean_height(self.zero)
+
+    def trained_peak(self) -> np.ndarray:
+        """(B,) utilities of the point that was most accurate in training."""
+        return self.utility[:, -1]
+
+    def trained_rank_score(self) -> np.ndarray:
+        """(B,) rank scores of the point whose rank score was largest in training."""
+        utility, cost = self.utility[:, self.chosen.ranked], self.cost[:, self.chosen.ranked]
+        return rank_score(utility, cost, *cost_range(self.singles.cost))
+
+    def trained_qnc(self) -> np.ndarray:
+        """(B,) costs of the point that reached the best single model in training, over its.
+
+        Infinite if none did.
+        """
+        if self.chosen.at_parity is None:
+            return np.full(len(self.cost), np.inf)
+        return relative_cost(self.cost[:, self.chosen.at_parity], self._static(-1)[0])
+
+    def trained_parity(self) -> np.ndarray:
+        """(B,) utilities of that point less that model's; NaN if none reached it in training."""
+        if self.chosen.at_parity is None:
+            return np.full(len(self.cost), np.nan)
+        return self.utility[:, self.chosen.at_parity] - self._static(-1)[1]
 
     def trained_saving(self, percent: float) -> np.ndarray:
         """(B,) costs that are saved at as many percent of the best static policy's accuracy.
@@ -364,9 +420,15 @@ class WeightedCurve:
         reach it; minus infinity where ``trained`` never does. Where static policies are
         free, 0 for nothing and else minus infinity.
         """
-        target = percent / 100 * self.zero_peak
+        target = percent / 100 * self._static(-1)[1]
         own, reference = (cost_to_reach(line, target) for line in (self.trained, self.zero))
         return 1 - relative_cost(own, reference)
+
+    def _static(self, vertex: int) -> tuple[np.ndarray, np.ndarray]:
+        """(B,) cost and utility of one of ``chosen.zero``; NaN without any."""
+        if not len(self.chosen.zero):
+            return (np.full(len(self.cost), np.nan),) * 2
+        return self.singles.of(np.full(len(self.cost), self.chosen.zero[vertex]))
 
     def _mean_height(self, line: Frontiers) -> np.ndarray:
         cost = self.singles.cost
@@ -380,7 +442,7 @@ class CurveMetric(Metric):
     Attributes
     ----------
     measure
-        A curve under B weightings to its (B,) values; None where it takes more than one curve.
+        A curve under B weightings to its (B,) values; None where it takes more than the curve.
     trained
         Whether it measures points that the training split chose, which ``best_single`` has not.
     """
@@ -427,7 +489,7 @@ CURVE_METRICS = [
     CurveMetric(
         name="peak_score_honest",
         title="Peak score, operating point chosen on training data (higher is better)",
-        measure=lambda curve: curve.trained_peak,
+        measure=WeightedCurve.trained_peak,
         shown=True,
         trained=True,
     ),
@@ -437,11 +499,28 @@ CURVE_METRICS = [
         measure=lambda curve: qnc(curve.frontier, curve.singles),
         lower_is_better=True,
         shown=True,
+        atoms=True,
+        infinite=True,
+    ),
+    CurveMetric(
+        name="qnc_honest",
+        title="QNC, operating point chosen on training data",
+        measure=WeightedCurve.trained_qnc,
+        lower_is_better=True,
+        trained=True,
+        infinite=True,
+    ),
+    CurveMetric(
+        name="parity_honest",
+        title="Accuracy at that point, less that of the single model that is best in training",
+        measure=WeightedCurve.trained_parity,
+        trained=True,
     ),
     CurveMetric(
         name="savings_at_parity",
         title="Savings at the best single model's accuracy (share of its cost)",
         measure=lambda curve: savings_at_parity(qnc(curve.frontier, curve.singles)),
+        atoms=True,
     ),
     *(
         CurveMetric(
@@ -451,6 +530,8 @@ CURVE_METRICS = [
             measure=partial(WeightedCurve.trained_saving, percent=percent),
             against_zero=True,
             trained=True,
+            atoms=True,
+            infinite=True,
         )
         for percent in SAVED_AT
     ),
@@ -459,10 +540,20 @@ CURVE_METRICS = [
         title="Rank score, the best on the curve (0 to 100, higher is better)",
         measure=lambda curve: best_rank_score(curve.frontier, curve.singles),
     ),
-    # Of the predictions that the curve is made of, and of all routers' curves together.
+    CurveMetric(
+        name="rank_score_honest",
+        title="Rank score, operating point chosen on training data (0 to 100, higher is better)",
+        measure=WeightedCurve.trained_rank_score,
+        trained=True,
+    ),
+    CurveMetric(
+        name="aiq",
+        title="AIQ (higher is better)",
+        measure=lambda curve: aiq(curve.frontier, curve.singles),
+    ),
+    # Of the predictions that the curve is made of.
     CurveMetric(
         name="auroc", title="AUROC of predicted utilities (higher is better)", measure=None
     ),
-    CurveMetric(name="aiq", title="AIQ (higher is better)", measure=None),
 ]
 """Metrics of a whole curve, in the tables' order; another one is another record here."""

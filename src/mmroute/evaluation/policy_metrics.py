@@ -131,6 +131,7 @@ POLICY_METRICS = [
         name="optimal_cost",
         title="optimal cost",
         ratio=lambda own: (own.optimal, own.paid),
+        infinite=True,
     ),
     # The router's utility over the oracle's (RouterArena).
     PolicyMetric(
@@ -228,6 +229,7 @@ def policy_sums(
     cost: np.ndarray,
     weights: np.ndarray,
     cuts: np.ndarray,
+    overhead: np.ndarray | None = None,
 ) -> PolicySums:
     """Add up what follows from the choices, under each weighting.
 
@@ -243,13 +245,16 @@ def policy_sums(
         (B, N) counts.
     cuts
         The bins of ``ece``, see ``equal_mass_cuts``.
+    overhead
+        (N,) costs of the decisions themselves; None: nothing.
 
     Raises
     ------
     InputError
         If the outcome of a choice is missing.
     """
-    own = Choices.of(choice, predicted, utility, cost)
+    paid = cost if overhead is None else cost + overhead[:, None]
+    own = Choices.of(choice, predicted, utility, paid)
     missing = ~(np.isfinite(own.gained) & np.isfinite(own.paid))
     if missing.any():
         row = int(missing.argmax())

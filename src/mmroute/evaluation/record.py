@@ -20,6 +20,12 @@ class Metric:
     against_zero
         Whether it compares with the row ``zero``, which has 0 itself: tables then tell
         whether it differs from 0.
+    atoms
+        Whether many resamples have one and the same value, infinity or a bound: see
+        ``inference.interval``.
+    infinite
+        Whether it is infinite where what it asks for is never reached. Its average over data
+        sets is the share of those where it is reached.
     """
 
     name: str
@@ -27,3 +33,5 @@ class Metric:
     lower_is_better: bool = False
     shown: bool = False
     against_zero: bool = False
+    atoms: bool = False
+    infinite: bool = False

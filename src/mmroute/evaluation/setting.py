@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.bootstrap import evaluation_weights
 from mmroute.evaluation.curve import Policy
 from mmroute.outcome_table import OutcomeTable, rows_by_label
 from mmroute.outcomes.benchmark import Benchmark
@@ -89,4 +89,4 @@ class Setting:
 
     def weights(self) -> np.ndarray:
         """The (1 + B, N) weights, the same for every router."""
-        return resample_weights(self.table.samples, self.n_resamples, self.seed)
+        return evaluation_weights(self.benchmark, self.n_resamples, self.seed)

@@ -21,6 +21,7 @@ from scipy import sparse
 
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import weight_blocks
+from mmroute.evaluation.carrier import BorneOut, Carrier, Foreseen, moments
 from mmroute.evaluation.curve import Curve, Policy, Steps, policy_steps, steps_of, training_steps
 from mmroute.evaluation.policy_metrics import (
     CalibrationSums,
@@ -50,6 +51,7 @@ MEASURED = ("utility", "cost")
 _PIECE = 1 << 13
 """Samples that are weighted at once."""
 _BINNED = "binned_"
+_FORESEEN = "foreseen.parquet"
 
 Weightings = Iterable[tuple[slice | np.ndarray, np.ndarray]]
 """Some samples at a time, and their (B, n) counts."""
@@ -58,11 +60,12 @@ Weightings = Iterable[tuple[slice | np.ndarray, np.ndarray]]
 def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any]:
     """What every shard has to know of the others, as JSON.
 
-    ``test`` has the number of groups that the test samples of each data set are in, in order
-    of first appearance; ``slices`` what each data set is measured in; and ``shards`` per
-    shard: its ``rows`` in the outcome table, where its samples lie among all ``test`` and
-    ``train`` samples, how many groups of each of its data sets begin ``before`` it, the
-    numbers of those that it has ``met`` again, and which data sets it has ``trained`` on.
+    ``test`` has the number of groups of each data set that has test samples, and which of
+    them, in order of first appearance, hold test samples, eight to a byte in hexadecimal;
+    ``slices`` what each data set is measured in; and ``shards`` per shard: its ``rows`` in the
+    outcome table, where its samples lie among all ``test`` and ``train`` samples, how many
+    groups of each of its data sets with ``test`` samples begin ``before`` it, the numbers of
+    those that it has ``met`` again, and which data sets it has ``tested`` and ``trained`` on.
 
     Parameters
     ----------
@@ -72,6 +75,7 @@ def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any
         Rows of a shard.
     """
     numbers: dict[str, dict[str, int]] = {}
+    drawn: dict[str, set[int]] = {}
     measured_in: dict[str, str | None] = {}
     shards: list[dict[str, Any]] = []
     tested, trained = 0, 0
@@ -83,13 +87,16 @@ def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any
         samples = own.table.samples
         measured_in |= zip(samples["dataset"], samples[SLICE].replace({np.nan: None}), strict=True)
         before, met = {}, {}
-        for dataset, groups in samples[own.in_test].groupby("dataset", sort=False)["group"]:
+        for dataset, groups in samples.groupby("dataset", sort=False)["group"]:
             known = numbers.setdefault(str(dataset), {})
             before[str(dataset)] = len(known)
             distinct = groups.unique().tolist()
             met[str(dataset)] = {key: known[key] for key in distinct if key in known}
             new = [key for key in distinct if key not in known]
             known |= zip(new, count(len(known)), strict=False)
+        for dataset, groups in samples[own.in_test].groupby("dataset", sort=False)["group"]:
+            numbered = numbers[str(dataset)]
+            drawn.setdefault(str(dataset), set()).update(numbered[key] for key in groups.unique())
         n_test, n_train = int(own.in_test.sum()), int(own.in_train.sum())
         shards.append(
             {
@@ -98,12 +105,23 @@ def lay_out(outcomes: Path, splits: Path, salt: str, size: int) -> dict[str, Any
                 "train": [trained, trained + n_train],
                 "before": before,
                 "met": met,
+                "tested": samples["dataset"][own.in_test].unique().tolist(),
                 "trained": samples["dataset"][own.in_train].unique().tolist(),
             }
         )
         tested, trained = shards[-1]["test"][1], shards[-1]["train"][1]
-    test = [(dataset, len(groups)) for dataset, groups in numbers.items()]
+    test = [(dataset, _packed(own, len(numbers[dataset]))) for dataset, own in drawn.items()]
     return {"test": test, "slices": list(measured_in.items()), "shards": shards}
+
+
+def _packed(drawn: Iterable[int], size: int) -> tuple[int, str]:
+    mask = np.zeros(size, bool)
+    mask[list(drawn)] = True
+    return size, np.packbits(mask).tobytes().hex()
+
+
+def _unpacked(size: int, packed: str) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(bytes.fromhex(packed), np.uint8), count=size).astype(bool)
 
 
 @dataclass(frozen=True)
@@ -115,7 +133,8 @@ class Sharded:
     outcomes, splits, salt
         The benchmark and the split.
     groups
-        Number of groups of test samples of each data set that has some, by first appearance.
+        Of each data set that has test samples, which of its groups, by first appearance, they
+        are in.
     measured_in
         Name of the slice of each data set; None of one that counts in ``full`` only.
     shards
@@ -127,7 +146,7 @@ class Sharded:
     outcomes: Path
     splits: Path
     salt: str
-    groups: Mapping[str, int]
+    groups: Mapping[str, np.ndarray]
     measured_in: Mapping[str, str | None]
     shards: Sequence[Mapping[str, Any]]
     policy: Policy
@@ -138,7 +157,8 @@ class Sharded:
     def read(cls, layout: Path, outcomes: Path, splits: Path, salt: str, **how: Any) -> "Sharded":
         """Read a layout; ``how`` holds ``policy``, ``n_resamples`` and ``seed``."""
         laid_out = read_json(layout)
-        named = dict(laid_out["test"]), dict(laid_out["slices"])
+        groups = {name: _unpacked(*packed) for name, packed in laid_out["test"]}
+        named = groups, dict(laid_out["slices"])
         return cls(outcomes, splits, salt, *named, laid_out["shards"], **how)
 
     @property
@@ -258,10 +278,13 @@ class Shard:
                 yield rows[piece], own[:, piece]
 
     def _members(self, dataset: str) -> np.ndarray:
-        """Number each sample's group among all of the data set, by first appearance."""
-        own, keys = pd.factorize(self.samples["group"].iloc[self.datasets[dataset]])
+        """Number each test sample's group among all of the data set, by first appearance."""
+        samples = self._benchmark.table.samples
+        keys = samples["group"][samples["dataset"] == dataset].unique()
         met, new = self._met[dataset], count(self._before[dataset])
-        return np.array([met[key] if key in met else next(new) for key in keys])[own]
+        numbers = {key: met[key] if key in met else next(new) for key in keys}
+        own = self.samples["group"].iloc[self.datasets[dataset]]
+        return own.map(numbers).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -304,7 +327,7 @@ class Grid:
         predicted = np.isfinite(u_hat)
         kept = predicted.any(axis=1)
         threshold = threshold_grid(
-            np.nan_to_num(u_hat)[kept],
+            np.clip(np.nan_to_num(u_hat)[kept], 0, 1),
             np.nan_to_num(c_hat)[kept],
             predicted[kept],
             policy,
@@ -418,7 +441,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         "shape": pa.array([list(array.shape) for array in arrays.values()], pa.list_(pa.int64())),
         "values": pa.LargeListArray.from_arrays(
             np.cumsum([0, *(array.size for array in arrays.values())]),
-            np.concatenate([array.ravel() for array in arrays.values()]),
+            np.concatenate([[], *(array.ravel() for array in arrays.values())]),
         ),
     }
     write_table(path, pa.table(columns))
@@ -512,7 +535,7 @@ def single_blocks(utility: np.ndarray, cost: np.ndarray) -> dict[str, np.ndarray
 
 def sum_shard(
     sharded: Sharded, number: int, predictions: Path, crossfit: Path, grid: Grid
-) -> tuple[dict[str, Sums], dict[str, Sums]]:
+) -> tuple[dict[str, Sums], dict[str, Sums], dict[str, np.ndarray]]:
     """Evaluate a router on one shard at every threshold.
 
     Parameters
@@ -527,21 +550,45 @@ def sum_shard(
     Returns
     -------
     Sums over the test samples of each data set in the shard, and over its training
-    samples without weights.
+    samples without weights; and over all of either what ``carrier`` needs of it.
     """
     shard = sharded.shard(number)
-    return _test_sums(sharded, shard, predictions, grid), _training_sums(
-        sharded, shard, crossfit, grid
-    )
+    foreseen: dict[str, np.ndarray] = {}
+    tested = _test_sums(sharded, shard, predictions, grid, foreseen)
+    return tested, _training_sums(sharded, shard, crossfit, grid, foreseen), foreseen
 
 
-def _test_sums(sharded: Sharded, shard: Shard, path: Path, grid: Grid) -> dict[str, Sums]:
+def _foresee(steps: Steps, c_hat: np.ndarray, grid: Grid) -> dict[str, np.ndarray]:
+    """What adds up to what choices are foreseen to cost, of (N, K) predicted costs.
+
+    (T, K): how many samples get each model, ``chosen``, and what they are predicted to cost,
+    ``told``; and the ``moments`` of the predictions alone.
+    """
+    models = np.eye(c_hat.shape[1], dtype=bool)
+    sums = {
+        name: np.cumsum(
+            [changes(steps, np.where(own, value, 0), grid.threshold).sum(axis=1) for own in models],
+            axis=1,
+        ).T
+        for name, value in (("chosen", np.ones(c_hat.shape)), ("told", np.nan_to_num(c_hat)))
+    }
+    return sums | {"moments": moments(c_hat, c_hat)}
+
+
+def _test_sums(
+    sharded: Sharded, shard: Shard, path: Path, grid: Grid, foreseen: dict[str, np.ndarray]
+) -> dict[str, Sums]:
     if not shard.datasets:
         return {}
     first = shard.predictions(path, 0)
-    trials = range(1, count_rows(path) // sharded.n_test)
-    curves = [shard.steps(first), *(shard.steps(shard.predictions(path, t)) for t in trials)]
-    paid = first.paid(shard.cost)
+    paid, curves = first.paid(shard.cost), [shard.steps(first)]
+    told = [_foresee(curves[0], first.c_hat[0], grid)]
+    for trial in range(1, count_rows(path) // sharded.n_test):
+        own = shard.predictions(path, trial)
+        curves.append(shard.steps(own))
+        told.append(_foresee(curves[-1], own.c_hat[0], grid))
+    if first.grid is None:
+        foreseen |= {f"test {name}": np.stack([own[name] for own in told]) for name in told[0]}
     sums = {}
     for dataset, rows in shard.datasets.items():
         utility = shard.utility[rows]
@@ -553,11 +600,18 @@ def _test_sums(sharded: Sharded, shard: Shard, path: Path, grid: Grid) -> dict[s
     return sums
 
 
-def _training_sums(sharded: Sharded, shard: Shard, path: Path, grid: Grid) -> dict[str, Sums]:
+def _training_sums(
+    sharded: Sharded, shard: Shard, path: Path, grid: Grid, foreseen: dict[str, np.ndarray]
+) -> dict[str, Sums]:
     samples, utility, cost = shard.training()
     if samples.empty:
         return {}
     crossfit = Predictions.read_part(path, 0, shard.train, samples["sample_id"])
+    kept, steps = training_steps(crossfit, utility, sharded.policy)
+    if crossfit.grid is None:
+        told = _foresee(steps, crossfit.c_hat[0, kept], grid)
+        told["moments"] = moments(crossfit.c_hat[0], cost)
+        foreseen |= {f"train {name}": own[None] for name, own in told.items()}
     sums = {}
     for dataset, rows in rows_by_label(samples["dataset"]).items():
         own = crossfit.take(rows)
@@ -600,9 +654,15 @@ def _auroc_blocks(
     }
 
 
-def write_sums(folder: Path, test: Mapping[str, Sums], train: Mapping[str, Sums]) -> None:
+def write_sums(
+    folder: Path,
+    test: Mapping[str, Sums],
+    train: Mapping[str, Sums],
+    foreseen: Mapping[str, np.ndarray],
+) -> None:
     """Write what ``sum_shard`` has returned, one file for each data set and split."""
     folder.mkdir(parents=True, exist_ok=True)
+    _write_arrays(folder / _FORESEEN, foreseen)
     for part, sums in (("test", test), ("train", train)):
         for dataset, own in sums.items():
             own.write(_sums_file(folder, dataset, part))
@@ -612,9 +672,37 @@ def _sums_file(folder: Path, dataset: str, part: str) -> Path:
     return folder / f"{folder_name(dataset)}.{part}.parquet"
 
 
+def carrier(folders: Sequence[Path], grid: np.ndarray) -> tuple[Carrier, list[Foreseen | None]]:
+    """What goes over from training, and what each trial foresees, as ``Carrier`` has them.
+
+    Parameters
+    ----------
+    folders
+        Of each shard, as ``write_sums`` has filled them.
+    grid
+        (T,) thresholds.
+    """
+    sums: dict[str, np.ndarray] = {}
+    for folder in folders:
+        for name, own in _read_arrays(folder / _FORESEEN).items():
+            accumulate(sums, name, own)
+    if "train moments" not in sums:
+        return Carrier(None, BorneOut(np.empty(0), np.empty(0))), []
+    borne_out = BorneOut.of(sums["train moments"][0])
+    found: dict[str, list[Foreseen | None]] = {}
+    for part in ("train", "test"):
+        parts = (sums[f"{part} {name}"] for name in ("chosen", "told", "moments"))
+        for chosen, told, known in zip(*parts, strict=True):
+            centre = known[-1] / np.maximum(known[-2], 1)
+            foreseen = chosen @ (borne_out.mean - borne_out.slope * centre)
+            foreseen = (foreseen + told @ borne_out.slope) / chosen[0].sum()
+            found.setdefault(part, []).append(Foreseen(grid, foreseen))
+    return Carrier(found["train"][0], borne_out), found["test"]
+
+
 def sum_files(sharded: Sharded, folders: Sequence[Path], dataset: str, part: str) -> Sums:
     """Add the stored sums of a data set's ``test`` or ``train`` samples, in the shards' order."""
-    held = {"test": "before", "train": "trained"}[part]
+    held = {"test": "tested", "train": "trained"}[part]
     return reduce(
         add,
         (
@@ -691,20 +779,20 @@ def sum_points(
     for trial in np.unique(cuts["trial"]).tolist():
         asked = cuts[cuts["trial"] == trial]
         predictions = shard.predictions(path, trial)
-        paid = predictions.paid(shard.cost)
         sums: dict[str, np.ndarray] = {}
         for dataset, rows in shard.datasets.items():
             points = asked[asked["slice"].isin(sharded.slices_of(dataset))]
             choices = [*shard.choices(predictions, dataset, points["parameter"])]
             for part, counts in shard.weights(dataset):
-                utility, cost = shard.utility[rows[part]], paid[rows[part]]
+                utility, cost = shard.utility[rows[part]], shard.cost[rows[part]]
+                overhead = predictions.take(rows[part]).overhead
                 weights = counts.astype(float)
                 asked_for = zip(points.index, points["slice"], points["cuts"], strict=True)
                 for (point, name, own_cuts), (choice, predicted) in zip(
                     asked_for, choices, strict=True
                 ):
                     given = choice[part], predicted[part], utility
-                    found = vars(policy_sums(*given, cost, weights, own_cuts))
+                    found = vars(policy_sums(*given, cost, weights, own_cuts, overhead))
                     if trial == 0 and name == "full":
                         bins = vars(calibration_sums(*given, weights, own_cuts))
                         found = found | {f"{_BINNED}{name}": own for name, own in bins.items()}
@@ -726,7 +814,7 @@ def point_sums(
     """Add the stored sums of one trial, and yield them for some rows of ``cut``."""
     sums: dict[str, np.ndarray] = {}
     for folder, shard in zip(folders, sharded.shards, strict=True):
-        if shard["before"]:
+        if shard["tested"]:
             for name, own in _read_arrays(folder / f"{trial}.parquet").items():
                 accumulate(sums, name, own)
     by_row: dict[int, dict[str, np.ndarray]] = {}

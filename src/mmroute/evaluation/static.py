@@ -11,16 +11,18 @@ from mmroute.evaluation.metrics import (
     ROUNDING,
     Frontiers,
     SingleModels,
+    aiq,
     best_rank_score,
+    by_cost,
     cost_to_reach,
     frontiers,
     lines,
-    majorants,
     mean_height,
     peak_score,
     relative_cost,
     savings_at_parity,
 )
+from mmroute.evaluation.policy_metrics import cost_range, rank_score
 
 ZERO = "zero"
 """The row of the majorant whose models were chosen on the training split."""
@@ -102,7 +104,7 @@ def static_line(singles: SingleModels, models: np.ndarray) -> Frontiers:
         nothing = np.full((len(singles.cost), 1), np.nan)
         return lines(nothing, nothing)
     cost, utility = singles.cost[:, models], singles.utility[:, models]
-    order = np.argsort(cost, axis=1, kind="stable")
+    order = by_cost(cost)
     # NaN is sorted last; there the dearest point that is known stands once more.
     last = np.maximum(np.isfinite(cost).sum(axis=1, keepdims=True) - 1, 0)
     order = np.take_along_axis(order, np.minimum(np.arange(len(models)), last), axis=1)
@@ -130,7 +132,7 @@ def static_metrics(
 
     Returns
     -------
-    Metrics of ``CURVE_METRICS`` that need no predictions, and of ``Majorants``, (B,) each.
+    Metrics of ``CURVE_METRICS`` that need no predictions, (B,) each.
     ``nauc`` is the mean height of the line, at whose every point one can really be;
     ``peak_score`` its highest, ``qnc`` where it reaches the best single model's utility.
     """
@@ -147,16 +149,43 @@ def static_metrics(
         "qnc": quality_neutral,
         "savings_at_parity": savings_at_parity(quality_neutral),
         "rank_score": best_rank_score(_mixed(line), singles),
-    } | {f"majorant_{name}": values for name, values in vars(majorants(own)).items()}
+        "aiq": aiq(own, singles),
+    }
+
+
+def mixed_rank_score(known: SingleModels, measured: SingleModels, models: np.ndarray) -> np.ndarray:
+    """The (B,) rank scores of the mixture whose rank score is largest on other samples.
+
+    Parameters
+    ----------
+    known
+        The single models on the samples that choose.
+    measured
+        The single models where it is measured.
+    models
+        As for ``static_line``, in the order of their costs where they were chosen.
+    """
+    if not len(models):
+        return np.full(len(measured.cost), np.nan)
+    told, found = (
+        [_between(matrix[:, models]) for matrix in (own.utility, own.cost)]
+        for own in (known, measured)
+    )
+    low, high = cost_range(known.cost)
+    score = rank_score(told[0], told[1], low[:, None], high[:, None])
+    best = int(np.argmax(np.nan_to_num(score[0], nan=-np.inf)))
+    return rank_score(found[0][:, best], found[1][:, best], *cost_range(measured.cost))
 
 
 def _mixed(line: Frontiers) -> Frontiers:
     """Lines with points between their points."""
-    share = np.arange(N_SHARES) / N_SHARES
-    between = []
-    for values in (line.cost, line.utility):
-        points = values.reshape(line.n_rows, -1)
-        steps = np.diff(points, axis=1)[:, :, None] * share
-        inner = (points[:, :-1, None] + steps).reshape(line.n_rows, -1)
-        between.append(np.column_stack([inner, points[:, -1]]))
+    between = (_between(values.reshape(line.n_rows, -1)) for values in (line.cost, line.utility))
     return lines(*between)
+
+
+def _between(points: np.ndarray) -> np.ndarray:
+    """(B, M) values with mixtures of each two neighbours between them."""
+    share = np.arange(N_SHARES) / N_SHARES
+    steps = np.diff(points, axis=1)[:, :, None] * share
+    inner = (points[:, :-1, None] + steps).reshape(len(points), -1)
+    return np.column_stack([inner, points[:, -1]])

@@ -219,7 +219,7 @@ def pick(
     """
     table, training = setting.table, setting.training
     rows = np.arange(len(table.samples))
-    points = training_points(setting, crossfit)
+    points = training_points(setting, crossfit, predictions)
     steps = steps_of(predictions, 0, np.isfinite(table.utility), setting.policy)
     choice = steps.choices(points.get("half_cost", points["peak"]))
     reference = int(single_models(training.utility, training.cost).best[0])

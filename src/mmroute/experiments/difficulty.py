@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from mmroute.evaluation.carrier import Carrier
 from mmroute.evaluation.curve import steps_of, training_frontier
 from mmroute.evaluation.measured import operating_points
 from mmroute.evaluation.metrics import single_models
@@ -104,14 +105,18 @@ class Difficulty(Experiment):
         predictions = {**predictions, "oracle": _oracle(table, setting.unit)}
         crossfit = {**crossfit, "oracle": _oracle(setting.training, setting.unit)}
         for router, own in predictions.items():
-            chosen = training_points(setting, crossfit[router])
-            steps = [
-                steps_of(own, trial, observed, setting.policy) for trial in range(len(own.u_hat))
-            ]
+            trials = range(len(own.u_hat))
+            steps = [steps_of(own, trial, observed, setting.policy) for trial in trials]
+            chosen = [training_points(setting, crossfit[router], own, trial) for trial in trials]
             outcomes = table.utility, own.paid(table.cost / setting.unit)
-            for point in filter(chosen.__contains__, POINTS):
-                trials = [_measured(one.choices(chosen[point]), tiers, *outcomes) for one in steps]
-                measured = np.mean(trials, axis=0)
+            for point in filter(chosen[0].__contains__, POINTS):
+                measured = np.mean(
+                    [
+                        _measured(one.choices(points[point]), tiers, *outcomes)
+                        for one, points in zip(steps, chosen, strict=True)
+                    ],
+                    axis=0,
+                )
                 cells = (inside[:, :, None] * measured[:, None]).reshape(len(inside), -1)
                 sums = (weights @ cells).reshape(*sizes.shape, -1)
                 with np.errstate(invalid="ignore"):
@@ -195,12 +200,29 @@ class Difficulty(Experiment):
         return figure
 
 
-def training_points(setting: Setting, crossfit: Predictions) -> dict[str, float]:
-    """Return the parameter value of each operating point that the training frontier has."""
+def training_points(
+    setting: Setting, crossfit: Predictions, predictions: Predictions, trial: int = 0
+) -> dict[str, float]:
+    """Return the parameter value of each operating point that the training frontier has.
+
+    Parameters
+    ----------
+    setting
+        What to measure with.
+    crossfit, predictions
+        The router's, of the training samples and of the evaluation samples.
+    trial
+        Of the latter, which the values are for.
+    """
     training = setting.training
     cost = training.cost / setting.unit
     best = training_frontier(crossfit, training.utility, cost, setting.policy)
-    return operating_points(best, single_models(training.utility, cost))
+    points = operating_points(best, single_models(training.utility, cost))
+    carrier = Carrier.of(crossfit, training.utility, cost, setting.policy)
+    steps = steps_of(predictions, trial, np.isfinite(setting.table.utility), setting.policy)
+    foreseen = carrier.foreseen(steps, predictions.c_hat[trial], setting.policy)
+    carried = carrier.carry(np.array([*points.values()]), foreseen)
+    return dict(zip(points, carried.tolist(), strict=True))
 
 
 def price_tiers(cost: np.ndarray) -> np.ndarray:

@@ -10,20 +10,23 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import curve_metrics, p_value
-from mmroute.evaluation.bootstrap import difference as difference
-from mmroute.evaluation.curve import Policy, steps_of
+from mmroute.evaluation.bootstrap import curve_metrics, curve_replicates
+from mmroute.evaluation.curve import Policy, frontier, steps_of, trace
+from mmroute.evaluation.inference import difference as difference
+from mmroute.evaluation.inference import over_trainings, p_value
+from mmroute.evaluation.measured import choose
 from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc
-from mmroute.evaluation.static import static_line, static_metrics, static_models
+from mmroute.evaluation.static import static_line, static_metrics, static_models, static_peak
 from mmroute.predictions import Predictions
-from mmroute.presentation.tables import over_salts, spread
+from mmroute.presentation.tables import over_salts, record_of, spread
 
 METRICS = ("nauc", "peak_score", "qnc")
-MEASURES = ("value", "low", "high", "p_value", "infinite", "undefined")
+HONEST = ("nauc_honest", "peak_score_honest")
+"""Of points that were chosen on other samples."""
 
 
 def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Turn the findings of each salt into values with intervals, averaged over the salts.
+    """Turn the findings of each salt into values with intervals, of all salts together.
 
     Returns
     -------
@@ -32,19 +35,17 @@ def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     ``infinite``, ``undefined``: shares of the resamples; ``salt_sd``: standard
     deviation over the salts, empty for a single one; ``salts``.
     """
-    parts = []
-    for frame in findings:
-        measured = pd.DataFrame(
-            [
-                spread(values) | {"p_value": p_value(values) if minus else np.nan}
-                for values, minus in zip(frame["replicates"], frame["minus"], strict=True)
-            ],
-            columns=list(MEASURES),
-            index=frame.index,
-        )
-        parts.append(pd.concat([frame.drop(columns="replicates"), measured], axis=1))
-    every = pd.concat(parts, ignore_index=True)
-    return over_salts(every, [column for column in every.columns if column not in MEASURES])
+    every = pd.concat(findings, ignore_index=True)
+    keys = [column for column in every if column != "replicates"]
+    rows = []
+    for key, own in every.groupby(keys, sort=False, dropna=False)["replicates"]:
+        told = dict(zip(keys, key, strict=True))
+        atoms = record_of(str(told["metric"])).atoms
+        values = over_trainings([*own])
+        tested = {"p_value": p_value(values, atoms) if told["minus"] else np.nan}
+        rows.append(told | spread(values, atoms) | tested | over_salts([*own]))
+    measures = ["value", "low", "high", "p_value", "infinite", "undefined", "salt_sd", "salts"]
+    return pd.DataFrame(rows, columns=[*keys, *measures])
 
 
 def best_single(singles: SingleModels) -> dict[str, np.ndarray]:
@@ -74,11 +75,12 @@ def zero(known: SingleModels, measured: SingleModels) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    As the main table has its row ``zero``.
+    As the main table has its row ``zero``; ``HONEST`` too.
     """
     models = static_models(known, measured)
     metrics = static_metrics(measured, models, static_line(measured, models))
-    return {metric: metrics[metric] for metric in METRICS}
+    honest = metrics["nauc"], static_peak(measured, models)
+    return {metric: metrics[metric] for metric in METRICS} | dict(zip(HONEST, honest, strict=True))
 
 
 def measure(
@@ -117,3 +119,49 @@ def measure(
         for trial in range(len(settings[0].u_hat))
     ]
     return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in METRICS}
+
+
+def measure_elsewhere(
+    held: tuple[Predictions, np.ndarray, np.ndarray],
+    known: SingleModels,
+    predictions: Predictions,
+    utility: np.ndarray,
+    cost: np.ndarray,
+    weights: np.ndarray,
+    singles: SingleModels,
+    policy: Policy,
+) -> dict[str, np.ndarray]:
+    """Measure a router on other samples than those that chose its operating points.
+
+    Parameters
+    ----------
+    held
+        Its predictions, and (n, K) utility and normalised cost, of samples that neither trained
+        it nor measure it: their frontier chooses the points.
+    known
+        The single models on the samples that it was trained on.
+    predictions, utility, cost, weights, singles, policy
+        As for ``measure``.
+
+    Returns
+    -------
+    ``METRICS`` and ``HONEST``, (1 + B,) each: means over the trials.
+    """
+    chooser, held_utility, held_cost = held
+    observed, held_observed = np.isfinite(utility), np.isfinite(held_utility)
+    trials = []
+    for trial in range(len(predictions.u_hat)):
+        told = steps_of(chooser, trial, held_observed, policy)
+        best = frontier(trace(told, held_utility, chooser.paid(held_cost), policy))
+        own = curve_replicates(
+            steps_of(predictions, trial, observed, policy),
+            utility,
+            predictions.paid(cost),
+            weights,
+            singles,
+            choose(best, best.threshold, known, singles),
+        )
+        trials.append(own.metrics)
+    return {
+        metric: np.mean([own[metric] for own in trials], axis=0) for metric in (*METRICS, *HONEST)
+    }

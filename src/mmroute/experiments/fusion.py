@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.bootstrap import evaluation_weights
 from mmroute.evaluation.curve import Policy
 from mmroute.evaluation.metrics import single_models
 from mmroute.experiments import Experiment
@@ -69,7 +69,7 @@ class Fusion(Experiment):
         ``adaptive`` also ``minus`` the ``mean``. Two infinite ``qnc`` differ by 0.
         """
         test = benchmark.test
-        weights = resample_weights(test.samples, n_resamples, seed)
+        weights = evaluation_weights(benchmark, n_resamples, seed)
         outcomes = test.utility, test.cost / benchmark.unit, weights
         singles = single_models(*outcomes)
         rows = []

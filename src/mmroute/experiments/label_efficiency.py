@@ -150,7 +150,7 @@ class LabelEfficiency(Experiment):
                 f"the salt {benchmark.salt!r}; add samples, or leave the experiment out"
             )
         test = table.take(last)
-        weights = resample_weights(test.samples, n_resamples, seed)
+        weights = resample_weights(table.samples, n_resamples, seed, last)
         outcomes = test.utility, test.cost / benchmark.unit, weights
         singles = single_models(*outcomes)
         reference = best_single(singles)

@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.base import clone
 from tqdm import tqdm
 
-from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.bootstrap import evaluation_weights
 from mmroute.evaluation.curve import Curve, Policy, frontier, steps_of, trace
 from mmroute.evaluation.metrics import ROUNDING, single_models
 from mmroute.evaluation.static import STATIC, ZERO, ZERO_HINDSIGHT, static_models
@@ -121,7 +121,7 @@ class Modality(Experiment):
           ``zero`` or ``zero_hindsight`` once more if it is one of the static mixtures' models.
         """
         test = benchmark.test
-        weights = resample_weights(test.samples, n_resamples, seed)
+        weights = evaluation_weights(benchmark, n_resamples, seed)
         outcomes = test.utility, test.cost / benchmark.unit, weights
         singles = single_models(*outcomes)
         budgets = _budgets(benchmark.table.cost / benchmark.unit)

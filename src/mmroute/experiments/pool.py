@@ -19,7 +19,7 @@ from sklearn.base import clone
 from tqdm import tqdm
 
 from mmroute.errors import InputError
-from mmroute.evaluation.bootstrap import curve_metrics, resample_weights
+from mmroute.evaluation.bootstrap import curve_metrics, evaluation_weights
 from mmroute.evaluation.curve import Policy, steps_of
 from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
 from mmroute.evaluation.static import ZERO
@@ -196,7 +196,7 @@ class Pool(Experiment):
                     f"newcomers: no model {name!r} in the pool; it has: {', '.join(names)}"
                 )
         test = benchmark.test
-        weights = resample_weights(test.samples, n_resamples, seed)
+        weights = evaluation_weights(benchmark, n_resamples, seed)
         singles = single_models(test.utility, test.cost / benchmark.unit, weights)
         known = single_models(benchmark.train.utility, benchmark.train.cost / benchmark.unit)
         varied = variations(benchmark, newcomers)

@@ -19,7 +19,7 @@ from mmroute.evaluation.metrics import BEST_SINGLE, single_models
 from mmroute.evaluation.setting import slices
 from mmroute.evaluation.static import ZERO
 from mmroute.experiments import Experiment, Problem, TextOnly
-from mmroute.experiments.findings import best_single, difference, measure, zero
+from mmroute.experiments.findings import best_single, difference, measure_elsewhere, zero
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.datasets import join
@@ -54,6 +54,8 @@ class Transfer(Experiment):
     ) -> pd.DataFrame:
         """Train on the multimodal training split, measure on all text-only samples.
 
+        The honest twins are measured at points that the multimodal test split chose.
+
         Parameters
         ----------
         benchmark
@@ -83,17 +85,20 @@ class Transfer(Experiment):
         InputError
             If no model is on both sides.
         """
-        joint, trained, met = transferred(benchmark, text_only.table)
-        table, cost = joint.test, joint.test.cost / joint.unit
+        joint, usable, met = transferred(benchmark, text_only.table)
         known = single_models(joint.train.utility, joint.train.cost / joint.unit)
         predictions = {
             name: train_and_predict(
                 clone(router, safe=False),
                 joint,
-                _stacked(take(features[name], trained), take(text_only.features[name], met)),
+                _stacked(take(features[name], usable), take(text_only.features[name], met)),
             )
             for name, router in routers.items()
         }
+        first = len(joint.test.samples) - int(met.sum())
+        held, text = np.split(np.arange(len(joint.test.samples)), [first])
+        chooser, table = joint.test.take(held), joint.test.take(text)
+        cost = table.cost / joint.unit
         weights = resample_weights(table.samples, n_resamples, seed)
         rows = []
         for part in slices(table.samples):
@@ -106,12 +111,15 @@ class Transfer(Experiment):
                 for metric, own in reference.items()
             ]
             for name, own in predictions.items():
-                measured = measure([own.take(part.rows)], *outcomes, singles, policy)
+                told = own.take(held), chooser.utility, chooser.cost / joint.unit
+                there = own.take(text[part.rows])
+                measured = measure_elsewhere(told, known, there, *outcomes, singles, policy)
                 for metric, value in measured.items():
                     rows.append((part.name, name, metric, "", value))
                     rows += [
                         (part.name, name, metric, minus, difference(value, reference[metric]))
                         for minus, reference in references.items()
+                        if metric in reference
                     ]
         return pd.DataFrame(rows, columns=["dataset", "router", "metric", "minus", "replicates"])
 
@@ -152,6 +160,8 @@ class Transfer(Experiment):
                     f"nAUC, minus the best static mixture, {dataset}": told.get(
                         ("nauc", ZERO), "–"
                     ),
+                    "nAUC, points from the samples with images, minus the best static mixture, "
+                    f"{dataset}": told.get(("nauc_honest", ZERO), "–"),
                 }
             rows.append(row)
         return pd.DataFrame(rows)
@@ -162,10 +172,10 @@ def transferred(
 ) -> tuple[Benchmark, np.ndarray, np.ndarray]:
     """Return a benchmark of the shared models that trains on one side and tests on the other.
 
-    Beside it the masks of the (N,) samples that it trains on and of the (M,) text-only
-    ones: those on which a shared model was observed, and whose group it does not train on.
-    Raises InputError if no model is
-    shared.
+    It tests on the multimodal test split, and after that on text alone. Beside it the masks of
+    the (N,) multimodal samples and of the (M,) text-only ones that it has: those on which a
+    shared model was observed, text only where its group is in no image's. Raises InputError if
+    no model is shared.
     """
     ours, theirs = benchmark.table.model_names, text_only.model_names
     shared = [name for name in ours if name in theirs]
@@ -176,14 +186,15 @@ def transferred(
         )
     own = benchmark.table.take(columns=[ours.index(name) for name in shared])
     other = text_only.take(columns=[theirs.index(name) for name in shared])
-    trained = benchmark.in_train & np.isfinite(own.utility).any(axis=1)
-    known = other.samples["group"].isin(own.samples["group"][trained]).to_numpy()
+    observed = np.isfinite(own.utility).any(axis=1)
+    usable = (benchmark.in_train | benchmark.in_test) & observed
+    known = other.samples["group"].isin(own.samples["group"][usable]).to_numpy()
     met = np.isfinite(other.utility).any(axis=1) & ~known
-    table = join([own.take(trained), other.take(met)])
+    table = join([own.take(usable), other.take(met)])
     # The slices of the benchmark's splits are not those of other samples.
     table = replace(table, samples=table.samples.drop(columns=SLICE, errors="ignore"))
-    in_train = np.arange(len(table.samples)) < trained.sum()
-    return Benchmark(table, benchmark.unit, in_train, ~in_train), trained, met
+    in_train = np.append(benchmark.in_train[usable], np.zeros(met.sum(), bool))
+    return Benchmark(table, benchmark.unit, in_train, ~in_train), usable, met
 
 
 def _stacked(own: np.ndarray | pd.DataFrame, other: np.ndarray | pd.DataFrame) -> Inputs:

@@ -122,7 +122,7 @@ class Uncertainty(Experiment):
         answers = None if notices(table) else answer_codes(table.prediction)
         rows = []
         for router, own in predictions.items():
-            points = training_points(setting, crossfit[router])
+            points = training_points(setting, crossfit[router], own)
             point = "half_cost" if "half_cost" in points else "peak"
             choice = steps_of(own, 0, observed, setting.policy).choices(points[point])
             alone = _outcomes(table.utility, cost, choice)

@@ -18,11 +18,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
+from mmroute.evaluation.carrier import Carrier
 from mmroute.evaluation.curve import Policy, frontier, steps_of, trace, training_frontier
 from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
 from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.setting import Setting
-from mmroute.evaluation.static import STATIC, ZERO, ZERO_HINDSIGHT, static_models
+from mmroute.evaluation.static import (
+    STATIC,
+    ZERO,
+    ZERO_HINDSIGHT,
+    mixed_rank_score,
+    static_models,
+)
 from mmroute.experiments import Experiment
 from mmroute.predictions import Predictions
 from mmroute.presentation.figures import (
@@ -35,6 +42,8 @@ from mmroute.presentation.tables import format_interval
 from mmroute.routers.soft_labels import GRID
 
 POLICY: Policy = "lambda"
+CLEAR = 0.1
+"""A router that is further behind the oracle than this part of what ``zero`` is, is clearly so."""
 _MARKERS = "osv^<>pPXd"
 
 
@@ -97,8 +106,12 @@ class VL(Experiment):
         of the last two points also ``lambda``. They are means over the trials of a router
         that draws. The points of ``best_single`` are the single models: it is the one of
         the largest rank score, and its rank score is subtracted from the routers' at
-        ``training``. Those of ``zero`` and ``zero_hindsight`` are the models, ``model <name>``,
-        whose static mixtures are best on the training split and on the evaluation samples.
+        ``training``; so are those of ``zero``, the static mixture that training chose, and of
+        the ``oracle``. ``clear_gap`` is how much more the oracle is ahead than a tenth of what it
+        is ahead of ``zero``. At ``cross-fitted`` stands the largest rank score on training data,
+        to choose a router by. Those of ``zero`` and ``zero_hindsight`` are the models,
+        ``model <name>``, whose static mixtures are best on the training split and on the
+        evaluation samples.
         """
         table, training = setting.table, setting.training
         weights = setting.weights().astype(np.float64)
@@ -121,6 +134,8 @@ class VL(Experiment):
             for model in static_models(known, singles)
             for metric, matrix in (("accuracy", singles.utility), ("cost", singles.cost))
         ]
+        scores: dict[str, np.ndarray] = {}
+        static = mixed_rank_score(learned, singles, static_models(learned, singles))
         for router, own in predictions.items():
             grid = np.array(GRID) if own.grid is None else own.grid
             points = [("grid", value) for value in grid] + [("training", np.nan), ("test", np.nan)]
@@ -128,15 +143,35 @@ class VL(Experiment):
                 crossfit[router], training.utility, training.cost / setting.unit, POLICY
             )
             chosen = curve.threshold[_best(curve.utility, curve.cost, learned)]
-            measured = _measure(setting, own, grid, chosen, weights, singles)
+            carrier = Carrier.of(
+                crossfit[router], training.utility, training.cost / setting.unit, POLICY
+            )
+            measured = _measure(setting, own, grid, carrier, chosen, weights, singles)
             for metric, replicates in measured.items():
                 rows += [
                     (router, *point, metric, "", values)
                     for point, values in zip(points, replicates, strict=True)
                     if metric != "lambda" or point[0] != "grid"
                 ]
-            gain = measured["rank_score"][-2] - references["training"]["rank_score"]
-            rows.append((router, *points[-2], "rank_score", BEST_SINGLE, gain))
+            own_score = measured["rank_score"][-2]
+            others = {BEST_SINGLE: references["training"]["rank_score"], ZERO: static}
+            rows += [
+                (router, *points[-2], "rank_score", minus, own_score - other)
+                for minus, other in others.items()
+            ]
+            best = _ranks(curve.utility, curve.cost, learned).max()
+            rows.append((router, "cross-fitted", np.nan, "rank_score", "", np.full(1, best)))
+            scores[router] = own_score
+        rows += [
+            (router, "training", np.nan, metric, "oracle", values)
+            for router, own in scores.items()
+            if "oracle" in scores and router != "oracle"
+            for ahead in [scores["oracle"] - own]
+            for metric, values in (
+                ("rank_score", -ahead),
+                ("clear_gap", ahead - CLEAR * (scores["oracle"] - static)),
+            )
+        ]
         columns = ["router", "point", "lambda", "metric", "minus", "replicates"]
         return pd.DataFrame(rows, columns=columns)
 
@@ -166,6 +201,7 @@ class VL(Experiment):
             "cost (USD per 1,000 queries)": ("training", "cost_usd", ""),
             "rank score": ("training", "rank_score", ""),
             "rank score minus the best single model's": ("training", "rank_score", BEST_SINGLE),
+            "rank score minus the best static mixture's": ("training", "rank_score", ZERO),
             "λ, best on test": ("test", "lambda", ""),
             "accuracy, best on test": ("test", "accuracy", ""),
             "cost (normalised), best on test": ("test", "cost", ""),
@@ -249,6 +285,7 @@ def _measure(
     setting: Setting,
     predictions: Predictions,
     grid: np.ndarray,
+    carrier: Carrier,
     chosen: float,
     weights: np.ndarray,
     singles: SingleModels,
@@ -260,7 +297,9 @@ def _measure(
         steps = steps_of(predictions, trial, np.isfinite(utility), POLICY)
         curve = frontier(trace(steps, utility, paid, POLICY))
         best = curve.threshold[_best(curve.utility, curve.cost, singles)]
-        lambdas = np.array([*grid, chosen, best])
+        foreseen = carrier.foreseen(steps, predictions.c_hat[trial], POLICY)
+        carried = carrier.carry(np.array([chosen]), foreseen)
+        lambdas = np.array([*grid, *carried, best])
         choices = np.stack([steps.choices(value) for value in lambdas], axis=1)
         accuracy, cost = (
             (weights @ np.take_along_axis(outcome, choices, axis=1)).T / weights.sum(axis=1)
@@ -284,8 +323,12 @@ def _metrics(
 
 def _best(utility: np.ndarray, cost: np.ndarray, singles: SingleModels) -> int:
     """Return which point's rank score is largest."""
+    return int(np.nanargmax(_ranks(utility, cost, singles)))
+
+
+def _ranks(utility: np.ndarray, cost: np.ndarray, singles: SingleModels) -> np.ndarray:
     low, high = (bounds[0] for bounds in cost_range(singles.cost))
-    return int(np.nanargmax(rank_score(utility, cost, low, high)))
+    return rank_score(utility, cost, low, high)
 
 
 def _draw_grid(axes: Axes, own: pd.DataFrame, style: str, **look: Any) -> None:

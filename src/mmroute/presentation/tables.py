@@ -5,7 +5,6 @@ import io
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import difference, interval, p_value
-from mmroute.evaluation.metrics import BEST_SINGLE, CURVE_METRICS, Majorants, aiq
+from mmroute.evaluation.inference import difference, interval, over_trainings, p_best, p_value
+from mmroute.evaluation.metrics import BEST_SINGLE, CURVE_METRICS
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
+from mmroute.evaluation.record import Metric
 from mmroute.evaluation.static import STATIC
 from mmroute.outcomes.splits import rest_of
 from mmroute.storage import read_table, write_text
@@ -24,11 +24,11 @@ UNRANKED = "traffic "
 """Shares of the traffic are neither good nor bad."""
 REFERENCES = (BEST_SINGLE, *STATIC, "oracle")
 """Rows that are no routers and stand in no ranking."""
-SIGNIFICANCE = 0.05
+AVERAGES = ("scenario", "macro")
+"""Levels that are averages over data sets."""
 SPREAD = ("value", "low", "high", "infinite", "undefined")
 FIGURE_ROWS = 9
 """Routers that a figure shows beside the oracle: more could not be told apart."""
-_MAJORANT = "majorant_"
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """A spreadsheet runs it; after apostrophes it looks as if it had been neutralised."""
 _CSV_CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^,\n]*)[,\n]')
@@ -53,39 +53,14 @@ def read_replicates(
         read_table(Path(path)).to_pandas().assign(router=router, salt=salt)
         for (router, salt), path in files
     ]
-    return add_aiq(pd.concat(frames, ignore_index=True))
-
-
-def add_aiq(replicates: pd.DataFrame) -> pd.DataFrame:
-    """Turn the routers' majorants into their ``aiq``, which depends on all of them.
-
-    Static policies are compared with the routers, and do not change what these are.
-    """
-    is_part = replicates["metric"].str.startswith(_MAJORANT)
-    rows = []
-    for keys, parts in replicates[is_part].groupby(["salt", "level", "dataset"], sort=False):
-        own = {
-            router: Majorants(
-                *(
-                    part.set_index("metric")["replicates"][f"{_MAJORANT}{name}"]
-                    for name in [field.name for field in fields(Majorants)]
-                )
-            )
-            for router, part in parts.groupby("router", sort=False)
-        }
-        compared = [majorant for router, majorant in own.items() if router not in STATIC]
-        rows += [
-            (*keys, router, "", "aiq", aiq(majorant, [*compared, majorant]))
-            for router, majorant in own.items()
-        ]
-    columns = ["salt", "level", "dataset", "router", "point", "metric", "replicates"]
-    return pd.concat([replicates[~is_part], pd.DataFrame(rows, columns=columns)], ignore_index=True)
+    return pd.concat(frames, ignore_index=True)
 
 
 def add_macro_averages(replicates: pd.DataFrame, scenarios: Mapping[str, str]) -> pd.DataFrame:
     """Add means over the data sets of each scenario and over the scenarios.
 
-    Resample by resample, so that they have intervals like any other value.
+    Resample by resample, so that they have intervals like any other value. Of a metric that
+    can be infinite it is the share of data sets where it is finite.
 
     Parameters
     ----------
@@ -102,7 +77,9 @@ def add_macro_averages(replicates: pd.DataFrame, scenarios: Mapping[str, str]) -
     """
     keys = ["router", "salt", "point", "metric"]
     scenarios = {**scenarios, **{rest_of(one): one for one in scenarios.values()}}
-    parts = replicates[replicates["level"] != "full"]
+    parts = replicates[replicates["level"] != "full"].copy()
+    shares = parts["metric"].map(lambda name: record_of(name).infinite)
+    parts.loc[shares, "replicates"] = parts.loc[shares, "replicates"].map(_reached)
     by_scenario = _means(
         parts.assign(dataset=parts["dataset"].map(scenarios)), [*keys, "dataset"]
     ).assign(level="scenario")
@@ -120,126 +97,132 @@ def _means(replicates: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*keys, "replicates"])
 
 
+def _reached(replicates: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(replicates), np.nan, np.isfinite(replicates))
+
+
 def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
-    """Turn replicates into values with intervals, averaged over the salts.
+    """Turn replicates into values with intervals, of all salts together.
 
     Returns
     -------
     ``level``, ``dataset``, ``router``, ``point``, ``metric``; ``value``, ``low``,
     ``high``: the 95 % interval; ``infinite`` and ``undefined``: the shares of
-    resamples with no finite and with no defined value; ``p_best``: two-sided
-    p-value of the paired difference to the best router of the column, empty for
+    resamples with no finite and with no defined value; ``p_best``: p-value of no
+    router of the column being better, see ``inference.p_best``, empty for
     references; ``p_value``: two-sided, that a comparison with ``zero`` is 0, empty for
-    other metrics; ``salt_sd``: standard deviation over the salts, empty for a single
-    one; ``salts``. Bounds, shares and p-values are means over the salts.
+    other metrics and shares of data sets; ``training``: the value on cross-fitted
+    training predictions, where one was kept to choose routers by; ``salt_sd``: standard
+    deviation over the salts, empty for a single one; ``salts``. Several salts are put together by
+    ``inference.over_trainings``.
     """
     rows = []
-    against_zero = {metric.name for metric in CURVE_METRICS if metric.against_zero}
     for keys, group in replicates.groupby(_COLUMN, sort=False):
-        best = _best_router(group, str(keys[-1]))
-        for _, of_salt in group.groupby("salt", sort=False):
-            by_router = dict(zip(of_salt["router"], of_salt["replicates"], strict=True))
-            rows += [
-                dict(zip(_COLUMN, keys, strict=True))
-                | {"router": router}
-                | spread(values)
-                | {"p_best": _p_best(router, best, by_router)}
-                | {"p_value": p_value(values) if keys[-1] in against_zero else np.nan}
-                for router, values in by_router.items()
-            ]
-    columns = [*_COLUMN, "router", *SPREAD, "p_best", "p_value"]
-    table = over_salts(pd.DataFrame(rows, columns=columns), [*_COLUMN, "router"])
-    return table[["level", "dataset", "router", "point", "metric", *table.columns[5:]]]
+        record = record_of(str(keys[-1]))
+        share = record.infinite and keys[0] in AVERAGES
+        tested = record.against_zero and not share
+        by_router = {
+            str(router): list(own)
+            for router, own in group.groupby("router", sort=False)["replicates"]
+        }
+        told = {router: over_trainings(own) for router, own in by_router.items()}
+        ranked = {name: own for name, own in told.items() if name not in REFERENCES}
+        best = (
+            {}
+            if str(keys[-1]).startswith(UNRANKED)
+            else p_best(ranked, record.lower_is_better and not share, record.atoms)
+        )
+        if "training" in group:
+            training = group.groupby("router", sort=False)["training"].mean()
+        else:
+            training = pd.Series(dtype=float)
+        rows += [
+            dict(zip(_COLUMN, keys, strict=True))
+            | {"router": router}
+            | spread(_within(values) if share else values, record.atoms)
+            | {"p_best": best.get(router, np.nan)}
+            | {"p_value": p_value(values, record.atoms) if tested else np.nan}
+            | {"training": training.get(router, np.nan)}
+            | over_salts(by_router[router])
+            for router, values in told.items()
+        ]
+    columns = ["level", "dataset", "router", "point", "metric", *SPREAD]
+    return pd.DataFrame(
+        rows, columns=[*columns, "p_best", "p_value", "training", "salt_sd", "salts"]
+    )
 
 
-def spread(replicates: np.ndarray) -> dict[str, float]:
+def _within(shares: np.ndarray) -> np.ndarray:
+    """Shares as there can be: other trainings are drawn without regard to it."""
+    return np.clip(shares, 0, 1)
+
+
+def record_of(metric: str) -> Metric:
+    """What a metric says of itself: nothing of one without a record, as shares of traffic."""
+    records = (*CURVE_METRICS, *POLICY_METRICS)
+    return next((own for own in records if own.name == metric), Metric(name=metric, title=metric))
+
+
+def spread(replicates: np.ndarray, atoms: bool = False) -> dict[str, float]:
     """What a table tells of (1 + B,) replicates: the value, its interval, and shares of them.
 
     Without resamples it is the value alone.
     """
-    told = replicates[0], *interval(replicates)
+    told = replicates[0], *interval(replicates, atoms)
     resamples = replicates[1:] if len(replicates) > 1 else np.full(1, replicates[0])
     shares = np.isinf(resamples).mean(), np.isnan(resamples).mean()
     return dict(zip(SPREAD, (*told, *shares), strict=True))
 
 
-def over_salts(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Average over the salts.
+def over_salts(replicates: Sequence[np.ndarray]) -> dict[str, float]:
+    """How the values of several salts lie apart, and how many there are.
 
-    Parameters
-    ----------
-    frame
-        A row for each salt: ``keys``, then measures, ``value`` among them.
-    keys
-        What the salts' rows have in common.
-
-    Returns
-    -------
-    A row for each of the keys, with the standard deviation of the value over the salts in
-    ``salt_sd``, empty for a single one or an infinite value, and the number of ``salts``.
+    Their standard deviation is NaN for a single one or an infinite value.
     """
-    grouped = frame.groupby(keys, sort=False, dropna=False)
-    table = grouped[[column for column in frame if column not in keys]].mean()
-    table["salt_sd"] = grouped["value"].agg(_deviation)
-    table["salts"] = grouped.size()
-    return table.reset_index()
-
-
-def _best_router(group: pd.DataFrame, metric: str) -> str | None:
-    """The router of the best mean over the salts; None where there is none."""
-    if metric.startswith(UNRANKED):
-        return None
-    ranked = group[~group["router"].isin(REFERENCES)]
-    values = ranked["replicates"].str[0].astype(float).groupby(ranked["router"], sort=False).mean()
-    values = values[np.isfinite(values)]
-    if values.empty:
-        return None
-    lower = {own.name for own in (*CURVE_METRICS, *POLICY_METRICS) if own.lower_is_better}
-    return str(values.idxmin() if metric in lower else values.idxmax())
-
-
-def _p_best(router: str, best: str | None, own: Mapping[str, np.ndarray]) -> float:
-    if best is None or best not in own or router in REFERENCES:
-        return np.nan
-    return 1.0 if router == best else p_value(difference(own[router], own[best]))
+    values = np.array([own[0] for own in replicates])
+    apart = len(values) > 1 and np.isfinite(values).all()
+    return {
+        "salt_sd": float(np.std(values, ddof=1)) if apart else np.nan,
+        "salts": len(values),
+    }
 
 
 def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Compare every two routers, and each with the best single model, on ``full``.
+    """Compare every two routers, and each with what needs no router, on ``full``.
 
     Returns
     -------
     ``metric``, ``router``, ``other``, ``difference`` (router minus other), ``low``,
-    ``high``, ``p_value``, ``undefined``: means over the salts.
+    ``high``, ``p_value``, ``undefined``, of all salts together.
     """
     full = replicates[(replicates["level"] == "full") & (replicates["point"] == "")]
     rows = []
-    for (metric, _), group in full.groupby(["metric", "salt"], sort=False):
-        own = dict(zip(group["router"], group["replicates"], strict=True))
-        compared = [name for name in own if name != "oracle"]
-        if metric in metrics:
-            for other, router in combinations(compared, 2):
-                values = difference(own[router], own[other])
-                rows.append(
-                    (
-                        metric,
-                        router,
-                        other,
-                        values[0],
-                        *interval(values),
-                        p_value(values),
-                        np.isnan(values[1:]).mean(),
-                    )
-                )
+    for metric, group in full[full["metric"].isin(metrics)].groupby("metric", sort=False):
+        own = {
+            str(router): list(values)
+            for router, values in group.groupby("router", sort=False)["replicates"]
+            if router != "oracle"
+        }
+        atoms = record_of(str(metric)).atoms
+        for other, router in combinations(own, 2):
+            values = over_trainings([*map(difference, own[router], own[other])])
+            told = values[0], *interval(values, atoms), p_value(values, atoms)
+            rows.append((metric, router, other, *told, np.isnan(values[1:]).mean()))
     columns = ["metric", "router", "other", "difference", "low", "high", "p_value", "undefined"]
-    keys = columns[:3]
-    return pd.DataFrame(rows, columns=columns).groupby(keys, sort=False).mean().reset_index()
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _deviation(values: pd.Series) -> float:
-    return (
-        float(np.std(values, ddof=1)) if np.isfinite(values).all() and len(values) > 1 else np.nan
-    )
+def difference_of(differences: pd.DataFrame, metric: str, router: str, other: str) -> pd.Series:
+    """Router minus other, of a table of ``differences``, whichever way round that has it.
+
+    ``value``, ``low``, ``high`` and ``p_value``.
+    """
+    own = differences[differences["metric"] == metric].set_index(["router", "other"])
+    sign = 1 if (router, other) in own.index else -1
+    row = own.loc[[(router, other) if sign == 1 else (other, router)]].iloc[0]
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    told = {"value": sign * row["difference"], "low": low, "high": high}
+    return pd.Series(told | {"p_value": row["p_value"]})
 
 
 def wide(table: pd.DataFrame, metric: str, column: str = "value") -> pd.DataFrame:
@@ -293,12 +276,31 @@ def format_interval(value: float, low: float, high: float) -> str:
     return f"{format_value(value)} [{format_value(low)}, {format_value(high)}]"
 
 
+def format_p(p: float) -> str:
+    """Format a p-value, a dash where undefined; 1,000 resamples tell none below 2 / 1,001."""
+    if np.isnan(p):
+        return "–"
+    return "< .002" if p < 0.002 else f"{p:.3f}".removeprefix("0")
+
+
+def format_share(value: float, low: float, high: float) -> str:
+    """Format the share of data sets on which something is reached, with its interval."""
+    if np.isnan(value):
+        return format_value(value)
+    bounds = "" if np.isnan(low) else f" [{low:.0%}, {high:.0%}]"
+    return f"reached on {value:.0%}{bounds}"
+
+
 def with_intervals(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """One metric as text with its intervals, laid out as by ``wide``."""
     values, low, high = (wide(table, metric, column) for column in ("value", "low", "high"))
-    return pd.DataFrame(
+    cells = pd.DataFrame(
         np.vectorize(format_interval)(values, low, high), values.index, values.columns
     )
+    if record_of(metric).infinite:
+        for name in table.loc[table["level"].isin(AVERAGES), "dataset"].unique():
+            cells[name] = [*map(format_share, values[name], low[name], high[name])]
+    return cells
 
 
 def metric_title(name: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.bootstrap import interval, resample_weights
+from mmroute.evaluation.bootstrap import resample_weights
+from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.shards import GRID_SIZE
 from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable

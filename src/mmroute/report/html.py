@@ -12,16 +12,22 @@ import pandas as pd
 import yaml
 
 from mmroute.decision.words import Card
+from mmroute.evaluation.inference import SIGNIFICANCE
 from mmroute.evaluation.metrics import CURVE_METRICS, ROUNDING, SAVED_AT
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
+from mmroute.evaluation.static import ZERO
 from mmroute.presentation.tables import (
+    AVERAGES,
     REFERENCES,
-    SIGNIFICANCE,
+    difference_of,
+    format_p,
     format_value,
     metric_title,
     prominent,
+    record_of,
     wide,
 )
+from mmroute.report.conclusions import by_chance
 
 CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined", "published")
 COMPARED_METRIC = "nauc_honest"
@@ -168,12 +174,13 @@ class Report:
             "signed": _or_dash("{:+.3f}".format),
             "reached": _or_dash(lambda cost: "∞" if math.isinf(cost) else f"{cost:,.0%}"),
             "rounded": _or_dash("{:,.1f}".format),
-            "p": _or_dash(lambda value: "< 0.01" if value < 0.01 else f"{value:.2f}"),
+            "p": format_p,
         }
         return environment.get_template("report.html.j2").render(
             title=self.title,
             simulated=self.simulated,
-            summary=summarise(self.table, self.singles, self.points),
+            summary=summarise(self.table, self.singles, self.differences),
+            by_chance=by_chance(self.conclusions),
             significance=SIGNIFICANCE,
             infinity=math.inf,
             headline=self._headline,
@@ -304,28 +311,29 @@ class Summary:
     ----------
     samples
         Test samples.
+    salts
+        Splits, each with a training of its own.
     best_model, best_accuracy, best_cost_usd
         The most accurate single model.
     router, nauc
-        The router of the largest honest nAUC, and that.
+        The router of the largest nAUC in training, and its honest nAUC.
     gain
-        Its honest nAUC less that of the static mixtures ``zero``.
+        That less the nAUC of the static mixtures ``zero``.
     costs
         By percent of the best static policy's accuracy: what it costs there, at points chosen
         in training, over what the static mixture of that accuracy costs.
-    no_worse
-        Routers that are not significantly worse.
-    peak, peak_cost_usd
-        Its most accurate operating point.
-    peak_honest
-        Accuracy of the point that was most accurate in training.
-    qnc
-        Cost at which it reaches the best single model's accuracy, over that model's.
-    never
-        Share of resamples in which it never does.
+    in_set, others
+        Whether it is in the set of the best, and which others are.
+    peak, ahead
+        Accuracy of the point that was most accurate in training, and less that of the single
+        model that was best there.
+    cost_at_parity, parity
+        Of the point that reached that model's accuracy in training: its cost over that
+        model's, infinite if there is none, and its accuracy less that model's.
     """
 
     samples: int
+    salts: int
     best_model: str
     best_accuracy: Estimate
     best_cost_usd: Estimate
@@ -333,15 +341,17 @@ class Summary:
     nauc: Estimate
     gain: Estimate
     costs: dict[int, Estimate]
-    no_worse: list[str]
+    in_set: bool
+    others: list[str]
     peak: Estimate
-    peak_cost_usd: Estimate
-    peak_honest: Estimate
-    qnc: Estimate
-    never: float
+    ahead: Estimate
+    cost_at_parity: Estimate
+    parity: Estimate
 
 
-def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) -> Summary | None:
+def summarise(
+    table: pd.DataFrame, singles: pd.DataFrame, differences: pd.DataFrame
+) -> Summary | None:
     """Pick the numbers that a reader asks for first; None without any router."""
     models = singles[singles["dataset"] == "full"]
     most = models[models["utility"] >= models["utility"].max() - ROUNDING]
@@ -350,13 +360,12 @@ def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) 
     ranking = full[full["metric"] == "nauc_honest"].set_index("router")
     if ranking.empty:
         return None
-    router = str(ranking["value"].idxmax())
+    router = str(ranking["training"].idxmax())
     own = full[full["router"] == router].set_index("metric").T
-    at_peak = (points["router"] == router) & (points["point"] == "peak")
-    peak = points[(points["dataset"] == "full") & at_peak].set_index("metric").T
-    no_worse = ranking.index[(ranking["p_best"] >= SIGNIFICANCE) & (ranking.index != router)]
+    among = ranking.index[ranking["p_best"] >= SIGNIFICANCE]
     return Summary(
         samples=int(best["samples"]),
+        salts=int(own["nauc_honest"]["salts"]),
         best_model=best["model"],
         best_accuracy=_estimate(best, "utility"),
         best_cost_usd=_estimate(best, "cost_usd"),
@@ -368,12 +377,12 @@ def summarise(table: pd.DataFrame, singles: pd.DataFrame, points: pd.DataFrame) 
             for percent in SAVED_AT
             for saving in [_estimate(own[f"saving_{percent}"])]
         },
-        no_worse=list(no_worse),
-        peak=_estimate(own["peak_score"]),
-        peak_cost_usd=_estimate(peak["cost_usd"]),
-        peak_honest=_estimate(own["peak_score_honest"]),
-        qnc=_estimate(own["qnc"]),
-        never=float(own["qnc"]["infinite"]),
+        in_set=router in among,
+        others=[name for name in among if name != router],
+        peak=_estimate(own["peak_score_honest"]),
+        ahead=_estimate(difference_of(differences, "peak_score_honest", router, ZERO)),
+        cost_at_parity=_estimate(own["qnc_honest"]),
+        parity=_estimate(own["parity_honest"]),
     )
 
 
@@ -389,8 +398,10 @@ def _ranked(table: pd.DataFrame, metric: str, order: list[str] | None = None) ->
     if order:
         columns = {name: frame.reindex(columns=order) for name, frame in columns.items()}
     value = columns["value"]
+    averages = table.loc[table["level"].isin(AVERAGES), "dataset"].unique()
     return {
         "columns": list(value.columns),
+        "shares": list(averages) if record_of(metric).infinite else [],
         "rows": [
             {
                 "router": router,
