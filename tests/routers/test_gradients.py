@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from mmroute.routers.gradients import Schedule, apply, masked_squared_error, seeded, train
+from mmroute.routers.gradients import (
+    Schedule,
+    apply,
+    masked_cross_entropy,
+    masked_squared_error,
+    seeded,
+    train,
+)
 
 
 def line(n_samples, noise=0.0, seed=0):
@@ -20,8 +27,9 @@ def schedule(**changes):
     )
 
 
-def fit(Z, Y, **changes):
-    return train(lambda: nn.Linear(3, 1), masked_squared_error(Z, Y), len(Z), schedule(**changes))
+def fit(Z, Y, groups=None, **changes):
+    loss = masked_squared_error(Z, Y)
+    return train(lambda: nn.Linear(3, 1), loss, len(Z), schedule(**changes), groups)
 
 
 def test_finds_a_line():
@@ -66,6 +74,44 @@ def test_keeps_the_best_epoch():
 
     patient, hasty = (fit(Z, Y, patience=patience) for patience in (50, 1))
     assert error(patient) <= error(hasty)
+
+
+def rows_seen(groups):
+    """The rows that are held out and those that are trained on."""
+    Z, Y = line(len(groups))
+    loss, seen = masked_squared_error(Z, Y), {True: set(), False: set()}
+
+    def noted(network, rows):
+        seen[network.training] |= set(rows.tolist())
+        return loss(network, rows)
+
+    train(lambda: nn.Linear(3, 1), noted, len(Z), schedule(epochs=1), groups)
+    return seen[False], seen[True]
+
+
+def test_no_group_is_cut_where_rows_are_held_out():
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 7))
+    held, trained = rows_seen(groups)
+    assert held | trained == set(range(140))
+    assert 14 <= len(held) == 7 * len({groups[row] for row in held}) <= 20
+    assert not {groups[row] for row in held} & {groups[row] for row in trained}
+
+
+def test_where_a_group_is_most_of_the_rows_nothing_is_held_out():
+    assert rows_seen(np.zeros(60, int)) == (set(), set(range(60)))
+
+
+def test_groups_of_one_row_each_are_no_groups():
+    Z, Y = line(60, noise=1.0)
+    alone, none = (fit(Z, Y, groups, epochs=3) for groups in (np.arange(60)[::-1], None))
+    assert torch.equal(alone.weight, none.weight)
+
+
+def test_cross_entropy_counts_observed_outcomes_by_their_share_of_right():
+    logits = torch.tensor([[0.0, 5.0], [np.log(3.0), 0.0]])
+    utility = np.array([[0.25, np.nan], [1.0, 0.0]])
+    loss = masked_cross_entropy(np.zeros((2, 1)), utility)(lambda _: logits, torch.arange(2))
+    assert float(loss) == pytest.approx((np.log(2) + np.log(4 / 3) + np.log(2)) / 3)
 
 
 @pytest.mark.parametrize("n_samples", [10, 100])

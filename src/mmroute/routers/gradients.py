@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 
@@ -149,6 +151,7 @@ def train(
     loss: Callable[[Network, torch.Tensor], torch.Tensor],
     n_samples: int,
     schedule: Schedule,
+    groups: np.ndarray | None = None,
 ) -> Network:
     """Build a network and minimise a loss.
 
@@ -164,6 +167,9 @@ def train(
         Training rows.
     schedule
         How to train.
+    groups
+        (n_samples,) number of each row's group, which is held out whole or not at all; None:
+        each row is one of its own.
 
     Returns
     -------
@@ -172,13 +178,11 @@ def train(
     target = device()
     with seeded(schedule.random_state):
         network = build().to(target)
-        order = torch.from_numpy(
-            np.random.default_rng(schedule.random_state).permutation(n_samples)
+        validation, rows = (
+            torch.from_numpy(part).to(target)
+            for part in _hold_out(np.arange(n_samples) if groups is None else groups, schedule)
         )
-        held = (
-            round(schedule.validation_share * n_samples) if n_samples >= FEWEST_TO_HOLD_OUT else 0
-        )
-        validation, rows = order[:held].to(target), order[held:].to(target)
+        held = len(validation) > 0
         optimiser = torch.optim.AdamW(
             [weights for weights in network.parameters() if weights.requires_grad],
             lr=schedule.learning_rate,
@@ -209,6 +213,24 @@ def train(
     return network.cpu().eval()
 
 
+def _hold_out(groups: np.ndarray, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that are held out and those that are trained on, by the rows' groups.
+
+    Groups are drawn until they have the share that is wanted. Where they have more than half of
+    the rows then, there are too few groups to spare one.
+    """
+    member, distinct = pd.factorize(groups)
+    drawn = np.random.default_rng(schedule.random_state).permutation(len(distinct))
+    turn = np.argsort(drawn)[member]
+    order = np.argsort(turn, kind="stable")
+    held = np.zeros(len(groups), dtype=bool)
+    if len(groups) >= FEWEST_TO_HOLD_OUT:
+        held = turn[order] <= turn[order[round(schedule.validation_share * len(groups)) - 1]]
+    if held.sum() > len(groups) / 2:
+        held[:] = False
+    return order[held], order[~held]
+
+
 def apply(network: nn.Module, Z: np.ndarray) -> np.ndarray:
     """Return a trained network's float64 outputs for (N, d) features, on the CPU."""
     with torch.inference_mode():
@@ -226,6 +248,24 @@ def masked_squared_error(
 
     def loss(network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
         return (network(inputs[rows]) - target[rows])[observed[rows]].square().mean()
+
+    return loss
+
+
+def masked_cross_entropy(
+    Z: np.ndarray, U: np.ndarray
+) -> Callable[[nn.Module, torch.Tensor], torch.Tensor]:
+    """Return the mean cross-entropy of logits to (n, K) utilities observed, for ``train``.
+
+    A utility between 0 and 1 counts as right with its own weight and as wrong with the rest.
+    """
+    inputs = torch.as_tensor(Z, dtype=torch.float32, device=device())
+    observed = torch.as_tensor(np.isfinite(U), device=device())
+    target = torch.as_tensor(np.nan_to_num(U), dtype=torch.float32, device=device())
+
+    def loss(network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+        known = observed[rows]
+        return binary_cross_entropy_with_logits(network(inputs[rows])[known], target[rows][known])
 
     return loss
 
