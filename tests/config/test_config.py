@@ -116,8 +116,12 @@ def test_the_default_config_names_every_kind_of_source_and_its_keys():
 def test_the_reference_has_every_key_with_its_type_default_and_meaning():
     text = reference()
     assert "| `split.train` | number, above 0, below 1 | `0.2` | Share of each data set" in text
-    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+    chapters = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     for room in ("sources", "encoders", "features", "routers"):
+        chapter = chapters["Fusions" if room == "features" else room.capitalize()]
+        sections = dict(
+            re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", chapter, re.MULTILINE | re.DOTALL)
+        )
         for name, entry in catalogue(room).items():
             rows = re.findall(
                 r"^\| `(\w+)` \| (.+) \| (.+) \| (.*) \|$", sections[name], re.MULTILINE

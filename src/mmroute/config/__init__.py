@@ -186,7 +186,10 @@ def _model(name: str, fields: Mapping[str, Any], **extra: Any) -> type[BaseModel
 
 @cache
 def _parameters_model(package: str, name: str) -> type[BaseModel]:
-    """Make the model of what stands beside the name of a class."""
+    """Make the model of what stands beside the name of a class.
+
+    It is named with its room: a source and a router may have one name.
+    """
     entry = find(package, name)
     told = entry.descriptions
     fields: dict[str, Any] = {
@@ -199,7 +202,7 @@ def _parameters_model(package: str, name: str) -> type[BaseModel]:
             Fusion,
             Field(entry.attributes["fusion"], validate_default=True, description="Its features."),
         )
-    return _model(name, fields)
+    return _model(f"{package}_{name}", fields)
 
 
 def _parameters(package: str, name: str, given: Any, label: str | None = None) -> dict[str, Any]:
@@ -298,7 +301,8 @@ def _source_shape() -> Any:
     models = []
     for kind in catalogue("sources"):
         fields: dict[str, Any] = {"kind": (Literal[kind], ...)} | prices
-        models.append(create_model(kind, __base__=_parameters_model("sources", kind), **fields))
+        base = _parameters_model("sources", kind)
+        models.append(create_model(base.__name__, __base__=base, **fields))
     kinds: Any = reduce(or_, models)
     text = "Sources that are joined on sample ids; of a pair in two the first counts."
     joined = Field(min_length=1, description=text)

@@ -53,9 +53,9 @@ def reference() -> str:
         for name, entry in catalogue(room).items():
             text, *_ = re.split(r"\n\n\w+\n-+\n", entry.docstrings[0])
             sections += [f"### `{name}`", text.replace("``", "`")]
-            parameters = classes[name]["properties"].items()
-            told = {key: field for key, field in parameters if "const" not in field}
-            sections += [_table(told, classes[name].get("required", []))] if told else []
+            own = classes[f"{room}_{name}"]
+            told = {key: field for key, field in own["properties"].items() if "const" not in field}
+            sections += [_table(told, own.get("required", []))] if told else []
     return "\n\n".join(sections) + "\n"
 
 
