@@ -119,10 +119,9 @@ class Router(BaseEstimator, ABC):
 
 
 class GridRouter(Router):
-    """Trained once per lambda of a grid; each lambda is one operating point (VL-RouterBench).
+    """Has scores of its own for each lambda of a grid; each lambda is one operating point.
 
-    ``predict`` serves what needs utilities and costs: the scores of lambda = 0 on the
-    scale of each model's mean utility, and its mean training cost.
+    ``predict`` serves what needs utilities and costs, in their units.
     """
 
     @property
