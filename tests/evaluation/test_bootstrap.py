@@ -18,7 +18,7 @@ from mmroute.evaluation.metrics import (
     qnc,
     single_models,
 )
-from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.rank_score import cost_range, rank_score
 
 DATASETS = ["a"] * 30 + ["b"] * 20
 

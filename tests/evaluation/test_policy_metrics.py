@@ -16,12 +16,11 @@ from mmroute.evaluation.policy_metrics import (
     auroc,
     binned_auroc,
     calibration_sums,
-    cost_range,
     equal_mass_cuts,
     of_chosen,
     policy_sums,
-    rank_score,
 )
+from mmroute.rank_score import cost_range, rank_score
 
 GONE = np.nan
 UTILITY = np.array([[0.5, 1, 1], [0, 0.25, GONE], [0, 0, 0], [0.8, GONE, 0.6]])

@@ -6,11 +6,11 @@ import pytest
 
 from mmroute.evaluation.curve import operating_curve
 from mmroute.evaluation.metrics import single_models
-from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.static import majorant_models
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.vl import VL
 from mmroute.predictions import Predictions
+from mmroute.rank_score import cost_range, rank_score
 from mmroute.routers.soft_labels import GRID
 
 LAMBDAS = np.array([0.0, 1.0, 10.0])

@@ -25,8 +25,6 @@ from mmroute.evaluation.metrics import (
 from mmroute.evaluation.policy_metrics import (
     CalibrationSums,
     PolicySums,
-    cost_range,
-    rank_score,
 )
 from mmroute.evaluation.static import (
     ZERO,
@@ -37,6 +35,7 @@ from mmroute.evaluation.static import (
     static_models,
     static_peak,
 )
+from mmroute.rank_score import cost_range, rank_score
 
 POINTS = ("peak", "parity", "half_cost")
 """Named operating points (definitions, section 5)."""

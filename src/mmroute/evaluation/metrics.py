@@ -12,8 +12,8 @@ import numpy as np
 
 from mmroute.evaluation.curve import ROUNDING as ROUNDING
 from mmroute.evaluation.curve import Curve
-from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.record import Metric
+from mmroute.rank_score import cost_range, rank_score
 
 BEST_SINGLE = "best_single"
 """The row of always taking the single model that is best in hindsight; what is subtracted."""

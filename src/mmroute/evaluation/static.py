@@ -22,7 +22,7 @@ from mmroute.evaluation.metrics import (
     relative_cost,
     savings_at_parity,
 )
-from mmroute.evaluation.policy_metrics import cost_range, rank_score
+from mmroute.rank_score import cost_range, rank_score
 
 ZERO = "zero"
 """The row of the majorant whose models were chosen on the training split."""

@@ -21,7 +21,6 @@ from matplotlib.ticker import NullFormatter
 from mmroute.evaluation.carrier import Carrier
 from mmroute.evaluation.curve import Policy, frontier, steps_of, trace, training_frontier
 from mmroute.evaluation.metrics import BEST_SINGLE, SingleModels, single_models
-from mmroute.evaluation.policy_metrics import cost_range, rank_score
 from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.static import (
     STATIC,
@@ -39,6 +38,7 @@ from mmroute.presentation.figures import (
     draw_static,
 )
 from mmroute.presentation.tables import format_interval
+from mmroute.rank_score import cost_range, rank_score
 from mmroute.routers.soft_labels import GRID
 
 POLICY: Policy = "lambda"
