@@ -8,7 +8,7 @@ from mmroute.evaluation.curve import operating_curve
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.static import majorant_models
 from mmroute.experiments.findings import summarise
-from mmroute.experiments.vl import VL
+from mmroute.experiments.vl import VL, _lambda
 from mmroute.predictions import Predictions
 from mmroute.rank_score import cost_range, rank_score
 from mmroute.routers.soft_labels import GRID
@@ -105,6 +105,11 @@ def test_a_router_without_a_grid_follows_the_lambda_policy(setting):
     assert value(frame, "rank_score", "test")[0] == pytest.approx(scores.max())
     assert frame.query("router == 'own' and point == 'grid'")["lambda"].unique().tolist() == [*GRID]
     assert value(frame, "cost", "grid", at=0.0)[0] == pytest.approx(curve.cost[0])
+    # Lambdas are of costs in USD, as those of a grid.
+    objective = 1 - predictions.u_hat[0] + 10 * UNIT * predictions.c_hat[0]
+    objective[np.isnan(table.utility)] = np.inf
+    paid = np.take_along_axis(table.cost, objective.argmin(axis=1)[:, None], axis=1)
+    assert value(frame, "cost_usd", "grid", at=10.0)[0] == pytest.approx(paid.mean())
 
 
 def test_the_best_single_model_is_chosen_by_rank_score_like_a_router(setting):
@@ -173,8 +178,8 @@ def test_the_table_has_a_row_per_router_and_both_points_side_by_side(setting):
     table = summarise([frame])
     shown = VL().present(table).set_index("router")
     assert shown.index.tolist() == ["best_single", "own"]
-    assert shown.loc["own", "λ"] == f"{value(frame, 'lambda')[0]:g}"
-    assert shown.loc["best_single", "λ"] == "–"
+    assert shown.loc["own", "λ (per USD)"] == f"{value(frame, 'lambda')[0]:g}"
+    assert shown.loc["best_single", "λ (per USD)"] == "–"
     for header, metric, point, scale in (
         ("accuracy", "accuracy", "training", 1),
         ("cost (USD per 1,000 queries)", "cost_usd", "training", 1000),
@@ -197,3 +202,7 @@ def test_several_salts_share_their_points(setting):
     table = summarise([frame, frame])
     assert (table["salts"] == 2).all()
     assert len(table) == len(frame)
+
+
+def test_the_lambda_that_stands_for_infinity_is_shown_as_such():
+    assert [_lambda(value) for value in GRID] == ["0", "10", "100", "1e+03", "1e+04", "∞"]

@@ -124,3 +124,33 @@ def test_the_seed_decides_everything_and_leaves_the_rest_alone(n_samples):
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(networks[0].weight, networks[1].weight)
     assert not torch.equal(networks[0].weight, networks[2].weight)
+
+
+def test_rows_that_are_not_taught_change_nothing():
+    Z, Y = line(20)
+    taught = np.arange(20) < 10
+    loss = masked_squared_error(Z, np.where(taught[:, None], Y, 9.0))
+    network = train(lambda: nn.Linear(3, 1), loss, 20, schedule(), taught)
+    np.testing.assert_allclose(apply(network, Z), Y, atol=0.05)
+
+
+def test_the_rate_rises_to_the_whole_and_falls_to_nothing():
+    warm = schedule(warm_up=0.2)
+    rates = [warm.rate(step, 10) for step in range(11)]
+    np.testing.assert_allclose(rates, [0, 1 / 2, *(np.arange(8, -1, -1) / 8)])
+    assert schedule().rate(3, 10) == 1
+
+
+def test_keeps_the_epoch_of_the_best_quality():
+    Z, Y = line(60)
+    worth = iter([2.0, 1.0, 3.0, 3.0, 0.0])
+    states = []
+
+    def quality(network, rows):
+        states.append(network.weight.clone())
+        return next(worth)
+
+    loss = masked_squared_error(Z, Y)
+    network = train(lambda: nn.Linear(3, 1), loss, 60, schedule(patience=2), quality=quality)
+    assert len(states) == 5
+    torch.testing.assert_close(network.weight, states[2])

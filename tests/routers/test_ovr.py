@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from mmroute.routers.ovr import OVR
 
@@ -10,20 +11,36 @@ from mmroute.routers.ovr import OVR
 @pytest.fixture
 def problem():
     generator = np.random.default_rng(0)
-    features = generator.normal(size=(120, 5))
+    features = generator.normal(size=(120, 5)) * [1, 10, 0.1, 1, 1]
     utility = (features @ generator.normal(size=(5, 3)) + generator.normal(size=(120, 3)) > 0) * 1.0
     return features, utility, generator.lognormal(size=utility.shape)
 
 
-def test_is_one_logistic_regression_a_model_on_the_samples_it_was_observed_on(problem):
+def test_is_one_balanced_regression_a_model_on_the_observed_samples_that_some_model_solves(problem):
     features, utility, cost = problem
     gone = np.random.default_rng(1).random(utility.shape) < 0.3
     masked, paid = (np.where(gone, np.nan, known) for known in (utility, cost))
-    u_hat, _ = OVR(alpha=0.5).fit(features, masked, paid).predict(features)
+    scores = OVR().fit(features, masked, paid).predict_scores(features)
+    standard = StandardScaler().fit_transform(features)
+    solved = (masked > 0).any(axis=1)
+    assert 0 < solved.sum() < 120
     for model in range(3):
-        rows = ~gone[:, model]
-        alone = LogisticRegression(C=2, max_iter=1000).fit(features[rows], utility[rows, model])
-        np.testing.assert_allclose(u_hat[:, model], alone.predict_proba(features)[:, 1], atol=1e-3)
+        rows = ~gone[:, model] & solved
+        alone = LogisticRegression(class_weight="balanced", max_iter=1000)
+        alone.fit(standard[rows], utility[rows, model])
+        np.testing.assert_allclose(
+            scores[0, :, model], alone.predict_proba(standard)[:, 1], atol=1e-6
+        )
+
+
+def test_the_choice_is_the_most_probable_model_and_costs_play_no_part(problem):
+    features, utility, cost = problem
+    router = OVR().fit(features, utility, cost)
+    assert router.grid.tolist() == [0]
+    np.testing.assert_array_equal(
+        router.predict_scores(features),
+        OVR().fit(features, utility, -cost).predict_scores(features),
+    )
 
 
 def test_costs_are_the_training_means(problem):
@@ -33,16 +50,19 @@ def test_costs_are_the_training_means(problem):
 
 
 @pytest.mark.parametrize("always", [0.0, 1.0])
-def test_a_model_that_is_always_right_or_wrong_is_predicted_so(problem, always):
+def test_a_model_that_is_always_right_or_wrong_is_scored_so(problem, always):
     features, utility, cost = problem
     utility[:, 1] = always
-    u_hat, _ = OVR().fit(features, utility, cost).predict(features)
+    router = OVR().fit(features, utility, cost)
+    assert (router.predict_scores(features)[:, :, 1] == always).all()
+    u_hat, _ = router.predict(features)
     assert (u_hat[:, 1] == always).all()
     assert np.ptp(u_hat[:, 0]) > 0.5
 
 
-def test_a_partly_right_outcome_weighs_on_both_sides():
-    features = np.zeros((40, 2))
-    utility = np.tile([[0.25, 0.5]], (40, 1))
-    u_hat, _ = OVR().fit(features, utility, np.ones((40, 2))).predict(features[:1])
-    np.testing.assert_allclose(u_hat, [[0.25, 0.5]], atol=1e-3)
+def test_a_partly_right_outcome_is_right(problem):
+    features, utility, cost = problem
+    np.testing.assert_array_equal(
+        OVR().fit(features, utility, cost).predict_scores(features),
+        OVR().fit(features, utility / 4, cost).predict_scores(features),
+    )

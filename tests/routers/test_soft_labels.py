@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from mmroute.routers.soft_labels import GRID, soft_labels
+from mmroute.rank_score import rank_score
+from mmroute.routers.soft_labels import GRID, INFINITE, Lessons, soft_labels, taught
 
 costs = st.floats(0, 1e3)
 lambdas = st.lists(st.floats(0, 1e12), min_size=1, max_size=4)
@@ -78,14 +79,43 @@ def test_the_labels_of_one_sample():
     np.testing.assert_allclose(labels[0], expected)
 
 
-def test_a_utility_above_a_half_is_right():
-    utility, cost = np.array([[0.5, 0.6, 0.9]]), np.array([[0.1, 0.2, 0.3]])
+def test_a_utility_above_0_is_right():
+    utility, cost = np.array([[0.0, 0.1, 0.9]]), np.array([[0.1, 0.2, 0.3]])
     assert soft_labels(utility, cost, [0.0], 1.0).tolist() == [[[0, 0.5, 0.5]]]
 
 
-def test_the_default_grid_ascends_from_zero():
-    assert GRID[0] == 0
-    assert list(GRID) == sorted(set(GRID))
+def test_at_infinity_the_first_of_the_cheapest_right_models_has_all_mass():
+    utility, cost = np.array([[0.0, 1, 1, 1]]), np.array([[1.0, 3, 2, 2]])
+    large, infinite = soft_labels(utility, cost, [1e6, INFINITE], 1.0)
+    assert large.tolist() == [[0, 0, 0.5, 0.5]]
+    assert infinite.tolist() == [[0, 0, 1, 0]]
+
+
+def test_where_no_model_is_right_the_first_of_the_cheapest_has_all_mass():
+    (labels,) = soft_labels(np.zeros((1, 3)), np.array([[2.0, 1, 1]]), [0.0], 1.0)
+    assert labels.tolist() == [[0, 1, 0]]
+
+
+def test_the_default_grid_is_the_published_one():
+    assert GRID == (0, 10, 100, 1000, 10000, INFINITE)
+
+
+def test_samples_that_no_model_solves_do_not_teach_unless_there_are_no_others():
+    nan = np.nan
+    assert taught(np.array([[0.0, 1], [0, 0], [nan, 0.2], [nan, nan]])).tolist() == [1, 0, 1, 0]
+    assert taught(np.array([[0.0, 0], [nan, 0], [nan, nan]])).tolist() == [1, 1, 0]
+
+
+def test_rank_scores_are_of_the_choices_within_the_single_models_mean_costs():
+    nan = np.nan
+    utility = np.array([[1.0, 0], [0, 1], [nan, 1]])
+    cost = np.array([[1.0, 3], [2, 5], [nan, 4]])
+    lessons = Lessons(np.empty(0), np.ones(3, bool), utility, cost)
+    scores = np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.5, 0.5], [0.1, 0.2]]])
+    # At the first lambda model 0 twice, where it was not observed model 1: (0 + 1) / 2 right at
+    # (2 + 4) / 2. At the second of equal scores the first: the same on sample 1.
+    expected = rank_score(np.array([0.5, 0.5]), np.array([3.0, 3.0]), 1.5, 4.0)
+    np.testing.assert_allclose(lessons.rank_scores(np.array([1, 2]), scores), expected)
 
 
 @pytest.mark.parametrize("cheap", [0.0, 1e-300])

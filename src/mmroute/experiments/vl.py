@@ -1,7 +1,7 @@
 """VL-RouterBench's protocol: accuracy, cost and rank score over a grid of lambdas.
 
 A router that is trained once per lambda has an operating point for each. Any other is
-followed by the ``lambda`` policy, and shown at the lambdas of the default grid. The
+followed by the ``lambda`` policy, and shown at the published lambdas. Lambdas are per USD. The
 paper reports the point whose rank score is best on the evaluation samples themselves;
 here the point that was best in training comes first.
 """
@@ -39,7 +39,7 @@ from mmroute.presentation.figures import (
 )
 from mmroute.presentation.tables import format_interval
 from mmroute.rank_score import cost_range, rank_score
-from mmroute.routers.soft_labels import GRID
+from mmroute.routers.soft_labels import GRID, INFINITE
 
 POLICY: Policy = "lambda"
 CLEAR = 0.1
@@ -191,18 +191,18 @@ class VL(Experiment):
         keys = chosen[["router", "point", "metric", "minus"]].itertuples(index=False, name=None)
         numbers = chosen[["value", "low", "high"]].itertuples(index=False, name=None)
         cells = {
-            key: f"{value:.3g}" if key[2] == "lambda" else format_interval(value, *bounds)
+            key: _lambda(value) if key[2] == "lambda" else format_interval(value, *bounds)
             for key, (value, *bounds) in zip(keys, numbers, strict=True)
         }
         columns = {
-            "λ": ("training", "lambda", ""),
+            "λ (per USD)": ("training", "lambda", ""),
             "accuracy": ("training", "accuracy", ""),
             "cost (normalised)": ("training", "cost", ""),
             "cost (USD per 1,000 queries)": ("training", "cost_usd", ""),
             "rank score": ("training", "rank_score", ""),
             "rank score minus the best single model's": ("training", "rank_score", BEST_SINGLE),
             "rank score minus the best static mixture's": ("training", "rank_score", ZERO),
-            "λ, best on test": ("test", "lambda", ""),
+            "λ (per USD), best on test": ("test", "lambda", ""),
             "accuracy, best on test": ("test", "accuracy", ""),
             "cost (normalised), best on test": ("test", "cost", ""),
             "rank score, best on test": ("test", "rank_score", ""),
@@ -281,6 +281,10 @@ class VL(Experiment):
         return figure
 
 
+def _lambda(value: float) -> str:
+    return "∞" if value >= INFINITE else f"{value:.3g}"
+
+
 def _measure(
     setting: Setting,
     predictions: Predictions,
@@ -299,14 +303,16 @@ def _measure(
         best = curve.threshold[_best(curve.utility, curve.cost, singles)]
         foreseen = carrier.foreseen(steps, predictions.c_hat[trial], POLICY)
         carried = carrier.carry(np.array([chosen]), foreseen)
-        lambdas = np.array([*grid, *carried, best])
+        # The policy's lambda is of normalised costs, a grid's of USD.
+        unit = setting.unit if predictions.grid is None else 1
+        lambdas = np.array([*(grid * unit), *carried, best])
         choices = np.stack([steps.choices(value) for value in lambdas], axis=1)
         accuracy, cost = (
             (weights @ np.take_along_axis(outcome, choices, axis=1)).T / weights.sum(axis=1)
             for outcome in (utility, paid)
         )
         own = _metrics(accuracy, cost, singles, setting.unit)
-        trials.append(own | {"lambda": np.tile(lambdas[:, None], len(weights))})
+        trials.append(own | {"lambda": np.tile(lambdas[:, None] / unit, len(weights))})
     return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in trials[0]}
 
 

@@ -121,8 +121,14 @@ class Router(BaseEstimator, ABC):
 class GridRouter(Router):
     """Has scores of its own for each lambda of a grid; each lambda is one operating point.
 
-    ``predict`` serves what needs utilities and costs, in their units.
+    ``predict`` serves what needs utilities and costs, in their units: here by what a fitted
+    router has as ``mean_utility_``, ``mean_cost_`` and ``mean_score_``, (K,) of each model, means
+    over the training samples, of the scores at lambda 0.
     """
+
+    mean_utility_: np.ndarray
+    mean_cost_: np.ndarray
+    mean_score_: np.ndarray
 
     @property
     @abstractmethod
@@ -131,7 +137,28 @@ class GridRouter(Router):
 
     @abstractmethod
     def predict_scores(self, Z: Any) -> np.ndarray:
-        """Return (G, N, K) scores; at each lambda the largest is chosen."""
+        """Return (G, N, K) scores, not negative; at each lambda the largest is chosen."""
+
+    def predict(self, Z: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores at lambda 0 as utilities, and each model's mean training cost.
+
+        A score over the model's mean score is a lift, which multiplies the model's mean
+        utility; no utility exceeds 1.
+        """
+        scores = self.predict_scores(Z)[0]
+        lift = np.divide(
+            scores, self.mean_score_, out=np.ones_like(scores), where=self.mean_score_ > 0
+        )
+        return np.clip(lift * self.mean_utility_, 0, 1), np.tile(self.mean_cost_, (len(Z), 1))
+
+
+class OneChoice(GridRouter):
+    """A router with one operating point: whatever lambda is, the largest score is chosen."""
+
+    @property
+    def grid(self) -> np.ndarray:
+        """The one lambda, 0."""
+        return np.zeros(1)
 
 
 def fit(router: Any, Z: Any, U: np.ndarray, C: np.ndarray, pool: Pool) -> Any:

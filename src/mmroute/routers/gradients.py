@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -27,12 +28,15 @@ class Schedule:
     learning_rate, weight_decay, batch_size
         Of AdamW, which without decay is Adam.
     patience
-        Epochs without a smaller validation loss after which training ends.
+        Epochs without a better validation after which training ends.
     validation_share
         Share of the rows held out for that; the weights of the best epoch stay.
         Fewer than 50 rows are all trained on, to the last epoch.
     random_state
         Seed of the held-out rows, the batches, and anything that the network draws.
+    warm_up
+        Share of the steps in which the learning rate rises from 0, to fall back to it in the
+        others; 0 leaves it as it is.
     """
 
     epochs: int
@@ -42,6 +46,7 @@ class Schedule:
     weight_decay: float = 0.0
     patience: int = 10
     validation_share: float = 0.1
+    warm_up: float = 0.0
 
     @classmethod
     def of(cls, router: Any) -> Self:
@@ -53,6 +58,13 @@ class Schedule:
             router.random_state,
             patience=router.patience,
         )
+
+    def rate(self, step: int, steps: int) -> float:
+        """The part of the learning rate that a step of so many has."""
+        if not self.warm_up:
+            return 1.0
+        warm = int(self.warm_up * steps)
+        return step / warm if step < warm else (steps - step) / max(steps - warm, 1)
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -73,7 +85,7 @@ class Networks(BaseEstimator):
     learning_rate, batch_size
         Of Adam.
     patience
-        Epochs without a smaller loss on held-out rows after which training ends.
+        Epochs without a better result on held-out rows after which training ends.
     """
 
     n_features_: int
@@ -152,6 +164,8 @@ def train(
     n_samples: int,
     schedule: Schedule,
     groups: np.ndarray | None = None,
+    taught: np.ndarray | None = None,
+    quality: Callable[[Network, torch.Tensor], float] | None = None,
 ) -> Network:
     """Build a network and minimise a loss.
 
@@ -170,6 +184,10 @@ def train(
     groups
         (n_samples,) number of each row's group, which is held out whole or not at all; None:
         each row is one of its own.
+    taught
+        (n_samples,) rows to train on, of those that are not held out; None: all.
+    quality
+        What is to be largest on the held-out rows, given like the loss; None: less the loss.
 
     Returns
     -------
@@ -182,13 +200,17 @@ def train(
             torch.from_numpy(part).to(target)
             for part in _hold_out(np.arange(n_samples) if groups is None else groups, schedule)
         )
+        if taught is not None:
+            rows = rows[torch.from_numpy(taught).to(target)[rows]]
         held = len(validation) > 0
         optimiser = torch.optim.AdamW(
             [weights for weights in network.parameters() if weights.requires_grad],
             lr=schedule.learning_rate,
             weight_decay=schedule.weight_decay,
         )
-        best, best_loss, since = None, float("inf"), 0
+        steps = schedule.epochs * -(-len(rows) // schedule.batch_size)
+        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(schedule.rate, steps=steps))
+        best, best_quality, since = None, -float("inf"), 0
         for _ in tqdm(range(schedule.epochs), desc="epochs", mininterval=5, leave=False):
             network.train()
             for batch in torch.randperm(len(rows)).split(schedule.batch_size):
@@ -197,13 +219,14 @@ def train(
                     optimiser.zero_grad()
                     value.backward()
                     optimiser.step()
+                    rate.step()
             if not held:
                 continue
             network.eval()
             with torch.no_grad():
-                held_loss = float(loss(network, validation))
-            if held_loss < best_loss:
-                best, best_loss, since = copy.deepcopy(network.state_dict()), held_loss, 0
+                own = quality(network, validation) if quality else -float(loss(network, validation))
+            if own > best_quality:
+                best, best_quality, since = copy.deepcopy(network.state_dict()), own, 0
             else:
                 since += 1
                 if since >= schedule.patience:

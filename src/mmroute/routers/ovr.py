@@ -1,61 +1,63 @@
 """One-vs-rest logistic regression of each model's correctness (VL-RouterBench)."""
 
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
-from annotated_types import Gt
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from mmroute.routers import Router, observed_means
+from mmroute.routers import OneChoice, observed_means
+from mmroute.routers.soft_labels import is_correct, taught
+from mmroute.routers.standardiser import Standardiser
 
 _MAX_ITERATIONS = 1000
 
 
-class OVR(Router):
-    """P(correct) by one logistic regression a model, with an L2 penalty of ``alpha``.
+class OVR(OneChoice):
+    """The model of the largest P(right), by one logistic regression a model.
 
-    A utility between 0 and 1 counts as right with its own weight and as wrong with
-    the rest. A model that was always right, or always wrong, is predicted its mean.
-    The predicted cost is each model's training mean: the regressions know nothing of
-    costs.
+    Right and wrong weigh alike in each ("balanced"), with an L2 penalty of C = 1; the features
+    are standardised. Costs play no part.
+
+    Published
+    ---------
+    ``routers/ovr/router.py`` of https://github.com/yutao1024/SCOPE-Router. Departures:
+
+    - A regression is fitted to the samples on which its model was observed; the code has no
+      missing outcomes.
+    - A model that is right on all of these has a probability of 1; the code, which cannot fit
+      one class, fails there.
     """
 
     name: ClassVar[str] = "ovr"
     fusion: ClassVar[str] = "concat"
-    cost_: np.ndarray
-    mean_: np.ndarray
+    standardiser_: Standardiser
+    constant_: np.ndarray
     mixed_: np.ndarray
     coefficients_: np.ndarray
 
-    def __init__(self, alpha: Annotated[float, Gt(0)] = 1.0) -> None:
-        self.alpha = alpha
-
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
-        """Fit each model's regression on the samples on which it was observed."""
-        self.cost_ = observed_means(C)
-        self.mean_ = observed_means(U)
-        self.mixed_ = np.flatnonzero((self.mean_ > 0) & (self.mean_ < 1))
+        """Fit each model's regression on the samples that some model solves."""
+        self.mean_utility_, self.mean_cost_ = observed_means(U), observed_means(C)
+        self.standardiser_ = Standardiser.fit(Z)
+        kept = taught(U)
+        features, right = self.standardiser_.apply(Z[kept]), is_correct(U[kept])
+        seen = np.isfinite(U[kept])
+        ever, always = right.any(axis=0), (right | ~seen).all(axis=0)
+        self.constant_ = ever.astype(float)
+        self.mixed_ = np.flatnonzero(ever & ~always)
         self.coefficients_ = np.empty((Z.shape[1] + 1, len(self.mixed_)))
-        Z = Z.astype(np.float64)
         for column, model in enumerate(self.mixed_):
-            seen = np.isfinite(U[:, model])
-            self.coefficients_[:, column] = self._regression(Z[seen], U[seen, model])
+            rows = seen[:, model]
+            estimator = LogisticRegression(class_weight="balanced", max_iter=_MAX_ITERATIONS)
+            estimator.fit(features[rows], right[rows, model])
+            self.coefficients_[:, column] = np.append(estimator.coef_[0], estimator.intercept_)
+        self.mean_score_ = self.predict_scores(Z)[0].mean(axis=0)
         return self
 
-    def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict_scores(self, Z: np.ndarray) -> np.ndarray:
         """Apply the regressions."""
-        u_hat, c_hat = (np.tile(means, (len(Z), 1)) for means in (self.mean_, self.cost_))
-        logits = Z.astype(np.float64) @ self.coefficients_[:-1] + self.coefficients_[-1]
-        u_hat[:, self.mixed_] = expit(logits)
-        return u_hat, c_hat
-
-    def _regression(self, Z: np.ndarray, utility: np.ndarray) -> np.ndarray:
-        """Return (d + 1,) coefficients and intercept from (n,) utilities."""
-        right, wrong = np.flatnonzero(utility > 0), np.flatnonzero(utility < 1)
-        estimator = LogisticRegression(C=1 / self.alpha, max_iter=_MAX_ITERATIONS).fit(
-            Z[np.concatenate([right, wrong])],
-            np.repeat([1, 0], [len(right), len(wrong)]),
-            np.concatenate([utility[right], 1 - utility[wrong]]),
-        )
-        return np.append(estimator.coef_[0], estimator.intercept_)
+        probabilities = np.tile(self.constant_, (1, len(Z), 1))
+        logits = self.standardiser_.apply(Z) @ self.coefficients_[:-1] + self.coefficients_[-1]
+        probabilities[0, :, self.mixed_] = expit(logits).T
+        return probabilities

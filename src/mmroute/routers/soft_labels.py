@@ -1,42 +1,61 @@
 """Soft labels over models, on which the routers of VL-RouterBench are trained."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
-from typing import Annotated, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from annotated_types import Ge, Gt
 
-from mmroute.routers import GridRouter, observed_means
+from mmroute.rank_score import cost_range, rank_score
+from mmroute.routers import GridRouter, Pool, observed_means
 
-GRID = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Lambdas, ascending from 0. Ours, as the paper prints no grid: from indifference to cost
-to the cheapest correct model, in half decades of the normalised cost's inverse."""
+INFINITE = 1e12
+"""This lambda and those above stand for infinity, which neither JSON nor the config has."""
+
+GRID = (0.0, 10.0, 100.0, 1000.0, 10000.0, INFINITE)
+"""The published lambdas, per USD."""
+
+DEVELOPMENT = 1 / 8
+"""Share of the training split held out to stop by: of 80 %, the published 10 % of all samples."""
 
 
 def is_correct(U: np.ndarray) -> np.ndarray:
-    """Return whether each outcome counts as right: a utility above 0.5, so never a missing one.
+    """Return whether each outcome counts as right: a utility above 0, so never a missing one."""
+    return U > 0
 
-    The paper has utilities of 0 and 1 only; the threshold is that of ``auroc``.
+
+def taught(U: np.ndarray) -> np.ndarray:
+    """Return which of n samples a router learns from: those that some model solves.
+
+    Where no model solves any, it is those with an outcome, as something has to be learned.
     """
-    return U > 0.5
+    solved = is_correct(U).any(axis=1)
+    return np.asarray(solved if solved.any() else np.isfinite(U).any(axis=1))
+
+
+def cheapest_first(C: np.ndarray, eligible: np.ndarray) -> np.ndarray:
+    """Return (n, K) whether a model is the cheapest eligible one, of equals the first."""
+    cost = np.where(eligible, C, np.inf)
+    first = np.arange(C.shape[1]) == cost.argmin(axis=1)[:, None]
+    return np.asarray(first & eligible)
 
 
 def soft_labels(U: np.ndarray, C: np.ndarray, grid: np.ndarray, scale: float) -> np.ndarray:
     """Return the soft labels of each lambda (VL-RouterBench; definitions, section 6).
 
-    t_i(m) = 1[m is right on i] exp(-lambda s C_im), normalised over the models. If no
-    model is right, all mass is on the cheapest observed one; models of equal cost
-    share alike.
+    t_i(m) = 1[m is right on i] exp(-lambda s C_im), normalised over the models; at an
+    infinite lambda all mass is on the cheapest one that is right. If no model is right, it
+    is on the cheapest observed one. Of equal costs the first counts as the cheapest.
 
     Parameters
     ----------
     U, C
-        (n, K) utility and normalised cost, NaN where missing.
+        (n, K) utility and cost, NaN where missing.
     grid
-        (G,) finite lambdas, not negative, however large.
+        (G,) finite lambdas, not negative; from ``INFINITE`` on they stand for infinity.
     scale
-        s, which turns a normalised cost into the unit of lambda.
+        s, which turns a cost into the unit of 1 / lambda.
 
     Returns
     -------
@@ -45,16 +64,47 @@ def soft_labels(U: np.ndarray, C: np.ndarray, grid: np.ndarray, scale: float) ->
         a missing outcome gets 0.
     """
     correct = is_correct(U)
-    observed = np.where(np.isfinite(U), C, np.inf)
-    cheapest = np.isfinite(U) & (observed == observed.min(axis=1, keepdims=True))
-    eligible = np.where(correct.any(axis=1, keepdims=True), correct, cheapest)
-    eligible_cost = np.where(eligible, C, np.inf)
-    # Beyond the cheapest eligible cost, at least one exponent is 0 whatever lambda is.
-    excess = np.where(eligible, C - eligible_cost.min(axis=1, keepdims=True), 0)
+    solved = correct.any(axis=1, keepdims=True)
+    cheapest = cheapest_first(C, np.where(solved, correct, np.isfinite(U)))
+    # Beyond the cheapest correct cost, at least one exponent is 0 whatever lambda is.
+    lowest = np.where(correct, C, np.inf).min(axis=1, keepdims=True)
+    excess = np.where(correct, C - np.where(solved, lowest, 0), 0)
     with np.errstate(over="ignore"):
-        weights = eligible * np.exp(-np.multiply.outer(grid, scale * excess))
-    total = weights.sum(axis=2, keepdims=True)
-    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+        weights = correct * np.exp(-np.multiply.outer(grid, scale * excess))
+    shares = weights / np.maximum(weights.sum(axis=2, keepdims=True), 1)
+    infinite = np.greater_equal(grid, INFINITE)[:, None, None]
+    return np.where(infinite | ~solved, cheapest, shares)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What the routers that are trained once per lambda learn from n samples.
+
+    Attributes
+    ----------
+    labels
+        (G, n, K), NaN where an outcome is missing.
+    taught
+        (n,) the samples that they are trained on; the others serve to stop only.
+    utility, cost
+        (n, K), NaN where missing.
+    """
+
+    labels: np.ndarray
+    taught: np.ndarray
+    utility: np.ndarray
+    cost: np.ndarray
+
+    def rank_scores(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Return the (G,) rank scores of choosing the largest of (G, b, K) scores on b samples.
+
+        As published it is over the single models' mean costs on all samples.
+        """
+        utility, cost = self.utility[rows], self.cost[rows]
+        choice = np.where(np.isfinite(utility), scores, -np.inf).argmax(axis=2)
+        chosen = np.arange(len(rows)), choice
+        bounds = cost_range(np.nanmean(self.cost, axis=0))
+        return rank_score(utility[chosen].mean(axis=1), cost[chosen].mean(axis=1), *bounds)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -68,50 +118,36 @@ class SoftLabelRouter(GridRouter):
     Parameters
     ----------
     lambdas
-        Of the grid, 0 always among them; None: ``GRID``.
+        Of the grid, per USD, 0 always among them; 1e12 stands for infinity; None: the
+        published ones.
     scale
-        s of the labels.
+        What costs in USD are multiplied by in the labels.
     """
 
+    uses_pool: ClassVar[bool] = True
+    learns_unsolved: ClassVar[bool] = False
+    """Whether samples that no model solves teach too."""
     lambdas: list[Annotated[float, Ge(0)]] | None = None
-    scale: Annotated[float, Gt(0)] = 1.0
-    mean_utility_: np.ndarray = field(init=False)
-    mean_cost_: np.ndarray = field(init=False)
-    mean_label_: np.ndarray = field(init=False)
+    scale: Annotated[float, Gt(0)] = 100.0
 
     @property
     def grid(self) -> np.ndarray:
         """(G,) lambdas, ascending from 0."""
         return np.union1d(0.0, GRID if self.lambdas is None else self.lambdas)
 
-    def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
+    def fit(self, Z: Any, U: np.ndarray, C: np.ndarray, *pools: Pool) -> Self:
         """Make the labels of every lambda and learn them all."""
+        (pool,) = pools
         self.mean_utility_, self.mean_cost_ = observed_means(U), observed_means(C)
         labelled = np.isfinite(U).any(axis=1)
-        labels = self._labels(U[labelled], C[labelled])
-        self.mean_label_ = np.nanmean(labels[0], axis=0)
-        self._learn(Z[labelled], labels)
+        Z, U, C = Z[labelled], U[labelled], C[labelled]
+        labels = soft_labels(U, C, self.grid, self.scale * pool.unit)
+        labels[:, np.isnan(U)] = np.nan
+        teaches = np.ones(len(U), bool) if self.learns_unsolved else taught(U)
+        self._learn(Z, Lessons(labels, teaches, U, C))
+        self.mean_score_ = self.predict_scores(Z)[0].mean(axis=0)
         return self
 
-    def _labels(self, U: np.ndarray, C: np.ndarray) -> np.ndarray:
-        """Return the (G, n, K) labels, NaN where an outcome is missing."""
-        labels = soft_labels(U, C, self.grid, self.scale)
-        labels[:, np.isnan(U)] = np.nan
-        return labels
-
     @abstractmethod
-    def _learn(self, Z: np.ndarray, labels: np.ndarray) -> None:
-        """Learn (G, n, K) labels, NaN where an outcome is missing, from (n, d) features."""
-
-    def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores as utilities, and each model's mean training cost.
-
-        At lambda 0 a score tells how likely the model is to be right, but shared with
-        the other models that are. Over the model's mean label it is a lift, which
-        multiplies the model's mean utility; no utility exceeds 1.
-        """
-        scores = self.predict_scores(Z)[0]
-        lift = np.divide(
-            scores, self.mean_label_, out=np.ones_like(scores), where=self.mean_label_ > 0
-        )
-        return np.clip(lift * self.mean_utility_, 0, 1), np.tile(self.mean_cost_, (len(Z), 1))
+    def _learn(self, Z: Any, lessons: Lessons) -> None:
+        """Learn from n samples, given by their features or as a frame."""

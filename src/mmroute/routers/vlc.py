@@ -14,9 +14,15 @@ from mmroute.routers.tokens import TokenTransformer
 class VLC(EndToEndRouter):
     """A transformer of ``layers`` layers over [text, image] with one softmax per lambda.
 
-    Cross-entropy to the soft labels. The lambdas share the transformer and have a
-    linear classifier each, where the paper trains a network per lambda: eight
-    transformers would take eight times as long. The sizes are ours.
+    Cross-entropy to the soft labels.
+
+    Published
+    ---------
+    ``routers/vlc/router.py`` of https://github.com/yutao1024/SCOPE-Router: a linear classifier
+    on a vision-language transformer. Departures beside those of ``EndToEndRouter``:
+
+    - The transformer has sizes of ours and two tokens, as it reads embeddings and neither
+      words nor patches. All lambdas share it.
 
     Parameters
     ----------
