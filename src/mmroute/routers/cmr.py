@@ -21,13 +21,22 @@ class CMR(Networks, Router):
     The correctness head is trained by binary cross-entropy with logits, ``balance`` weighing
     a model's right answers by its wrong ones over its right ones; utilities between 0 and 1
     are soft targets. The cost head is trained by squared error, with ``log_cost`` on
-    log(1 + c). Width, layers and heads are the published ones; the paper gives no schedule.
-    With ``balance`` the predictions are of balanced classes: they rank samples, but say no
-    longer how often a model is right.
+    log(1 + c). With ``balance`` the predictions are of balanced classes: they rank samples, but
+    say no longer how often a model is right.
 
-    Departures: the raw pair, where table S3 names the mean of both embeddings, of which one
-    token would be left; both heads share one transformer, and the heads are one linear layer
-    with an output per model; early stopping as in ``mlp``.
+    Published
+    ---------
+    ``src/mmrbench/routers/cmr.py`` of https://github.com/Hunter-Wrynn/MMR-Bench, with its width,
+    layers and heads of attention. Departures:
+
+    - Cross-entropy on correctness, as the paper describes; the code has squared error there.
+    - Both heads of a model are one linear layer, not two, and the layers of attention normalise
+      first and widen to twice the width, not four times.
+    - Adam at 3e-4 without decay, batches of 128, at most 30 epochs and early stopping, where
+      the code has AdamW at 1e-3 with a weight decay of 1e-4, batches of 32 and 100 epochs,
+      which take ten times as long.
+    - Missing outcomes are left out, where the code fills them with the models' means over
+      training and test samples together, which leaks.
 
     Parameters
     ----------

@@ -15,6 +15,13 @@ class KMeans(Router):
 
     k-means++ on the training features. Missing outcomes are left out of a mean;
     where a cluster has none for a model, the model's training mean stands in.
+
+    Published
+    ---------
+    ``src/mmrbench/routers/kmeans.py`` of https://github.com/Hunter-Wrynn/MMR-Bench. Departures:
+
+    - Missing outcomes are left out, where the code fills them with the models' means over
+      training and test samples together, which leaks.
     """
 
     name: ClassVar[str] = "kmeans"

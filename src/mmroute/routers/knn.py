@@ -14,6 +14,14 @@ class KNN(Router):
 
     Missing outcomes are left out of a mean; where no neighbour has one, the
     model's training mean stands in.
+
+    Published
+    ---------
+    ``src/mmrbench/routers/knn.py`` of https://github.com/Hunter-Wrynn/MMR-Bench. Departures:
+
+    - The features are fused adaptively, as the paper's table says; the code takes the mean.
+    - Missing outcomes are left out, where the code fills them with the models' means over
+      training and test samples together, which leaks.
     """
 
     name: ClassVar[str] = "knn"

@@ -15,6 +15,13 @@ class Linear(Router):
 
     A model's regression uses the samples on which it was observed. With fewer
     samples than features it is the solution of least norm.
+
+    Published
+    ---------
+    ``src/mmrbench/routers/linear.py`` of https://github.com/Hunter-Wrynn/MMR-Bench. Departures:
+
+    - Missing outcomes are left out, where the code fills them with the models' means over
+      training and test samples together, which leaks.
     """
 
     name: ClassVar[str] = "linear"
@@ -38,6 +45,14 @@ class LinearMF(Router):
 
     The rank is ``n_components`` or, where the training split allows no more, the
     smaller of its samples and features less one. ``alpha`` is the ridge's penalty.
+
+    Published
+    ---------
+    ``src/mmrbench/routers/linear_mf.py`` of https://github.com/Hunter-Wrynn/MMR-Bench. Departures:
+
+    - The features are fused adaptively, as the paper's table says; the code takes the mean.
+    - Missing outcomes are left out, where the code fills them with the models' means over
+      training and test samples together, which leaks.
     """
 
     name: ClassVar[str] = "linear_mf"

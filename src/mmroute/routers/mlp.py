@@ -19,8 +19,17 @@ class MLP(Networks, Router):
     """Two perceptrons with hidden layers of 256 and 128, for utility and for cost.
 
     ReLU, mean squared error over the observed outcomes, Adam at 1e-3, on the mean of both
-    embeddings. Departures: training ends before 100 epochs where a tenth of the training
-    rows, held out, says so; and the paper gives no batch size, 64 is ours.
+    embeddings.
+
+    Published
+    ---------
+    ``src/mmrbench/routers/mlp.py`` of https://github.com/Hunter-Wrynn/MMR-Bench. Departures:
+
+    - Training ends before 100 epochs where a tenth of the training rows, held out, says so, as
+      so many epochs learn a small split by heart.
+    - Batches are of 64, not 32, which takes half as long.
+    - Missing outcomes are left out, where the code fills them with the models' means over
+      training and test samples together, which leaks.
     """
 
     name: ClassVar[str] = "mlp"
@@ -58,8 +67,16 @@ class MLPMF(MLP):
 
     u_ij = z_i w_j + b_j with z_i of ``latent`` dimensions out of hidden layers of 256 and
     128, and likewise the costs with a network of their own; mean squared error over the
-    observed outcomes, on adaptively fused features. The paper gives no schedule: it is that
-    of ``mlp``.
+    observed outcomes, on adaptively fused features, by the schedule of ``mlp``.
+
+    Published
+    ---------
+    ``src/mmrbench/routers/mlp_mf.py`` of https://github.com/Hunter-Wrynn/MMR-Bench. Departures:
+
+    - The features are fused adaptively, as the paper's table says; the code takes the mean.
+    - Early stopping and batches as in ``mlp``.
+    - Missing outcomes are left out, where the code fills them with the models' means over
+      training and test samples together, which leaks.
     """
 
     name: ClassVar[str] = "mlp_mf"
