@@ -327,7 +327,10 @@ def policy_metrics(
     utility, cost = samples.utility[rows], (samples.cost + samples.overhead[:, None])[rows]
     own = range(len(rows)), chosen[rows]
     gained, paid, predicted = utility[own], cost[own], samples.u_hat[rows][own]
-    best, dearest = np.nanmax(utility, axis=1), np.nanmax(cost, axis=1)
+    best = np.nanmax(utility, axis=1)
+    # Mean costs are of the samples themselves, whatever the weights.
+    alone = observed(singles(samples, rows, np.ones(len(weight))))
+    dearest = [j.at for j in alone if j.cost >= alone[-1].cost * (1 - SAME)]
     optimal = np.nanmin(np.where(utility == best[:, None], cost, np.nan), axis=1)
     point = Point(mean(paid, w), mean(gained, w))
     bins = [sum(other < p for other in predicted) * 15 // len(rows) for p in predicted]
@@ -341,7 +344,7 @@ def policy_metrics(
         "optimal_selection": mean((gained == best) & (paid == optimal), w),
         "optimal_cost": ratio(mean(optimal, w), point.cost),
         "optimal_accuracy": ratio(point.utility, mean(best, w)),
-        "rci": mean((gained < best) | (paid == dearest) & (optimal < paid), w),
+        "rci": mean((gained < best) | np.isin(own[1], dearest) & (optimal < paid), w),
         "brier": mean((predicted - gained) ** 2, w),
         "ece": sum(map(abs, gaps)) / w.sum(),
         "rank_score": rank_score(point, singles(samples, rows, weight)),

@@ -16,6 +16,7 @@ from mmroute.evaluation.policy_metrics import (
     auroc,
     binned_auroc,
     calibration_sums,
+    dearest_models,
     equal_mass_cuts,
     of_chosen,
     policy_sums,
@@ -36,8 +37,9 @@ seeds = st.integers(0, 10_000)
 
 
 def sums_of(choice, u_hat, utility, cost, weights):
-    predicted = of_chosen(u_hat, choice)
-    return policy_sums(choice, predicted, utility, cost, weights, equal_mass_cuts(predicted))
+    predicted, dearest = of_chosen(u_hat, choice), dearest_models(single_models(utility, cost))
+    cuts = equal_mass_cuts(predicted)
+    return policy_sums(choice, predicted, utility, cost, weights, cuts, dearest)
 
 
 def measure_policy(*policy):
@@ -88,6 +90,35 @@ def test_rci_takes_the_most_expensive_model_among_those_observed():
     utility, cost = np.array([[1, 1, GONE]]), np.array([[1, 2, GONE]])
     result = measure_policy(np.array([1]), np.ones((1, 3)), utility, cost, ONCE[:, :1])
     assert result["rci"].tolist() == [1]
+
+
+def test_rci_asks_which_model_is_the_most_expensive_on_average():
+    # Model 0 costs 3 on average, model 1 costs 4; all are right.
+    utility, cost = np.ones((3, 3)), np.array([[7, 2, 1], [1, 5, 1], [1, 5, 6]])
+    for choice, expected in (
+        # The dearest call of the sample, but not the dearest model.
+        ((0, 0, 0), 0),
+        ((2, 2, 2), 0),
+        # The dearest model is needless even where its call is not the dearest.
+        ((1, 1, 1), 1),
+        ((1, 0, 0), 1 / 3),
+    ):
+        result = measure_policy(np.array(choice), np.ones((3, 3)), utility, cost, ONCE[:, :3])
+        assert result["rci"].tolist() == [pytest.approx(expected)]
+
+
+def test_the_most_expensive_models_of_a_resample_are_those_of_the_samples():
+    # By the resample's weights model 1 costs more.
+    utility, cost = np.ones((2, 2)), np.array([[9, 1], [1, 2]])
+    weights = np.array([[1, 1], [0, 2]])
+    result = measure_policy(np.array([1, 1]), np.ones((2, 2)), utility, cost, weights)
+    assert result["rci"].tolist() == [0, 0]
+
+
+def test_models_of_one_mean_cost_are_all_the_most_expensive():
+    cost = np.array([[0.1, 0.3, GONE, 0.1], [0.3, 0.1, 0.2, 0.1]])
+    utility = np.where(np.isnan(cost), GONE, 1)
+    assert dearest_models(single_models(utility, cost)).tolist() == [True, True, True, False]
 
 
 def test_rci_forgives_the_most_expensive_model_where_no_cheaper_one_is_as_good():
@@ -271,8 +302,8 @@ def test_weights_of_one_give_the_plain_metrics(seed):
     predicted, gained, paid = (matrix[rows, choice] for matrix in (u_hat, utility, cost))
     best = np.nanmax(utility, axis=1)
     optimal = np.array([c[u == b].min() for c, u, b in zip(cost, utility, best, strict=True)])
-    needless = (paid == np.nanmax(cost, axis=1)) & (optimal < paid)
     singles = single_models(utility, cost)
+    needless = (choice == singles.cost.argmax()) & (optimal < paid)
     areas = [
         roc_auc_score(u[np.isfinite(u)] > 0.5, u_hat[np.isfinite(u), model])
         for model, u in enumerate(utility.T)
@@ -329,8 +360,8 @@ def test_a_weight_is_a_number_of_repetitions(seed):
     policy = random_policy(seed)
     (counts,) = random_counts(seed, n_resamples=1)
     repeated = every_metric(*(np.repeat(part, counts, axis=0) for part in policy), np.ones((1, 40)))
-    # The bins of ece are those of the samples themselves.
-    assert_equal(repeated, every_metric(*policy, counts[None]), except_for=["ece"])
+    # The bins of ece and the dearest models of rci are those of the samples themselves.
+    assert_equal(repeated, every_metric(*policy, counts[None]), except_for=["ece", "rci"])
 
 
 @given(seeds)
@@ -406,13 +437,13 @@ def test_sums_of_parts_add_up_to_those_of_the_whole(seed):
     choice, u_hat, utility, cost = random_policy(seed)
     weights = random_counts(seed, n_resamples=3)
     predicted = of_chosen(u_hat, choice)
-    cuts = equal_mass_cuts(predicted)
+    cuts, dearest = equal_mass_cuts(predicted), dearest_models(single_models(utility, cost))
     parts = [slice(0, 1), slice(1, 25), slice(25, 40)]
     policies, calibrations = (
-        [add_up(*(matrix[part] for matrix in given), weights[:, part], cuts) for part in parts]
-        for add_up, given in (
-            (policy_sums, (choice, predicted, utility, cost)),
-            (calibration_sums, (choice, predicted, utility)),
+        [add_up(*(matrix[part] for matrix in given), weights[:, part], *told) for part in parts]
+        for add_up, given, told in (
+            (policy_sums, (choice, predicted, utility, cost), (cuts, dearest)),
+            (calibration_sums, (choice, predicted, utility), (cuts,)),
         )
     )
     policy = reduce(add, policies)

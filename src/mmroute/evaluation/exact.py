@@ -24,6 +24,7 @@ from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.policy_metrics import (
     auroc,
     calibration_sums,
+    dearest_models,
     equal_mass_cuts,
     of_chosen,
     policy_sums,
@@ -99,7 +100,7 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
                 choice = steps.choices(parameter)
                 predicted = of_chosen(u_hat[rows], choice)
                 cuts = equal_mass_cuts(predicted)
-                given = choice, predicted, utility, cost[rows], own, cuts
+                given = choice, predicted, utility, cost[rows], own, cuts, dearest_models(singles)
                 policy = policy_sums(*given, predictions.take(rows).overhead)
                 measured.add_policy(part.name, point, policy)
                 if part.level == "full" and trial == 0:

@@ -28,6 +28,7 @@ from mmroute.evaluation.measured import (
 from mmroute.evaluation.metrics import SingleModels
 from mmroute.evaluation.policy_metrics import (
     binned_auroc,
+    dearest_models,
 )
 from mmroute.evaluation.shards import (
     Sharded,
@@ -66,7 +67,7 @@ def gather(
     -------
     As from ``evaluate``, with operating curves on the grid and ``auroc`` over its bins.
     """
-    measured, points = _gather_curves(sharded, folders)
+    measured, points, _ = _gather_curves(sharded, folders)
     for trial in np.unique(cuts["trial"]).tolist():
         asked = cuts[cuts["trial"] == trial]
         sums = point_sums(sharded, point_folders, trial, asked.index)
@@ -90,7 +91,7 @@ def gather_points(sharded: Sharded, folders: Sequence[Path], predictions: Path) 
     predictions
         File of the router's predictions of the evaluation samples.
     """
-    _, points = _gather_curves(sharded, folders)
+    _, points, dearest = _gather_curves(sharded, folders)
     return cut(
         sharded,
         predictions,
@@ -98,6 +99,7 @@ def gather_points(sharded: Sharded, folders: Sequence[Path], predictions: Path) 
             trial: {name: sorted(set(own.values())) for name, own in by_slice.items()}
             for trial, by_slice in points.items()
         },
+        dearest,
     )
 
 
@@ -105,7 +107,10 @@ _OperatingPoints = dict[int, dict[str, dict[str, float]]]
 """By trial, slice and name: the parameter of each operating point."""
 
 
-def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured, _OperatingPoints]:
+def _gather_curves(
+    sharded: Sharded, folders: Sequence[Path]
+) -> tuple[Measured, _OperatingPoints, dict[str, np.ndarray]]:
+    """Measure the curves, and find their operating points and the dearest models by slice."""
     measured = Measured(sharded.empty.unit, sharded.empty.table.model_names, sharded.rest)
     trained: dict[str | None, Sums] = {}
     for one in sharded.trained:
@@ -113,8 +118,10 @@ def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured,
     everything = reduce(add, trained.values())
     carried, foreseen = carrier(folders, everything.threshold)
     points: _OperatingPoints = {}
+    dearest = {}
     for name, own in _slice_sums(sharded, folders):
         singles = _singles(own.values)
+        dearest[name] = dearest_models(singles)
         # As in ``_training_rows``.
         known = trained.get(name, everything)
         predicted = known if known.values["n_samples"].any() else everything
@@ -131,7 +138,7 @@ def _gather_curves(sharded: Sharded, folders: Sequence[Path]) -> tuple[Measured,
                 points.setdefault(trial, {})[name] = operating_points(best, singles)
         areas = binned_auroc(own.values["successes"], own.values["failures"])
         measured.add(name, "", {"auroc": areas})
-    return measured, points
+    return measured, points, dearest
 
 
 def _slice_sums(sharded: Sharded, folders: Sequence[Path]) -> Iterator[tuple[str, Sums]]:

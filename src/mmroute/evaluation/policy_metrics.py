@@ -7,8 +7,8 @@ itself. Most metrics are ratios of weighted sums, hence columns of one matrix
 product. A metric that a resample leaves undefined (0/0) is NaN there. The sums add
 up, so the samples may come in parts.
 
-"Observed" means that an outcome is there: the best, the cheapest and the most
-expensive model of a sample are taken among those observed for it.
+"Observed" means that an outcome is there: the best and the cheapest model of a sample
+are taken among those observed for it.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from typing import Self
 import numpy as np
 
 from mmroute.errors import InputError
+from mmroute.evaluation.metrics import ROUNDING, SingleModels
 from mmroute.evaluation.record import Metric
 from mmroute.rank_score import cost_range, rank_score
 
@@ -37,9 +38,11 @@ class Choices:
         (N,) utility and cost of the chosen models.
     predicted
         (N,) their predicted utility.
-    best, optimal, dearest
-        (N,) among the models observed for a sample: the largest utility, the smallest
-        cost of a model that has it, and the largest cost.
+    best, optimal
+        (N,) among the models observed for a sample: the largest utility, and the smallest
+        cost of a model that has it.
+    dearest
+        (N,) whether the chosen models are the most expensive ones of all samples.
     """
 
     gained: np.ndarray
@@ -51,7 +54,12 @@ class Choices:
 
     @classmethod
     def of(
-        cls, choice: np.ndarray, predicted: np.ndarray, utility: np.ndarray, cost: np.ndarray
+        cls,
+        choice: np.ndarray,
+        predicted: np.ndarray,
+        utility: np.ndarray,
+        cost: np.ndarray,
+        dearest: np.ndarray,
     ) -> Self:
         """Compare the choices with what there was to choose; arguments as for ``policy_sums``."""
         observed = np.isfinite(utility) & np.isfinite(cost)
@@ -62,7 +70,7 @@ class Choices:
             predicted,
             best,
             np.where(observed & (utility == best[:, None]), cost, np.inf).min(axis=1),
-            np.where(observed, cost, -np.inf).max(axis=1),
+            dearest[choice],
         )
 
     def solved(self) -> np.ndarray:
@@ -139,13 +147,13 @@ POLICY_METRICS = [
         title="optimal accuracy",
         ratio=lambda own: (own.gained, own.best),
     ),
-    # Share of choices that are not among the best models, or that cost as much as the sample's
-    # most expensive model although a cheaper one is among the best (ORBIT).
+    # Share of choices that are not among the best models, or are a model that is the most
+    # expensive on average although a cheaper one is among the best (ORBIT).
     PolicyMetric(
         name="rci",
         title="RCI",
         ratio=lambda own: (
-            (own.gained < own.best) | ((own.paid == own.dearest) & (own.optimal < own.paid)),
+            (own.gained < own.best) | (own.dearest & (own.optimal < own.paid)),
             1,
         ),
         lower_is_better=True,
@@ -229,6 +237,7 @@ def policy_sums(
     cost: np.ndarray,
     weights: np.ndarray,
     cuts: np.ndarray,
+    dearest: np.ndarray,
     overhead: np.ndarray | None = None,
 ) -> PolicySums:
     """Add up what follows from the choices, under each weighting.
@@ -245,6 +254,8 @@ def policy_sums(
         (B, N) counts.
     cuts
         The bins of ``ece``, see ``equal_mass_cuts``.
+    dearest
+        The most expensive models of ``rci``, see ``dearest_models``.
     overhead
         (N,) costs of the decisions themselves; None: nothing.
 
@@ -254,7 +265,7 @@ def policy_sums(
         If the outcome of a choice is missing.
     """
     paid = cost if overhead is None else cost + overhead[:, None]
-    own = Choices.of(choice, predicted, utility, paid)
+    own = Choices.of(choice, predicted, utility, paid, dearest)
     missing = ~(np.isfinite(own.gained) & np.isfinite(own.paid))
     if missing.any():
         row = int(missing.argmax())
@@ -282,6 +293,15 @@ def policy_sums(
 def of_chosen(matrix: np.ndarray, choice: np.ndarray) -> np.ndarray:
     """The (N,) cells of an (N, K) matrix that belong to the chosen models."""
     return np.take_along_axis(matrix, choice[:, None], axis=1)[:, 0]
+
+
+def dearest_models(singles: SingleModels) -> np.ndarray:
+    """The (K,) mask of the models of the largest mean cost, up to rounding.
+
+    In a resample they stay what they were on the samples themselves, like other choices.
+    """
+    cost = singles.cost[0]
+    return cost >= np.nanmax(cost) * (1 - ROUNDING)
 
 
 def equal_mass_cuts(predicted: np.ndarray) -> np.ndarray:

@@ -714,9 +714,12 @@ def sum_files(sharded: Sharded, folders: Sequence[Path], dataset: str, part: str
 
 
 def cut(
-    sharded: Sharded, path: Path, asked: Mapping[int, Mapping[str, Sequence[float]]]
+    sharded: Sharded,
+    path: Path,
+    asked: Mapping[int, Mapping[str, Sequence[float]]],
+    dearest: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """How predictions are binned for ``ece`` where choices are to be measured.
+    """What measuring choices takes that no shard tells: bins for ``ece`` and the dearest models.
 
     Only the predicted utilities of the chosen models are held at once, of one trial.
 
@@ -728,10 +731,12 @@ def cut(
         File of the router's predictions of the test samples.
     asked
         By trial and slice: the policy's parameters; none of one that has no row.
+    dearest
+        By slice: see ``dearest_models``.
 
     Returns
     -------
-    ``trial``, ``slice``, ``parameter`` and ``cuts``, see ``equal_mass_cuts``.
+    ``trial``, ``slice``, ``parameter``, ``cuts``, see ``equal_mass_cuts``, and ``dearest``.
     """
     rows = []
     for trial, by_slice in asked.items():
@@ -750,8 +755,8 @@ def cut(
                 for point, (_, utility) in zip(points, choices, strict=True):
                     predicted.setdefault(point, []).append(utility)
         for (name, at), parts in predicted.items():
-            rows.append((trial, name, at, equal_mass_cuts(np.concatenate(parts))))
-    return pd.DataFrame(rows, columns=["trial", "slice", "parameter", "cuts"])
+            rows.append((trial, name, at, equal_mass_cuts(np.concatenate(parts)), dearest[name]))
+    return pd.DataFrame(rows, columns=["trial", "slice", "parameter", "cuts", "dearest"])
 
 
 def sum_points(
@@ -787,17 +792,15 @@ def sum_points(
                 utility, cost = shard.utility[rows[part]], shard.cost[rows[part]]
                 overhead = predictions.take(rows[part]).overhead
                 weights = counts.astype(float)
-                asked_for = zip(points.index, points["slice"], points["cuts"], strict=True)
-                for (point, name, own_cuts), (choice, predicted) in zip(
-                    asked_for, choices, strict=True
-                ):
+                for own, (choice, predicted) in zip(points.itertuples(), choices, strict=True):
                     given = choice[part], predicted[part], utility
-                    found = vars(policy_sums(*given, cost, weights, own_cuts, overhead))
-                    if trial == 0 and name == "full":
-                        bins = vars(calibration_sums(*given, weights, own_cuts))
-                        found = found | {f"{_BINNED}{name}": own for name, own in bins.items()}
-                    for field, own in found.items():
-                        accumulate(sums, f"{point} {field}", own)
+                    told = own.cuts, own.dearest, overhead
+                    found = vars(policy_sums(*given, cost, weights, *told))
+                    if trial == 0 and own.slice == "full":
+                        bins = vars(calibration_sums(*given, weights, own.cuts))
+                        found = found | {f"{_BINNED}{name}": more for name, more in bins.items()}
+                    for field, more in found.items():
+                        accumulate(sums, f"{own.Index} {field}", more)
         yield trial, sums
 
 
