@@ -12,7 +12,7 @@ from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import SLICE
 from mmroute.routers.baselines import Oracle, Strongest, StrongestPerDataset
 from mmroute.routers.linear import Linear
-from mmroute.routers.vl_classifiers import KNNVL
+from mmroute.routers.zooter import Zooter
 from mmroute.storage import write_frame, write_json
 from mmroute.training import cross_fit, train_and_predict, with_paths
 
@@ -23,6 +23,12 @@ LEARNED = [
     for name, entry in catalogue("routers").items()
     if entry.attributes.get("fusion") or name in ("random", "cheapest", "strongest")
 ]
+QUICK = {"mlp_vl": {"epochs": 2, "lambdas": [100.0]}, "linear_vl": {"epochs": 20}}
+"""Less to train, where the published schedule takes minutes."""
+
+
+def built(name):
+    return build("routers", name, QUICK.get(name, {}))
 
 
 @pytest.fixture
@@ -86,7 +92,7 @@ def test_permuting_the_test_outcomes_changes_no_prediction(benchmark, name):
 
 
 def predict_all(name, benchmark, features):
-    router = build("routers", name, {})
+    router = built(name)
     cross = cross_fit(router, benchmark, features)
     test = train_and_predict(router, benchmark, features)
     return cross.u_hat, cross.c_hat, test.u_hat, test.c_hat
@@ -98,8 +104,8 @@ def test_changing_one_test_feature_changes_no_other_prediction(benchmark, name):
     changed = features.copy()
     row = np.flatnonzero(benchmark.in_test)[4]
     changed[row] = -changed[row]
-    before = train_and_predict(build("routers", name, {}), benchmark, features)
-    after = train_and_predict(build("routers", name, {}), benchmark, changed)
+    before = train_and_predict(built(name), benchmark, features)
+    after = train_and_predict(built(name), benchmark, changed)
     others = np.arange(len(before.sample_ids)) != 4
     np.testing.assert_allclose(before.u_hat[:, others], after.u_hat[:, others], rtol=1e-6)
 
@@ -133,7 +139,7 @@ def test_a_model_that_the_other_folds_never_saw_has_no_cross_fitted_prediction(b
 
 
 def test_cross_fitting_keeps_what_a_grid_scores_and_what_deciding_costs(benchmark):
-    class Charging(KNNVL):
+    class Charging(Zooter):
         def overhead(self, Z):
             return np.full(len(Z), 0.25)
 
