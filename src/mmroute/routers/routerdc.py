@@ -52,7 +52,9 @@ class RouterDC(CosineCls):
     def _clusters(self, labels: np.ndarray, taught: np.ndarray) -> np.ndarray:
         """Return the (n, G) clusters of (n, G, K) labels; of samples that teach nothing, 0."""
         clusters = np.zeros(labels.shape[:2], np.int64)
-        for index, scores in enumerate(np.nan_to_num(labels[taught]).swapaxes(0, 1)):
+        # Labels that differ by less are no clusters of their own.
+        known = np.nan_to_num(labels[taught]).round(6)
+        for index, scores in enumerate(known.swapaxes(0, 1)):
             clusters[taught, index] = KMeans(
                 n_clusters=min(self.n_clusters, len(np.unique(scores, axis=0))),
                 n_init=10,
