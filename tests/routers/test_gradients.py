@@ -130,7 +130,7 @@ def test_rows_that_are_not_taught_change_nothing():
     Z, Y = line(20)
     taught = np.arange(20) < 10
     loss = masked_squared_error(Z, np.where(taught[:, None], Y, 9.0))
-    network = train(lambda: nn.Linear(3, 1), loss, 20, schedule(), taught)
+    network = train(lambda: nn.Linear(3, 1), loss, 20, schedule(), taught=taught)
     np.testing.assert_allclose(apply(network, Z), Y, atol=0.05)
 
 

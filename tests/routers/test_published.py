@@ -17,6 +17,13 @@ SOURCES = dict.fromkeys(
     VL,
 ) | dict.fromkeys(("kmeans", "knn", "linear", "linear_mf", "mlp", "mlp_mf", "cmr"), MMR)
 
+PAPERS = {
+    "avengers_pro": "arXiv 2508.12631",
+    "embedllm": "arXiv 2410.02223",
+    "irt": "arXiv 2506.01048",
+    "equirouter": "arXiv 2602.03478",
+}
+
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_docstring_names_the_published_file_and_each_departure(name):
@@ -29,6 +36,14 @@ def test_the_docstring_names_the_published_file_and_each_departure(name):
     assert "eparture" not in text.replace(section, "")
 
 
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_docstring_names_the_paper_and_each_departure(name):
+    text = inspect.getdoc(type(build("routers", name, {})))
+    assert PAPERS[name] in text
+    assert "Departures: " in text
+
+
 def test_every_router_that_is_no_baseline_and_not_ours_is_listed():
     others = {"random", "cheapest", "strongest", "strongest_per_dataset", "oracle"}
-    assert set(SOURCES) == set(catalogue("routers")) - others - {"ensemble", "llm"}
+    listed = {*SOURCES, *PAPERS}
+    assert listed == set(catalogue("routers")) - others - {"ensemble", "llm"}

@@ -30,9 +30,9 @@ def test_the_schedules_are_the_published_ones(monkeypatch, fit_usd):
     seen = []
     train = vl_classifiers.train
 
-    def note(build, loss, n_samples, schedule, *others):
+    def note(build, loss, n_samples, schedule, **others):
         seen.append((build(), schedule))
-        return train(build, loss, n_samples, schedule, *others)
+        return train(build, loss, n_samples, schedule, **others)
 
     monkeypatch.undo()
     monkeypatch.setattr(vl_classifiers, "train", note)

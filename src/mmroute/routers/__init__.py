@@ -121,14 +121,8 @@ class Router(BaseEstimator, ABC):
 class GridRouter(Router):
     """Has scores of its own for each lambda of a grid; each lambda is one operating point.
 
-    ``predict`` serves what needs utilities and costs, in their units: here by what a fitted
-    router has as ``mean_utility_``, ``mean_cost_`` and ``mean_score_``, (K,) of each model, means
-    over the training samples, of the scores at lambda 0.
+    ``predict`` serves what needs utilities and costs, in their units.
     """
-
-    mean_utility_: np.ndarray
-    mean_cost_: np.ndarray
-    mean_score_: np.ndarray
 
     @property
     @abstractmethod
@@ -138,6 +132,18 @@ class GridRouter(Router):
     @abstractmethod
     def predict_scores(self, Z: Any) -> np.ndarray:
         """Return (G, N, K) scores, not negative; at each lambda the largest is chosen."""
+
+
+class LiftRouter(GridRouter):
+    """A router of scores that are in no unit: they tell how far a query lifts a model's mean.
+
+    A fitted one has ``mean_utility_``, ``mean_cost_`` and ``mean_score_``, (K,) of each model:
+    means over the training samples, of the scores at lambda 0.
+    """
+
+    mean_utility_: np.ndarray
+    mean_cost_: np.ndarray
+    mean_score_: np.ndarray
 
     def predict(self, Z: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the scores at lambda 0 as utilities, and each model's mean training cost.
@@ -152,7 +158,7 @@ class GridRouter(Router):
         return np.clip(lift * self.mean_utility_, 0, 1), np.tile(self.mean_cost_, (len(Z), 1))
 
 
-class OneChoice(GridRouter):
+class OneChoice(LiftRouter):
     """A router with one operating point: whatever lambda is, the largest score is chosen."""
 
     @property

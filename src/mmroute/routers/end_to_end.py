@@ -169,7 +169,7 @@ class EndToEndRouter(Networks, SoftLabelRouter):
             scores = logits.transpose(0, 1).cpu().numpy()
             return float(lessons.rank_scores(rows.cpu().numpy(), scores).mean())
 
-        return train(build, loss, len(Z), schedule, lessons.taught, quality)
+        return train(build, loss, len(Z), schedule, taught=lessons.taught, quality=quality)
 
     def predict_scores(self, Z: Samples) -> np.ndarray:
         """Return the softmax over models of each lambda's logits."""

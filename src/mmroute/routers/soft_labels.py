@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from mmroute.rank_score import cost_range, rank_score
-from mmroute.routers import GridRouter, Pool, observed_means
+from mmroute.routers import LiftRouter, Pool, observed_means
 
 INFINITE = 1e12
 """This lambda and those above stand for infinity, which neither JSON nor the config has."""
@@ -108,7 +108,7 @@ class Lessons:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class SoftLabelRouter(GridRouter):
+class SoftLabelRouter(LiftRouter):
     """A classifier over models on soft labels, one per lambda of ``lambdas``.
 
     A subclass learns in ``_learn``. A model that was not observed on a sample is no

@@ -71,7 +71,9 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
                 scores = network(inputs[rows])[None].cpu().numpy()
                 return float(lessons.rank_scores(rows.cpu().numpy(), scores)[0])
 
-            networks.append(train(self._network, loss, len(Z), schedule, lessons.taught, quality))
+            networks.append(
+                train(self._network, loss, len(Z), schedule, taught=lessons.taught, quality=quality)
+            )
         self.network_ = nn.ModuleList(networks)
 
     def _network(self) -> nn.Sequential:
