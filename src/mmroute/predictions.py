@@ -55,6 +55,10 @@ class Predictions:
         """Return (N, K) costs with the decision's own added."""
         return cost if self.overhead is None else cost + self.overhead[:, None]
 
+    def overhead_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the overhead of some samples, given by their indices."""
+        return None if self.overhead is None else self.overhead[rows]
+
     def take(self, rows: np.ndarray) -> "Predictions":
         """Return the predictions of some samples, given by their indices."""
         return Predictions(
@@ -63,7 +67,7 @@ class Predictions:
             self.c_hat[:, rows],
             self.grid,
             None if self.scores is None else self.scores[:, rows],
-            None if self.overhead is None else self.overhead[rows],
+            self.overhead_of(rows),
         )
 
     @classmethod

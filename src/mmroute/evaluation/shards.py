@@ -564,13 +564,22 @@ def _foresee(steps: Steps, c_hat: np.ndarray, grid: Grid) -> dict[str, np.ndarra
     (T, K): how many samples get each model, ``chosen``, and what they are predicted to cost,
     ``told``; and the ``moments`` of the predictions alone.
     """
-    models = np.eye(c_hat.shape[1], dtype=bool)
+    (n_samples, n_models), n_thresholds = c_hat.shape, len(grid.threshold)
+    shown = np.searchsorted(grid.threshold, steps.threshold)
+    kept = shown < n_thresholds
+    sample, moved = np.arange(n_samples), steps.sample[kept]
+    row = np.concatenate([0 * sample, shown[kept], shown[kept]])
+    model = np.concatenate([steps.first, steps.after[kept], steps.before[kept]])
+    count = np.repeat([1.0, 1.0, -1.0], [n_samples, len(moved), len(moved)])
+    told = count * c_hat[np.concatenate([sample, moved, moved]), model]
     sums = {
         name: np.cumsum(
-            [changes(steps, np.where(own, value, 0), grid.threshold).sum(axis=1) for own in models],
-            axis=1,
-        ).T
-        for name, value in (("chosen", np.ones(c_hat.shape)), ("told", np.nan_to_num(c_hat)))
+            np.bincount(row * n_models + model, value, n_thresholds * n_models).reshape(
+                n_thresholds, n_models
+            ),
+            axis=0,
+        )
+        for name, value in (("chosen", count), ("told", told))
     }
     return sums | {"moments": moments(c_hat, c_hat)}
 
@@ -790,7 +799,7 @@ def sum_points(
             choices = [*shard.choices(predictions, dataset, points["parameter"])]
             for part, counts in shard.weights(dataset):
                 utility, cost = shard.utility[rows[part]], shard.cost[rows[part]]
-                overhead = predictions.take(rows[part]).overhead
+                overhead = predictions.overhead_of(rows[part])
                 weights = counts.astype(float)
                 for own, (choice, predicted) in zip(points.itertuples(), choices, strict=True):
                     given = choice[part], predicted[part], utility
