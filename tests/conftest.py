@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from mmroute.evaluation.setting import Setting
 from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
@@ -40,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what takes long first: no worker is to be left alone with it at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Begin every test with the same draws: what fails once fails again."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

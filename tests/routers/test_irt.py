@@ -21,7 +21,8 @@ def test_the_logit_is_discriminated_ability_less_difficulty():
 
 
 def test_more_ability_raises_every_chance():
-    network, queries = ItemResponse(4, 1, 3), 9 * torch.randn(50, 4)
+    # A discrimination is positive however small: float32 would lose some of these.
+    network, queries = ItemResponse(4, 1, 3).double(), 9 * torch.randn(50, 4).double()
     with torch.no_grad():
         before = network(queries)
         network.abilities[0, 1] += 1
