@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A file is one worker's: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-cluster test-faults bench bench-scale coverage lint schema lock docs dag clean
+.PHONY: demo test test-quick test-cluster test-faults bench bench-scale compare coverage lint schema lock docs dag clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
@@ -34,6 +34,10 @@ bench: $(VENV)/ready
 # What each stage costs per query, and in shards, for docs/scale.md.
 bench-scale: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/scale.py
+
+# Every router beside `ensemble` on the demo, and on other tables: make compare CONFIGS="my.yaml other.yaml".
+compare: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/compare.py $(CONFIGS)
 
 # How often intervals hold the truth, and whether the advice is right about itself (about 40 minutes).
 coverage: $(VENV)/ready

@@ -8,19 +8,20 @@ has it. Real tables are measured where they lie beside the checkout.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from mmroute.catalogue import build
-from mmroute.config import known_routers, load
+from mmroute.config import load, parse_router
 from mmroute.decision.decide import tried
 from mmroute.decision.evidence import Evidence, Run, Trial
 from mmroute.decision.rule import Limit, Target
@@ -34,6 +35,7 @@ from mmroute.outcomes.datasets import write_datasets
 from mmroute.outcomes.ingestion import fetch, ingest
 from mmroute.outcomes.pool import assemble
 from mmroute.outcomes.splits import split
+from mmroute.sources.demo import Demo
 from mmroute.storage import read_json
 from mmroute.training import cross_fit, train_and_predict
 
@@ -55,19 +57,27 @@ OVERRUN, SHORTFALL = 0.02, 0.005
 
 @dataclass(frozen=True)
 class Table:
-    """A benchmark with what is embedded of it."""
+    """A benchmark with what is embedded of it; of a simulated one, its samples and seed."""
 
+    title: str
+    simulated: tuple[int, int] | None
     table: OutcomeTable
     unit: float
     text: Embeddings
     image: Embeddings
     side: np.ndarray
 
+    def benchmark(self, salt: int) -> Benchmark:
+        """Split it."""
+        in_train = split(self.table.samples["group"], TRAIN, salt)
+        observed = np.isfinite(self.table.utility).any(axis=1)
+        return Benchmark(self.table, self.unit, in_train & observed, ~in_train & observed)
+
 
 @cache
-def table_of(name: str) -> Table:
-    """Read and embed one of ``CONFIGS``."""
-    config = load(yaml.safe_load(CONFIGS[name].read_text()), str(CONFIGS[name]))
+def embedded(path: Path) -> Table:
+    """Read and embed the benchmark of a config."""
+    config = load(yaml.safe_load(path.read_text()), str(path))
     sources = {
         label: build("sources", part.name, part.parameters)
         for label, part in config.source.labelled.items()
@@ -82,7 +92,24 @@ def table_of(name: str) -> Table:
         encoder = build("encoders", "builtin", {})
         text, image = (embed(encoder, what, table.samples, root, 1) for what in ("text", "image"))
         side = side_features(table.samples, root)
-        return Table(table, read_json(outcomes / "pool.json")["unit_usd"], text, image, side)
+        drawn = [source for source in sources.values() if isinstance(source, Demo)]
+        simulated = (int(drawn[0].samples), drawn[0].seed) if drawn else None
+        unit = read_json(outcomes / "pool.json")["unit_usd"]
+        return Table(config.name, simulated, table, unit, text, image, side)
+
+
+def of_split(
+    own: Table, row: str, in_train: np.ndarray, parameters: Mapping[str, Any] | None = None
+) -> tuple[Any, np.ndarray | None]:
+    """Return a router and, if it reads any, the (N, d) features that are fitted to a split."""
+    named = parse_router(row, parameters)
+    router = build("routers", named.name, named.parameters)
+    if named.fusion is None:
+        return router, None
+    given = (own.text, own.image, own.side)
+    fusion = build("features", named.fusion.name, named.fusion.parameters)
+    fitted = Features.fit(fusion, *(part.take(in_train) for part in given[:2]), own.side[in_train])
+    return router, fitted.of_splits(*given, in_train)
 
 
 def by_hand(trial: Trial, limit: Limit) -> Run:
@@ -95,16 +122,9 @@ def by_hand(trial: Trial, limit: Limit) -> Run:
 
 def measured(name: str, row: str, salt: int) -> np.ndarray:
     """Of one split: points better than by hand, budgets and accuracy targets that were kept."""
-    own = table_of(name)
-    in_train = split(own.table.samples["group"], TRAIN, salt)
-    observed = np.isfinite(own.table.utility).any(axis=1)
-    benchmark = Benchmark(own.table, own.unit, in_train & observed, ~in_train & observed)
-    named = known_routers({})[row]
-    router = build("routers", named.name, named.parameters)
-    given = (own.text, own.image, own.side)
-    fusion = build("features", named.fusion.name, named.fusion.parameters)
-    fitted = Features.fit(fusion, *(part.take(in_train) for part in given[:2]), own.side[in_train])
-    features = fitted.of_splits(*given, in_train)
+    own = embedded(CONFIGS[name])
+    benchmark = own.benchmark(salt)
+    router, features = of_split(own, row, benchmark.in_train)
     crossfit = cross_fit(router, benchmark, features)
     predictions = train_and_predict(router, benchmark, features)
     setting = Setting(benchmark, "lambda", 0, 0)
@@ -130,7 +150,7 @@ def rows(salts: range = SALTS) -> Iterator[list[str]]:
         source = yaml.safe_load(config.read_text())["source"]
         if not Path(source.get("path", ROOT)).exists():
             continue
-        table_of(name)
+        embedded(config)
         with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
             for row in ROWS:
                 asked = [[given] * len(salts) for given in (name, row)]

@@ -18,11 +18,18 @@ policy is left with mu_j and the predicted costs.
 
 The learners are extremely randomised trees on all features, such trees on the few features and
 components that vary most, a ridge regression on principal components, and the mean of these
-three as far as it lies in the few directions in which the models' outcomes vary most: what
-models have in common they are asked together.
+three as far as it lies in the few directions in which the models' outcomes vary most: a
+difference that several models share is told from all of them.
 
 All weights are found on predictions for training samples by learners that have
 not seen them; the learners are then trained on all.
+
+Each choice was measured on 12 splits of the demo (simulated), GSM8K and MathVision, a fifth for
+training; `docs/benchmarks.md` has the table. Against one forest, a ridge regression and 10 folds
+nAUC is .0046 +- .0014, .0010 +- .0009 and -.0006 +- .0005 higher (standard errors over the splits,
+whose test parts overlap). No further learner helped: a ridge regression so smooth that it is
+nearly one gradient step, pairwise logistic regressions, neighbours, weighted by their agreement
+or not, Gaussian kernels; nor did smoothed labels, or trees that split by differences alone.
 """
 
 from dataclasses import dataclass
