@@ -65,6 +65,19 @@ def test_ends_early_when_the_held_out_rows_stop_improving():
     assert 3 < seen.count(False) < 200
 
 
+def test_without_patience_nothing_is_held_out_and_no_epoch_is_spared():
+    Z, Y = line(60, noise=5.0)
+    seen = []
+    loss = masked_squared_error(Z, Y)
+
+    def counted(network, rows):
+        seen.append((network.training, len(rows)))
+        return loss(network, rows)
+
+    train(lambda: nn.Linear(3, 1), counted, len(Z), schedule(patience=None, epochs=20))
+    assert seen == [(True, 32), (True, 28)] * 20
+
+
 def test_keeps_the_best_epoch():
     Z, Y = line(60, noise=5.0)
     held = np.random.default_rng(0).permutation(60)[:6]

@@ -28,7 +28,8 @@ class Schedule:
     learning_rate, weight_decay, batch_size
         Of AdamW, which without decay is Adam.
     patience
-        Epochs without a better validation after which training ends.
+        Epochs without a better validation after which training ends. None: no row is held out,
+        and the weights of the last epoch stay.
     validation_share
         Share of the rows held out for that; the weights of the best epoch stay.
         Fewer than 50 rows are all trained on, to the last epoch.
@@ -44,7 +45,7 @@ class Schedule:
     batch_size: int
     random_state: int
     weight_decay: float = 0.0
-    patience: int = 10
+    patience: int | None = 10
     validation_share: float = 0.1
     warm_up: float = 0.0
 
@@ -85,7 +86,8 @@ class Networks(BaseEstimator):
     learning_rate, batch_size
         Of Adam.
     patience
-        Epochs without a better result on held-out rows after which training ends.
+        Epochs without a better result on held-out rows after which training ends; None, where
+        that is allowed: no row is held out, and all epochs run.
     """
 
     n_features_: int
@@ -229,7 +231,7 @@ def train(
                 best, best_quality, since = copy.deepcopy(network.state_dict()), own, 0
             else:
                 since += 1
-                if since >= schedule.patience:
+                if schedule.patience is not None and since >= schedule.patience:
                     break
         if best is not None:
             network.load_state_dict(best)
@@ -247,7 +249,7 @@ def _hold_out(groups: np.ndarray, schedule: Schedule) -> tuple[np.ndarray, np.nd
     turn = np.argsort(drawn)[member]
     order = np.argsort(turn, kind="stable")
     held = np.zeros(len(groups), dtype=bool)
-    if len(groups) >= FEWEST_TO_HOLD_OUT:
+    if len(groups) >= FEWEST_TO_HOLD_OUT and schedule.patience is not None:
         held = turn[order] <= turn[order[round(schedule.validation_share * len(groups)) - 1]]
     if held.sum() > len(groups) / 2:
         held[:] = False
