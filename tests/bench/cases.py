@@ -15,7 +15,15 @@ from mmroute.evaluation.bootstrap import curve_replicates, resample_weights
 from mmroute.evaluation.curve import Policy, frontier, operating_curve, policy_steps, trace
 from mmroute.evaluation.exact import evaluate
 from mmroute.evaluation.measured import operating_points
-from mmroute.evaluation.metrics import Chosen, frontier_of, nauc, peak_score, qnc, single_models
+from mmroute.evaluation.metrics import (
+    Chosen,
+    frontier_of,
+    nauc,
+    peak_score,
+    qnc,
+    row_range,
+    single_models,
+)
 from mmroute.evaluation.policy_metrics import auroc, equal_mass_cuts, of_chosen, policy_sums
 from mmroute.evaluation.setting import Setting, slices
 from mmroute.evaluation.shards import add_up, curve_blocks, running, threshold_grid
@@ -130,8 +138,9 @@ def all_metrics(given: tuple[Table, np.ndarray]) -> object:
     zero = static_models(singles, singles)
     best = frontier(trace(steps, utility, cost, "lambda"))
     chosen = Chosen(best.threshold[::9], 0, 0, zero, {})
+    extremes = row_range(utility, cost, weights)
     return (
-        curve_replicates(steps, utility, cost, weights, singles, chosen),
+        curve_replicates(steps, utility, cost, weights, singles, chosen, extremes),
         auroc(u_hat, utility, weights),
         *(
             policy_sums(choice, predicted, utility, cost, weights, cuts).metrics()

@@ -552,6 +552,10 @@ class Config(Strict):
     """Whether each router that predicts has a second row, ``<router>+shrink``."""
     policy: Literal["lambda", "budget"] = "lambda"
     """Policy family whose operating curve is traced."""
+    conventions: list[Literal["nauc_own_range", "nauc_row_range"]] = []
+    """Metrics as others define them, beside ours in the CSV of the main table only: nAUC over the
+    router's own costs (MMR-Bench's released code), and over those of each sample's cheapest and
+    dearest models (ORBIT)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every router that draws, and of the bootstrap."""
     resamples: Annotated[int, Field(ge=100)] = 1000

@@ -15,7 +15,7 @@ from mmroute.evaluation.curve import Policy, frontier, steps_of, trace
 from mmroute.evaluation.inference import difference as difference
 from mmroute.evaluation.inference import over_trainings, p_value
 from mmroute.evaluation.measured import choose
-from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc
+from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc, row_range
 from mmroute.evaluation.static import static_line, static_metrics, static_models, static_peak
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import over_salts, record_of, spread
@@ -149,7 +149,7 @@ def measure_elsewhere(
     """
     chooser, held_utility, held_cost = held
     observed, held_observed = np.isfinite(utility), np.isfinite(held_utility)
-    trials = []
+    trials, rows = [], row_range(utility, cost, weights)
     for trial in range(len(predictions.u_hat)):
         told = steps_of(chooser, trial, held_observed, policy)
         best = frontier(trace(told, held_utility, chooser.paid(held_cost), policy))
@@ -160,6 +160,7 @@ def measure_elsewhere(
             weights,
             singles,
             choose(best, best.threshold, known, singles),
+            rows,
         )
         trials.append(own.metrics)
     return {

@@ -309,8 +309,9 @@ def metric_title(name: str) -> str:
 
 
 def _metrics(table: pd.DataFrame) -> list[str]:
-    """The metrics of a table, in the order of their records."""
-    return [metric.name for metric in CURVE_METRICS if metric.name in set(table["metric"])]
+    """The metrics of a table that people are shown, in the order of their records."""
+    shown = (metric.name for metric in CURVE_METRICS if not metric.convention)
+    return [name for name in shown if name in set(table["metric"])]
 
 
 def to_markdown(table: pd.DataFrame, title: str) -> str:

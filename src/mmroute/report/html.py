@@ -192,7 +192,7 @@ class Report:
             others=[
                 {"name": metric, "title": metric_title(metric), **_ranked(self._full, metric)}
                 for metric in self.table["metric"].unique()
-                if metric not in {own.name for own in CURVE_METRICS if own.shown}
+                if metric not in {own.name for own in CURVE_METRICS if own.shown or own.convention}
             ],
             point_metrics=[metric for metric in POLICY_METRICS if metric.shown],
             points=self._points,
