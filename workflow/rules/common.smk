@@ -439,6 +439,17 @@ def inputs_of_experiment(wildcards):
     }
 
 
+def protocol_of(experiment):
+    """How an experiment's results come about, as said beside published values."""
+    return "; ".join(
+        [
+            says(experiment, "protocol").format(policy=CONFIG.policy),
+            f"{CONFIG.split.train:.0%} for training",
+            " and ".join(dict.fromkeys(encoder.key for encoder in ENCODERS.values())),
+        ]
+    )
+
+
 def experiment_code(script, experiment, calls, *more):
     """Digest a script, and an experiment's class without the methods that others call."""
     methods = {*vars(Experiment), *Experiment.__annotations__}

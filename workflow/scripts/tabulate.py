@@ -12,7 +12,7 @@ from mmroute.presentation.tables import (
     read_csv,
     write_csv,
 )
-from mmroute.report.published import applies, beside
+from mmroute.report.published import beside, paper_of
 from mmroute.storage import read_json, read_table, write_json, write_text
 
 source = snakemake.input.source
@@ -23,8 +23,8 @@ with job(snakemake, confined=bool(source)):
     table = experiment.summarise(findings, *map(read_csv, map(Path, snakemake.input.main)))
     if published := params.published:
         models = read_table(Path(snakemake.input.outcomes, "models.parquet"))["model"].to_pylist()
-        if applies(Path(published), models):
-            table = beside(table, Path(published), [snakemake.wildcards.table])
+        if paper := paper_of(Path(published), models):
+            table = beside(table, paper, snakemake.wildcards.table, params.protocol)
     write_csv(Path(output.csv), table)
     stored = read_csv(Path(output.csv))
     shown = experiment.present(stored)

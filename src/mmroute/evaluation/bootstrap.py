@@ -22,6 +22,7 @@ from mmroute.evaluation.metrics import (
     WeightedCurve,
     frontiers,
     nauc,
+    nauc_own_range,
     peak_score,
     qnc,
 )
@@ -282,15 +283,21 @@ def curve_metrics(
 
     Returns
     -------
-    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each.
+    ``nauc``, ``nauc_own_range``, ``peak_score`` and ``qnc``, (1 + B,) each.
     """
     parts = []
     for rows, costs, utilities in _weighted_curves(curves, utility, cost, weights):
         own = frontiers(costs, utilities)
         models = SingleModels(singles.cost[rows], singles.utility[rows])
-        parts.append((nauc(own, models), peak_score(own), qnc(own, models)))
-    names = ("nauc", "peak_score", "qnc")
-    return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+        parts.append(
+            {
+                "nauc": nauc(own, models),
+                "nauc_own_range": nauc_own_range(own),
+                "peak_score": peak_score(own),
+                "qnc": qnc(own, models),
+            }
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _weighted_curves(

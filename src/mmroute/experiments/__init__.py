@@ -59,6 +59,9 @@ class Experiment(ABC):
     """What the report and the figure are headed with."""
     question: ClassVar[str]
     """What the report says above its results."""
+    protocol: ClassVar[str] = "{policy} policy; nAUC over the costs of the single models"
+    """Its policy, training scope and metrics, as they stand beside published values; ``{policy}``
+    is the config's."""
     trains: ClassVar[bool] = False
     """Whether it trains routers anew; otherwise it reads what the trained ones predict."""
     studied: ClassVar[bool] = True

@@ -90,6 +90,7 @@ def measure(
     weights: np.ndarray,
     singles: SingleModels,
     policy: Policy,
+    metrics: Sequence[str] = METRICS,
 ) -> dict[str, np.ndarray]:
     """Measure the joint frontier of one router's predictions under several settings.
 
@@ -101,10 +102,12 @@ def measure(
         As for ``mmroute.evaluation.bootstrap.curve_metrics``.
     policy
         Policy family of the operating curves.
+    metrics
+        Some of those of ``curve_metrics``.
 
     Returns
     -------
-    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each: means over the trials.
+    The metrics, (1 + B,) each: means over the trials.
     """
     observed = np.isfinite(utility)
     paid = settings[0].paid(cost)
@@ -118,7 +121,7 @@ def measure(
         )
         for trial in range(len(settings[0].u_hat))
     ]
-    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in METRICS}
+    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in metrics}
 
 
 def measure_elsewhere(

@@ -29,7 +29,7 @@ from mmroute.presentation.tables import (
 )
 from mmroute.report.conclusions import by_chance
 
-CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined", "published")
+CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined")
 COMPARED_METRIC = "nauc_honest"
 HEADLINE = {
     "gain_honest": "gain, points from training",
