@@ -147,6 +147,19 @@ def test_rows_that_are_not_taught_change_nothing():
     np.testing.assert_allclose(apply(network, Z), Y, atol=0.05)
 
 
+def test_given_rows_are_held_out_in_place_of_drawn_ones():
+    Z, Y = line(60)
+    held = np.arange(60) % 4 == 0
+    loss, seen = masked_squared_error(Z, Y), {True: set(), False: set()}
+
+    def watched(network, rows):
+        seen[network.training].update(rows.tolist())
+        return loss(network, rows)
+
+    train(lambda: nn.Linear(3, 1), watched, 60, schedule(epochs=2), held=held)
+    assert seen == {True: {*np.flatnonzero(~held)}, False: {*np.flatnonzero(held)}}
+
+
 def test_the_rate_rises_to_the_whole_and_falls_to_nothing():
     warm = schedule(warm_up=0.2)
     rates = [warm.rate(step, 10) for step in range(11)]

@@ -1,5 +1,7 @@
 """The configs of published benchmarks, as they are, on miniature releases."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from mmroute.sources.mmr_release import SCENARIOS
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests/bench"))
+vl_archive = importlib.import_module("vl_archive")
 SAMPLES = 40
 QUICK = {
     "encoders": {"text": "builtin", "image": "builtin"},
@@ -77,3 +81,42 @@ def test_mmr_bench_stands_beside_its_own_protocol_only(make_checkout, tmp_path):
     assert "nauc_own_range" in set(ours["metric"])
     assert "nauc_row_range" not in set(ours["metric"])
     assert "own costs" not in (results / "table2.md").read_text()
+
+
+def test_vl_routerbench_stands_beside_the_published_values_of_its_protocol(make_checkout, tmp_path):
+    vl_archive.make_archive(tmp_path, {"MMStar": 60, "OCRBench": 60, "MathVista_MINI": 40})
+    config = config_of("vl_routerbench", tmp_path)
+    for router in ("cosinecls", "routerdc", "zooter", "vlc"):
+        assert config["routers"][router].pop("mode") == "finetune"
+    epochs(config, mlp_vl=1, linear_vl=5, cosinecls=1, routerdc=1, zooter=1, vlc=1)
+    del config["routers"]["ensemble"]
+    checkout = make_checkout()
+    checkout.run(config, "vl_main")
+    results = checkout.folder / "results/vl-routerbench"
+    splits = pd.read_parquet(results / "splits.parquet")
+    assert splits.loc[splits["development 0"], "0"].all()
+    shares = [splits["0"].mean(), splits["development 0"].mean()]
+    np.testing.assert_allclose(shares, [0.8, 0.1], atol=0.07)
+    outcomes = results / "outcomes"
+    models = pd.read_parquet(outcomes / "models.parquet").set_index("model")
+    prompt, completion, cost = (
+        pd.read_parquet(outcomes / f"{name}.parquet")["GPT4o"]
+        for name in ("prompt_tokens", "completion_tokens", "cost")
+    )
+    samples = pd.read_parquet(outcomes / "samples.parquet")
+    assert samples["image"].notna().all()
+    np.testing.assert_array_equal(prompt, 256 + np.ceil(samples["question"].str.len() / 4))
+    np.testing.assert_allclose(cost, (prompt * 2.5 + completion * 10) / 1e6)
+    assert len(models) == 17
+    table = pd.read_csv(results / "tables/vl_main.csv")
+    known = table.dropna(subset="published")
+    assert len(known) == 12
+    told = known.set_index(["router", "point", "lambda", "metric"])["published"]
+    assert told["mlp_vl", "grid", 100, "accuracy"] == 0.7749
+    assert known.set_index(["router", "metric"])["published"]["routerdc", "rank_score"] == 74.59
+    assert known["protocol"].str.contains("70% for training, 10% for development").all()
+    assert known["published_protocol"].str.contains("BGE-M3 and DINOv2").all()
+    points = table[(table["router"] == "mlp_vl") & (table["metric"] == "lambda")]
+    assert set(points["point"]) == {"training", "test"}
+    report = (results / "experiments/vl_main.json").read_text()
+    assert "USD per 10,000 queries" in report

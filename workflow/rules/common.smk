@@ -441,10 +441,12 @@ def inputs_of_experiment(wildcards):
 
 def protocol_of(experiment):
     """How an experiment's results come about, as said beside published values."""
+    development = CONFIG.split.development
+    taught = f"{CONFIG.split.train - development:.0%} for training"
     return "; ".join(
         [
             says(experiment, "protocol").format(policy=CONFIG.policy),
-            f"{CONFIG.split.train:.0%} for training",
+            taught + (f", {development:.0%} for development" if development else ""),
             " and ".join(dict.fromkeys(encoder.key for encoder in ENCODERS.values())),
         ]
     )

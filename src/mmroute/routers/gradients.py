@@ -168,6 +168,7 @@ def train(
     groups: np.ndarray | None = None,
     taught: np.ndarray | None = None,
     quality: Callable[[Network, torch.Tensor], float] | None = None,
+    held: np.ndarray | None = None,
 ) -> Network:
     """Build a network and minimise a loss.
 
@@ -190,6 +191,8 @@ def train(
         (n_samples,) rows to train on, of those that are not held out; None: all.
     quality
         What is to be largest on the held-out rows, given like the loss; None: less the loss.
+    held
+        (n_samples,) rows to hold out; None: those of some groups, as the schedule says.
 
     Returns
     -------
@@ -200,11 +203,14 @@ def train(
         network = build().to(target)
         validation, rows = (
             torch.from_numpy(part).to(target)
-            for part in _hold_out(np.arange(n_samples) if groups is None else groups, schedule)
+            for part in (
+                _hold_out(np.arange(n_samples) if groups is None else groups, schedule)
+                if held is None
+                else (np.flatnonzero(held), np.flatnonzero(~held))
+            )
         )
         if taught is not None:
             rows = rows[torch.from_numpy(taught).to(target)[rows]]
-        held = len(validation) > 0
         optimiser = torch.optim.AdamW(
             [weights for weights in network.parameters() if weights.requires_grad],
             lr=schedule.learning_rate,
@@ -222,7 +228,7 @@ def train(
                     value.backward()
                     optimiser.step()
                     rate.step()
-            if not held:
+            if not len(validation):
                 continue
             network.eval()
             with torch.no_grad():

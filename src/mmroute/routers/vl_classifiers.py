@@ -72,7 +72,7 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
                 return float(lessons.rank_scores(rows.cpu().numpy(), scores)[0])
 
             networks.append(
-                train(self._network, loss, len(Z), schedule, taught=lessons.taught, quality=quality)
+                train(self._network, loss, len(Z), schedule, **lessons.rows, quality=quality)
             )
         self.network_ = nn.ModuleList(networks)
 
@@ -97,8 +97,8 @@ class LinearVL(SoftmaxRouter):
     ``routers/linear/router.py`` of https://github.com/yutao1024/SCOPE-Router, on a GPU: on a
     CPU that learns hard labels by scikit-learn. ``alpha`` is its 1 / C. Departures:
 
-    - The development samples are an eighth of the training split, as published where that is
-      80 %; with fewer than 50 training samples there are none, and the last epoch stays.
+    - The development samples are those of ``split.development``. Without it they are an eighth
+      of the training split; of fewer than 50 there are none, and the last epoch stays.
     """
 
     name: ClassVar[str] = "linear_vl"
@@ -122,8 +122,8 @@ class MLPVL(SoftmaxRouter):
     ``routers/mlp/router.py`` of https://github.com/yutao1024/SCOPE-Router, on a GPU: on a CPU
     that learns hard labels by scikit-learn. It multiplies costs by 100. Departures:
 
-    - The development samples are an eighth of the training split, as published where that is
-      80 %; with fewer than 50 training samples there are none, and the last epoch stays.
+    - The development samples are those of ``split.development``. Without it they are an eighth
+      of the training split; of fewer than 50 there are none, and the last epoch stays.
     """
 
     name: ClassVar[str] = "mlp_vl"
