@@ -24,7 +24,13 @@ from mmroute.evaluation.metrics import (
     row_range,
     single_models,
 )
-from mmroute.evaluation.policy_metrics import auroc, equal_mass_cuts, of_chosen, policy_sums
+from mmroute.evaluation.policy_metrics import (
+    auroc,
+    dearest_models,
+    equal_mass_cuts,
+    of_chosen,
+    policy_sums,
+)
 from mmroute.evaluation.setting import Setting, slices
 from mmroute.evaluation.shards import add_up, curve_blocks, running, threshold_grid
 from mmroute.evaluation.static import static_models
@@ -138,12 +144,12 @@ def all_metrics(given: tuple[Table, np.ndarray]) -> object:
     zero = static_models(singles, singles)
     best = frontier(trace(steps, utility, cost, "lambda"))
     chosen = Chosen(best.threshold[::9], 0, 0, zero, {})
-    extremes = row_range(utility, cost, weights)
+    extremes, dearest = row_range(utility, cost, weights), dearest_models(singles)
     return (
         curve_replicates(steps, utility, cost, weights, singles, chosen, extremes),
         auroc(u_hat, utility, weights),
         *(
-            policy_sums(choice, predicted, utility, cost, weights, cuts).metrics()
+            policy_sums(choice, predicted, utility, cost, weights, cuts, dearest).metrics()
             for parameter in operating_points(best, singles).values()
             for choice in [steps.choices(parameter)]
             for predicted in [of_chosen(u_hat, choice)]
