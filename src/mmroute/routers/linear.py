@@ -44,7 +44,7 @@ class LinearMF(Router):
     """Ridge regressions on a shared truncated SVD of the fused features (MMR-Bench S11).
 
     The rank is ``n_components`` or, where the training split allows no more, the
-    smaller of its samples and features less one. ``alpha`` is the ridge's penalty.
+    smaller of its samples and features. ``alpha`` is the ridge's penalty.
 
     Published
     ---------
@@ -73,7 +73,7 @@ class LinearMF(Router):
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Fit the projection, then the two regressions."""
-        rank = max(1, min(self.n_components, min(Z.shape) - 1))
+        rank = min(self.n_components, *Z.shape)
         # The variance it also reports is 0 / 0 where all features are the same.
         with np.errstate(divide="ignore", invalid="ignore"):
             projection = TruncatedSVD(rank, random_state=self.random_state).fit(Z)
