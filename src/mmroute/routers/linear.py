@@ -22,6 +22,10 @@ class Linear(Router):
 
     - Missing outcomes are left out, where the code fills them with the models' means over
       training and test samples together, which leaks.
+    - Features are taken in float64; the code takes them in float32. With no more samples than
+      features its regression then follows a direction that is rounding alone: on GSM8K, with 263
+      of 512, 98.7 % of the choices under a budget are its, and 97.2 to 98.8 % of its own stay
+      where its samples come in another order. In float64 all are the same.
     """
 
     name: ClassVar[str] = "linear"
