@@ -132,6 +132,10 @@ def export(
         Literal["all", "train"] | None,
         typer.Option(help="What decides and trains; if not given, as in the config."),
     ] = None,
+    add_model: Annotated[
+        Path | None,
+        typer.Option(help="A table of labels of new models, which join uniroute untrained."),
+    ] = None,
 ) -> None:
     """Write a trained router with all that it needs into a folder.
 
@@ -161,7 +165,7 @@ def export(
         else:
             asked = "accuracy" if budget is None else "budget"
             choice = decided(settings, results, asked, budget or accuracy or "", labels)
-        write(settings, results, choice, folder)
+        write(settings, results, choice, folder, add_model)
     typer.echo(f"{folder}: {choice.row}, {choice.reason}; its model card is README.md there")
 
 
