@@ -544,7 +544,7 @@ def test_the_shell_exports_what_was_decided_and_routes(command, run, config, tmp
     for given, said in (
         (("--budget", "7%"), "nothing was decided for the budget '7%', only for 50%, 1000.0"),
         (("--accuracy", "1.0"), "nothing surely keeps the accuracy '1.0'"),
-        ((), "give one of --budget, --accuracy and --router"),
+        ((), "give one of --budget, --accuracy, --router and --exported"),
         (("--budget", "50%", "--threshold", "1"), "--threshold"),
     ):
         done = command("export", "my.yaml", tmp_path / "new", *given, folder=run.folder)
@@ -607,6 +607,57 @@ def test_the_shell_lets_a_new_model_join(command, run, config, labelled, tmp_pat
     text = (tmp_path / "out/README.md").read_text()
     assert f"{NEWCOMER} joined a router that was trained without it" in text
     assert router.route("What?", budget=1e6).model in router.models
+
+
+def test_a_new_model_joins_what_was_exported(command, run, config, labelled, away, tmp_path):
+    path, *_ = labelled
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
+
+    def joined(folder, *given):
+        done = command(
+            "export", "my.yaml", tmp_path / folder, "--add-model", path, *given, folder=run.folder
+        )
+        return done.returncode, done.stderr
+
+    before = away("uniroute+shrink")
+    same = "--router", "uniroute+shrink", "--threshold", "0.05"
+    assert joined("one", "--exported", before) == (0, "")
+    assert joined("other", *same) == (0, "")
+    for name in ("router.safetensors", "curve.safetensors", "features.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    one, other = (read_json(tmp_path / name / "router.json") for name in ("one", "other"))
+    assert one["reason"].startswith("for a test; newcomer joined it")
+    assert one | {"reason": "", "mixture": {}} == other | {"reason": "", "mixture": {}}
+
+    def refused(said, folder, *given):
+        code, told = joined("new", "--exported", folder, *given)
+        assert code == 2
+        assert told.startswith("error: ")
+        assert said in told
+        assert told.count("\n") == 1
+        assert not (tmp_path / "new").exists()
+
+    refused("router.json: models: not the pool of results/small", tmp_path / "one")
+    refused("--labels: what was exported has its own", before, "--labels", "all")
+    refused("router.json: no such file", tmp_path)
+    stranger = shutil.copytree(before, tmp_path / "stranger")
+    (stranger / "router.safetensors").write_bytes(b"another")
+    refused("router.safetensors: damaged or of another router", stranger)
+    (stranger / "SHA256SUMS").unlink()
+    write_digests(stranger)
+    refused("router.safetensors: not the router 'uniroute+shrink' of results/small", stranger)
+    (before / "router.json").write_text("[" * 10_000)
+    refused("router.json: not readable as JSON", before)
+
+
+def test_no_model_joins_what_is_no_such_router(command, run, config, labelled, away, tmp_path):
+    path, *_ = labelled
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
+    given = ("export", "my.yaml", tmp_path / "new", "--exported", away("knn"))
+    done = command(*given, "--add-model", path, folder=run.folder)
+    assert done.returncode == 2
+    assert "no model can join 'knn' without training" in done.stderr
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_is_known_of_a_new_model_goes_by_its_labels(run, config, labelled, exported, tmp_path):

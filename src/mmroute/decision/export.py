@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jinja2
@@ -22,6 +23,7 @@ from mmroute.decision.card import (
     MODEL_CARD,
     ROUTER,
     Card,
+    read_card,
     write_digests,
 )
 from mmroute.decision.decide import (
@@ -155,6 +157,53 @@ def decided(
     if mixture.share == 1:
         mixture = Mixture(second, second, 0.0, True)
     return Choice(names[mixture.first], np.nan, reason, mixture, labels, None, measured)
+
+
+def exported(config: Config, results: Path, folder: Path) -> Choice:
+    """What was exported of a finished run to another folder; a limit is kept in USD.
+
+    Parameters
+    ----------
+    config, results
+        As for ``decided``.
+    folder
+        What ``export`` has written; it is read as a stranger's, and only compared.
+
+    Raises
+    ------
+    InputError
+        If it is no such folder, or not of this run, or was decided for an accuracy, which it
+        does not tell.
+    """
+    card, path = read_card(folder), folder / CARD
+    if card.listed_usd is not None:
+        raise InputError(f"{path}: it was decided for an accuracy; give that again instead")
+    models = [model.model for model in card.models]
+    names = _setting(config, results).table.model_names
+    if models != names:
+        raise InputError(
+            f"{path}: models: not the pool of {results}, {', '.join(names)}; give a folder that "
+            "was exported of it, and all new models in one table"
+        )
+    mixture = Mixture(
+        models.index(card.mixture.first),
+        models.index(card.mixture.second),
+        card.mixture.share,
+        True,
+    )
+    asked = Limit(card.limit.usd, paired=False) if card.limit else None
+    threshold = np.nan if card.threshold is None else card.threshold
+    choice = Choice(card.row, threshold, card.reason, mixture, card.labels, asked)
+    run = _Run(config, results, choice)
+    if run.router:
+        with TemporaryDirectory() as own:
+            run.write_router(Path(own))
+            if digest_file(Path(own, ROUTER)) != digest_file(folder / ROUTER):
+                raise InputError(
+                    f"{folder / ROUTER}: not the router {card.row!r:.80} of {results}; give a "
+                    "folder that was exported of it"
+                )
+    return choice
 
 
 def _setting(config: Config, results: Path) -> Setting:
@@ -371,10 +420,7 @@ class _Run:
         card = self._card()
         if self.router:
             # Written anew, not copied: taken away, they have no place in a run any more.
-            trained = self._trained()
-            if self.joining and isinstance(trained, DynamicRouter):
-                trained = self.joining.to(trained)
-            persistence.write(folder / ROUTER, trained)
+            self.write_router(folder)
             if features := self._features_file():
                 persistence.write(
                     folder / FEATURES, persistence.read(features, Features, self.config.modules)
@@ -383,6 +429,13 @@ class _Run:
         write_json(folder / CARD, Card.model_validate(card).model_dump())
         write_text(folder / MODEL_CARD, self._model_card(card))
         write_digests(folder)
+
+    def write_router(self, folder: Path) -> None:
+        """Write the trained router, with the new models."""
+        trained = self._trained()
+        if self.joining and isinstance(trained, DynamicRouter):
+            trained = self.joining.to(trained)
+        persistence.write(folder / ROUTER, trained)
 
     def _card(self) -> dict[str, Any]:
         prices = self.labelled.models[list(PRICE_COLUMNS)].astype(object)
