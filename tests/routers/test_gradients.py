@@ -8,6 +8,7 @@ from torch import nn
 from mmroute.routers.gradients import (
     Schedule,
     apply,
+    hold_out,
     masked_cross_entropy,
     masked_squared_error,
     seeded,
@@ -112,6 +113,16 @@ def test_no_group_is_cut_where_rows_are_held_out():
 
 def test_where_a_group_is_most_of_the_rows_nothing_is_held_out():
     assert rows_seen(np.zeros(60, int)) == (set(), set(range(60)))
+
+
+def test_the_last_rows_that_teach_are_not_held_out():
+    groups, taught = np.arange(60), np.zeros(60, bool)
+    held, _ = hold_out(groups, schedule())
+    taught[held[0]] = True
+    none, rows = hold_out(groups, schedule(), taught)
+    assert (none.tolist(), rows.tolist()) == ([], [held[0]])
+    taught[hold_out(groups, schedule())[1][0]] = True
+    assert len(hold_out(groups, schedule(), taught)[0]) == len(held) == 6
 
 
 def test_groups_of_one_row_each_are_no_groups():

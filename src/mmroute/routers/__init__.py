@@ -124,6 +124,22 @@ class Router(BaseEstimator, ABC):
         return np.zeros(len(Z))
 
 
+class DynamicRouter(Router):
+    """A router that a new model joins by a few labelled queries, without retraining."""
+
+    @abstractmethod
+    def add_model(self, Z: Any, utility: np.ndarray, cost: np.ndarray) -> Self:
+        """Add a model to a fitted router, as the last of the pool; the others stay as they are.
+
+        Parameters
+        ----------
+        Z
+            (n, d) features of the queries on which it was observed, n > 0.
+        utility, cost
+            (n,) its utility in [0, 1] and normalised cost there.
+        """
+
+
 class GridRouter(Router):
     """Has scores of its own for each lambda of a grid; each lambda is one operating point.
 

@@ -201,16 +201,10 @@ def train(
     target = device()
     with seeded(schedule.random_state):
         network = build().to(target)
+        groups = np.arange(n_samples) if groups is None else groups
         validation, rows = (
-            torch.from_numpy(part).to(target)
-            for part in (
-                _hold_out(np.arange(n_samples) if groups is None else groups, schedule)
-                if held is None
-                else (np.flatnonzero(held), np.flatnonzero(~held))
-            )
+            torch.from_numpy(part).to(target) for part in hold_out(groups, schedule, taught, held)
         )
-        if taught is not None:
-            rows = rows[torch.from_numpy(taught).to(target)[rows]]
         optimiser = torch.optim.AdamW(
             [weights for weights in network.parameters() if weights.requires_grad],
             lr=schedule.learning_rate,
@@ -244,12 +238,31 @@ def train(
     return network.cpu().eval()
 
 
-def _hold_out(groups: np.ndarray, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that are held out and those that are trained on, by the rows' groups.
+def hold_out(
+    groups: np.ndarray,
+    schedule: Schedule,
+    taught: np.ndarray | None = None,
+    held: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that are held out and those that are trained on.
 
     Groups are drawn until they have the share that is wanted. Where they have more than half of
-    the rows then, there are too few groups to spare one.
+    the rows then, or all that are to be trained on, there are too few groups to spare one.
+
+    Parameters
+    ----------
+    groups
+        (n,) number of each row's group.
+    schedule
+        What share to hold out, and the seed.
+    taught
+        (n,) rows to train on, of those that are not held out; None: all.
+    held
+        (n,) rows to hold out in place of drawn ones.
     """
+    taught = np.ones(len(groups), bool) if taught is None else taught
+    if held is not None:
+        return np.flatnonzero(held), np.flatnonzero(~held & taught)
     member, distinct = pd.factorize(groups)
     drawn = np.random.default_rng(schedule.random_state).permutation(len(distinct))
     turn = np.argsort(drawn)[member]
@@ -257,9 +270,9 @@ def _hold_out(groups: np.ndarray, schedule: Schedule) -> tuple[np.ndarray, np.nd
     held = np.zeros(len(groups), dtype=bool)
     if len(groups) >= FEWEST_TO_HOLD_OUT and schedule.patience is not None:
         held = turn[order] <= turn[order[round(schedule.validation_share * len(groups)) - 1]]
-    if held.sum() > len(groups) / 2:
+    if held.sum() > len(groups) / 2 or not taught[order[~held]].any():
         held[:] = False
-    return order[held], order[~held]
+    return order[held], order[~held & taught[order]]
 
 
 def apply(network: nn.Module, Z: np.ndarray) -> np.ndarray:
