@@ -390,7 +390,8 @@ def test_what_wants_a_gpu_says_so():
     rows = known_routers(load(LEAST | {"routers": {"vlc": {"mode": "finetune"}}}, "x").routers)
     assert [row for row, router in rows.items() if router.gpu] == ["vlc"]
     assert [name for name, entry in catalogue("encoders").items() if entry.attributes["gpu"]] == [
-        "open_clip"
+        "hugging_face",
+        "open_clip",
     ]
 
 
