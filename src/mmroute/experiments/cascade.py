@@ -7,6 +7,7 @@ paid, so that a cascade is no router: no function of the query alone.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Annotated, Self
 
@@ -44,8 +45,8 @@ LAMBDAS = 128
 """Operating points of a cascade, at most."""
 LOOKAHEAD = 2
 """Models that cascade routing adds to those asked, at most, to look at what they would bring."""
-_BLOCK = 256
-"""Samples that are worked on at once, so that temporaries stay small."""
+_CELLS = 1 << 14
+"""Samples times sets of models that are worked on at once, so that temporaries stay small."""
 
 
 class Cascade(Experiment):
@@ -232,8 +233,9 @@ def _outcomes(
     (u_hat, c_hat), observed = _within(predictions), np.isfinite(utility)
     shares = cost_shares(threshold_grid(u_hat, c_hat, observed, "lambda", LAMBDAS))
     taken, paid = [], []
-    for begin in range(0, len(cost), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
+    rows = max(1, _CELLS // len(plan.sets))
+    for begin in range(0, len(cost), rows):
+        part = slice(begin, begin + rows)
         given = answers.take(part), u_hat[part], c_hat[part], observed[part]
         course = plan.follow(judge, *given, shares)
         taken.append(course.taken(utility[part]))
@@ -351,7 +353,8 @@ class Plan:
         asked = np.zeros((n_samples, n_models), bool)
         while len(point):
             ex_post = judge.utilities(answers.take(sample), u_hat[sample], asked)
-            reached, started = ex_post.max(axis=1), asked.any(axis=1)
+            reached = ex_post.max(axis=1)
+            started = reached > -np.inf
             there = self._open(asked, observed[sample], more[sample])
             hoped = np.where(there, mean[sample], 0)
             utility, _ = larger_of(reached[:, None], 0, hoped, spread[sample])
@@ -374,7 +377,7 @@ class Plan:
         shape = n_samples, n_points
         return Course(course.asked.reshape(*shape, n_models), course.final.reshape(shape))
 
-    @property
+    @cached_property
     def member(self) -> np.ndarray:
         """(P, K) which models are in a set."""
         return np.array([np.isin(np.arange(len(self.order)), own) for own in self.sets])
