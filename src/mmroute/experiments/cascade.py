@@ -60,18 +60,19 @@ class Cascade(Experiment):
     the answer of the highest ex-post utility is taken. ``cascade`` goes through one list of
     models in their order, ``cascade routing`` may ask any.
 
-    Published (eth-sri/cascade-routing, ``src/selection/cascade_router.py``): on RouterBench with
-    11 models and five shots an AUC of 88.8, 80.9 and 78.0 % for cascade routing, at low, medium
-    and high noise, 87.1, 78.6 and 74.9 % for the baseline cascade, 86.7, 78.7 and 75.1 % for
-    their cascade, 85.3, 77.8 and 76.4 % for routing and 75.2 % for mixtures of models. There
-    utilities were the true ones with noise added. Departures:
+    Published (eth-sri/cascade-routing, ``src/selection/cascade_router.py``; figures from
+    ``notebooks/postprocess.ipynb``, the paper's Table 1): on RouterBench with 11 models and five
+    shots, utilities being the true ones with low, medium and high noise, an AUC of 88.8, 80.9
+    and 78.0 % for cascade routing; 87.1, 78.6 and 74.9 % for the baseline cascade; 86.7, 78.7
+    and 75.1 % for their cascade; 85.3, 77.8 and 76.4 % for routing; 75.2 % for mixtures of
+    models. Departures:
 
     - One lambda for all steps, swept; the published search tunes one for each step on training
       data, for each budget. Ties are not mixed at random.
-    - Supermodels have at most two models more than were asked, where the published search goes
-      through all subsets. Their utilities are independent and their maximum is Clark's
-      approximation (Operations Research 9, 1961) instead of 100 draws; judged utilities are
-      taken for certain.
+    - In cascade routing supermodels have at most two models more than were asked, where the
+      published search goes through all subsets.
+    - Utilities are independent, and their maximum is Clark's approximation (Operations Research
+      9, 1961); published are 100 draws with a covariance. Judged utilities are taken for certain.
     - The list of a cascade is not given but the models that ``zero`` mixes: the cascade decides
       by an answer what ``zero`` decides by lot.
     - The judge is one logistic regression for all models, on what ``judge.seen`` has; the
