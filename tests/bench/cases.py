@@ -4,6 +4,7 @@ A new case is one more entry of CASES. Its functions are named functions of this
 module or partials of them, because they are sent to another process.
 """
 
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -34,6 +35,7 @@ from mmroute.evaluation.policy_metrics import (
 from mmroute.evaluation.setting import Setting, slices
 from mmroute.evaluation.shards import add_up, curve_blocks, running, threshold_grid
 from mmroute.evaluation.static import static_models
+from mmroute.experiments.cascade import Cascade
 from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
@@ -225,6 +227,22 @@ def swept(given: tuple[Setting, Predictions, Predictions]) -> object:
     ]
 
 
+def draw_answers(part: int) -> tuple[Setting, Predictions, Predictions]:
+    """Return the same with answers: right ones agree, wrong ones are one of four."""
+    setting, predictions, crossfit = draw_router(part)
+    table = setting.benchmark.table
+    wrong = np.random.default_rng(part).integers(1, 5, table.utility.shape)
+    said = np.where(table.utility > 0, 0, wrong).astype(str).astype(object)
+    benchmark = replace(setting.benchmark, table=replace(table, prediction=said))
+    return replace(setting, benchmark=benchmark), predictions, crossfit
+
+
+def cascaded(given: tuple[Setting, Predictions, Predictions]) -> object:
+    """Learn to judge answers, and ask every query at every operating point of both cascades."""
+    setting, predictions, crossfit = given
+    return Cascade().findings(setting, {"router": predictions}, {"router": crossfit})
+
+
 LABELLED, ASKED, WIDTH, N_MODELS = 2_074, 8_296, 512, 10
 """A fifth of MMR-Bench for training, the rest to predict."""
 
@@ -323,6 +341,15 @@ CASES = [
         max_seconds=60,
         parts=14,
         beside="sweep over 100 thresholds, no intervals",
+    ),
+    Case(
+        name="experiment `cascade` of one router",
+        size="2,074 labelled and 8,296 asked, 10 models",
+        make_input=draw_answers,
+        run=cascaded,
+        baseline=evaluated,
+        max_seconds=60,
+        beside="main experiment of one router",
     ),
     *(
         router_case(name)
