@@ -272,7 +272,7 @@ def trained_and_asked(router: str, task: Task) -> object:
     return predict(fitted, pd.Series(np.arange(len(asked)).astype(str)), asked)
 
 
-SLOW_ROUTERS = ("cmr", "vlc", "ensemble")
+SLOW_ROUTERS = ("cmr", "vlc")
 
 
 def router_case(router: str) -> Case:

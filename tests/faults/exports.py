@@ -1135,69 +1135,35 @@ def numbers() -> Iterator[Attempt]:
 
         yield Attempt(f"{row} has a number more than it names", row, more)
 
-    def forged_trees(
-        change: Callable[[dict[str, np.ndarray], int], None],
-    ) -> Callable[[Export], None]:
+    def forged_trees(attribute: str, value: int) -> Callable[[Export], None]:
         def forge(export: Export) -> None:
             with export.changing() as stored:
-                for node in list(stored.nodes("records")):
-                    columns = {name: stored.numbers(own) for name, own in node[3]}
-                    change(columns, node[1][0])
+                for forest in stored.objects("_Forest"):
+                    stored.numbers(forest[attribute])[:] = value
 
         return forge
 
-    def cyclic(columns: dict[str, np.ndarray], count: int) -> None:
-        columns["left_child"][:] = columns["right_child"][:] = 0
-        columns["feature"][:] = 0
-
-    def beyond(columns: dict[str, np.ndarray], count: int) -> None:
-        columns["left_child"][:] = columns["right_child"][:] = 2**40
-
-    def near(columns: dict[str, np.ndarray], count: int) -> None:
-        columns["left_child"][:] = columns["right_child"][:] = count + 1000
-
-    def negative(columns: dict[str, np.ndarray], count: int) -> None:
-        columns["left_child"][:] = columns["right_child"][:] = -(2**40)
-
-    def features(columns: dict[str, np.ndarray], count: int) -> None:
-        columns["feature"][:] = 2**40
-
-    def below(columns: dict[str, np.ndarray], count: int) -> None:
-        columns["feature"][:] = -(2**30)
-
-    for what, change in (
-        ("lead back to the root", cyclic),
-        ("lead far beyond their nodes", beyond),
-        ("lead a little beyond their nodes", near),
-        ("lead before their nodes", negative),
-        ("ask for features that are not there", features),
-        ("ask for features before the first", below),
+    for what, attribute, value in (
+        ("begin beyond their nodes", "roots", 2**40),
+        ("begin before their nodes", "roots", -(2**40)),
+        ("lead back to the root", "child", 0),
+        ("lead far beyond their nodes", "child", 2**40),
+        ("lead before their nodes", "child", -(2**40)),
+        ("ask for features that are not there", "feature", 2**40),
+        ("ask for features before the first", "feature", -(2**30)),
     ):
-        yield Attempt(f"trees that {what}", "ensemble", forged_trees(change))
+        yield Attempt(f"trees that {what}", "ensemble", forged_trees(attribute, value))
 
-    def tree_counts(**given: int) -> Callable[[Export], None]:
-        def change(export: Export) -> None:
-            with export.changing() as stored:
-                for node in stored.nodes("constructed"):
-                    node[3] |= given
+    def nothing_to_walk(export: Export) -> None:
+        with export.changing() as stored:
+            for forest in stored.objects("_Forest"):
+                node = forest["roots"]
+                place = stored.place(node)
+                name = np.dtype(node[1]).name
+                stored.tensors[name] = np.delete(stored.tensors[name], place)
+                node[2][0] = 0
 
-        return change
-
-    for given in ({"node_count": 10**9}, {"node_count": 0}, {"node_count": -1}, {"max_depth": -5}):
-        yield Attempt(f"trees with {given}", "ensemble", tree_counts(**given), "sound")
-
-    def tree_arguments(position: int, value: Any) -> Callable[[Export], None]:
-        def change(export: Export) -> None:
-            with export.changing() as stored:
-                for node in stored.nodes("constructed"):
-                    node[2][position] = value
-
-        return change
-
-    for position, value in ((0, 10**9), (0, -1), (2, 10**9), (2, -1), (0, "x"), (1, None)):
-        yield Attempt(
-            f"trees made with {value!r} at {position}", "ensemble", tree_arguments(position, value)
-        )
+    yield Attempt("forests without a tree", "ensemble", nothing_to_walk)
 
     def projection(export: Export) -> None:
         with export.changing(FEATURES) as stored:

@@ -1,9 +1,13 @@
 """The ensemble: trust in predicted differences between models, measured where they compete."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor
 
-from mmroute.routers.ensemble import Ensemble
+from mmroute.routers import ensemble
+from mmroute.routers.ensemble import Ensemble, _forest, _leading_directions
 
 
 def problem(n_samples, informative, seed=0, width=8):
@@ -82,8 +86,8 @@ def test_missing_outcomes_do_not_dilute_what_was_observed():
     u_hat, c_hat = router.predict(features)
     assert chosen(u_hat, utility) == 1
     np.testing.assert_allclose(c_hat, cost, rtol=0.15)
-    by_forest = router.utility_.predict(features)[0]
-    np.testing.assert_allclose(by_forest, utility - 0.5, atol=0.05)
+    for by_forest in router.utility_.predict(features)[:2]:
+        np.testing.assert_allclose(by_forest, utility - 0.5, atol=0.05)
 
 
 def test_samples_without_any_outcome_change_nothing():
@@ -134,3 +138,58 @@ def test_the_seed_decides_the_trees():
     )
     assert (one != other).any()
     np.testing.assert_allclose(one, other, atol=0.25)
+
+
+def grown(n_outcomes, seed=0):
+    """Trees of ours, those of scikit-learn, and 700 samples that neither has seen."""
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(900, 5)).astype(np.float32)
+    outcomes = np.sin(features[:, :1] * np.arange(1, n_outcomes + 1))
+    parameters = {"n_estimators": 20, "min_samples_leaf": 2, "random_state": 3}
+    trees = ExtraTreesRegressor(**parameters)
+    trees.fit(features[:200], outcomes[:200] if n_outcomes > 1 else outcomes[:200, 0])
+    return _forest(features[:200], outcomes[:200], **parameters), trees, features[200:]
+
+
+@pytest.mark.parametrize("n_outcomes", [1, 3])
+def test_trees_that_are_walked_at_once_end_where_each_alone_does(n_outcomes, monkeypatch):
+    forest, trees, unseen = grown(n_outcomes)
+    expected = trees.predict(unseen).reshape(-1, n_outcomes)
+    np.testing.assert_allclose(forest.predict(unseen), expected, rtol=0, atol=1e-6)
+    whole = forest.predict(unseen)
+    monkeypatch.setattr(ensemble, "_WALKS", 60)
+    np.testing.assert_array_equal(forest.predict(unseen), whole)
+    assert forest.predict(unseen[:0]).shape == (0, n_outcomes)
+
+
+def test_nodes_that_lead_back_are_no_tree():
+    forest, _, unseen = grown(1)
+    circle = dataclasses.replace(forest, child=np.zeros_like(forest.child))
+    with pytest.raises(ValueError, match="nodes lead back"):
+        circle.predict(unseen)
+
+
+def test_leading_directions_are_those_in_which_models_vary_together():
+    generator = np.random.default_rng(0)
+    groups = np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, -1, 0, 0], [0, 0, 0, 0, 3, 4]])
+    deviation = generator.normal(size=(4000, 3)) @ groups
+    deviation[generator.random(deviation.shape) < 0.3] = np.nan
+    unit = groups / np.linalg.norm(groups, axis=1, keepdims=True)
+    np.testing.assert_allclose(_leading_directions(deviation), unit.T @ unit, atol=0.05)
+
+
+def test_what_models_have_in_common_is_told_from_all_of_them():
+    errors = []
+    for n_directions in (0, 1):
+        generator = np.random.default_rng(1)
+        features = generator.normal(size=(1200, 30)).astype(np.float32)
+        # Twelve models are of two kinds: the features tell which kind a sample is for.
+        kind = np.where(features[:, :3].sum(axis=1, keepdims=True) > 0, 1, -1)
+        chance = 0.5 + 0.2 * kind * np.tile([1, -1], 6)
+        utility = (generator.random(chance.shape) < chance).astype(float)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ensemble, "N_DIRECTIONS", n_directions)
+            router = fit(features[:150], utility[:150], np.ones((150, 12)))
+        u_hat, _ = router.predict(features[150:])
+        errors.append(((u_hat - chance[150:]) ** 2).mean())
+    assert errors[1] < 0.97 * errors[0]
