@@ -10,6 +10,8 @@ from mmroute.errors import InputError
 from mmroute.experiments import mmr, vl
 from mmroute.report.published import beside, paper_of
 from mmroute.routers.soft_labels import INFINITE
+from mmroute.sources.mmr_release import SCENARIOS as MMR_DATASETS
+from mmroute.sources.vl_release import SCENARIOS as VL_DATASETS
 
 FOLDER = Path(__file__).parents[2] / "config/published"
 MMR, VL = FOLDER / "mmr_bench", FOLDER / "vl_routerbench"
@@ -48,18 +50,21 @@ def test_no_cell_of_the_papers_tables_is_missing(name, rows):
     assert len(pd.read_csv(next(FOLDER.glob(f"*/{name}.csv")))) == rows
 
 
-@pytest.mark.parametrize("paper", [MMR, VL])
-def test_they_apply_to_the_papers_pool_only(paper):
+@pytest.mark.parametrize(("paper", "scenarios"), [(MMR, MMR_DATASETS), (VL, VL_DATASETS)])
+def test_they_apply_to_the_papers_pool_and_data_sets_only(paper, scenarios):
     models = pd.read_csv(paper / "models.csv")["model"].tolist()
-    assert paper_of(FOLDER, models[::-1]) == paper
-    assert paper_of(FOLDER, models[1:]) is None
-    assert paper_of(FOLDER, [*models, "another"]) is None
+    datasets = list(scenarios)
+    assert paper_of(FOLDER, models[::-1], datasets[::-1]) == paper
+    for others in (models[1:], [*models, "another"]):
+        assert paper_of(FOLDER, others, datasets) is None
+    for others in (datasets[1:], [*datasets, "another"]):
+        assert paper_of(FOLDER, models, others) is None
 
 
 @pytest.mark.parametrize("paper", [MMR, VL])
 def test_every_published_table_says_its_protocol(paper):
     told = pd.read_csv(paper / "protocols.csv")
-    tables = {path.stem for path in paper.glob("*.csv")} - {"models", "protocols"}
+    tables = {path.stem for path in paper.glob("*.csv")} - {"models", "datasets", "protocols"}
     assert set(told["table"]) == tables
     assert told["protocol"].str.len().min() > 20
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from mmroute.sources import vl_release
 from mmroute.sources.mmr_release import SCENARIOS
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ def test_mmr_bench_stands_beside_its_own_protocol_only(make_checkout, tmp_path):
 
 
 def test_vl_routerbench_stands_beside_the_published_values_of_its_protocol(make_checkout, tmp_path):
-    vl_archive.make_archive(tmp_path, {"MMStar": 60, "OCRBench": 60, "MathVista_MINI": 40})
+    vl_archive.make_archive(tmp_path, dict.fromkeys(vl_release.SCENARIOS, 12))
     config = config_of("vl_routerbench", tmp_path)
     for router in ("cosinecls", "routerdc", "zooter", "vlc"):
         assert config["routers"][router].pop("mode") == "finetune"

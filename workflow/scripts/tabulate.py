@@ -22,8 +22,11 @@ with job(snakemake, confined=bool(source)):
     findings = [read_table(Path(path)).to_pandas() for path in snakemake.input.findings]
     table = experiment.summarise(findings, *map(read_csv, map(Path, snakemake.input.main)))
     if published := params.published:
-        models = read_table(Path(snakemake.input.outcomes, "models.parquet"))["model"].to_pylist()
-        if paper := paper_of(Path(published), models):
+        models, datasets = (
+            set(read_table(Path(snakemake.input.outcomes, f"{name}.parquet"))[column].to_pylist())
+            for name, column in (("models", "model"), ("samples", "dataset"))
+        )
+        if paper := paper_of(Path(published), models, datasets):
             table = beside(table, paper, snakemake.wildcards.table, params.protocol)
     write_csv(Path(output.csv), table)
     stored = read_csv(Path(output.csv))

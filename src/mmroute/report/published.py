@@ -1,6 +1,6 @@
 """The papers' own values, to stand beside the reproduced ones, each with the protocol it is of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -12,20 +12,24 @@ ANY = "any"
 """Router of a published value whose paper does not name it."""
 
 
-def paper_of(folder: Path, models: Sequence[str]) -> Path | None:
-    """The folder of the paper whose pool this is: its values say nothing about another pool.
+def paper_of(folder: Path, models: Iterable[str], datasets: Iterable[str]) -> Path | None:
+    """The folder of the paper that has this pool and these data sets, if there is one.
+
+    Its values say nothing about others: a mean over fewer data sets is another number.
 
     Parameters
     ----------
     folder
         Where each paper has a folder.
-    models
-        Names of the pool's models.
+    models, datasets
+        Names of the pool's models and of the data sets.
     """
-    papers = (path.parent for path in sorted(folder.glob("*/models.csv")))
-    return next(
-        (own for own in papers if set(_read(own / "models.csv")["model"]) == {*models}), None
-    )
+    wanted = {"model": {*models}, "dataset": {*datasets}}
+    for paper in sorted(path for path in folder.iterdir() if path.is_dir()):
+        told = {name: set(_read(paper / f"{name}s.csv")[name]) for name in wanted}
+        if told == wanted:
+            return paper
+    return None
 
 
 def beside(table: pd.DataFrame, paper: Path, name: str, protocol: str) -> pd.DataFrame:
