@@ -277,6 +277,25 @@ def curve_metrics(points: list[Point], alone: list[Point], zero: list[Point]) ->
     }
 
 
+def range_metrics(
+    samples: Samples, points: list[Point], rows: Sequence, weight: np.ndarray
+) -> dict:
+    """Mean heights over the curve's own costs, and over those of each sample's own models."""
+    own = frontier(points)
+    own_ends = own[0].cost, own[-1].cost
+    first = [min((c, j) for j, c in enumerate(samples.cost[i]) if c == c)[1] for i in rows]
+    of = np.asarray(rows), np.asarray(first)
+    cheapest = Point(mean(samples.cost[of], weight[rows]), mean(samples.utility[of], weight[rows]))
+    ends = cheapest.cost, mean(np.nanmax(samples.cost[rows], axis=1), weight[rows])
+    return {
+        name: area(line, low, high) / (high - low) if high > low else height(line, low)
+        for name, line, (low, high) in (
+            ("nauc_own_range", own, own_ends),
+            ("nauc_row_range", frontier([cheapest, *own]), ends),
+        )
+    }
+
+
 class Trained(NamedTuple):
     """What a slice's training samples choose: a curve's frontier, and models of the static line.
 
@@ -412,6 +431,7 @@ def evaluate(
                 zero = observed(alone[j] for j in trained.zero)
                 points = curve(samples, choices, rows, weight)
                 measured = {"": curve_metrics(points, alone, zero)}
+                measured[""] |= range_metrics(samples, points, rows, weight)
                 measured[""] |= honest_metrics(trained, [points[at] for at in carried], alone, zero)
                 if trial == 0:
                     measured[""]["auroc"] = auroc(samples, rows, weight)

@@ -1,5 +1,6 @@
 """Training sees the training split alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mmroute.catalogue import build, catalogue
 from mmroute.errors import InputError
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import SLICE
+from mmroute.routers import Pool
 from mmroute.routers.baselines import Oracle, Strongest, StrongestPerDataset
 from mmroute.routers.linear import Linear
 from mmroute.routers.zooter import Zooter
@@ -25,6 +27,8 @@ LEARNED = [
 ]
 QUICK = {"mlp_vl": {"epochs": 2, "lambdas": [100.0]}, "linear_vl": {"epochs": 20}}
 """Less to train, where the published schedule takes minutes."""
+
+POOL = Pool(pd.DataFrame(), 1.0, np.empty(0), np.empty(0), None, np.zeros(1, bool))
 
 
 def built(name):
@@ -150,6 +154,68 @@ def test_cross_fitting_keeps_what_a_grid_scores_and_what_deciding_costs(benchmar
         assert own.scores.shape == (len(own.grid), n_samples, 3)
         assert np.isfinite(own.scores).all()
         assert (own.overhead == 0.25).all()
+
+
+def with_development(benchmark):
+    """Return it with two of its training samples in three to learn from."""
+    held = benchmark.in_train & (np.arange(40) % 3 == 0)
+    return replace(benchmark, development=held), held
+
+
+def test_no_router_learns_from_development_samples(benchmark):
+    own, held = with_development(benchmark)
+    features = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    smaller = replace(benchmark, in_train=benchmark.in_train & ~held)
+    np.testing.assert_array_equal(
+        train_and_predict(Linear(), own, features).u_hat,
+        train_and_predict(Linear(), smaller, features).u_hat,
+    )
+
+
+def test_a_router_that_stops_by_them_is_given_development_samples_apart(benchmark):
+    given = []
+
+    class Stopping(Strongest):
+        uses_pool = stops_by_development = True
+
+        def fit(self, Z, U, C, pool):
+            given.append(pool.development)
+            assert len(U) == len(pool.development)
+            return super().fit(Z, U, C)
+
+    own, held = with_development(benchmark)
+    train_and_predict(Stopping(), own, None)
+    cross_fit(Stopping().fit(np.empty((1, 0)), *np.ones((2, 1, 3)), POOL), own, None)
+    first, _, *folds = given
+    np.testing.assert_array_equal(first, held[benchmark.in_train])
+    assert all(fold.sum() == held.sum() for fold in folds)
+    assert sum(len(fold) for fold in folds) == len(folds) * 19 - (19 - held.sum())
+
+
+def test_development_samples_are_predicted_by_the_router_that_is_trained(benchmark):
+    own, held = with_development(benchmark)
+    features = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    router = Linear()
+    train_and_predict(router, own, features)
+    crossfit = cross_fit(router, own, features)
+    assert crossfit.sample_ids.tolist() == benchmark.train.samples["sample_id"].tolist()
+    told = router.predict(features[held])[0]
+    np.testing.assert_array_equal(crossfit.u_hat[0, held[benchmark.in_train]], told)
+    # The others are predicted by routers that learned from neither them nor these.
+    benchmark.table.utility[held] = 1 - benchmark.table.utility[held]
+    again = cross_fit(router, replace(own, salt="0"), features)
+    np.testing.assert_array_equal(again.u_hat, crossfit.u_hat)
+
+
+def test_a_stored_split_has_its_development_samples(benchmark, tmp_path):
+    splits = pd.read_parquet(tmp_path / "splits.parquet")
+    held = np.arange(40) % 3 == 0
+    write_frame(tmp_path / "splits.parquet", splits.assign(**{"development 0": held}))
+    own = Benchmark.read(tmp_path, tmp_path / "splits.parquet", "0")
+    # On the first sample no model was observed.
+    assert np.flatnonzero(own.development).tolist() == [*range(3, 40, 3)]
+    assert benchmark.development is None
+    assert benchmark.held_out is None
 
 
 def test_a_router_may_read_samples_of_its_own_split_only(benchmark):

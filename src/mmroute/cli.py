@@ -125,6 +125,9 @@ def export(
     router: Annotated[
         str | None, typer.Option(help="A row of the main table, or a model, instead.")
     ] = None,
+    exported: Annotated[
+        Path | None, typer.Option(help="A folder exported before: the same of this run, instead.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="The router's: lambda, or a normalised budget.")
     ] = None,
@@ -132,18 +135,23 @@ def export(
         Literal["all", "train"] | None,
         typer.Option(help="What decides and trains; if not given, as in the config."),
     ] = None,
+    add_model: Annotated[
+        Path | None,
+        typer.Option(help="A table of labels of new models, which join uniroute untrained."),
+    ] = None,
 ) -> None:
     """Write a trained router with all that it needs into a folder.
 
     Either what is advised for a budget or an accuracy, or a router with a threshold, which was
-    trained on the training split.
+    trained on the training split. With --add-model new models join it.
     """
     with _one_line_errors():
         from mmroute.decision.export import Choice, decided
         from mmroute.decision.export import export as write
+        from mmroute.decision.export import exported as exported_before
 
-        if sum(given is not None for given in (budget, accuracy, router)) != 1:
-            raise InputError("give one of --budget, --accuracy and --router")
+        if sum(given is not None for given in (budget, accuracy, router, exported)) != 1:
+            raise InputError("give one of --budget, --accuracy, --router and --exported")
         settings = _read(config)
         results = _results(settings)
         if router is not None:
@@ -158,10 +166,14 @@ def export(
             choice = Choice(router, chosen, "chosen by hand")
         elif threshold is not None:
             raise InputError("--threshold: a decision has its own; give it with --router only")
+        elif exported is not None:
+            if labels is not None:
+                raise InputError("--labels: what was exported has its own; leave the option out")
+            choice = exported_before(settings, results, exported)
         else:
             asked = "accuracy" if budget is None else "budget"
             choice = decided(settings, results, asked, budget or accuracy or "", labels)
-        write(settings, results, choice, folder)
+        write(settings, results, choice, folder, add_model)
     typer.echo(f"{folder}: {choice.row}, {choice.reason}; its model card is README.md there")
 
 

@@ -12,6 +12,7 @@ DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, e
 EXTRAS = {
     "llm": ("requests",),
     "torch": ("open_clip", "torch", "torchvision"),
+    "transformers": ("sentence_transformers", "transformers"),
     "run": (
         "huggingface_hub",
         "jinja2",

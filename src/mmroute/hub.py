@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from email.utils import mktime_tz, parsedate_tz
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from urllib.parse import quote
 
 from huggingface_hub import (
     HfApi,
+    constants,
     get_session,
     hf_hub_download,
     hf_hub_url,
@@ -260,8 +262,60 @@ def cache_model_file(repo: str, names: Sequence[str]) -> Path:
     raise ValueError("no names")
 
 
-def _cache(repo: str, name: str) -> Path:
-    link = Path(hf_hub_download(repo, name))
+def cached_model(repo: str, commit: str) -> Path | None:
+    """Return the folder of a hub model in the client's cache, if `cache_model` has filled it.
+
+    A file with wrong content is removed from there, and the model then counts as missing.
+    """
+    last = try_to_load_from_cache(repo, "config.json", revision=commit)
+    if not isinstance(last, str):
+        return None
+    folder = Path(last).parent
+    try:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                _checked(path)
+    except WrongContentError as error:
+        logger.warning(f"{path.name!r} of {repo!r} in the cache: {error}")
+        return None
+    return folder
+
+
+def cache_model(repo: str, commit: str, choose: Callable[[Sequence[str]], Sequence[str]]) -> Path:
+    """Have files of a hub model at a commit in the client's cache, verified; return their folder.
+
+    ``choose`` picks them from the paths of all its files; ``config.json`` comes last.
+
+    Raises
+    ------
+    FetchError
+        If one of them, or the model, cannot be had, after retries as in `download`.
+    """
+    ask = partial(HfApi().model_info, repo, revision=commit, timeout=LISTING_STALL)
+    files = persist(f"the files of {repo!r}", ask).siblings or ()
+    chosen = [name for name in choose([file.rfilename for file in files]) if name != "config.json"]
+    for name in [*chosen, "config.json"]:
+        last = persist(f"{name!r} of {repo!r}", partial(_cache, repo, name, commit))
+    return last.parent
+
+
+@contextmanager
+def unreachable() -> Iterator[None]:
+    """Have the client fetch nothing in the block, whatever library asks it to."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _cache(repo: str, name: str, commit: str | None = None) -> Path:
+    return _checked(Path(hf_hub_download(repo, name, revision=commit)))
+
+
+def _checked(link: Path) -> Path:
+    """Return a file of the cache; raise WrongContentError, and remove it, if its hash is wrong."""
     # No link where the system has none, and no sha256 where a mirror names files otherwise.
     stated = link.readlink().name if link.is_symlink() else ""
     if not re.fullmatch("[0-9a-f]{64}", stated):

@@ -1,5 +1,6 @@
 """Training a router on one split of a benchmark, and what it predicts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ Inputs = np.ndarray | pd.DataFrame | None
 """What a router reads of N samples: (N, d) features, a frame of samples, or nothing."""
 
 
-def pool_of(table: OutcomeTable, unit: float) -> Pool:
-    """Return what an outcome table tells of its models."""
+def pool_of(table: OutcomeTable, unit: float, development: np.ndarray | None = None) -> Pool:
+    """Return what an outcome table tells of its models, and which samples are to stop by."""
     groups = pd.factorize(table.samples["group"])[0]
-    return Pool(table.models, unit, table.prompt_tokens, table.completion_tokens, groups)
+    tokens = table.prompt_tokens, table.completion_tokens
+    return Pool(table.models, unit, *tokens, groups, development)
 
 
 def with_paths(samples: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -60,7 +62,12 @@ def predict(router: Router, sample_ids: pd.Series, rows: np.ndarray | pd.DataFra
 
 
 def hold_out(
-    router: Any, table: OutcomeTable, unit: float, inputs: Inputs, held: np.ndarray
+    router: Any,
+    table: OutcomeTable,
+    unit: float,
+    inputs: Inputs,
+    held: np.ndarray,
+    development: np.ndarray | None = None,
 ) -> Predictions:
     """Predict some samples by a copy of a router that was trained on the others.
 
@@ -74,6 +81,8 @@ def hold_out(
         What the router reads of them.
     held
         (n,) mask of those that it does not see.
+    development
+        (n,) mask of the others that it does not learn from, either; None: none.
 
     Returns
     -------
@@ -82,17 +91,19 @@ def hold_out(
     """
     ids = table.samples["sample_id"][held].reset_index(drop=True)
     u_hat, c_hat = (np.full((1, len(ids), table.utility.shape[1]), np.nan) for _ in range(2))
-    seen = np.flatnonzero(np.isfinite(table.utility[~held]).any(axis=0))
+    teaching = ~held if development is None else ~held & ~development
+    seen = np.flatnonzero(np.isfinite(table.utility[teaching]).any(axis=0))
     if not len(seen) or not len(ids):
         return Predictions(ids, u_hat, c_hat)
-    rest = np.flatnonzero(~held)
+    given = ~held if router.stops_by_development else teaching
+    rest = np.flatnonzero(given)
     known = np.ix_(rest, seen)
     fitted = fit(
         clone(router),
-        take(inputs, ~held),
+        take(inputs, given),
         table.utility[known],
         table.cost[known] / unit,
-        pool_of(table, unit).take(rest, seen),
+        pool_of(table, unit, development).take(rest, seen),
     )
     own = predict(fitted, ids, take(inputs, held))
     u_hat[..., seen], c_hat[..., seen] = own.u_hat[:1], own.c_hat[:1]
@@ -112,23 +123,29 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     Parameters
     ----------
     router, benchmark, inputs
-        As for ``train``; the router is copied, not fitted.
+        As for ``train``; the router is copied, not fitted. It must be trained if there are
+        development samples: these it predicts itself.
 
     Returns
     -------
     Predictions of the training samples, NaN for a model that was never observed
     in the other folds.
     """
-    own = benchmark.train
-    ids = own.samples["sample_id"]
+    table = benchmark.train
+    ids = table.samples["sample_id"]
     if isinstance(router, UpperBound):
-        u_hat, c_hat = router.reveal(own.utility, own.cost / benchmark.unit)
+        u_hat, c_hat = router.reveal(table.utility, table.cost / benchmark.unit)
         return Predictions(ids, u_hat[None], c_hat[None])
-    rows, folds = take(inputs, benchmark.in_train), fold_of(own.samples["group"])
+    rows, folds = take(inputs, benchmark.in_train), fold_of(table.samples["group"])
+    held = benchmark.held_out
+    teaching = np.ones(len(ids), bool) if held is None else ~held
     parts = [
-        hold_out(router, own, benchmark.unit, rows, folds == fold)
-        for fold in tqdm(np.unique(folds), desc="cross-fitting", mininterval=5)
+        hold_out(router, table, benchmark.unit, rows, teaching & (folds == fold), held)
+        for fold in tqdm(np.unique(folds[teaching]), desc="cross-fitting", mininterval=5)
     ]
+    if held is not None:
+        own = predict(router, ids[held].reset_index(drop=True), take(rows, held))
+        parts.append(replace(own, u_hat=own.u_hat[:1], c_hat=own.c_hat[:1]))
     return Predictions.joined(parts, ids)
 
 
@@ -151,13 +168,22 @@ def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
     """
     if isinstance(router, UpperBound):
         return
-    require_labels(benchmark.train, benchmark.salt)
-    train_on(router, benchmark.train, benchmark.unit, take(inputs, benchmark.in_train))
+    table, rows, held = benchmark.train, take(inputs, benchmark.in_train), benchmark.held_out
+    require_labels(table if held is None else table.take(~held), benchmark.salt)
+    if held is not None and not router.stops_by_development:
+        table, rows, held = table.take(~held), take(rows, ~held), None
+    train_on(router, table, benchmark.unit, rows, held)
 
 
-def train_on(router: Any, table: OutcomeTable, unit: float, inputs: Inputs) -> None:
+def train_on(
+    router: Any,
+    table: OutcomeTable,
+    unit: float,
+    inputs: Inputs,
+    development: np.ndarray | None = None,
+) -> None:
     """Train a router on all of n samples, in place; arguments as for ``hold_out``."""
-    fit(router, inputs, table.utility, table.cost / unit, pool_of(table, unit))
+    fit(router, inputs, table.utility, table.cost / unit, pool_of(table, unit, development))
 
 
 def predict_test(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:

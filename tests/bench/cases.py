@@ -4,6 +4,7 @@ A new case is one more entry of CASES. Its functions are named functions of this
 module or partials of them, because they are sent to another process.
 """
 
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -15,11 +16,26 @@ from mmroute.evaluation.bootstrap import curve_replicates, resample_weights
 from mmroute.evaluation.curve import Policy, frontier, operating_curve, policy_steps, trace
 from mmroute.evaluation.exact import evaluate
 from mmroute.evaluation.measured import operating_points
-from mmroute.evaluation.metrics import Chosen, frontier_of, nauc, peak_score, qnc, single_models
-from mmroute.evaluation.policy_metrics import auroc, equal_mass_cuts, of_chosen, policy_sums
+from mmroute.evaluation.metrics import (
+    Chosen,
+    frontier_of,
+    nauc,
+    peak_score,
+    qnc,
+    row_range,
+    single_models,
+)
+from mmroute.evaluation.policy_metrics import (
+    auroc,
+    dearest_models,
+    equal_mass_cuts,
+    of_chosen,
+    policy_sums,
+)
 from mmroute.evaluation.setting import Setting, slices
 from mmroute.evaluation.shards import add_up, curve_blocks, running, threshold_grid
 from mmroute.evaluation.static import static_models
+from mmroute.experiments.cascade import Cascade
 from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
@@ -130,11 +146,12 @@ def all_metrics(given: tuple[Table, np.ndarray]) -> object:
     zero = static_models(singles, singles)
     best = frontier(trace(steps, utility, cost, "lambda"))
     chosen = Chosen(best.threshold[::9], 0, 0, zero, {})
+    extremes, dearest = row_range(utility, cost, weights), dearest_models(singles)
     return (
-        curve_replicates(steps, utility, cost, weights, singles, chosen),
+        curve_replicates(steps, utility, cost, weights, singles, chosen, extremes),
         auroc(u_hat, utility, weights),
         *(
-            policy_sums(choice, predicted, utility, cost, weights, cuts).metrics()
+            policy_sums(choice, predicted, utility, cost, weights, cuts, dearest).metrics()
             for parameter in operating_points(best, singles).values()
             for choice in [steps.choices(parameter)]
             for predicted in [of_chosen(u_hat, choice)]
@@ -208,6 +225,22 @@ def swept(given: tuple[Setting, Predictions, Predictions]) -> object:
         )
         for part in slices(table.samples)
     ]
+
+
+def draw_answers(part: int) -> tuple[Setting, Predictions, Predictions]:
+    """Return the same with answers: right ones agree, wrong ones are one of four."""
+    setting, predictions, crossfit = draw_router(part)
+    table = setting.benchmark.table
+    wrong = np.random.default_rng(part).integers(1, 5, table.utility.shape)
+    said = np.where(table.utility > 0, 0, wrong).astype(str).astype(object)
+    benchmark = replace(setting.benchmark, table=replace(table, prediction=said))
+    return replace(setting, benchmark=benchmark), predictions, crossfit
+
+
+def cascaded(given: tuple[Setting, Predictions, Predictions]) -> object:
+    """Learn to judge answers, and ask every query at every operating point of both cascades."""
+    setting, predictions, crossfit = given
+    return Cascade().findings(setting, {"router": predictions}, {"router": crossfit})
 
 
 LABELLED, ASKED, WIDTH, N_MODELS = 2_074, 8_296, 512, 10
@@ -308,6 +341,15 @@ CASES = [
         max_seconds=60,
         parts=14,
         beside="sweep over 100 thresholds, no intervals",
+    ),
+    Case(
+        name="experiment `cascade` of one router",
+        size="2,074 labelled and 8,296 asked, 10 models",
+        make_input=draw_answers,
+        run=cascaded,
+        baseline=evaluated,
+        max_seconds=60,
+        beside="main experiment of one router",
     ),
     *(
         router_case(name)

@@ -18,7 +18,7 @@ from mmroute.evaluation.carrier import Carrier
 from mmroute.evaluation.curve import steps_of, training_frontier
 from mmroute.evaluation.exact import evaluate_singles
 from mmroute.evaluation.measured import choose
-from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.metrics import row_range, single_models
 from mmroute.evaluation.setting import Setting
 from mmroute.experiments import TextOnly
 from mmroute.experiments.findings import summarise as found_in
@@ -84,6 +84,7 @@ def main_tables(
     """Return ``table2`` and ``differences`` of all samples."""
     table, training, weights = setting.table, setting.training, setting.weights()
     singles = single_models(table.utility, table.cost, weights)
+    extremes = row_range(table.utility, table.cost, weights)
     known = single_models(training.utility, training.cost)
     rows = []
     for router, predictions in own.items():
@@ -94,7 +95,9 @@ def main_tables(
         carrier = Carrier.of(crossfit[router], training.utility, training.cost, setting.policy)
         foreseen = carrier.foreseen(steps, predictions.c_hat[0], setting.policy)
         chosen = choose(learned, carrier.carry(learned.threshold, foreseen), known, singles)
-        curve = curve_replicates(steps, table.utility, table.cost, weights, singles, chosen)
+        curve = curve_replicates(
+            steps, table.utility, table.cost, weights, singles, chosen, extremes
+        )
         rows += [
             (router, "full", "full", "", metric, values, chosen.values.get(metric, np.nan))
             for metric, values in curve.metrics.items()

@@ -88,12 +88,12 @@ def measured(own: Table, salt: int) -> dict[str, np.ndarray]:
     zero = static_models(known, singles)
 
     def replicates(predictions: Predictions) -> np.ndarray:
-        trials = []
+        trials, paid = [], predictions.paid(spent)
         for trial in range(len(predictions.u_hat)):
             steps = steps_of(predictions, trial, np.isfinite(table.utility), "lambda")
-            best = frontier(trace(steps, table.utility, spent, "lambda"))
+            best = frontier(trace(steps, table.utility, paid, "lambda"))
             chosen = Chosen(best.threshold[:1], 0, None, zero, {})
-            curve = curve_replicates(steps, table.utility, spent, weights, singles, chosen)
+            curve = curve_replicates(steps, table.utility, paid, weights, singles, chosen)
             trials.append([curve.metrics["nauc"], curve.metrics["gain"]])
         return np.mean(trials, axis=0)
 

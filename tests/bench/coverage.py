@@ -43,6 +43,7 @@ from mmroute.evaluation.metrics import (
     SingleModels,
     WeightedCurve,
     frontier_of,
+    row_range,
     single_models,
 )
 from mmroute.evaluation.static import static_line
@@ -161,7 +162,7 @@ class Population:
         curve = trace(steps, table.utility, table.cost, "lambda")
         singles = single_models(table.utility, table.cost)
         nothing = np.empty((1, 0))
-        own = WeightedCurve(frontier_of(curve), singles, None, nothing, nothing, None)
+        own = WeightedCurve(frontier_of(curve), singles, None, nothing, nothing, None, None)
         return cls(curve, singles, {metric.name: metric.measure(own)[0] for metric in FIXED})
 
     def values(self, chosen: Chosen) -> np.ndarray:
@@ -169,7 +170,7 @@ class Population:
         points = np.searchsorted(self.curve.threshold, chosen.parameters, side="right") - 1
         cost, utility = self.curve.cost[None, points], self.curve.utility[None, points]
         zero = static_line(self.singles, chosen.zero)
-        own = WeightedCurve(None, self.singles, chosen, cost, utility, zero)
+        own = WeightedCurve(None, self.singles, chosen, cost, utility, zero, None)
         told = self.fixed | {"gain": self.fixed["nauc"] - own.zero_nauc()[0]}
         trained = {metric.name: metric.measure(own)[0] for metric in METRICS if metric.trained}
         return np.array([(told | trained)[metric.name] for metric in METRICS])
@@ -246,10 +247,11 @@ def replicates(
         weights = resample_weights(table.samples, RESAMPLES, seed, in_test)
         utility, cost = table.utility[in_test], table.cost[in_test]
         singles = single_models(utility, cost, weights)
+        extremes = row_range(utility, cost, weights)
         for router, drift in enumerate(drifts(generator, len(blurs), case)):
             told = table.predictions(router, blurs[router], drift)
             steps, chosen = fitted(table, told, in_test, singles)
-            curve = curve_replicates(steps, utility, cost, weights, singles, chosen)
+            curve = curve_replicates(steps, utility, cost, weights, singles, chosen, extremes)
             for index, metric in enumerate(METRICS):
                 own[index][router].append(curve.metrics[metric.name])
             if case.n_salts == 1:

@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from mmroute.catalogue import catalogue
 from mmroute.config import (
     DEFAULT_ROUTERS,
+    Config,
     known_experiments,
     known_routers,
     load,
@@ -17,6 +19,7 @@ from mmroute.config import (
 )
 from mmroute.config.reference import reference, schema
 from mmroute.errors import InputError
+from mmroute.evaluation.metrics import CURVE_METRICS
 from mmroute.experiments import Experiment
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +40,12 @@ def test_all_but_name_and_source_have_defaults():
     assert config.split.train == 0.2
     assert config.encoders.text.name == "builtin"
     assert list(config.experiments) == ["main"]
+
+
+def test_a_convention_can_be_asked_for_by_the_name_of_its_metric():
+    asked = [metric.name for metric in CURVE_METRICS if metric.convention]
+    assert load(LEAST | {"conventions": asked}, "my.yaml").conventions == asked
+    assert get_args(get_args(Config.model_fields["conventions"].annotation)[0]) == tuple(asked)
 
 
 def test_the_default_config_states_every_key_with_its_default():
@@ -381,7 +390,8 @@ def test_what_wants_a_gpu_says_so():
     rows = known_routers(load(LEAST | {"routers": {"vlc": {"mode": "finetune"}}}, "x").routers)
     assert [row for row, router in rows.items() if router.gpu] == ["vlc"]
     assert [name for name, entry in catalogue("encoders").items() if entry.attributes["gpu"]] == [
-        "open_clip"
+        "hugging_face",
+        "open_clip",
     ]
 
 

@@ -281,6 +281,15 @@ def test_points_of_every_policy_are_numbers_that_a_card_can_hold():
     assert np.isfinite(Spending.of(labels, predicted(labels), 1.0, "budget").threshold).all()
 
 
+def test_free_models_cost_nothing_and_never_less():
+    labels = outcomes(3)
+    labels = replace(labels, cost=labels.cost * np.array([0.0, 0.0, 1.0, 1.0]))
+    spending = Spending.of(labels, predicted(labels), 1.0, "lambda")
+    assert (spending.means[:, PAID] >= 0).all()
+    assert spending.means[-1, PAID] == 0
+    assert spending.ratios[-1].tolist() == [1, 1]
+
+
 def test_a_router_that_costs_what_the_only_model_does_is_not_cheaper():
     generator = np.random.default_rng(0)
     utility, cost = (generator.random((83, 1)) < 0.5).astype(float), generator.random((83, 1))

@@ -1,13 +1,10 @@
 """OpenCLIP models through the real loader, on a tiny model whose checkpoint is saved here."""
 
-import hashlib
 import json
 import os
 import pickle
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -199,61 +196,13 @@ def test_weights_that_cannot_be_fetched_are_named_with_the_way_out(monkeypatch, 
     assert "`pretrained` to the path of a local checkpoint" in message
 
 
-class ModelHub(BaseHTTPRequestHandler):
-    """The hub with one model, ``someone/tiny``, and what goes wrong with its transfers."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self):
-        self.answer(self.server.files.get(self.path.rpartition("/")[2]))
-
-    def do_GET(self):
-        content = self.server.files[self.path.rpartition("/")[2]]
-        self.server.transfers += 1
-        match self.server.faults.pop(0) if self.server.faults else None:
-            case int(status):
-                self.answer(None, status)
-            case "wrong":
-                self.answer(content, body=bytes(len(content)))
-            case None:
-                self.answer(content, body=content)
-
-    def answer(self, content, status=404, body=b""):
-        self.send_response(status if content is None else 200)
-        self.send_header("Content-Length", str(len(content or b"")))
-        if content is not None:
-            self.send_header("X-Repo-Commit", "0" * 40)
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        else:
-            self.send_header("X-Error-Code", "EntryNotFound" if status == 404 else "")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def model_hub(folder, tmp_path, monkeypatch):
-    """Run a hub that has the tiny model's weights; open_clip knows them as tag ``release``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), ModelHub)
-    server.files = {"open_clip_pytorch_model.bin": (folder / "tiny.pt").read_bytes()}
-    server.faults, server.transfers = [], 0
-    server.cache = tmp_path / "cache"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(server.cache))
-    monkeypatch.setattr("mmroute.hub.PAUSES", (0.01, 0.02, 0.04, 0.08))
+def model_hub(model_hub, folder, monkeypatch):
+    """Have the hub hold the tiny model's weights; open_clip knows them as tag ``release``."""
+    model_hub.files = {"open_clip_pytorch_model.bin": (folder / "tiny.pt").read_bytes()}
     tags = {"tiny": {"release": {"hf_hub": "someone/tiny/"}}}
     monkeypatch.setattr("open_clip.pretrained._PRETRAINED", tags)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return model_hub
 
 
 def stored(server):

@@ -16,6 +16,7 @@ from mmroute.evaluation.metrics import (
     nauc,
     peak_score,
     qnc,
+    row_range,
     single_models,
 )
 from mmroute.rank_score import cost_range, rank_score
@@ -145,7 +146,8 @@ def replicates_of(u_hat, c_hat, utility, cost, weights, honest=(0.0,), policy="l
     steps = policy_steps(u_hat, c_hat, np.isfinite(utility), policy)
     singles = single_models(utility, cost, weights)
     chosen = Chosen(np.array(honest), 0, 0, np.array(zero, int), {})
-    return curve_replicates(steps, utility, cost, weights, singles, chosen)
+    rows = row_range(utility, cost, weights)
+    return curve_replicates(steps, utility, cost, weights, singles, chosen, rows)
 
 
 @pytest.mark.parametrize("policy", ["lambda", "budget"])

@@ -15,8 +15,11 @@ from mmroute.evaluation.metrics import (
     majorants,
     mean_height,
     nauc,
+    nauc_own_range,
+    nauc_row_range,
     peak_score,
     qnc,
+    row_range,
     savings_at_parity,
     single_models,
 )
@@ -65,6 +68,26 @@ def test_nauc_ignores_the_curve_outside_the_range_of_the_single_models():
 def test_nauc_where_all_models_cost_the_same_is_the_utility_at_that_cost():
     singles = SingleModels(cost=np.array([[2.0, 2.0]]), utility=np.array([[0.3, 0.6]]))
     assert nauc(own((2, 0.7)), singles) == 0.7
+
+
+def test_nauc_over_its_own_range_joins_no_single_model():
+    # Of (2, 0.5), (3, 0.7) and (6, 0.9) the trapezoids are 0.6 and 3 x 0.8; (4, 0.6) is dominated.
+    curve = own((2, 0.5), (3, 0.7), (4, 0.6), (6, 0.9))
+    assert nauc_own_range(curve) == pytest.approx((0.6 + 2.4) / 4)
+    assert nauc_own_range(own((3, 0.8))) == 0.8
+
+
+def test_nauc_over_the_row_range_joins_the_choice_of_each_samples_cheapest_model():
+    """No single model is as cheap as 1.5, nor as dear as 5."""
+    cost = np.array([[1.0, 4.0, np.nan], [6.0, 2.0, 2.0]])
+    utility = np.array([[0.0, 1.0, np.nan], [1.0, 1.0, 0.0]])
+    rows = row_range(utility, cost, np.array([[1, 1], [3, 1]], np.uint8))
+    np.testing.assert_allclose(
+        [rows.cheapest, rows.dearest, rows.utility], [[1.5, 1.25], [5, 4.5], [0.5, 0.25]]
+    )
+    # From (1.5, 0.5) up to (3, 0.8) and on to 5, at the first weighting.
+    area = 1.5 * 0.65 + 2 * 0.8
+    assert nauc_row_range(own((3, 0.8)), rows.take(slice(1))) == pytest.approx(area / 3.5)
 
 
 def test_peak_score_is_the_largest_utility():

@@ -108,7 +108,7 @@ def test_the_metric_is_measured_and_low_values_of_it_are_better():
     )
     singles = SingleModels(np.array([[1.0, 4.0]] * 2), np.array([[0.4, 0.6], [0.6, 0.4]]))
     points = frontier, np.array([0.8, 0.7])
-    curve = WeightedCurve(frontier, singles, *points, *points)
+    curve = WeightedCurve(frontier, singles, *points, *points, None)
     np.testing.assert_allclose(PEAK_COST.measure(curve), [2 / 4, 3 / 1])
     assert PEAK_COST.lower_is_better
 

@@ -11,12 +11,13 @@ from mmroute.evaluation.bootstrap import curve_metrics, evaluation_weights
 from mmroute.evaluation.curve import policy_steps, steps_of
 from mmroute.evaluation.metrics import SingleModels, single_models
 from mmroute.evaluation.static import ZERO, majorant_models
-from mmroute.experiments.findings import summarise
+from mmroute.experiments.findings import METRICS, summarise
 from mmroute.experiments.pool import (
     ALL,
     BEST_SINGLE,
     FULL_POOL,
     GROWTH,
+    JOINED,
     LEAVE_ONE_OUT,
     NEWCOMER,
     OLD_POOL,
@@ -28,6 +29,7 @@ from mmroute.experiments.pool import (
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.routers.baselines import Oracle, Strongest
 from mmroute.routers.knn import KNN
+from mmroute.routers.uniroute import UniRoute
 from mmroute.training import train_and_predict
 
 B = 20
@@ -77,9 +79,9 @@ def plain(benchmark, router):
 def test_growth_ends_at_the_full_pool(benchmark, router):
     found = run(benchmark, own=router)
     expected = plain(benchmark, router)
-    for metric, replicates in expected.items():
+    for metric in METRICS:
         own = value(found, study=GROWTH, router="own", models=4, metric=metric)
-        np.testing.assert_allclose(own, replicates)
+        np.testing.assert_allclose(own, expected[metric])
 
 
 def test_the_pool_grows_from_the_cheapest_model(benchmark):
@@ -308,6 +310,46 @@ def test_only_the_newcomers_asked_for_are_new(benchmark):
     by_cost = [own.table.model_names[model] for model in np.argsort(PRICES)]
     spread = {by_cost[0], by_cost[2], by_cost[3], ""}
     assert set(found[found["study"] == NEWCOMER]["model"]) == spread
+
+
+def test_a_model_that_joins_is_measured_beside_training_with_its_labels(benchmark):
+    found = run(benchmark, uniroute=UniRoute(), knn=KNN(n_neighbors=5))
+    joined = found[found["study"] == JOINED]
+    assert set(joined["router"]) == {"uniroute"}
+    assert set(joined["labels"]) == {16, 64}
+    assert set(joined["minus"]) == {"", FULL_POOL}
+    own, features = benchmark
+    for model in range(4):
+        name = own.table.model_names[model]
+        keys = {"router": "uniroute", "model": name, "labels": 16, "metric": "nauc"}
+        others = [other for other in range(4) if other != model]
+        known = Variation(NEWCOMER, name, (0, 1, 2, 3), 16).apply(own).table.utility[:, model]
+        seen = own.in_train & np.isfinite(known)
+        router = UniRoute().fit(
+            features[own.in_train],
+            own.train.utility[:, others],
+            own.train.cost[:, others] / own.unit,
+        )
+        router.add_model(features[seen], known[seen], own.table.cost[seen, model] / own.unit)
+        test = own.test.take(columns=[*others, model])
+        steps = policy_steps(
+            *router.predict(features[own.in_test]), np.isfinite(test.utility), "lambda"
+        )
+        cost = test.cost / own.unit
+        weights = evaluation_weights(own, B, 0)
+        singles = single_models(test.utility, cost, weights)
+        expected = curve_metrics([steps], test.utility, cost, weights, singles)["nauc"]
+        np.testing.assert_allclose(value(found, study=JOINED, **keys), expected)
+        full = value(found, study=GROWTH, router="uniroute", models=4, metric="nauc")
+        lost = value(found, study=JOINED, minus=FULL_POOL, **keys)
+        np.testing.assert_allclose(lost, expected - full)
+
+
+def test_joining_a_pool_is_presented_in_words(benchmark):
+    table = Pool().present(summarise([run(benchmark, uniroute=UniRoute())])).set_index("Pool")
+    row = table.loc["one model added, with 64 labels, without training (mean over the models)"]
+    assert row["Compared with"] == "trained on all labels"
+    assert row["nAUC, change"] != "–"
 
 
 def test_it_is_presented_in_words(benchmark):

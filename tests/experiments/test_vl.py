@@ -1,5 +1,7 @@
 """VL-RouterBench's protocol."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from mmroute.evaluation.static import majorant_models
 from mmroute.experiments.findings import summarise
 from mmroute.experiments.vl import VL, _lambda
 from mmroute.predictions import Predictions
-from mmroute.rank_score import cost_range, rank_score
+from mmroute.rank_score import rank_score
 from mmroute.routers.soft_labels import GRID
 
 LAMBDAS = np.array([0.0, 1.0, 10.0])
@@ -64,14 +66,17 @@ def test_each_lambda_of_a_grid_is_one_operating_point(setting):
         assert cost[0] == pytest.approx(table.cost[rows, choice].mean() / UNIT)
 
 
-def test_the_rank_score_is_over_the_costs_of_the_single_models_in_each_resample(setting):
+def bounds(setting):
+    """The mean costs of the cheapest and the dearest model on all samples of both splits."""
+    cost = np.concatenate([setting.table.cost, setting.training.cost]).mean(axis=0) / UNIT
+    return cost.min(), cost.max()
+
+
+def test_the_rank_score_is_over_the_costs_of_the_single_models_on_all_samples(setting):
     frame = measured(setting)
-    table = setting.table
-    singles = single_models(table.utility, table.cost / UNIT, setting.weights())
     accuracy, cost = (value(frame, metric, "grid", at=1.0) for metric in ("accuracy", "cost"))
     np.testing.assert_allclose(
-        value(frame, "rank_score", "grid", at=1.0),
-        rank_score(accuracy, cost, *cost_range(singles.cost)),
+        value(frame, "rank_score", "grid", at=1.0), rank_score(accuracy, cost, *bounds(setting))
     )
     np.testing.assert_allclose(value(frame, "cost_usd", "grid", at=1.0), cost * UNIT)
 
@@ -93,15 +98,28 @@ def test_the_honest_point_is_the_best_on_the_training_samples(setting, make_sett
     )
 
 
+def test_development_samples_choose_where_there_are_any(setting):
+    own, crossfit = setting.benchmark, on_grid(setting.training)
+    held = own.in_train & (np.arange(len(own.in_train)) % 4 == 0)
+    with_some = replace(setting, benchmark=replace(own, development=held))
+    rows = np.flatnonzero(held[own.in_train])
+    utility, cost = setting.training.utility[rows], setting.training.cost[rows] / UNIT
+    ranks = [
+        rank_score(*(of[np.arange(len(rows)), choice].mean() for of in (utility, cost)), *ends)
+        for ends in [bounds(setting)]
+        for choice in crossfit.scores[:, rows].argmax(axis=2)
+    ]
+    chosen = [value(measured(where), "lambda")[0] for where in (setting, with_some)]
+    assert chosen[0] != chosen[1] == LAMBDAS[np.argmax(ranks)]
+
+
 def test_a_router_without_a_grid_follows_the_lambda_policy(setting):
     frame = measured(setting, by_policy)
     table, predictions = setting.table, by_policy(setting.table)
-    singles = single_models(table.utility, table.cost / UNIT)
     curve = operating_curve(
         predictions.u_hat[0], predictions.c_hat[0], table.utility, table.cost / UNIT, "lambda"
     )
-    bounds = (bound[0] for bound in cost_range(singles.cost))
-    scores = rank_score(curve.utility, curve.cost, *bounds)
+    scores = rank_score(curve.utility, curve.cost, *bounds(setting))
     assert value(frame, "rank_score", "test")[0] == pytest.approx(scores.max())
     assert frame.query("router == 'own' and point == 'grid'")["lambda"].unique().tolist() == [*GRID]
     assert value(frame, "cost", "grid", at=0.0)[0] == pytest.approx(curve.cost[0])
@@ -120,8 +138,7 @@ def test_the_best_single_model_is_chosen_by_rank_score_like_a_router(setting):
     )
 
     def scores(singles):
-        bounds = (bound[0] for bound in cost_range(singles.cost))
-        return rank_score(singles.utility[0], singles.cost[0], *bounds)
+        return rank_score(singles.utility[0], singles.cost[0], *bounds(setting))
 
     reference = value(frame, "rank_score", "training", "best_single")
     assert value(frame, "rank_score", "test", "best_single")[0] == pytest.approx(scores(test).max())

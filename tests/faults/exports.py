@@ -1359,6 +1359,47 @@ def encoders() -> Iterator[Attempt]:
         yield Attempt(f"open_clip {model} with {pretrained}", "knn", clip(model, pretrained))
 
 
+def models() -> Iterator[Attempt]:
+    """Name a model of transformers that would be fetched, or whose folder is hostile."""
+
+    def model(name: str, revision: str, config: Any) -> Callable[[Export], None]:
+        def change(export: Export) -> None:
+            for modality in ("text", "image"):
+                export.card["encoders"][modality] |= {
+                    "name": "hugging_face",
+                    "parameters": {"model": name, "revision": revision},
+                    "checkpoint": None,
+                }
+            program = f"cposix\nsystem\n(S'{' '.join(export.command)}'\ntR."
+            # Beside the router, which has no such files.
+            folder = export.place.work / "model"
+            folder.mkdir()
+            (folder / "pytorch_model.bin").write_bytes(program.encode())
+            (folder / "code.py").write_text(export.program)
+            (folder / "config.json").write_text(json.dumps(config))
+            export.write_card()
+
+        return change
+
+    own = {"model_type": "x", "auto_map": {"AutoConfig": "code.Model", "AutoModel": "code.Model"}}
+    backbone = {"model_type": "dpt", "backbone": "stranger/x", "use_pretrained_backbone": True}
+    for name, revision, config in (
+        ("stranger/model", "0" * 40, {}),
+        ("stranger/model", "", {}),
+        ("model", "0" * 40, {}),
+        ("model", "", own),
+        ("model", "", backbone),
+        ("model", "", {"model_type": "bert"}),
+        ("model", "", {"model_type": "bert", "hidden_size": 10**9}),
+        ("model", "", [1]),
+        ("/", "", {}),
+        ("/dev/zero", "", {}),
+        ("", "", {}),
+    ):
+        what = f"transformers {name} {revision[:7]} {json.dumps(config)}"
+        yield Attempt(what, "knn", model(name, revision, config))
+
+
 _CLIP = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
@@ -1408,6 +1449,7 @@ FAMILIES = (
     curves,
     endpoints,
     encoders,
+    models,
     folders,
 )
 
@@ -1502,6 +1544,8 @@ class Adversary:
         for package in ("encoders", "routers"):
             for entry in catalogue(package).values():
                 importlib.import_module(entry.module)
+        # What encoders import later; of it PyTorch makes an empty folder for temporary files.
+        importlib.import_module("sentence_transformers")
         in_fork(lambda: make(folder / "made"))
         self.folder = folder
         self.originals = {row: folder / "made/exports" / row for row in ROWS}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from mmroute.features.side_features import SIDE_FEATURES, side_features
+from mmroute.features.side_features import SIDE_FEATURES, asked_otherwise, side_features
 
 
 def measure(root, question="", image=None):
@@ -119,3 +119,13 @@ def test_any_text_has_finite_features_or_none(tmp_path_factory, text):
     assert bool(measured["has_text"]) == bool(text.strip())
     about_text = list(measured.values())[2 : SIDE_FEATURES.index("log_width")]
     assert (np.isfinite(about_text) == bool(text.strip())).all()
+
+
+def test_asked_otherwise_the_image_is_the_same_and_the_text_measured_anew(tmp_path):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
+    images = ["red.png", None, "red.png"]
+    before = pd.DataFrame({"question": ["What is 3?", "Why?", ""], "image": images})
+    after = before.assign(question=["what  is 34?", "Why ever?", ""])
+    found = asked_otherwise(side_features(before, tmp_path), after["question"].tolist())
+    np.testing.assert_array_equal(found, side_features(after, tmp_path))
+    assert not np.array_equal(found, side_features(before, tmp_path), equal_nan=True)

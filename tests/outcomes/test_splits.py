@@ -59,6 +59,19 @@ def test_splits_have_a_column_per_salt_and_one_of_slices(make_table):
     assert list(salts_of(splits)) == ["0", "other"]
 
 
+def test_development_samples_are_the_last_places_of_the_training_split(make_table):
+    samples = make_table(n_samples=4000).samples
+    splits = freeze(samples, 0.8, [0, 1], development=0.1)
+    plain, smaller = freeze(samples, 0.8, [0, 1]), freeze(samples, 0.7, [0, 1])
+    assert list(salts_of(splits)) == ["0", "1"]
+    for salt in ("0", "1"):
+        held = splits[f"development {salt}"]
+        np.testing.assert_array_equal(splits[salt], plain[salt])
+        np.testing.assert_array_equal(splits[salt] & ~held, smaller[salt])
+        assert abs(held.mean() - 0.1) < 0.015
+    assert not [column for column in plain if column.startswith("development")]
+
+
 def samples_of(**counts):
     """Return (training, test) samples of data sets, all of one scenario, and their mask."""
     rows = [

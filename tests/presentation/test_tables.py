@@ -742,14 +742,19 @@ def test_a_figure_shows_the_better_of_two_twins_and_the_oracle():
     assert prominent(table, 9) == ["a+shrink", "b", "c", "oracle"]
 
 
-def test_published_rows_say_what_was_found_here():
+def test_published_rows_say_what_was_found_here_and_how_both_came_about():
     table = pd.DataFrame(
-        {"router": ["knn", "own"], "minus": [np.nan, np.nan], "value": [0.5, 0.6]}
-        | {"low": 0.4, "high": 0.7, "published": [np.inf, np.nan]}
+        {"router": ["knn", "own", "vl"], "metric": ["qnc", "qnc", "cost_usd"], "minus": np.nan}
+        | {"value": [0.5, 0.6, 2e-4], "low": [0.4, 0.4, 1e-4], "high": [0.7, 0.7, 3e-4]}
+        | {"protocol": "ours", "published": [np.inf, np.nan, 2.72e-4]}
+        | {"published_protocol": ["theirs", np.nan, "theirs"]}
     )
-    shown = published_rows(table)
-    assert shown.to_dict("records") == [
-        {"router": "knn", "here": "0.500 [0.400, 0.700]", "published": "∞"}
+    both = {"protocol here": "ours", "protocol published": "theirs"}
+    first = {"router": "knn", "metric": "qnc", "here": "0.500 [0.400, 0.700]", "published": "∞"}
+    last = {"router": "vl", "metric": "USD per 10,000 queries", "here": "2.000 [1.000, 3.000]"}
+    assert published_rows(table).to_dict("records") == [
+        first | both,
+        last | {"published": "2.720"} | both,
     ]
 
 

@@ -24,6 +24,17 @@ def test_learns_what_only_both_modalities_together_tell(agreement):
     np.testing.assert_allclose(c_hat, cost, rtol=0.25)
 
 
+def test_learns_it_as_the_released_code_does(agreement):
+    Z, utility, cost = agreement
+    released = {"correctness": "squared_error", "head_layers": 2, "log_cost": False}
+    router = CMR(**SMALL, epochs=40, **released, weight_decay=1e-4, batch_size=32, patience=None)
+    u_hat, c_hat = router.fit(Z, utility, cost).predict(Z)
+    np.testing.assert_allclose(u_hat, utility, atol=0.3)
+    np.testing.assert_allclose(c_hat, cost, atol=0.3)
+    shapes = [tuple(own.shape) for own in router.network_[1].parameters() if own.ndim == 2]
+    assert shapes == [(32, 32), (2, 32)] * 2
+
+
 def test_predicts_probabilities(agreement):
     u_hat, _ = CMR(**SMALL, epochs=2).fit(*agreement).predict(agreement[0])
     assert ((u_hat > 0) & (u_hat < 1)).all()

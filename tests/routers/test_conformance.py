@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from mmroute import persistence
 from mmroute.catalogue import REQUIRED, build, catalogue, find
 from mmroute.outcome_table import PRICE_COLUMNS
-from mmroute.routers import GridRouter, Pool, fit
+from mmroute.routers import DynamicRouter, GridRouter, Pool, fit
 
 pytestmark = pytest.mark.slow
 
@@ -199,6 +199,21 @@ def test_a_router_with_a_grid_scores_every_model_at_every_lambda(name):
         assert np.isfinite(scores).all()
         assert router.grid[0] == 0
         assert (np.diff(router.grid) > 0).all()
+
+
+def test_a_model_that_joins_is_the_last_and_leaves_the_others_as_they_are(name):
+    features, utility, cost = problem(missing=0)
+    router, inputs = trained(name, features, utility, cost), given(name, features)
+    if isinstance(router, DynamicRouter):
+        before = router.predict(inputs)
+        joined = router.add_model(inputs[:30], 1 - utility[:30, 0], 3 * cost[:30, 0])
+        assert joined is router
+        u_hat, c_hat = router.predict(inputs)
+        for prediction, others in zip((u_hat, c_hat), before, strict=True):
+            assert prediction.shape == (len(inputs), 5)
+            np.testing.assert_array_equal(prediction[:, :4], others)
+        assert roc_auc_score(1 - utility[:, 0], u_hat[:, 4]) > 0.5
+        assert c_hat[:, 4].mean() == pytest.approx(3 * cost[:30, 0].mean(), rel=0.3)
 
 
 def test_a_decision_costs_a_finite_amount(name):

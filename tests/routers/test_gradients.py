@@ -8,6 +8,7 @@ from torch import nn
 from mmroute.routers.gradients import (
     Schedule,
     apply,
+    hold_out,
     masked_cross_entropy,
     masked_squared_error,
     seeded,
@@ -65,6 +66,19 @@ def test_ends_early_when_the_held_out_rows_stop_improving():
     assert 3 < seen.count(False) < 200
 
 
+def test_without_patience_nothing_is_held_out_and_no_epoch_is_spared():
+    Z, Y = line(60, noise=5.0)
+    seen = []
+    loss = masked_squared_error(Z, Y)
+
+    def counted(network, rows):
+        seen.append((network.training, len(rows)))
+        return loss(network, rows)
+
+    train(lambda: nn.Linear(3, 1), counted, len(Z), schedule(patience=None, epochs=20))
+    assert seen == [(True, 32), (True, 28)] * 20
+
+
 def test_keeps_the_best_epoch():
     Z, Y = line(60, noise=5.0)
     held = np.random.default_rng(0).permutation(60)[:6]
@@ -101,6 +115,16 @@ def test_where_a_group_is_most_of_the_rows_nothing_is_held_out():
     assert rows_seen(np.zeros(60, int)) == (set(), set(range(60)))
 
 
+def test_the_last_rows_that_teach_are_not_held_out():
+    groups, taught = np.arange(60), np.zeros(60, bool)
+    held, _ = hold_out(groups, schedule())
+    taught[held[0]] = True
+    none, rows = hold_out(groups, schedule(), taught)
+    assert (none.tolist(), rows.tolist()) == ([], [held[0]])
+    taught[hold_out(groups, schedule())[1][0]] = True
+    assert len(hold_out(groups, schedule(), taught)[0]) == len(held) == 6
+
+
 def test_groups_of_one_row_each_are_no_groups():
     Z, Y = line(60, noise=1.0)
     alone, none = (fit(Z, Y, groups, epochs=3) for groups in (np.arange(60)[::-1], None))
@@ -132,6 +156,19 @@ def test_rows_that_are_not_taught_change_nothing():
     loss = masked_squared_error(Z, np.where(taught[:, None], Y, 9.0))
     network = train(lambda: nn.Linear(3, 1), loss, 20, schedule(), taught=taught)
     np.testing.assert_allclose(apply(network, Z), Y, atol=0.05)
+
+
+def test_given_rows_are_held_out_in_place_of_drawn_ones():
+    Z, Y = line(60)
+    held = np.arange(60) % 4 == 0
+    loss, seen = masked_squared_error(Z, Y), {True: set(), False: set()}
+
+    def watched(network, rows):
+        seen[network.training].update(rows.tolist())
+        return loss(network, rows)
+
+    train(lambda: nn.Linear(3, 1), watched, 60, schedule(epochs=2), held=held)
+    assert seen == {True: {*np.flatnonzero(~held)}, False: {*np.flatnonzero(held)}}
 
 
 def test_the_rate_rises_to_the_whole_and_falls_to_nothing():

@@ -40,3 +40,11 @@ def test_linear_mf_is_a_ridge_on_the_truncated_svd(problem):
     low = features @ directions.T
     expected = Ridge(alpha=2.0).fit(low, utility).predict(low)
     np.testing.assert_allclose(router.predict(features)[0], expected, atol=1e-6)
+
+
+def test_few_samples_are_projected_on_all_that_they_span(problem):
+    router = LinearMF().fit(*(part[:4] for part in problem))
+    assert router.components_.shape == (4, 6)
+    np.testing.assert_allclose(
+        problem[0][:4] @ router.components_.T @ router.components_, problem[0][:4], atol=1e-9
+    )

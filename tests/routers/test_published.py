@@ -19,6 +19,7 @@ SOURCES = dict.fromkeys(
 
 PAPERS = {
     "avengers_pro": "arXiv 2508.12631",
+    "uniroute": "arXiv 2502.08773",
     "embedllm": "arXiv 2410.02223",
     "irt": "arXiv 2506.01048",
     "equirouter": "arXiv 2602.03478",

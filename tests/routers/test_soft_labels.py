@@ -1,13 +1,22 @@
 """Soft labels over models."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from mmroute.rank_score import rank_score
-from mmroute.routers.soft_labels import GRID, INFINITE, Lessons, soft_labels, taught
+from mmroute.routers import Pool
+from mmroute.routers.soft_labels import (
+    GRID,
+    INFINITE,
+    Lessons,
+    SoftLabelRouter,
+    soft_labels,
+    taught,
+)
 
 costs = st.floats(0, 1e3)
 lambdas = st.lists(st.floats(0, 1e12), min_size=1, max_size=4)
@@ -122,3 +131,29 @@ def test_rank_scores_are_of_the_choices_within_the_single_models_mean_costs():
 def test_a_free_model_takes_all_mass_at_the_largest_lambda(cheap):
     utility, cost = np.ones((1, 2)), np.array([[1.0, cheap]])
     assert soft_labels(utility, cost, [1e308], 1e3).tolist() == [[[0, 1]]]
+
+
+def test_development_samples_do_not_teach():
+    given = []
+
+    class Noting(SoftLabelRouter):
+        fusion = "concat"
+
+        def _learn(self, Z, lessons):
+            given.append((len(Z), lessons))
+
+        def predict_scores(self, Z):
+            return np.ones((len(self.grid), len(Z), 2))
+
+    nan = np.nan
+    utility = np.array([[1.0, 0], [0, 0], [1, 1], [0, 1], [nan, nan]])
+    cost = np.array([[1.0, 2], [3, 4], [50, 60], [7, 8], [nan, nan]])
+    held = np.array([False, False, True, False, True])
+    pool = Pool(pd.DataFrame(), 1.0, np.empty(0), np.empty(0), None, held)
+    router = Noting().fit(np.zeros((5, 1)), utility, cost, pool)
+    ((size, lessons),) = given
+    assert size == 4
+    assert lessons.held.tolist() == [False, False, True, False]
+    # The second sample is solved by no model.
+    assert lessons.taught.tolist() == [True, False, False, True]
+    np.testing.assert_allclose(router.mean_cost_, [11 / 3, 14 / 3])

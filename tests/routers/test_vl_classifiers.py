@@ -126,6 +126,20 @@ def test_the_epoch_of_the_best_rank_score_on_the_development_samples_stays(monke
     )
 
 
+def test_the_features_are_standardised_by_the_samples_that_teach(name, fit_usd):
+    features = np.random.default_rng(1).normal(size=(80, 2)).astype(np.float32)
+    utility = np.where(np.arange(80)[:, None] % 3, UTILITY, 0.0)
+    router = build("routers", name, {"lambdas": [], "epochs": 1})
+    fit_usd(router, features, utility, COST)
+    held = np.random.default_rng(0).permutation(80)[:10]
+    taught = np.setdiff1d(np.flatnonzero(utility.any(axis=1)), held)
+    np.testing.assert_allclose(router.standardiser_.mean, features[taught].mean(axis=0), rtol=1e-5)
+    ddof = {"linear_vl": 1, "mlp_vl": 0}[name]
+    np.testing.assert_allclose(
+        router.standardiser_.scale, features[taught].std(axis=0, ddof=ddof), rtol=1e-5
+    )
+
+
 def test_predicted_utilities_are_the_models_mean_times_the_lift_of_their_scores(name, fit_usd):
     router = fit_usd(build("routers", name, {"alpha": 0.0}), FEATURES[::4], UTILITY[::4], COST[::4])
     u_hat, c_hat = router.predict(FEATURES[[0, -1]])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmroute.errors import InputError
-from mmroute.outcomes.pool import read_prices
+from mmroute.outcomes.pool import read_prices, reprice
 from mmroute.sources.token_counts import estimate
 from mmroute.sources.vl_release import ARCHIVE_NAME, SCENARIOS, VlRelease
 
@@ -85,6 +85,20 @@ def test_the_release_is_read_packed_or_not(tmp_path, form):
     ]
     lengths = estimate(pd.Series(["GPT4o says 0", "deepseek_vl2 says 0"]))
     np.testing.assert_array_equal(table.completion_tokens[0], lengths)
+
+
+def test_an_image_counts_256_prompt_tokens_and_costs_what_these_do(tmp_path):
+    """Questions of 2 bytes are 1 token, answers of 12 and 19 bytes 3 and 5."""
+    prices = read_prices(Path(__file__).parents[2] / "config/prices/vl_routerbench.csv")
+    both = [
+        reprice(read(release(tmp_path / name, images), tmp_path / name / "f"), prices, "prices")
+        for name, images in (("with", True), ("without", False))
+    ]
+    with_images, without = (table.cost[0] * 1e6 for table in both)
+    np.testing.assert_allclose(without, [1 * 2.5 + 3 * 10, 1 * 0.35 + 5 * 0.5])
+    np.testing.assert_allclose(with_images, [257 * 2.5 + 3 * 10, 257 * 0.35 + 5 * 0.5])
+    # The third sample has no image.
+    np.testing.assert_array_equal(both[0].prompt_tokens[2], [1, np.nan])
 
 
 def test_an_archive_without_images_is_text_only(tmp_path):

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.slow
 EXPERIMENTS = {name: entry.attributes for name, entry in catalogue("experiments").items()}
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MY_ROUTERS = (EXAMPLES / "my_routers.py").read_text()
+OF_PAPERS = ("mmr", "vl")
+"""See ``test_benchmarks.py``: they train many routers."""
 MORE = {
     "text_only": {"kind": "demo_text", "samples": 30},
     "routers": {
@@ -25,7 +27,7 @@ MORE = {
     },
     "studied": ["knn", "linear_mf"],
     "experiments": {"main": {}}
-    | {name: {} for name in EXPERIMENTS if name != "vl"}
+    | {name: {} for name in EXPERIMENTS if name not in OF_PAPERS}
     | {"modality": {"n_clusters": [2, 4]}},
     "decision": {
         "labels": "train",
@@ -43,9 +45,9 @@ def everything(small):
 
 @pytest.fixture(scope="module")
 def ran(finished, everything):
-    """Run every experiment but VL's in the finished checkout; return the messages of the jobs.
+    """Run every experiment but the papers' protocols; return the messages of the jobs.
 
-    The documented router lies beside the config.
+    It is in the finished checkout. The documented router lies beside the config.
     """
     (finished.folder / "my_routers.py").write_text(MY_ROUTERS)
     return finished.run(everything)
@@ -61,7 +63,7 @@ def results(checkout):
     return checkout.folder / "results/small"
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ("vl", "cases")])
+@pytest.mark.parametrize("name", sorted({*EXPERIMENTS} - {*OF_PAPERS, "cases"}))
 def test_each_has_a_table_with_intervals_and_a_section(results, name):
     experiment = EXPERIMENTS[name]
     output = experiment["output"]

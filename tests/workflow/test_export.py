@@ -35,6 +35,7 @@ ROUTERS = {
     "routers": {
         "knn": {},
         "kmeans_text": {"class": "kmeans", "n_clusters": 5, "fusion": "text"},
+        "uniroute": {"samples_per_cluster": 10},
         "ensemble": {"n_trees": 50},
         "mlp_mf": {"epochs": 5},
         "linear_vl": {"epochs": 5},
@@ -58,6 +59,7 @@ ROWS = [
     "knn",
     "knn+shrink",
     "kmeans_text",
+    "uniroute+shrink",
     "ensemble",
     "mlp_mf+shrink",
     "linear_vl",
@@ -542,13 +544,174 @@ def test_the_shell_exports_what_was_decided_and_routes(command, run, config, tmp
     for given, said in (
         (("--budget", "7%"), "nothing was decided for the budget '7%', only for 50%, 1000.0"),
         (("--accuracy", "1.0"), "nothing surely keeps the accuracy '1.0'"),
-        ((), "give one of --budget, --accuracy and --router"),
+        ((), "give one of --budget, --accuracy, --router and --exported"),
         (("--budget", "50%", "--threshold", "1"), "--threshold"),
     ):
         done = command("export", "my.yaml", tmp_path / "new", *given, folder=run.folder)
         assert done.returncode == 2
         assert said in done.stderr
         assert not (tmp_path / "new").exists()
+
+
+NEWCOMER = "newcomer"
+
+
+@pytest.fixture
+def labelled(run, tmp_path):
+    """Return a file of labels of a new model on the training samples, what is in it, and where."""
+    setting = setting_of(run.folder / "results/small")
+    training = setting.training
+    best = int(np.nanargmax(np.nanmean(training.utility, axis=0)))
+    labels = pd.DataFrame(
+        {
+            "sample_id": training.samples["sample_id"],
+            "model": NEWCOMER,
+            # As good as the best model, at a tenth of its cost.
+            "utility": training.utility[:, best],
+            "cost": training.cost[:, best] / 10,
+        }
+    )
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    return tmp_path / "labels.csv", labels, setting
+
+
+@pytest.mark.parametrize("row", ["uniroute", "uniroute+shrink"])
+def test_the_shell_lets_a_new_model_join(command, run, config, labelled, tmp_path, row):
+    path, labels, setting = labelled
+    results = run.folder / "results/small"
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
+    given = ("export", "my.yaml", tmp_path / "out", "--router", row, "--threshold", "0.05")
+    done = command(*given, "--add-model", path, folder=run.folder)
+    assert done.returncode == 0, done.stderr
+    router = mmroute.load_router(tmp_path / "out")
+    assert router.models == [*setting.table.model_names, NEWCOMER]
+    card = router.card
+    assert card.n_labels == len(labels)
+    assert card.models[-1].utility == pytest.approx(labels["utility"].mean())
+    assert card.models[-1].cost_usd == pytest.approx(labels["cost"].mean())
+    assert f"{NEWCOMER} joined it by labels of {len(labels)} queries" in card.reason
+
+    _, queries = queries_of(results)
+    decisions = router.route_all(queries)
+    predictions = Predictions.read(results / f"routers/{row}/0/predictions.parquet")
+    np.testing.assert_allclose(decisions.utility[:, :-1], predictions.u_hat[0], atol=1e-5)
+    np.testing.assert_allclose(decisions.cost_usd[:, -1], labels["cost"].mean())
+    assert decisions.utility[:, -1].std() > 0
+    # The best model is a tenth of its price: it gets what that got, and more.
+    assert (decisions.choice == len(router.models) - 1).mean() > 0.5
+
+    measured = card.measured
+    assert measured["samples"] == len(labels)
+    assert measured["accuracy_low"] < measured["accuracy"] < measured["accuracy_high"]
+    assert measured["traffic"][NEWCOMER] > 0.5
+    text = (tmp_path / "out/README.md").read_text()
+    assert f"{NEWCOMER} joined a router that was trained without it" in text
+    assert router.route("What?", budget=1e6).model in router.models
+
+
+def test_a_new_model_joins_what_was_exported(command, run, config, labelled, away, tmp_path):
+    path, *_ = labelled
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
+
+    def joined(folder, *given):
+        done = command(
+            "export", "my.yaml", tmp_path / folder, "--add-model", path, *given, folder=run.folder
+        )
+        return done.returncode, done.stderr
+
+    before = away("uniroute+shrink")
+    same = "--router", "uniroute+shrink", "--threshold", "0.05"
+    assert joined("one", "--exported", before) == (0, "")
+    assert joined("other", *same) == (0, "")
+    for name in ("router.safetensors", "curve.safetensors", "features.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    one, other = (read_json(tmp_path / name / "router.json") for name in ("one", "other"))
+    assert one["reason"].startswith("for a test; newcomer joined it")
+    assert one | {"reason": "", "mixture": {}} == other | {"reason": "", "mixture": {}}
+
+    def refused(said, folder, *given):
+        code, told = joined("new", "--exported", folder, *given)
+        assert code == 2
+        assert told.startswith("error: ")
+        assert said in told
+        assert told.count("\n") == 1
+        assert not (tmp_path / "new").exists()
+
+    refused("router.json: models: not the pool of results/small", tmp_path / "one")
+    refused("--labels: what was exported has its own", before, "--labels", "all")
+    refused("router.json: no such file", tmp_path)
+    stranger = shutil.copytree(before, tmp_path / "stranger")
+    (stranger / "router.safetensors").write_bytes(b"another")
+    refused("router.safetensors: damaged or of another router", stranger)
+    (stranger / "SHA256SUMS").unlink()
+    write_digests(stranger)
+    refused("router.safetensors: not the router 'uniroute+shrink' of results/small", stranger)
+    (before / "router.json").write_text("[" * 10_000)
+    refused("router.json: not readable as JSON", before)
+
+
+def test_no_model_joins_what_is_no_such_router(command, run, config, labelled, away, tmp_path):
+    path, *_ = labelled
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
+    given = ("export", "my.yaml", tmp_path / "new", "--exported", away("knn"))
+    done = command(*given, "--add-model", path, folder=run.folder)
+    assert done.returncode == 2
+    assert "no model can join 'knn' without training" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_known_of_a_new_model_goes_by_its_labels(run, config, labelled, exported, tmp_path):
+    path, labels, _ = labelled
+    labels.head(25).to_csv(path, index=False)
+    settings, results = load(config, "my.yaml"), Path("results/small")
+    asked = Limit(0.9, paired=True)
+    choice = Choice("uniroute", 0.0, "for a test", asked=asked)
+    export(settings, results, choice, tmp_path / "out", path)
+    card = mmroute.load_router(tmp_path / "out").card
+    setting = setting_of(results)
+    best = int(np.nanargmax(np.nanmean(setting.training.utility, axis=0)))
+    # The limit is a share of what the best of the old models costs.
+    assert card.limit.usd == pytest.approx(0.9 * setting.training.cost[:25, best].mean())
+    assert card.threshold in mmroute.load_router(tmp_path / "out")._curve["threshold"].to_numpy()
+    assert card.n_labels == 25
+    with pytest.raises(InputError, match="labels of 25 queries nothing surely keeps what was dec"):
+        hopeless = replace(choice, asked=Limit(1e-6, paired=True))
+        export(settings, results, hopeless, tmp_path / "other", path)
+    assert not (tmp_path / "other").exists()
+
+
+def test_labels_that_no_model_can_join_by_are_refused(command, run, config, labelled, tmp_path):
+    path, labels, setting = labelled
+    (run.folder / "my.yaml").write_text(yaml.safe_dump(config))
+    test = setting.table.samples["sample_id"].iloc[0]
+
+    def refused(said, *given):
+        done = command("export", "my.yaml", tmp_path / "out", *given, folder=run.folder)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert {found.name for found in tmp_path.iterdir()} <= {"labels.csv", "pipe"}
+
+    row = ("--router", "uniroute", "--threshold", "0.05")
+    for changed, said in (
+        ({"sample_id": test}, f"row 1: sample_id is {test!r}, which is no sample that the router"),
+        ({"utility": 2.0}, "holds '2.0', which is no finite number from 0 to 1"),
+        ({"model": setting.table.model_names[0]}, "which is in the pool already; rename it"),
+    ):
+        labels.assign(**changed).to_csv(path, index=False)
+        refused(said, *row, "--add-model", path)
+    pd.concat([labels, labels]).to_csv(path, index=False)
+    refused("stands twice; keep one row", *row, "--add-model", path)
+    labels.to_csv(path, index=False)
+    for one, threshold in (("knn", "0.1"), ("strongest", "0.1")):
+        given = ("--router", one, "--threshold", threshold, "--add-model", path)
+        refused(f"no model can join {one!r} without training", *given)
+    alone = ("--router", setting.table.model_names[0], "--add-model", path)
+    refused("without training", *alone)
+    refused("No such file", *row, "--add-model", tmp_path / "gone.csv")
+    os.mkfifo(tmp_path / "pipe")
+    refused("pipe", *row, "--add-model", tmp_path / "pipe")
 
 
 def test_run_passes_everything_on_to_snakemake(command, run, config):

@@ -133,6 +133,20 @@ def test_an_experiment_adds_its_own_jobs_only(finished, small):
     assert "Running the experiment uncertainty (salt 0)" in planned
 
 
+def test_perturbed_questions_are_embedded_and_asked_without_training_anew(finished, small):
+    planned = finished.planned(small | {"experiments": {"main": {}, "robustness": {}}})
+    # The ensemble's features, which no other router reads.
+    own = {job for job in planned if "ensemble" in job or job.startswith(("Measuring", "Fusing"))}
+    assert not {job for job in planned - own if job.startswith(("Training", "Tracing"))}
+    embedded = {job for job in planned if job.startswith("Embedding")}
+    assert len(embedded) == 7
+    assert all(job.startswith("Embedding the perturbed questions of ") for job in embedded)
+    assert {job for job in planned if job.startswith("Asking")} == {
+        f"Asking {router} perturbed questions (salt 0)" for router in ("knn", "linear", "ensemble")
+    }
+    assert "Running the experiment robustness (salt 0)" in planned
+
+
 def test_a_new_router_module_is_one_file_and_one_line_of_config(finished, small):
     module = finished.folder / "src/mmroute/routers/mine.py"
     knn = (finished.folder / "src/mmroute/routers/knn.py").read_text()

@@ -149,7 +149,14 @@ def test_every_rule_says_what_it_needs_and_more_when_it_is_tried_again(name):
     assert re.search(r"^    threads: ", block, re.MULTILINE)
     assert re.search(r"^        mem_mb=growing\(\d+\),", block, re.MULTILINE)
     assert re.search(r"^        runtime=growing\(\d+\),", block, re.MULTILINE)
-    wants_gpu = name in ("embed", "embed_text_only", "train", "hold_out", "refit")
+    wants_gpu = name in (
+        "embed",
+        "embed_perturbed",
+        "embed_text_only",
+        "train",
+        "hold_out",
+        "refit",
+    )
     assert bool(re.search(r"^        gpu=", block, re.MULTILINE)) == wants_gpu
 
 

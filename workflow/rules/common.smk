@@ -38,6 +38,7 @@ from mmroute.decision.files import evidence_files, trained_folder
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError, is_utf8, plain, refusal
 from mmroute.experiments import Experiment
+from mmroute.features.perturbation import KINDS
 from mmroute.job import set_aside
 from mmroute.known_files import KnownFiles
 from mmroute.settling import pair, settle
@@ -341,12 +342,21 @@ def encoding_times(wildcards):
 
 def side_files(wildcards):
     """The side features' files, for a fusion that has them."""
-    with_side = find("features", FUSIONS[wildcards.fusion].name).attributes.get("with_side")
-    return sharded("side") if with_side else []
+    return sharded("side") if has_side(FUSIONS[wildcards.fusion]) else []
+
+
+def has_side(fusion):
+    """Whether the side features stand beside what is fused."""
+    return find("features", fusion.name).attributes.get("with_side", False)
 
 
 def features_file(fusion, salt):
     return f"{RESULTS}/features/{fusion}/{salt}.parquet"
+
+
+def perturbed_files(wildcards):
+    """The embeddings of the perturbed questions, by the kind of perturbation."""
+    return {kind: sharded(f"perturbed/{kind}/{ENCODERS['text'].key}") for kind in KINDS}
 
 
 def router_inputs(wildcards):
@@ -355,6 +365,17 @@ def router_inputs(wildcards):
     if router.reads_samples:
         return {"source": f"{RESULTS}/source.json"}
     return {"features": features_file(router.fusion.key, wildcards.salt)} if router.fusion else {}
+
+
+def perturbed_inputs(wildcards):
+    """What a router's features of perturbed questions are made of."""
+    fusion = ROUTERS[wildcards.router].fusion
+    fitted = Path(features_file(fusion.key, wildcards.salt)).with_suffix(".safetensors")
+    return perturbed_files(wildcards) | {
+        "fitted": str(fitted),
+        "image": embedding_files(wildcards)["image"],
+        "side": sharded("side") if has_side(fusion) else [],
+    }
 
 
 def router_parameters(row):
@@ -434,9 +455,25 @@ def inputs_of_experiment(wildcards):
         given = embedding_files(wildcards) | {"side": sharded("side")} | TEXT_ONLY
     if says(one, "trains"):
         return given | {"features": sorted({*features_of_experiment(wildcards).values()} - {None})}
+    parts = {"predictions": "predictions", "crossfit": "crossfit"}
+    if says(one, "perturbed"):
+        parts |= {kind: f"perturbed/{kind}" for kind in KINDS}
     return given | {
-        part: predictions_of(routers_of(one), part, salt) for part in ("predictions", "crossfit")
+        name: predictions_of(routers_of(one), part, salt) for name, part in parts.items()
     }
+
+
+def protocol_of(experiment):
+    """How an experiment's results come about, as said beside published values."""
+    development = CONFIG.split.development
+    taught = f"{CONFIG.split.train - development:.0%} for training"
+    return "; ".join(
+        [
+            says(experiment, "protocol").format(policy=CONFIG.policy),
+            taught + (f", {development:.0%} for development" if development else ""),
+            " and ".join(dict.fromkeys(encoder.key for encoder in ENCODERS.values())),
+        ]
+    )
 
 
 def experiment_code(script, experiment, calls, *more):

@@ -91,6 +91,7 @@ rule tabulate:
         title=lambda wildcards: says(EXPERIMENT_OF[wildcards.table], "title"),
         question=lambda wildcards: says(EXPERIMENT_OF[wildcards.table], "question"),
         published=PUBLISHED,
+        protocol=lambda wildcards: PUBLISHED and protocol_of(EXPERIMENT_OF[wildcards.table]),
         code=lambda wildcards: experiment_code(
             "tabulate.py", EXPERIMENT_OF[wildcards.table], ["summarise", "present", "cards"]
         ),

@@ -33,6 +33,49 @@ rule embed:
         "../scripts/embed.py"
 
 
+rule embed_perturbed:
+    input:
+        samples=ancient(samples_file),
+        # As for the samples: what places them decides (params.placed).
+        splits=ancient(f"{RESULTS}/splits.parquet"),
+    output:
+        expand(
+            f"{RESULTS}/embeddings/perturbed/{{kind}}/{{encoder}}/{{dataset}}.{{shard}}.parquet",
+            kind=KINDS,
+            allow_missing=True,
+        ),
+    log:
+        f"{RESULTS}/logs/embed_perturbed/{{encoder}}/{{dataset}}.{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed_perturbed/{{encoder}}/{{dataset}}.{{shard}}.tsv"
+    group:
+        "embed_{shard}"
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+        gpu=int(ENCODERS["text"].gpu),
+    params:
+        encoder=CONFIG.encoders.text.name,
+        parameters=dict(CONFIG.encoders.text.parameters),
+        checkpoint=ENCODER_FINGERPRINTS["text"],
+        rows=shard_rows,
+        seed=CONFIG.seed,
+        content=lambda wildcards: shard_content(wildcards)["text"],
+        placed=lambda wildcards: [
+            CONFIG.split.train,
+            SALTS,
+            ingested()[wildcards.dataset]["split"],
+        ],
+        code=script_digest("embed_perturbed.py", *encoder_files("text")),
+    message:
+        "Embedding the perturbed questions of {wildcards.dataset}, shard {wildcards.shard}, with {wildcards.encoder}"
+    script:
+        "../scripts/embed_perturbed.py"
+
+
 rule side_features:
     input:
         samples=ancient(samples_file),

@@ -46,6 +46,7 @@ rule split:
     params:
         train=CONFIG.split.train,
         salts=CONFIG.split.salts,
+        development=CONFIG.split.development,
         content=split_digests,
         code=script_digest("split.py"),
     message:

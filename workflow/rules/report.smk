@@ -42,7 +42,7 @@ rule main_table:
         routers=ROWS,
         salts=SALTS,
         title=TITLE,
-        published=lambda wildcards: PUBLISHED,
+        conventions=CONFIG.conventions,
         code=script_digest("main_table.py"),
     message:
         "Writing the main tables"

@@ -31,3 +31,42 @@ rule train:
         "Training {wildcards.router} (salt {wildcards.salt})"
     script:
         "../scripts/train.py"
+
+
+rule predict_perturbed:
+    input:
+        unpack(perturbed_inputs),
+        router=f"{RESULTS}/routers/{{router}}/{{salt}}/router.safetensors",
+        outcomes=f"{RESULTS}/outcomes",
+        splits=f"{RESULTS}/splits.parquet",
+    output:
+        expand(
+            f"{RESULTS}/routers/{{router}}/{{salt}}/perturbed/{{kind}}.parquet",
+            kind=KINDS,
+            allow_missing=True,
+        ),
+    log:
+        f"{RESULTS}/logs/predict_perturbed/{{router}}/{{salt}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict_perturbed/{{router}}/{{salt}}.tsv"
+    group:
+        "route"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
+    params:
+        router=lambda wildcards: as_built(ROUTERS[wildcards.router]),
+        modules=CONFIG.modules,
+        seed=CONFIG.seed,
+        code=lambda wildcards: script_digest(
+            "predict_perturbed.py",
+            *router_files([wildcards.router]),
+            *fusion_files(ROUTERS[wildcards.router].fusion),
+        ),
+    message:
+        "Asking {wildcards.router} perturbed questions (salt {wildcards.salt})"
+    script:
+        "../scripts/predict_perturbed.py"

@@ -7,10 +7,11 @@ from mmroute.evaluation.setting import Setting
 from mmroute.experiments import TextOnly
 from mmroute.features.embeddings import Embeddings, read_all
 from mmroute.features.fusion import Features
+from mmroute.features.perturbation import KINDS
 from mmroute.job import job
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
-from mmroute.predictions import read_by_row
+from mmroute.predictions import Predictions, read_by_row
 from mmroute.storage import read_table, read_vectors, write_frame
 
 given, params = snakemake.input, snakemake.params
@@ -38,6 +39,11 @@ def text_only(benchmark: Benchmark) -> TextOnly:
     return TextOnly(table, fused)
 
 
+def predicted(part: str, table: OutcomeTable) -> dict[str, Predictions]:
+    """Read what each router predicts of the samples of a table."""
+    return read_by_row(params.routers, given[part], table.samples["sample_id"])
+
+
 with job(snakemake):
     experiment = build("experiments", *params.experiment)
     benchmark = Benchmark.read(Path(given.outcomes), Path(given.splits), salt)
@@ -51,12 +57,9 @@ with job(snakemake):
         found = experiment.findings(benchmark, features, routers, **params.how, **more)
     else:
         setting = Setting(benchmark, **params.how)
-        predictions, crossfit = (
-            read_by_row(params.routers, paths, table.samples["sample_id"])
-            for paths, table in (
-                (given.predictions, setting.table),
-                (given.crossfit, setting.training),
-            )
-        )
+        predictions = predicted("predictions", setting.table)
+        crossfit = predicted("crossfit", setting.training)
+        if experiment.perturbed:
+            more["perturbed"] = {kind: predicted(kind, setting.table) for kind in KINDS}
         found = experiment.findings(setting, predictions, crossfit, **more)
     write_frame(Path(snakemake.output[0]), found)

@@ -3,6 +3,7 @@
 from itertools import product
 from pathlib import Path
 
+from mmroute.evaluation.metrics import CURVE_METRICS
 from mmroute.job import job
 from mmroute.outcomes.datasets import read_samples
 from mmroute.presentation.tables import (
@@ -14,8 +15,7 @@ from mmroute.presentation.tables import (
     to_markdown,
     write_csv,
 )
-from mmroute.report.published import applies, beside
-from mmroute.storage import read_table, write_text
+from mmroute.storage import write_text
 
 COMPARED = ("nauc", "nauc_honest", "peak_score", "peak_score_honest")
 
@@ -27,12 +27,11 @@ with job(snakemake):
     )
     samples = read_samples(Path(snakemake.input.index).parent)
     scenarios = dict(zip(samples["dataset"], samples["scenario"], strict=True))
+    unasked = {metric.name for metric in CURVE_METRICS if metric.convention}
+    unasked -= set(snakemake.params.conventions)
     of_curves = replicates["point"] == ""
-    table = summarise(add_macro_averages(replicates[of_curves], scenarios)).drop(columns="point")
-    if published := snakemake.params.published:
-        models = read_table(Path(snakemake.input.outcomes, "models.parquet"))["model"].to_pylist()
-        if applies(Path(published), models):
-            table = beside(table, Path(published), ["table2", "tableS4"])
+    asked = replicates[of_curves & ~replicates["metric"].isin(unasked)]
+    table = summarise(add_macro_averages(asked, scenarios)).drop(columns="point")
     costs = table[table["metric"] == "qnc"]
     written = snakemake.output
     for files, part in (

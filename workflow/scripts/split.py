@@ -13,5 +13,5 @@ with job(snakemake):
     samples = read_samples(Path(snakemake.input.index).parent)
     given = samples, snakemake.params.train, snakemake.params.salts
     require_parts(*given)
-    splits = freeze(*given)
+    splits = freeze(*given, snakemake.params.development)
     write_table(Path(snakemake.output[0]), pa.Table.from_pandas(splits, preserve_index=False))

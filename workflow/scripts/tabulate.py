@@ -12,7 +12,7 @@ from mmroute.presentation.tables import (
     read_csv,
     write_csv,
 )
-from mmroute.report.published import applies, beside
+from mmroute.report.published import beside, paper_of
 from mmroute.storage import read_json, read_table, write_json, write_text
 
 source = snakemake.input.source
@@ -22,9 +22,12 @@ with job(snakemake, confined=bool(source)):
     findings = [read_table(Path(path)).to_pandas() for path in snakemake.input.findings]
     table = experiment.summarise(findings, *map(read_csv, map(Path, snakemake.input.main)))
     if published := params.published:
-        models = read_table(Path(snakemake.input.outcomes, "models.parquet"))["model"].to_pylist()
-        if applies(Path(published), models):
-            table = beside(table, Path(published), [snakemake.wildcards.table])
+        models, datasets = (
+            set(read_table(Path(snakemake.input.outcomes, f"{name}.parquet"))[column].to_pylist())
+            for name, column in (("models", "model"), ("samples", "dataset"))
+        )
+        if paper := paper_of(Path(published), models, datasets):
+            table = beside(table, paper, snakemake.wildcards.table, params.protocol)
     write_csv(Path(output.csv), table)
     stored = read_csv(Path(output.csv))
     shown = experiment.present(stored)

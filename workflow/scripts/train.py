@@ -15,8 +15,8 @@ with job(snakemake, confined=bool(snakemake.input.get("source"))):
     router = build("routers", snakemake.params.router, snakemake.params.parameters)
     given = (snakemake.input.get(name) for name in ("features", "source"))
     inputs = read_inputs(benchmark.table.samples, *given)
-    cross_fit(router, benchmark, inputs).write(Path(snakemake.output.crossfit))
     train(router, benchmark, inputs)
+    cross_fit(router, benchmark, inputs).write(Path(snakemake.output.crossfit))
     start = perf_counter()
     predictions = predict_test(router, benchmark, inputs)
     seconds = perf_counter() - start

@@ -471,8 +471,21 @@ class Split(Strict):
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of each data set's groups of samples in the training split, in expectation."""
+    development: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the groups, of those in the training split, that no router learns from. Routers
+    that stop early stop by these samples, and VL-RouterBench's operating points are chosen on
+    them; else both make do with what teaches."""
     salts: Annotated[list[int | str], Field(min_length=1)] = [0]
     """One split, training and evaluation per salt; results are means over them."""
+
+    @model_validator(mode="after")
+    def _something_teaches(self) -> "Split":
+        if self.development >= self.train:
+            raise ValueError(
+                f"development {self.development} must be less than train {self.train}, which it "
+                "is a part of"
+            )
+        return self
 
     @field_validator("salts")
     @classmethod
@@ -552,6 +565,10 @@ class Config(Strict):
     """Whether each router that predicts has a second row, ``<router>+shrink``."""
     policy: Literal["lambda", "budget"] = "lambda"
     """Policy family whose operating curve is traced."""
+    conventions: list[Literal["nauc_own_range", "nauc_row_range"]] = []
+    """Metrics as others define them, beside ours in the CSV of the main table only: nAUC over the
+    router's own costs (MMR-Bench's released code), and over those of each sample's cheapest and
+    dearest models (ORBIT)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every router that draws, and of the bootstrap."""
     resamples: Annotated[int, Field(ge=100)] = 1000

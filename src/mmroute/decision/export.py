@@ -1,10 +1,11 @@
 """Taking a router away: one folder that ``mmroute.load_router`` reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jinja2
@@ -13,6 +14,7 @@ import numpy as np
 from mmroute import persistence
 from mmroute.catalogue import build, find
 from mmroute.config import Config, Named, RouterConfig, known_routers
+from mmroute.confined import Limits, confined
 from mmroute.decision.card import (
     CARD,
     CURVE,
@@ -21,6 +23,7 @@ from mmroute.decision.card import (
     MODEL_CARD,
     ROUTER,
     Card,
+    read_card,
     write_digests,
 )
 from mmroute.decision.decide import (
@@ -35,8 +38,9 @@ from mmroute.decision.decide import (
     with_bounds,
 )
 from mmroute.decision.deployed import CURVE_COLUMNS, load_router, probe, require_usable
-from mmroute.decision.evidence import Evidence, Learned
+from mmroute.decision.evidence import Evidence, Learned, Trial
 from mmroute.decision.files import Labelled, evidence_files, trained_folder
+from mmroute.decision.joined import Joining, with_labels
 from mmroute.decision.rule import EARNED, LISTED, PAID, Limit, Mixture, Target
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import InputError
@@ -49,7 +53,8 @@ from mmroute.features.fusion import Features
 from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import markdown_escape
-from mmroute.routers import Router
+from mmroute.routers import DynamicRouter, Router
+from mmroute.sources.cells import read_cells
 from mmroute.storage import (
     SHRUNK,
     atomic_folder,
@@ -60,6 +65,7 @@ from mmroute.storage import (
     write_json,
     write_text,
 )
+from mmroute.training import Inputs, read_inputs, take
 
 TITLES = {
     "accuracy": "accuracy",
@@ -153,6 +159,53 @@ def decided(
     return Choice(names[mixture.first], np.nan, reason, mixture, labels, None, measured)
 
 
+def exported(config: Config, results: Path, folder: Path) -> Choice:
+    """What was exported of a finished run to another folder; a limit is kept in USD.
+
+    Parameters
+    ----------
+    config, results
+        As for ``decided``.
+    folder
+        What ``export`` has written; it is read as a stranger's, and only compared.
+
+    Raises
+    ------
+    InputError
+        If it is no such folder, or not of this run, or was decided for an accuracy, which it
+        does not tell.
+    """
+    card, path = read_card(folder), folder / CARD
+    if card.listed_usd is not None:
+        raise InputError(f"{path}: it was decided for an accuracy; give that again instead")
+    models = [model.model for model in card.models]
+    names = _setting(config, results).table.model_names
+    if models != names:
+        raise InputError(
+            f"{path}: models: not the pool of {results}, {', '.join(names)}; give a folder that "
+            "was exported of it, and all new models in one table"
+        )
+    mixture = Mixture(
+        models.index(card.mixture.first),
+        models.index(card.mixture.second),
+        card.mixture.share,
+        True,
+    )
+    asked = Limit(card.limit.usd, paired=False) if card.limit else None
+    threshold = np.nan if card.threshold is None else card.threshold
+    choice = Choice(card.row, threshold, card.reason, mixture, card.labels, asked)
+    run = _Run(config, results, choice)
+    if run.router:
+        with TemporaryDirectory() as own:
+            run.write_router(Path(own))
+            if digest_file(Path(own, ROUTER)) != digest_file(folder / ROUTER):
+                raise InputError(
+                    f"{folder / ROUTER}: not the router {card.row!r:.80} of {results}; give a "
+                    "folder that was exported of it"
+                )
+    return choice
+
+
 def _setting(config: Config, results: Path) -> Setting:
     """How a run's benchmark is measured."""
     return Setting.read(
@@ -182,7 +235,9 @@ def _finished(path: Path) -> Path:
     return path
 
 
-def export(config: Config, results: Path, choice: Choice, folder: Path) -> None:
+def export(
+    config: Config, results: Path, choice: Choice, folder: Path, labels: Path | None = None
+) -> None:
     """Write a trained router with all that it needs, and check that it chooses as it did.
 
     Parameters
@@ -195,17 +250,20 @@ def export(config: Config, results: Path, choice: Choice, folder: Path) -> None:
         What to export.
     folder
         Where to; it appears only when it is whole.
+    labels
+        A table of labels of new models, which join the trained router; see ``with_labels``.
 
     Raises
     ------
     InputError
         If there is something at ``folder``, if the run is not finished, if the row does not
-        exist or cannot be used, or if what was written chooses otherwise than the run did on
-        any sample that the run stored its predictions of.
+        exist or cannot be used, if new models cannot join it by their labels, or if what was
+        written chooses otherwise than the run did on any sample that the run stored its
+        predictions of.
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; name another folder, or remove it")
-    run = _Run(config, results, choice)
+    run = _Run(config, results, choice, labels)
     with atomic_folder(folder) as partial:
         run.write(partial)
         run.check(partial)
@@ -214,7 +272,9 @@ def export(config: Config, results: Path, choice: Choice, folder: Path) -> None:
 class _Run:
     """A finished run, as far as one of its rows is concerned."""
 
-    def __init__(self, config: Config, results: Path, choice: Choice) -> None:
+    def __init__(
+        self, config: Config, results: Path, choice: Choice, labels: Path | None = None
+    ) -> None:
         self.config, self.results, self.choice = config, results, choice
         self.setting = _setting(config, results)
         self.salt = self.setting.benchmark.salt
@@ -229,9 +289,67 @@ class _Run:
             self.learned = Learned(
                 self.labelled, nothing, len(nothing.sample_ids), benchmark.unit, config.policy
             )
-        labels = self.learned.labels
-        alone = labels.best if self.router else names.index(choice.row)
+        self.joining = self._join(labels) if labels else None
+        alone = self.learned.labels.best if self.router else names.index(choice.row)
         self.mixture = choice.mixture or Mixture(alone, alone, 0.0, True)
+
+    def _join(self, path: Path) -> Joining:
+        """Let new models join, and decide and measure on the samples that they are labelled on."""
+        trained = self._trained() if self.router else None
+        if not isinstance(trained, DynamicRouter):
+            raise InputError(
+                f"{path}: no model can join {self.choice.row!r} without training; export a row of "
+                "uniroute, or add the model to the source and run the config again"
+            )
+        cells = confined(lambda: read_cells(path), Limits(**self.config.limits.model_dump()))
+        joining = Joining.of(
+            with_labels(self.labelled, cells, path),
+            take(self._inputs(), self._is_labelled),
+            self.setting.unit,
+            len(self.labelled.model_names),
+            path,
+        )
+        # It is that of all labelled samples.
+        shrinkage = self._shrinkage
+        self.labelled = joining.table
+        self.learned = replace(
+            self.learned,
+            table=joining.table,
+            crossfit=joining.cross_fit(trained, self.learned.crossfit, shrinkage),
+            priced_by=self.learned.labels.reference,
+        )
+        self._choose_anew(joining, path)
+        return joining
+
+    def _choose_anew(self, joining: Joining, path: Path) -> None:
+        """Keep what was asked with the new models, too."""
+        choice, n_samples = self.choice, len(joining.table.samples)
+        told = f"{', '.join(joining.names)} joined it by labels of {n_samples} queries"
+        threshold = choice.threshold
+        if choice.asked:
+            if self._point is None:
+                raise InputError(
+                    f"{path}: with labels of {n_samples} queries nothing surely keeps what was "
+                    "decided; label more, or name a router and a threshold"
+                )
+            threshold = float(self.learned.spending.threshold[self._point])
+        self.choice = replace(
+            choice, threshold=threshold, reason=f"{choice.reason}; {told}", measured=None
+        )
+
+    @property
+    def _is_labelled(self) -> np.ndarray:
+        """(N,) mask of the samples that the router is trained on."""
+        benchmark = self.setting.benchmark
+        everything = self.choice.labels == "all"
+        return benchmark.in_train | benchmark.in_test if everything else benchmark.in_train
+
+    def _inputs(self) -> Inputs:
+        """What the router reads of all N samples."""
+        stored = self._features_file()
+        features = str(_finished(stored.with_suffix(".parquet"))) if stored else None
+        source = str(_finished(self.results / "source.json"))
+        return read_inputs(self.setting.benchmark.table.samples, features, source)
 
     def _router(self, models: Sequence[str]) -> RouterConfig:
         row, decided_on = (
@@ -302,7 +420,7 @@ class _Run:
         card = self._card()
         if self.router:
             # Written anew, not copied: taken away, they have no place in a run any more.
-            persistence.write(folder / ROUTER, self._trained())
+            self.write_router(folder)
             if features := self._features_file():
                 persistence.write(
                     folder / FEATURES, persistence.read(features, Features, self.config.modules)
@@ -312,10 +430,17 @@ class _Run:
         write_text(folder / MODEL_CARD, self._model_card(card))
         write_digests(folder)
 
+    def write_router(self, folder: Path) -> None:
+        """Write the trained router, with the new models."""
+        trained = self._trained()
+        if self.joining and isinstance(trained, DynamicRouter):
+            trained = self.joining.to(trained)
+        persistence.write(folder / ROUTER, trained)
+
     def _card(self) -> dict[str, Any]:
-        prices = self.setting.table.models[list(PRICE_COLUMNS)].astype(object)
+        prices = self.labelled.models[list(PRICE_COLUMNS)].astype(object)
         prices = prices.where(prices.notna(), None)
-        labels, names = self.learned.labels, self.setting.table.model_names
+        labels, names = self.learned.labels, self.labelled.model_names
         models = [
             {"model": name, "utility": float(utility), "cost_usd": float(cost)} | dict(row)
             for name, utility, cost, (_, row) in zip(
@@ -324,6 +449,9 @@ class _Run:
         ]
         router, mixture = self.router, self.mixture
         limit, listed = self._kept()
+        shrinkage = self._shrinkage
+        if shrinkage and self.joining:
+            shrinkage = self.joining.extended(shrinkage)
         return {
             "format": FORMAT,
             "mmroute": version("mmroute"),
@@ -345,7 +473,7 @@ class _Run:
             "listed_usd": listed,
             "router": _as_json(router) if router else None,
             "fusion": _as_json(router.fusion) if router and router.fusion else None,
-            "shrinkage": self._shrinkage.to_json() if self._shrinkage else None,
+            "shrinkage": shrinkage.to_json() if shrinkage else None,
             "policy": self.config.policy,
             "threshold": self.choice.threshold if router else None,
             "unit_usd": self.setting.unit,
@@ -372,13 +500,21 @@ class _Run:
             }
         return described
 
+    @cached_property
+    def _point(self) -> int | None:
+        """The operating point on the labels that keeps what was asked; None if none does."""
+        asked, spending = self.choice.asked, self.learned.spending
+        if isinstance(asked, Limit):
+            return spending.at(asked, self.learned.labels.usd(asked))
+        return spending.reaching(asked) if asked else None
+
     def _kept(self) -> tuple[dict[str, float] | None, float | None]:
         """What the card says of the limit, and of what the choices are to cost by the list."""
-        asked, spending, labels = self.choice.asked, self.learned.spending, self.learned.labels
-        if (
-            isinstance(asked, Limit)
-            and (point := spending.at(asked, labels.usd(asked))) is not None
-        ):
+        asked, point = self.choice.asked, self._point if self.router else None
+        spending, labels = self.learned.spending, self.learned.labels
+        if point is None:
+            return None, None
+        if isinstance(asked, Limit):
             listed, predicted = spending.ratios[point]
             # That of one label and one query, see ``DeployedRouter``.
             scale = np.sqrt(labels.spread / len(self.labelled.samples))
@@ -388,15 +524,13 @@ class _Run:
                 "predicted_ratio": float(predicted),
                 "reserve_usd": float(spending.reserve(asked)[point] / scale),
             }, None
-        if isinstance(asked, Target) and (point := spending.reaching(asked)) is not None:
-            return None, float(spending.means[point, LISTED])
-        return None, None
+        return None, float(spending.means[point, LISTED])
 
     def _measured(self) -> dict[str, Any]:
-        names = self.setting.table.model_names
+        names = self.labelled.model_names
         measured, samples = self.choice.measured, len(self.labelled.samples)
         if measured is None:
-            measured, samples = self._on_test(), len(self.setting.table.samples)
+            measured, samples = self._tried()
         expected = {
             name: None if np.isnan(measured[name]) else float(measured[name])
             for title in EXPECTED
@@ -408,24 +542,29 @@ class _Run:
             "best_single_model": names[self.learned.labels.best],
         }
 
-    def _on_test(self) -> dict[str, Any]:
-        """What was not decided is measured on the test split, as it is exported."""
+    def _tried(self) -> tuple[dict[str, Any], int]:
+        """What was not decided is measured as it is exported, and on how many samples.
+
+        It is the test split; for new models, their labels, by cross-fitted predictions.
+        """
         setting = self.setting
-        if self.router:
+        if self.joining:
+            trial = Trial(self.learned, self.labelled, self.learned.crossfit)
+            evidence = Evidence(self.learned, (trial,))
+        elif self.router:
             evidence = _evidence(setting, self.results, self.choice.row, "train")
-            run = evidence.trials[0].routed(self.choice.threshold)
         else:
             nothing = (_unforeseen(table) for table in (setting.table, setting.training))
             evidence = Evidence.of_splits(setting, *nothing)
-            run = evidence.trials[0].mixed(self.mixture)
+        (trial,) = evidence.trials
+        run = trial.routed(self.choice.threshold) if self.router else trial.mixed(self.mixture)
         measure = Yardstick.of(evidence, setting.n_resamples, setting.seed)
         traffic = np.nanmean(run.traffic, axis=0)
         shares = {
             f"{SHARE}{name}": float(share)
-            for name, share in zip(setting.table.model_names, traffic, strict=True)
+            for name, share in zip(self.labelled.model_names, traffic, strict=True)
         }
-        measured: dict[str, Any] = {**with_bounds(measure.expected(run)), **shares}
-        return measured
+        return {**with_bounds(measure.expected(run)), **shares}, len(trial.table.samples)
 
     def _curve(self) -> tuple[np.ndarray, ...]:
         """The columns of the curve."""
@@ -462,8 +601,10 @@ class _Run:
         told = benchmark.in_test
         if self.choice.labels == "all":
             told = told | benchmark.in_train
-        given = self._embeddings(told, self.router.fusion)
-        decisions = deployed.choose(deployed.foresee_embedded(*given), self.choice.threshold)
+        foreseen = deployed.foresee_embedded(*self._embeddings(told, self.router.fusion))
+        known = np.arange(len(deployed.models)) < predictions.u_hat.shape[2]
+        allowed = np.tile(known, (len(foreseen.sample_ids), 1))
+        decisions = deployed.choose(foreseen, self.choice.threshold, allowed)
         everything = np.ones(predictions.u_hat.shape[1:], bool)
         steps = steps_of(predictions, 0, everything, self.config.policy)
         # Just at a threshold the last digit decides.
@@ -516,6 +657,7 @@ class _Run:
             titles=TITLES,
             datasets=self.setting.table.samples["dataset"].drop_duplicates(),
             reaches_network=self._reaches_network(),
+            joined=self.joining.names if self.joining else [],
         )
 
 

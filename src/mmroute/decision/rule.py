@@ -312,6 +312,10 @@ class Spending:
         ]
         matrices = np.stack([np.broadcast_to(column, cost.shape) for column in columns], axis=2)
         sums, products = _running(steps, matrices, _codes(labels.group[kept]))
+        # Where only free models are left, what rounding leaves of the sums is no cost.
+        spent = sums[:, [PAID, LISTED, PREDICTED]]
+        least = 10.0**-DIGITS * spent.max(axis=0)
+        sums[:, [PAID, LISTED, PREDICTED]] = np.where(spent > least, spent, 0)
         policy = own_policy(crossfit, policy)
         threshold = np.maximum(thresholds(steps, policy), LOWEST)
         points = _dearest_first(threshold, policy)

@@ -6,17 +6,16 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
+from PIL import Image
 
 from mmroute.encoders import Encoder
+from mmroute.encoders.batches import Batches
 from mmroute.errors import InputError, one_line, raise_disk_fault
-from mmroute.images import decode, quiet_decoding
 from mmroute.storage import file_name, read_json
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ class Network(NamedTuple):
 class OpenClip(Encoder):
     """The text and image towers of an OpenCLIP model.
 
-    Batches are independent of each other: each thread decodes a batch and runs
-    it on one core, so that every core is used and the result does not depend on
-    their number. With CUDA the threads share the device, in half precision.
+    With CUDA it computes in half precision.
 
     Parameters
     ----------
@@ -105,7 +102,7 @@ class OpenClip(Encoder):
             return _forward(network, "encode_text", network.tokenizer(list(batch)))
 
         # Snakemake tells a job the number of its cores through the variables that torch reads.
-        return self._embed(embed, texts, torch.get_num_threads())
+        return self._batches.embed(embed, texts, torch.get_num_threads())
 
     def encode_images(self, paths: Sequence[Path], threads: int) -> np.ndarray:
         """Encode N image files as float32 (N, d); NaN where one cannot be decoded.
@@ -116,44 +113,15 @@ class OpenClip(Encoder):
 
         network = self.network
 
-        def embed(batch: Sequence[Path]) -> np.ndarray:
-            pictures = enumerate(map(decode, batch))
-            readable = {index: picture.image for index, picture in pictures if picture}
-            rows = np.full((len(batch), network.width), np.nan, np.float32)
-            if readable:
-                pixels = [network.preprocess(image) for image in readable.values()]
-                rows[list(readable)] = _forward(network, "encode_image", torch.stack(pixels))
-            return rows
+        def embed(images: list[Image.Image]) -> np.ndarray:
+            pixels = torch.stack([network.preprocess(image) for image in images])
+            return _forward(network, "encode_image", pixels)
 
-        with quiet_decoding():
-            return self._embed(embed, paths, threads)
+        return self._batches.embed_images(embed, paths, threads)
 
-    def _embed(
-        self, embed: Callable[[Sequence[Any]], np.ndarray], items: Sequence[Any], threads: int
-    ) -> np.ndarray:
-        import torch
-
-        network = self.network
-        starts = range(0, len(items), self.batch_size)
-        batches = [items[start : start + self.batch_size] for start in starts]
-        # With a GPU one thread waits for it while the others decode.
-        workers = threads + (network.device == "cuda")
-        rows = np.empty((len(items), network.width), np.float32)
-        torch_threads = torch.get_num_threads()
-        try:
-            with (
-                # Where torch splits a product among cores, its rounding can depend on their number.
-                ThreadPoolExecutor(workers, "", torch.set_num_threads, (1,)) as pool,
-                tqdm(
-                    desc=self.key, total=len(items), mininterval=5, disable=len(items) < 500
-                ) as bar,
-            ):
-                for start, embedded in zip(starts, pool.map(embed, batches), strict=True):
-                    rows[start : start + len(embedded)] = embedded
-                    bar.update(len(embedded))
-        finally:
-            torch.set_num_threads(torch_threads)
-        return rows
+    @property
+    def _batches(self) -> Batches:
+        return Batches(self.key, self.batch_size, self.network.width, self.network.device)
 
     @property
     def _checkpoint(self) -> Path | None:

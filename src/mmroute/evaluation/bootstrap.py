@@ -17,10 +17,12 @@ from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import (
     CURVE_METRICS,
     Chosen,
+    RowRange,
     SingleModels,
     WeightedCurve,
     frontiers,
     nauc,
+    nauc_own_range,
     peak_score,
     qnc,
 )
@@ -188,6 +190,7 @@ def curve_replicates(
     weights: np.ndarray,
     singles: SingleModels,
     chosen: Chosen,
+    rows: RowRange,
 ) -> CurveReplicates:
     """Measure one operating curve under each weighting.
 
@@ -203,6 +206,8 @@ def curve_replicates(
         The single models under the same weights.
     chosen
         On the training split.
+    rows
+        Of each sample's own models under the same weights, without what a decision costs.
 
     Returns
     -------
@@ -214,11 +219,15 @@ def curve_replicates(
         steps.threshold[_last_of_ties(steps)[1:]], chosen.parameters, side="right"
     )
     curves = _weighted_curves([steps], utility, cost, weights)
-    return measure_curve(curves, singles, chosen, points)
+    return measure_curve(curves, singles, chosen, rows, points)
 
 
 def measure_curve(
-    curves: Iterable[Points], singles: SingleModels, chosen: Chosen, points: np.ndarray
+    curves: Iterable[Points],
+    singles: SingleModels,
+    chosen: Chosen,
+    rows: RowRange,
+    points: np.ndarray,
 ) -> CurveReplicates:
     """Measure one operating curve whose points are known under each weighting.
 
@@ -226,17 +235,18 @@ def measure_curve(
     ----------
     curves
         All 1 + B weightings, some at a time, in their order.
-    singles, chosen
+    singles, chosen, rows
         As for ``curve_replicates``.
     points
         (M,) which of the P points the chosen ones are.
     """
     parts, grid, heights = [], np.empty(0), []
-    for rows, costs, utilities in curves:
+    for some, costs, utilities in curves:
         own = frontiers(costs, utilities)
-        models = SingleModels(singles.cost[rows], singles.utility[rows])
+        models = SingleModels(singles.cost[some], singles.utility[some])
         measured = costs[:, points], utilities[:, points]
-        curve = WeightedCurve(own, models, chosen, *measured, static_line(models, chosen.zero))
+        zero = static_line(models, chosen.zero)
+        curve = WeightedCurve(own, models, chosen, *measured, zero, rows.take(some))
         if not len(grid):
             grid = _band_grid(own.cost[own.row == 0])
         heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
@@ -273,15 +283,21 @@ def curve_metrics(
 
     Returns
     -------
-    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each.
+    ``nauc``, ``nauc_own_range``, ``peak_score`` and ``qnc``, (1 + B,) each.
     """
     parts = []
     for rows, costs, utilities in _weighted_curves(curves, utility, cost, weights):
         own = frontiers(costs, utilities)
         models = SingleModels(singles.cost[rows], singles.utility[rows])
-        parts.append((nauc(own, models), peak_score(own), qnc(own, models)))
-    names = ("nauc", "peak_score", "qnc")
-    return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+        parts.append(
+            {
+                "nauc": nauc(own, models),
+                "nauc_own_range": nauc_own_range(own),
+                "peak_score": peak_score(own),
+                "qnc": qnc(own, models),
+            }
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _weighted_curves(

@@ -108,7 +108,8 @@ def operating_curve(
     policy
         ``lambda``: argmin_j (1 - u_hat + lambda c_hat) (MMR-Bench S7); ``budget``:
         argmax_j u_hat subject to c_hat <= b, the cheapest model if none is
-        feasible. Ties go to the smaller c_hat, then to the smaller model index.
+        feasible. Ties go to the smaller c_hat, then to the smaller model index. (MMR-Bench's
+        code takes the model of the smallest index in both cases, whatever it costs.)
 
     Raises
     ------

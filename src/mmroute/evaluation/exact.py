@@ -20,7 +20,7 @@ from mmroute.evaluation.measured import (
     references_frame,
     singles_frame,
 )
-from mmroute.evaluation.metrics import single_models
+from mmroute.evaluation.metrics import row_range, single_models
 from mmroute.evaluation.policy_metrics import (
     auroc,
     calibration_sums,
@@ -81,6 +81,7 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
         rows = part.rows
         utility, part_cost, own = table.utility[rows], paid[rows], weights[:, rows]
         singles = single_models(utility, cost[rows], own)
+        extremes = row_range(utility, cost[rows], own)
         # So does one without a cross-fitted prediction.
         told = trained[np.isin(trained, usable)]
         told = told if len(told) else usable
@@ -93,7 +94,7 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
             best = frontier(trace(steps, utility, part_cost, setting.policy))
             parameters = carrier.carry(learned.threshold, foreseen[trial])
             chosen = choose(learned, parameters, known, singles)
-            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen)
+            curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, extremes)
             measured.add_curve(part.name, trial, best, curve, chosen)
             points = {} if part.level == "rest" else operating_points(best, singles)
             for point, parameter in points.items():

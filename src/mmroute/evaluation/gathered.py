@@ -25,7 +25,7 @@ from mmroute.evaluation.measured import (
     references_frame,
     singles_frame,
 )
-from mmroute.evaluation.metrics import SingleModels
+from mmroute.evaluation.metrics import RowRange, SingleModels
 from mmroute.evaluation.policy_metrics import (
     binned_auroc,
     dearest_models,
@@ -121,6 +121,7 @@ def _gather_curves(
     dearest = {}
     for name, own in _slice_sums(sharded, folders):
         singles = _singles(own.values)
+        extremes = RowRange(*(own.values["row_extremes"] / own.values["n_samples"]))
         dearest[name] = dearest_models(singles)
         # As in ``_training_rows``.
         known = trained.get(name, everything)
@@ -132,7 +133,7 @@ def _gather_curves(
             parameters = carried.carry(learned.threshold, own_foreseen)
             chosen = choose(learned, parameters, alone, singles)
             at = np.searchsorted(own.threshold, chosen.parameters)
-            curve = measure_curve(_points(own, trial), singles, chosen, at)
+            curve = measure_curve(_points(own, trial), singles, chosen, extremes, at)
             measured.add_curve(name, trial, best, curve, chosen)
             if name not in sharded.rest:
                 points.setdefault(trial, {})[name] = operating_points(best, singles)

@@ -100,6 +100,46 @@ def single_models(
         )
 
 
+@dataclass(frozen=True)
+class RowRange:
+    """What each sample's own cheapest and dearest models cost, under B weightings.
+
+    Attributes
+    ----------
+    cheapest, dearest
+        (B,) mean costs.
+    utility
+        (B,) mean utility of each sample's cheapest model, of equals the first.
+    """
+
+    cheapest: np.ndarray
+    dearest: np.ndarray
+    utility: np.ndarray
+
+    def take(self, rows: slice) -> "RowRange":
+        """The range under some of the weightings."""
+        return RowRange(self.cheapest[rows], self.dearest[rows], self.utility[rows])
+
+
+def row_extremes(utility: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """The (3, N) values whose means are a ``RowRange``.
+
+    Parameters
+    ----------
+    utility, cost
+        (N, K), NaN where missing; each sample has an outcome.
+    """
+    first = np.nanargmin(cost, axis=1)
+    at = np.arange(len(cost)), first
+    return np.stack([cost[at], np.nanmax(cost, axis=1), utility[at]])
+
+
+def row_range(utility: np.ndarray, cost: np.ndarray, weights: np.ndarray) -> RowRange:
+    """The range of (N, K) outcomes under (B, N) weights."""
+    weights = weights.astype(float)
+    return RowRange(*(row_extremes(utility, cost) @ weights.T / weights.sum(axis=1)))
+
+
 def frontiers(cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     """The Pareto-optimal points of B curves, by ascending cost.
 
@@ -155,6 +195,26 @@ def nauc(own: Frontiers, singles: SingleModels) -> np.ndarray:
         np.nanmin(singles.cost, axis=1),
         np.nanmax(singles.cost, axis=1),
     )
+
+
+def nauc_own_range(own: Frontiers) -> np.ndarray:
+    """The (B,) mean heights of the frontiers over their own costs (MMR-Bench's released code).
+
+    No single model joins them. Of a frontier of one point it is that point's utility, where the
+    code has none. Routers with other ranges do not compare.
+    """
+    first, last = _ends(own)
+    return mean_height(own, own.cost[first], own.cost[last])
+
+
+def nauc_row_range(own: Frontiers, rows: RowRange) -> np.ndarray:
+    """The (B,) mean heights over the costs that any policy could have (ORBIT, August 2026).
+
+    From the mean of each sample's smallest cost to the mean of its largest; the choice of each
+    sample's cheapest model joins the frontier.
+    """
+    joined = _joined(own, rows.cheapest, rows.utility)
+    return mean_height(joined, rows.cheapest, rows.dearest)
 
 
 def _joined(own: Frontiers, cost: np.ndarray, utility: np.ndarray) -> Frontiers:
@@ -357,6 +417,8 @@ class WeightedCurve:
         (B, M) of the points that were chosen, only measured here.
     zero
         Lines through the static policies that were chosen, see ``static.static_line``.
+    rows
+        Of each sample's own models, under the same weightings.
     """
 
     frontier: Frontiers
@@ -365,6 +427,7 @@ class WeightedCurve:
     cost: np.ndarray
     utility: np.ndarray
     zero: Frontiers
+    rows: RowRange
 
     def nauc(self) -> np.ndarray:
         """(B,) ``nauc`` of the frontier."""
@@ -445,10 +508,14 @@ class CurveMetric(Metric):
         A curve under B weightings to its (B,) values; None where it takes more than the curve.
     trained
         Whether it measures points that the training split chose, which ``best_single`` has not.
+    convention
+        Whether it is another metric by somebody else's convention: of routers only, and in the
+        main table's CSV only where the config asks for it.
     """
 
     measure: Callable[[WeightedCurve], np.ndarray] | None
     trained: bool = False
+    convention: bool = False
 
 
 CURVE_METRICS = [
@@ -550,6 +617,18 @@ CURVE_METRICS = [
         name="aiq",
         title="AIQ (higher is better)",
         measure=lambda curve: aiq(curve.frontier, curve.singles),
+    ),
+    CurveMetric(
+        name="nauc_own_range",
+        title="nAUC over the router's own costs (MMR-Bench's released code)",
+        measure=lambda curve: nauc_own_range(curve.frontier),
+        convention=True,
+    ),
+    CurveMetric(
+        name="nauc_row_range",
+        title="nAUC over the costs of each sample's cheapest and dearest models (ORBIT)",
+        measure=lambda curve: nauc_row_range(curve.frontier, curve.rows),
+        convention=True,
     ),
     # Of the predictions that the curve is made of.
     CurveMetric(

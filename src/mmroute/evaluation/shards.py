@@ -23,6 +23,7 @@ from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import weight_blocks
 from mmroute.evaluation.carrier import BorneOut, Carrier, Foreseen, moments
 from mmroute.evaluation.curve import Curve, Policy, Steps, policy_steps, steps_of, training_steps
+from mmroute.evaluation.metrics import row_extremes
 from mmroute.evaluation.policy_metrics import (
     CalibrationSums,
     PolicySums,
@@ -391,6 +392,7 @@ class Sums:
         - ``cost``, ``utility`` (trials, T, B): true outcomes of the chosen models;
         - ``single_cost``, ``single_utility``, ``single_count`` (K, B): of each model
           alone, on the samples on which it was observed, and how many these are;
+        - ``row_extremes`` (3, B): see ``metrics.row_extremes``; test samples only;
         - ``successes``, ``failures`` (K, bins, B): how many lie in each bin of a
           model's predictions; test samples only.
     """
@@ -603,6 +605,7 @@ def _test_sums(
         utility = shard.utility[rows]
         steps = [own.take(rows) for own in curves]
         blocks = single_blocks(utility, shard.cost[rows])
+        blocks |= {"row_extremes": row_extremes(utility, shard.cost[rows])}
         blocks |= _auroc_blocks(first.u_hat[0, rows], utility, grid.edges)
         blocks |= curve_blocks(steps, utility, paid[rows], grid.threshold)
         sums[dataset] = _sums(add_up(blocks, shard.weights(dataset)), grid)

@@ -153,7 +153,12 @@ def static_metrics(
     }
 
 
-def mixed_rank_score(known: SingleModels, measured: SingleModels, models: np.ndarray) -> np.ndarray:
+def mixed_rank_score(
+    known: SingleModels,
+    measured: SingleModels,
+    models: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """The (B,) rank scores of the mixture whose rank score is largest on other samples.
 
     Parameters
@@ -164,6 +169,8 @@ def mixed_rank_score(known: SingleModels, measured: SingleModels, models: np.nda
         The single models where it is measured.
     models
         As for ``static_line``, in the order of their costs where they were chosen.
+    bounds
+        Of the score's scale of costs, (1,) each; None: those of the single models on either.
     """
     if not len(models):
         return np.full(len(measured.cost), np.nan)
@@ -171,10 +178,11 @@ def mixed_rank_score(known: SingleModels, measured: SingleModels, models: np.nda
         [_between(matrix[:, models]) for matrix in (own.utility, own.cost)]
         for own in (known, measured)
     )
-    low, high = cost_range(known.cost)
+    low, high = bounds or cost_range(known.cost)
     score = rank_score(told[0], told[1], low[:, None], high[:, None])
     best = int(np.argmax(np.nan_to_num(score[0], nan=-np.inf)))
-    return rank_score(found[0][:, best], found[1][:, best], *cost_range(measured.cost))
+    ends = bounds or cost_range(measured.cost)
+    return rank_score(found[0][:, best], found[1][:, best], *ends)
 
 
 def _mixed(line: Frontiers) -> Frontiers:

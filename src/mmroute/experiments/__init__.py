@@ -59,6 +59,9 @@ class Experiment(ABC):
     """What the report and the figure are headed with."""
     question: ClassVar[str]
     """What the report says above its results."""
+    protocol: ClassVar[str] = "{policy} policy; nAUC over the costs of the single models"
+    """Its policy, training scope and metrics, as they stand beside published values; ``{policy}``
+    is the config's."""
     trains: ClassVar[bool] = False
     """Whether it trains routers anew; otherwise it reads what the trained ones predict."""
     studied: ClassVar[bool] = True
@@ -71,6 +74,9 @@ class Experiment(ABC):
     """Whether ``summarise`` takes the main table too, and so waits until that is there."""
     text_only: ClassVar[bool] = False
     """Whether it takes the config's ``text_only`` source."""
+    perturbed: ClassVar[bool] = False
+    """Whether it takes what the trained routers, which read features all, predict of perturbed
+    questions too."""
     figure: ClassVar[bool] = False
     """Whether it has a figure."""
     images: ClassVar[bool] = False
@@ -101,7 +107,9 @@ class Experiment(ABC):
             the ``Predictions`` of the evaluation and, cross-fitted, of the training samples.
         more
             If it ``trains``: ``policy``, ``n_resamples`` and ``seed``, which a ``Setting``
-            holds; ``text_only``, a ``TextOnly``, if the class asks for it.
+            holds; ``text_only``, a ``TextOnly``, if the class asks for it. Otherwise, if it
+            does: ``perturbed``, by kind of ``mmroute.features.perturbation`` and by router the
+            ``Predictions`` of the evaluation samples with perturbed questions.
 
         Returns
         -------

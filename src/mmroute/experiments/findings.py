@@ -15,7 +15,7 @@ from mmroute.evaluation.curve import Policy, frontier, steps_of, trace
 from mmroute.evaluation.inference import difference as difference
 from mmroute.evaluation.inference import over_trainings, p_value
 from mmroute.evaluation.measured import choose
-from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc
+from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc, row_range
 from mmroute.evaluation.static import static_line, static_metrics, static_models, static_peak
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import over_salts, record_of, spread
@@ -90,6 +90,7 @@ def measure(
     weights: np.ndarray,
     singles: SingleModels,
     policy: Policy,
+    metrics: Sequence[str] = METRICS,
 ) -> dict[str, np.ndarray]:
     """Measure the joint frontier of one router's predictions under several settings.
 
@@ -101,10 +102,12 @@ def measure(
         As for ``mmroute.evaluation.bootstrap.curve_metrics``.
     policy
         Policy family of the operating curves.
+    metrics
+        Some of those of ``curve_metrics``.
 
     Returns
     -------
-    ``nauc``, ``peak_score`` and ``qnc``, (1 + B,) each: means over the trials.
+    The metrics, (1 + B,) each: means over the trials.
     """
     observed = np.isfinite(utility)
     paid = settings[0].paid(cost)
@@ -118,7 +121,7 @@ def measure(
         )
         for trial in range(len(settings[0].u_hat))
     ]
-    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in METRICS}
+    return {metric: np.mean([own[metric] for own in trials], axis=0) for metric in metrics}
 
 
 def measure_elsewhere(
@@ -149,7 +152,7 @@ def measure_elsewhere(
     """
     chooser, held_utility, held_cost = held
     observed, held_observed = np.isfinite(utility), np.isfinite(held_utility)
-    trials = []
+    trials, rows = [], row_range(utility, cost, weights)
     for trial in range(len(predictions.u_hat)):
         told = steps_of(chooser, trial, held_observed, policy)
         best = frontier(trace(told, held_utility, chooser.paid(held_cost), policy))
@@ -160,6 +163,7 @@ def measure_elsewhere(
             weights,
             singles,
             choose(best, best.threshold, known, singles),
+            rows,
         )
         trials.append(own.metrics)
     return {

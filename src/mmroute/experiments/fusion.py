@@ -34,6 +34,7 @@ class Fusion(Experiment):
         "Each router trained on adaptively fused features and on the mean of both embeddings; "
         "differences are adaptive less mean, over the same resamples (MMR-Bench, Table 3)."
     )
+    protocol = "{policy} policy; trained on all data sets; nAUC over the costs of the single models"
     trains = True
     fusions = ("mean", "adaptive")
 

@@ -2,7 +2,8 @@
 
 Three studies. ``leave_one_out``: each model is removed in turn. ``newcomer``: each model
 in turn is new and has been tried on few training samples. ``growth``: the pool grows
-from the cheapest model to all. The router is trained anew each time.
+from the cheapest model to all. The router is trained anew each time. A fourth of routers that
+need not be: ``joined``, in which the newcomers are added to one trained without them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +30,12 @@ from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
 from mmroute.presentation.figures import STATIC_LINES, shorten
 from mmroute.presentation.tables import format_interval
+from mmroute.routers import DynamicRouter
 from mmroute.storage import digest_bytes
-from mmroute.training import Inputs, train_and_predict
+from mmroute.training import Inputs, predict_test, take, train, train_and_predict
 
 LEAVE_ONE_OUT, NEWCOMER, GROWTH = "leave_one_out", "newcomer", "growth"
+JOINED = "joined"
 FULL_POOL, OLD_POOL = "full_pool", "old_pool"
 METRICS = ("nauc", "peak_score", "qnc")
 LABELS = (16, 64, 256)
@@ -108,6 +111,18 @@ def variations(benchmark: Benchmark, newcomers: Sequence[str]) -> list[Variation
     ]
 
 
+def joins(benchmark: Benchmark, varied: Sequence[Variation]) -> list[Variation]:
+    """List the pools of ``newcomer`` as a model joins them: as the last one."""
+    names = benchmark.table.model_names
+    joined = []
+    for one in varied:
+        if one.study == NEWCOMER:
+            new = names.index(one.model)
+            old = (model for model in one.columns if model != new)
+            joined.append(replace(one, study=JOINED, columns=(*old, new)))
+    return joined
+
+
 def _known(benchmark: Benchmark, model: int) -> np.ndarray:
     """Return the training samples on which a model was observed, by the hash of their groups."""
     rows = np.flatnonzero(benchmark.in_train & np.isfinite(benchmark.table.utility[:, model]))
@@ -133,6 +148,7 @@ class Pool(Experiment):
         "the pool grows from cheap to dear?"
     )
     trains = True
+    routers = ("uniroute",)
     figure = True
 
     def __init__(self, newcomers: list[str] | None = None) -> None:
@@ -178,6 +194,9 @@ class Pool(Experiment):
           of its training outcomes are left out, as they are all of them. Also ``minus`` the
           ``old_pool``, the one without it. ``model`` empty: ``nauc`` and ``peak_score``, means
           over the newcomers, at the counts that all of them have.
+        - ``joined``: as ``newcomer``, but ``model`` is added to a router that was trained without
+          it, of those that can be added to. ``minus`` the ``full_pool``, where the router was
+          trained on all its outcomes.
         - ``growth``: the cheapest models by mean cost, up to ``model``; ``nauc`` and
           ``peak_score`` also ``minus`` those of the pool's ``best_single`` model and of its
           ``zero``, the static mixtures that the training split chooses of its models, which
@@ -200,6 +219,11 @@ class Pool(Experiment):
         singles = single_models(test.utility, test.cost / benchmark.unit, weights)
         known = single_models(benchmark.train.utility, benchmark.train.cost / benchmark.unit)
         varied = variations(benchmark, newcomers)
+        joined = joins(benchmark, varied)
+        studied = {
+            router: [*(joined if isinstance(prototype, DynamicRouter) else []), *varied]
+            for router, prototype in routers.items()
+        }
         references = {
             one: _references(known, singles, one.columns) for one in varied if one.study == GROWTH
         }
@@ -209,13 +233,15 @@ class Pool(Experiment):
             for one, reference in references.items()
             for metric, replicates in reference[name].items()
         ]
-        with tqdm(total=len(routers) * len(varied), desc="pools", mininterval=5) as progress:
-            for router, prototype in routers.items():
+        total = sum(map(len, studied.values()))
+        with tqdm(total=total, desc="pools", mininterval=5) as progress:
+            for router, pools in studied.items():
                 measured = {}
-                for one in varied:
+                for one in pools:
                     own = one.apply(benchmark)
-                    predictions = train_and_predict(
-                        clone(prototype, safe=False), own, features[router]
+                    answered = _joined if one.study == JOINED else train_and_predict
+                    predictions = answered(
+                        clone(routers[router], safe=False), own, features[router]
                     )
                     measured[one] = _measure(
                         predictions,
@@ -246,7 +272,7 @@ class Pool(Experiment):
         table = table.assign(shown=list(shown))
         told = table[
             ~table["router"].isin([BEST_SINGLE, ZERO])
-            & ((table["study"] != NEWCOMER) | (table["model"] == ""))
+            & (~table["study"].isin([NEWCOMER, JOINED]) | (table["model"] == ""))
         ]
         rows = []
         for _, own in told.groupby(KEYS[:5], sort=False):
@@ -289,6 +315,18 @@ class Pool(Experiment):
             _arrival(part, table)
         figure.suptitle(title)
         return figure
+
+
+def _joined(router: DynamicRouter, benchmark: Benchmark, inputs: Inputs) -> Predictions:
+    """Train a router without the last model, add that, and return what is predicted to test."""
+    table = benchmark.table
+    new = table.utility.shape[1] - 1
+    train(router, Variation(JOINED, "", tuple(range(new))).apply(benchmark), inputs)
+    known = benchmark.in_train & np.isfinite(table.utility[:, new])
+    router.add_model(
+        take(inputs, known), table.utility[known, new], table.cost[known, new] / benchmark.unit
+    )
+    return predict_test(router, benchmark, inputs)
 
 
 def spread_by_cost(benchmark: Benchmark) -> list[str]:
@@ -386,33 +424,54 @@ def _compared(
     """Return one router's rows: each pool's values, and the difference that its study is for."""
     *_, whole = measured
     size = len(whole.columns)
-    without, rows = {}, []
-    curves: dict[str, dict[float, Measured]] = {name: {} for name in newcomers if size > 1}
+    without: dict[str, Measured] = {}
+    rows = []
+    curves: dict[str, dict[str, dict[float, Measured]]] = {NEWCOMER: {}, JOINED: {}}
     for one, own in measured.items():
         key = one.study, one.model, len(one.columns), one.labels
         if one.study == LEAVE_ONE_OUT:
             without[one.model] = own
             rows += _rows(key, own, {FULL_POOL: measured[whole]})
-        elif one.study == NEWCOMER:
-            curves[one.model][one.labels] = own
-        else:
+        elif one.study == GROWTH:
             rows += _rows(key, own, references[one])
+        else:
+            curves[one.study].setdefault(one.model, {})[one.labels] = own
+    if size > 1:
+        for name in newcomers:
+            trained = curves[NEWCOMER].get(name, {})
+            curves[NEWCOMER][name] = {0: without[name], **trained, ALL: measured[whole]}
+    rows += _arrivals(NEWCOMER, curves[NEWCOMER], size, OLD_POOL, without)
+    full = dict.fromkeys(curves[JOINED], measured[whole])
+    return rows + _arrivals(JOINED, curves[JOINED], size, FULL_POOL, full)
+
+
+def _arrivals(
+    study: str,
+    curves: Mapping[str, Mapping[float, Measured]],
+    size: int,
+    minus: str,
+    others: Mapping[str, Measured],
+) -> list[tuple[Any, ...]]:
+    """Return the rows of new models by the numbers of labels, each and their mean."""
+    rows = []
     for name, curve in curves.items():
-        curves[name] = {0: without[name], **curve, ALL: measured[whole]}
-        for labels, own in curves[name].items():
-            key = NEWCOMER, name, size - (labels == 0), labels
-            rows += _rows(key, own, {OLD_POOL: without[name]} if labels else {})
+        for labels, own in curve.items():
+            key = study, name, size - (labels == 0), labels
+            rows += _rows(key, own, {minus: others[name]} if labels else {})
     common = set.intersection(*map(set, curves.values())) if curves else set()
     for labels in sorted(common):
-        mean, old = (
+        mean, other = (
             {
-                metric: np.mean([curves[name][at][metric] for name in curves], axis=0)
+                metric: np.mean([own[metric] for own in measured], axis=0)
                 for metric in ("nauc", "peak_score")
             }
-            for at in (labels, 0)
+            for measured in (
+                [curve[labels] for curve in curves.values()],
+                [others[name] for name in curves],
+            )
         )
-        key = NEWCOMER, "", size - (labels == 0), labels
-        rows += _rows(key, mean, {OLD_POOL: old} if labels else {})
+        key = study, "", size - (labels == 0), labels
+        rows += _rows(key, mean, {minus: other} if labels else {})
     return rows
 
 
@@ -434,6 +493,9 @@ def _words(study: str, model: str, size: int, labels: float) -> tuple[str, str]:
         return f"without {model}", "all models"
     if study == GROWTH:
         return f"{size} cheapest, up to {model}", "its best single model"
+    if study == JOINED:
+        known = f"{labels:.0f} labels, without training"
+        return f"one model added, with {known} (mean over the models)", "trained on all labels"
     if labels == 0:
         return "one model unknown (mean over the models)", "–"
     known = "all labels" if np.isinf(labels) else f"{labels:.0f} labels"

@@ -105,6 +105,7 @@ class Shift(Experiment):
         "on B, the best static mixture of models as A has it, and a router trained on B itself "
         "(MMR-Bench, Table 4)."
     )
+    protocol = "{policy} policy; trained on another data set of the scenario"
     trains = True
 
     def findings(

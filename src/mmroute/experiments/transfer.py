@@ -38,6 +38,7 @@ class Transfer(Experiment):
         "Trained on samples with images, tested on text alone with the image masked (MMR-Bench, "
         "Table 5)."
     )
+    protocol = "{policy} policy; trained on the multimodal data sets"
     trains = True
     routers = ("ensemble",)
     text_only = True

@@ -222,14 +222,19 @@ def notices(table: OutcomeTable) -> list[str]:
 
     It is where fewer than half of the observed outcomes come with an answer.
     """
-    observed = np.isfinite(table.utility)
-    known = (answer_codes(table.prediction) >= 0)[observed].mean()
+    known = known_answers(table)
     if known >= KNOWN_ANSWERS:
         return []
     return [
         f"uncertainty: the vote is left out, as only {known:.0%} of the outcomes come with the "
         "model's answer; give answers in the source to have it"
     ]
+
+
+def known_answers(table: OutcomeTable) -> float:
+    """Return the share of the observed outcomes that come with the model's answer."""
+    observed = np.isfinite(table.utility)
+    return float((answer_codes(table.prediction) >= 0)[observed].mean())
 
 
 def handed_on(uncertainty: np.ndarray) -> np.ndarray:

@@ -101,6 +101,13 @@ def side_features(samples: pd.DataFrame, root: Path) -> np.ndarray:
     return rows
 
 
+def asked_otherwise(side: np.ndarray, questions: pd.Series) -> np.ndarray:
+    """The (N, S) side features of the same N samples with other questions."""
+    told = side_features(pd.DataFrame({"question": questions, "image": None}), Path())
+    of_text = np.isin(SIDE_FEATURES, ["has_text", *_TEXT])
+    return np.where(of_text, told, side)
+
+
 def _text_features(text: str) -> list[float]:
     words = _WORD.findall(text)
     # More digits than these are no quantity to compute with.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmroute.outcome_table import MATRICES, OutcomeTable
-from mmroute.outcomes.splits import SLICE
+from mmroute.outcomes.splits import DEVELOPMENT, SLICE
 from mmroute.storage import check_samples, read_json, read_table
 
 
@@ -27,6 +27,8 @@ class Benchmark:
         neither.
     salt
         What drew the split.
+    development
+        (N,) mask of the training samples that no router learns from; None: all teach.
     """
 
     table: OutcomeTable
@@ -34,6 +36,7 @@ class Benchmark:
     in_train: np.ndarray
     in_test: np.ndarray
     salt: str = "0"
+    development: np.ndarray | None = None
 
     @classmethod
     def read(
@@ -65,7 +68,17 @@ class Benchmark:
         train = split[salt].to_numpy()
         observed = np.isfinite(table.utility).any(axis=1)
         unit = read_json(outcomes / "pool.json")["unit_usd"]
-        return cls(table, unit, train & observed, ~train & observed, salt)
+        masks = train & observed, ~train & observed
+        held = f"{DEVELOPMENT}{salt}"
+        if held not in split.column_names:
+            return cls(table, unit, *masks, salt)
+        return cls(table, unit, *masks, salt, split[held].to_numpy() & observed)
+
+    @cached_property
+    def held_out(self) -> np.ndarray | None:
+        """(n,) mask of the development samples among those of the training split, if any."""
+        held = None if self.development is None else self.development[self.in_train]
+        return held if held is not None and held.any() else None
 
     @cached_property
     def observed(self) -> OutcomeTable:

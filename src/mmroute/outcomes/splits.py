@@ -13,6 +13,8 @@ from mmroute.storage import digest_bytes
 N_FOLDS = 5
 SLICE = "measured in"
 """The splits' column of slices; with a space in it, it is no salt."""
+DEVELOPMENT = "development "
+"""How the name of a column begins that tells the development samples of a salt."""
 
 
 def split(keys: Iterable[str], train: float, salt: int | str) -> np.ndarray:
@@ -38,7 +40,9 @@ def masks(samples: pd.DataFrame, train: float, salts: Sequence[int | str]) -> pd
     return pd.DataFrame({str(salt): split(samples["group"], train, salt) for salt in salts})
 
 
-def freeze(samples: pd.DataFrame, train: float, salts: Sequence[int | str]) -> pd.DataFrame:
+def freeze(
+    samples: pd.DataFrame, train: float, salts: Sequence[int | str], development: float = 0.0
+) -> pd.DataFrame:
     """Split the samples under each salt, and say what they are measured in.
 
     Parameters
@@ -49,15 +53,21 @@ def freeze(samples: pd.DataFrame, train: float, salts: Sequence[int | str]) -> p
         Share of the training split.
     salts
         What draws each split.
+    development
+        Share of the development samples, which are of the training split, too: those of its
+        last places.
 
     Returns
     -------
     ``sample_id``; ``SLICE``, as from ``slices``; a boolean column per salt, True for
-    training.
+    training; and another one, ``DEVELOPMENT`` and the salt, if there are development samples.
     """
     own = masks(samples, train, salts)
-    measured_in = slices(samples, own)
-    return pd.concat([samples["sample_id"], measured_in.rename(SLICE), own], axis=1)
+    frozen = pd.concat([samples["sample_id"], slices(samples, own).rename(SLICE), own], axis=1)
+    if not development:
+        return frozen
+    held = own & ~masks(samples, train - development, salts)
+    return frozen.join(held.add_prefix(DEVELOPMENT))
 
 
 def require_parts(samples: pd.DataFrame, train: float, salts: Sequence[int | str]) -> None:
@@ -84,7 +94,8 @@ def require_parts(samples: pd.DataFrame, train: float, salts: Sequence[int | str
 
 def salts_of(splits: pd.DataFrame) -> pd.DataFrame:
     """The training masks of ``freeze``, a column per salt."""
-    return splits.drop(columns=["sample_id", SLICE])
+    held = splits.columns[splits.columns.str.startswith(DEVELOPMENT)]
+    return splits.drop(columns=["sample_id", SLICE, *held])
 
 
 def slices(samples: pd.DataFrame, masks: pd.DataFrame) -> pd.Series:

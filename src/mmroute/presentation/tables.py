@@ -248,15 +248,23 @@ def prominent(table: pd.DataFrame, limit: int = FIGURE_ROWS) -> list[str]:
 
 
 def published_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay the rows that a paper has too out for people: what it is, here, and published."""
+    """Lay the rows that a paper has too out for people: what it is, here, and published.
+
+    Costs in USD are of 10,000 queries, as VL-RouterBench has them.
+    """
     shown = table.dropna(subset="published")
     keys = table.columns[: table.columns.get_loc("value")]
     cells = shown[keys].astype(object).fillna("").astype(str)
+    in_usd = (shown["metric"] == "cost_usd").to_numpy()
+    cells.loc[in_usd, "metric"] = "USD per 10,000 queries"
+    numbers = ["value", "low", "high", "published"]
+    shown = shown.assign(**(shown[numbers].T * np.where(in_usd, 10_000, 1)).T)
     cells["here"] = [
-        format_interval(*numbers)
-        for numbers in shown[["value", "low", "high"]].itertuples(index=False)
+        format_interval(*own) for own in shown[["value", "low", "high"]].itertuples(index=False)
     ]
+    cells["protocol here"] = shown["protocol"]
     cells["published"] = shown["published"].map(format_value)
+    cells["protocol published"] = shown["published_protocol"]
     return cells.loc[:, (cells != "").any()]
 
 
@@ -309,8 +317,9 @@ def metric_title(name: str) -> str:
 
 
 def _metrics(table: pd.DataFrame) -> list[str]:
-    """The metrics of a table, in the order of their records."""
-    return [metric.name for metric in CURVE_METRICS if metric.name in set(table["metric"])]
+    """The metrics of a table that people are shown, in the order of their records."""
+    shown = (metric.name for metric in CURVE_METRICS if not metric.convention)
+    return [name for name in shown if name in set(table["metric"])]
 
 
 def to_markdown(table: pd.DataFrame, title: str) -> str:

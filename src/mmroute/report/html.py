@@ -29,7 +29,7 @@ from mmroute.presentation.tables import (
 )
 from mmroute.report.conclusions import by_chance
 
-CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined", "published")
+CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined")
 COMPARED_METRIC = "nauc_honest"
 HEADLINE = {
     "gain_honest": "gain, points from training",
@@ -192,7 +192,7 @@ class Report:
             others=[
                 {"name": metric, "title": metric_title(metric), **_ranked(self._full, metric)}
                 for metric in self.table["metric"].unique()
-                if metric not in {own.name for own in CURVE_METRICS if own.shown}
+                if metric not in {own.name for own in CURVE_METRICS if own.shown or own.convention}
             ],
             point_metrics=[metric for metric in POLICY_METRICS if metric.shown],
             points=self._points,

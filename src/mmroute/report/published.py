@@ -1,9 +1,8 @@
-"""The papers' own values, to stand beside the reproduced ones."""
+"""The papers' own values, to stand beside the reproduced ones, each with the protocol it is of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError, raise_disk_fault
@@ -13,42 +12,72 @@ ANY = "any"
 """Router of a published value whose paper does not name it."""
 
 
-def applies(folder: Path, models: Sequence[str]) -> bool:
-    """Whether a pool is the paper's: published values say nothing about another."""
-    return set(_read(folder / "models.csv")["model"]) == set(models)
+def paper_of(folder: Path, models: Iterable[str], datasets: Iterable[str]) -> Path | None:
+    """The folder of the paper that has this pool and these data sets, if there is one.
+
+    Its values say nothing about others: a mean over fewer data sets is another number.
+
+    Parameters
+    ----------
+    folder
+        Where each paper has a folder.
+    models, datasets
+        Names of the pool's models and of the data sets.
+    """
+    wanted = {"model": {*models}, "dataset": {*datasets}}
+    for paper in sorted(path for path in folder.iterdir() if path.is_dir()):
+        told = {name: set(_read(paper / f"{name}s.csv")[name]) for name in wanted}
+        if told == wanted:
+            return paper
+    return None
 
 
-def beside(table: pd.DataFrame, folder: Path, names: Sequence[str]) -> pd.DataFrame:
-    """Add a column ``published`` to a table of results.
+def beside(table: pd.DataFrame, paper: Path, name: str, protocol: str) -> pd.DataFrame:
+    """Add what a paper has of a table of results, if it has any of it.
 
     Parameters
     ----------
     table
         Results in long form.
-    folder
-        Where the published tables lie, one CSV each: ``value``, and columns of the results
-        that say what it is of.
-    names
-        The published tables that hold parts of it; one that was not published is empty.
+    paper
+        The paper's folder: a CSV for each table, with ``value`` and columns of the results that
+        say what it is of, and ``protocols.csv``, with ``table`` and ``protocol``.
+    name
+        Of the table, here and there.
+    protocol
+        How the results came about.
+
+    Returns
+    -------
+    The results, with the columns ``protocol``, ``published`` and ``published_protocol``.
 
     Raises
     ------
     InputError
-        If the file lacks a column or says two values of one thing.
+        If the file lacks a column or says two values of one thing, or no protocol is given.
     """
-    columns = [_published(table, folder, name) for name in names]
-    return table.assign(published=pd.concat(columns, axis=1).bfill(axis=1).iloc[:, 0])
-
-
-def _published(table: pd.DataFrame, folder: Path, name: str) -> pd.Series:
-    path = folder / f"{name}.csv"
+    path = paper / f"{name}.csv"
     if not path.exists():
-        return pd.Series(np.nan, table.index)
+        return table
+    values = _published(table, path)
+    protocols = _read(paper / "protocols.csv").set_index("table")["protocol"]
+    if name not in protocols:
+        raise InputError(
+            f"{paper / 'protocols.csv'}: no row for the table {name}; give its protocol"
+        )
+    return table.assign(
+        protocol=protocol,
+        published=values,
+        published_protocol=pd.Series(protocols[name], table.index).where(values.notna()),
+    )
+
+
+def _published(table: pd.DataFrame, path: Path) -> pd.Series:
     published = _read(path).rename(columns={"value": "published"})
     keys = [column for column in published if column != "published"]
     unknown = set(keys) - set(table)
     if unknown or "published" not in published:
-        raise InputError(f"{path}: columns {list(published)} do not fit the table {name}")
+        raise InputError(f"{path}: columns {list(published)} do not fit the table {path.stem}")
     repeated = published[keys].duplicated()
     if repeated.any():
         raise InputError(f"{path}: {published[keys][repeated].iloc[0].to_dict()} stands twice")

@@ -31,6 +31,9 @@ class Pool:
     groups
         (n,) number of each sample's group, which cross-validation must not cut; None: each
         sample is one of its own.
+    development
+        (n,) mask of samples to stop by, which are not learned from: only a router that
+        ``stops_by_development`` is given any. None: there are none.
     """
 
     models: pd.DataFrame
@@ -38,6 +41,7 @@ class Pool:
     prompt_tokens: np.ndarray
     completion_tokens: np.ndarray
     groups: np.ndarray | None = None
+    development: np.ndarray | None = None
 
     def take(self, rows: np.ndarray, columns: np.ndarray) -> "Pool":
         """Return what is known of some models on some samples, both given by indices."""
@@ -47,7 +51,7 @@ class Pool:
             self.unit,
             self.prompt_tokens[cells],
             self.completion_tokens[cells],
-            None if self.groups is None else self.groups[rows],
+            *(own if own is None else own[rows] for own in (self.groups, self.development)),
         )
 
 
@@ -73,6 +77,8 @@ class Router(BaseEstimator, ABC):
     """Whether training wants a GPU anyway."""
     uses_pool: ClassVar[bool] = False
     """Whether ``fit`` takes a fourth argument, the ``Pool``."""
+    stops_by_development: ClassVar[bool] = False
+    """Whether ``fit`` is given development samples too, which the ``Pool`` tells apart."""
     reaches_network: ClassVar[bool] = False
     """Whether it sends queries elsewhere to predict."""
 
@@ -116,6 +122,22 @@ class Router(BaseEstimator, ABC):
     def overhead(self, Z: Any) -> np.ndarray:
         """Return the (N,) normalised costs of the decisions themselves."""
         return np.zeros(len(Z))
+
+
+class DynamicRouter(Router):
+    """A router that a new model joins by a few labelled queries, without retraining."""
+
+    @abstractmethod
+    def add_model(self, Z: Any, utility: np.ndarray, cost: np.ndarray) -> Self:
+        """Add a model to a fitted router, as the last of the pool; the others stay as they are.
+
+        Parameters
+        ----------
+        Z
+            (n, d) features of the queries on which it was observed, n > 0.
+        utility, cost
+            (n,) its utility in [0, 1] and normalised cost there.
+        """
 
 
 class GridRouter(Router):

@@ -61,8 +61,8 @@ class EndToEndRouter(Networks, SoftLabelRouter):
       the room.
     - Gradients are not clipped to a norm of 1, which would tie the lambdas' heads together;
       AdamW's steps hardly depend on the norm.
-    - The development samples are an eighth of the training split, as published where that is
-      80 %; with fewer than 50 training samples there are none, and the last epoch stays.
+    - The development samples are those of ``split.development``. Without it they are an eighth
+      of the training split; of fewer than 50 there are none, and the last epoch stays.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class EndToEndRouter(Networks, SoftLabelRouter):
             scores = logits.transpose(0, 1).cpu().numpy()
             return float(lessons.rank_scores(rows.cpu().numpy(), scores).mean())
 
-        return train(build, loss, len(Z), schedule, taught=lessons.taught, quality=quality)
+        return train(build, loss, len(Z), schedule, **lessons.rows, quality=quality)
 
     def predict_scores(self, Z: Samples) -> np.ndarray:
         """Return the softmax over models of each lambda's logits."""

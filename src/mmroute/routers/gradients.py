@@ -28,7 +28,8 @@ class Schedule:
     learning_rate, weight_decay, batch_size
         Of AdamW, which without decay is Adam.
     patience
-        Epochs without a better validation after which training ends.
+        Epochs without a better validation after which training ends. None: no row is held out,
+        and the weights of the last epoch stay.
     validation_share
         Share of the rows held out for that; the weights of the best epoch stay.
         Fewer than 50 rows are all trained on, to the last epoch.
@@ -44,7 +45,7 @@ class Schedule:
     batch_size: int
     random_state: int
     weight_decay: float = 0.0
-    patience: int = 10
+    patience: int | None = 10
     validation_share: float = 0.1
     warm_up: float = 0.0
 
@@ -85,7 +86,8 @@ class Networks(BaseEstimator):
     learning_rate, batch_size
         Of Adam.
     patience
-        Epochs without a better result on held-out rows after which training ends.
+        Epochs without a better result on held-out rows after which training ends; None, where
+        that is allowed: no row is held out, and all epochs run.
     """
 
     n_features_: int
@@ -166,6 +168,7 @@ def train(
     groups: np.ndarray | None = None,
     taught: np.ndarray | None = None,
     quality: Callable[[Network, torch.Tensor], float] | None = None,
+    held: np.ndarray | None = None,
 ) -> Network:
     """Build a network and minimise a loss.
 
@@ -188,6 +191,8 @@ def train(
         (n_samples,) rows to train on, of those that are not held out; None: all.
     quality
         What is to be largest on the held-out rows, given like the loss; None: less the loss.
+    held
+        (n_samples,) rows to hold out; None: those of some groups, as the schedule says.
 
     Returns
     -------
@@ -196,13 +201,10 @@ def train(
     target = device()
     with seeded(schedule.random_state):
         network = build().to(target)
+        groups = np.arange(n_samples) if groups is None else groups
         validation, rows = (
-            torch.from_numpy(part).to(target)
-            for part in _hold_out(np.arange(n_samples) if groups is None else groups, schedule)
+            torch.from_numpy(part).to(target) for part in hold_out(groups, schedule, taught, held)
         )
-        if taught is not None:
-            rows = rows[torch.from_numpy(taught).to(target)[rows]]
-        held = len(validation) > 0
         optimiser = torch.optim.AdamW(
             [weights for weights in network.parameters() if weights.requires_grad],
             lr=schedule.learning_rate,
@@ -220,7 +222,7 @@ def train(
                     value.backward()
                     optimiser.step()
                     rate.step()
-            if not held:
+            if not len(validation):
                 continue
             network.eval()
             with torch.no_grad():
@@ -229,29 +231,48 @@ def train(
                 best, best_quality, since = copy.deepcopy(network.state_dict()), own, 0
             else:
                 since += 1
-                if since >= schedule.patience:
+                if schedule.patience is not None and since >= schedule.patience:
                     break
         if best is not None:
             network.load_state_dict(best)
     return network.cpu().eval()
 
 
-def _hold_out(groups: np.ndarray, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that are held out and those that are trained on, by the rows' groups.
+def hold_out(
+    groups: np.ndarray,
+    schedule: Schedule,
+    taught: np.ndarray | None = None,
+    held: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that are held out and those that are trained on.
 
     Groups are drawn until they have the share that is wanted. Where they have more than half of
-    the rows then, there are too few groups to spare one.
+    the rows then, or all that are to be trained on, there are too few groups to spare one.
+
+    Parameters
+    ----------
+    groups
+        (n,) number of each row's group.
+    schedule
+        What share to hold out, and the seed.
+    taught
+        (n,) rows to train on, of those that are not held out; None: all.
+    held
+        (n,) rows to hold out in place of drawn ones.
     """
+    taught = np.ones(len(groups), bool) if taught is None else taught
+    if held is not None:
+        return np.flatnonzero(held), np.flatnonzero(~held & taught)
     member, distinct = pd.factorize(groups)
     drawn = np.random.default_rng(schedule.random_state).permutation(len(distinct))
     turn = np.argsort(drawn)[member]
     order = np.argsort(turn, kind="stable")
     held = np.zeros(len(groups), dtype=bool)
-    if len(groups) >= FEWEST_TO_HOLD_OUT:
+    if len(groups) >= FEWEST_TO_HOLD_OUT and schedule.patience is not None:
         held = turn[order] <= turn[order[round(schedule.validation_share * len(groups)) - 1]]
-    if held.sum() > len(groups) / 2:
+    if held.sum() > len(groups) / 2 or not taught[order[~held]].any():
         held[:] = False
-    return order[held], order[~held]
+    return order[held], order[~held & taught[order]]
 
 
 def apply(network: nn.Module, Z: np.ndarray) -> np.ndarray:

@@ -22,6 +22,10 @@ class Linear(Router):
 
     - Missing outcomes are left out, where the code fills them with the models' means over
       training and test samples together, which leaks.
+    - Features are taken in float64; the code takes them in float32. With no more samples than
+      features its regression then follows a direction that is rounding alone: on GSM8K, with 263
+      of 512, 98.7 % of the choices under a budget are its, and 97.2 to 98.8 % of its own stay
+      where its samples come in another order. In float64 all are the same.
     """
 
     name: ClassVar[str] = "linear"
@@ -44,7 +48,7 @@ class LinearMF(Router):
     """Ridge regressions on a shared truncated SVD of the fused features (MMR-Bench S11).
 
     The rank is ``n_components`` or, where the training split allows no more, the
-    smaller of its samples and features less one. ``alpha`` is the ridge's penalty.
+    smaller of its samples and features. ``alpha`` is the ridge's penalty.
 
     Published
     ---------
@@ -73,7 +77,7 @@ class LinearMF(Router):
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Fit the projection, then the two regressions."""
-        rank = max(1, min(self.n_components, min(Z.shape) - 1))
+        rank = min(self.n_components, *Z.shape)
         # The variance it also reports is 0 / 0 where all features are the same.
         with np.errstate(divide="ignore", invalid="ignore"):
             projection = TruncatedSVD(rank, random_state=self.random_state).fit(Z)

@@ -23,6 +23,9 @@ class OVR(OneChoice):
     ---------
     ``routers/ovr/router.py`` of https://github.com/yutao1024/SCOPE-Router. Departures:
 
+    - Features are standardised in float64, the code's in float32. Its solver, which ends short of
+      the optimum, ends elsewhere then: 98.5 % of the choices on MathVision are its, 99.7 % on
+      GSM8K, and all where it is given float64.
     - A regression is fitted to the samples on which its model was observed; the code has no
       missing outcomes.
     - A model that is right on all of these has a probability of 1; the code, which cannot fit

@@ -17,7 +17,7 @@ GRID = (0.0, 10.0, 100.0, 1000.0, 10000.0, INFINITE)
 """The published lambdas, per USD."""
 
 DEVELOPMENT = 1 / 8
-"""Share of the training split held out to stop by: of 80 %, the published 10 % of all samples."""
+"""Share of the training split held out to stop by where there are no development samples."""
 
 
 def is_correct(U: np.ndarray) -> np.ndarray:
@@ -88,12 +88,20 @@ class Lessons:
         (n,) the samples that they are trained on; the others serve to stop only.
     utility, cost
         (n, K), NaN where missing.
+    held
+        (n,) the samples to stop by; None: a share of all, drawn at random.
     """
 
     labels: np.ndarray
     taught: np.ndarray
     utility: np.ndarray
     cost: np.ndarray
+    held: np.ndarray | None = None
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """Which rows ``gradients.train`` takes for what."""
+        return {"taught": self.taught, "held": self.held}
 
     def rank_scores(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Return the (G,) rank scores of choosing the largest of (G, b, K) scores on b samples.
@@ -125,6 +133,7 @@ class SoftLabelRouter(LiftRouter):
     """
 
     uses_pool: ClassVar[bool] = True
+    stops_by_development: ClassVar[bool] = True
     learns_unsolved: ClassVar[bool] = False
     """Whether samples that no model solves teach too."""
     lambdas: list[Annotated[float, Ge(0)]] | None = None
@@ -138,14 +147,18 @@ class SoftLabelRouter(LiftRouter):
     def fit(self, Z: Any, U: np.ndarray, C: np.ndarray, *pools: Pool) -> Self:
         """Make the labels of every lambda and learn them all."""
         (pool,) = pools
-        self.mean_utility_, self.mean_cost_ = observed_means(U), observed_means(C)
         labelled = np.isfinite(U).any(axis=1)
         Z, U, C = Z[labelled], U[labelled], C[labelled]
+        held = None if pool.development is None else pool.development[labelled]
+        teaches = np.ones(len(U), bool) if held is None else ~held
+        self.mean_utility_, self.mean_cost_ = (observed_means(Y[teaches]) for Y in (U, C))
         labels = soft_labels(U, C, self.grid, self.scale * pool.unit)
         labels[:, np.isnan(U)] = np.nan
-        teaches = np.ones(len(U), bool) if self.learns_unsolved else taught(U)
-        self._learn(Z, Lessons(labels, teaches, U, C))
-        self.mean_score_ = self.predict_scores(Z)[0].mean(axis=0)
+        solved = teaches.copy()
+        if not self.learns_unsolved:
+            solved[teaches] = taught(U[teaches])
+        self._learn(Z, Lessons(labels, solved, U, C, held))
+        self.mean_score_ = self.predict_scores(Z[teaches])[0].mean(axis=0)
         return self
 
     @abstractmethod

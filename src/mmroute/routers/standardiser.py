@@ -14,17 +14,18 @@ class Standardiser:
     Attributes
     ----------
     mean, scale
-        (d,) of the columns; the scale of a constant one is 1.
+        (d,) of the columns; the scale is a standard deviation, and 1 of a constant one.
     """
 
     mean: np.ndarray
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, Z: np.ndarray) -> Self:
-        """Take the columns of (n, d) features."""
+    def fit(cls, Z: np.ndarray, ddof: int = 0) -> Self:
+        """Take the columns of (n, d) features; their variance is a sum over n - ``ddof``."""
         scaler = StandardScaler().fit(Z.astype(np.float64))
-        return cls(scaler.mean_, scaler.scale_)
+        correction = np.sqrt(len(Z) / max(len(Z) - ddof, 1))
+        return cls(scaler.mean_, scaler.scale_ * np.where(scaler.var_ > 0, correction, 1.0))
 
     def apply(self, Z: np.ndarray) -> np.ndarray:
         """Return (N, d) features standardised, in float64."""

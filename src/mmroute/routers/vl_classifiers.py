@@ -10,7 +10,15 @@ from annotated_types import Ge, Gt
 from scipy.special import softmax
 from torch import nn
 
-from mmroute.routers.gradients import Networks, Schedule, apply, device, soft_cross_entropy, train
+from mmroute.routers.gradients import (
+    Networks,
+    Schedule,
+    apply,
+    device,
+    hold_out,
+    soft_cross_entropy,
+    train,
+)
 from mmroute.routers.mlp import perceptron
 from mmroute.routers.soft_labels import DEVELOPMENT, Lessons, SoftLabelRouter
 from mmroute.routers.standardiser import Standardiser
@@ -20,6 +28,7 @@ from mmroute.routers.standardiser import Standardiser
 class SoftmaxRouter(Networks, SoftLabelRouter):
     """A network for each lambda, with a softmax over models, on standardised features.
 
+    They are standardised by the samples that it is trained on, the development samples left out.
     Cross-entropy to the soft labels plus ``alpha`` / 2 times the sum of the squared weights.
     The epoch is kept whose rank score on the development samples is the best.
 
@@ -31,6 +40,8 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
 
     hidden: ClassVar[tuple[int, ...]]
     """Widths of the hidden layers."""
+    ddof: ClassVar[int] = 0
+    """What n is less by in the variance that features are standardised by."""
     standardiser_: Standardiser = field(init=False)
     epochs: Annotated[int, Ge(1)]
     learning_rate: Annotated[float, Gt(0)]
@@ -44,8 +55,6 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
 
     def _learn(self, Z: np.ndarray, lessons: Lessons) -> None:
         self.n_features_, self.n_models_ = Z.shape[1], lessons.labels.shape[2]
-        self.standardiser_ = Standardiser.fit(Z[lessons.taught])
-        inputs = torch.as_tensor(self.standardiser_.apply(Z), dtype=torch.float32, device=device())
         schedule = Schedule(
             self.epochs,
             self.learning_rate,
@@ -54,6 +63,9 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
             patience=self.patience,
             validation_share=DEVELOPMENT,
         )
+        _, learned = hold_out(np.arange(len(Z)), schedule, **lessons.rows)
+        self.standardiser_ = Standardiser.fit(Z[learned], self.ddof)
+        inputs = torch.as_tensor(self.standardiser_.apply(Z), dtype=torch.float32, device=device())
         networks = []
         for labels in lessons.labels:
             targets = torch.as_tensor(labels, dtype=torch.float32, device=device())
@@ -72,7 +84,7 @@ class SoftmaxRouter(Networks, SoftLabelRouter):
                 return float(lessons.rank_scores(rows.cpu().numpy(), scores)[0])
 
             networks.append(
-                train(self._network, loss, len(Z), schedule, taught=lessons.taught, quality=quality)
+                train(self._network, loss, len(Z), schedule, **lessons.rows, quality=quality)
             )
         self.network_ = nn.ModuleList(networks)
 
@@ -97,13 +109,16 @@ class LinearVL(SoftmaxRouter):
     ``routers/linear/router.py`` of https://github.com/yutao1024/SCOPE-Router, on a GPU: on a
     CPU that learns hard labels by scikit-learn. ``alpha`` is its 1 / C. Departures:
 
-    - The development samples are an eighth of the training split, as published where that is
-      80 %; with fewer than 50 training samples there are none, and the last epoch stays.
+    - The development samples are those of ``split.development``. Without it they are an eighth
+      of the training split; of fewer than 50 there are none, and the last epoch stays.
+    - An epoch is better if its rank score is, by however little; the code asks for .01 points.
+      In 48 trainings on MathVision and GSM8K that changed none.
     """
 
     name: ClassVar[str] = "linear_vl"
     fusion: ClassVar[str] = "concat"
     hidden: ClassVar[tuple[int, ...]] = ()
+    ddof: ClassVar[int] = 1
     epochs: Annotated[int, Ge(1)] = 200
     learning_rate: Annotated[float, Gt(0)] = 1e-2
     alpha: Annotated[float, Ge(0)] = 1.0
@@ -122,8 +137,9 @@ class MLPVL(SoftmaxRouter):
     ``routers/mlp/router.py`` of https://github.com/yutao1024/SCOPE-Router, on a GPU: on a CPU
     that learns hard labels by scikit-learn. It multiplies costs by 100. Departures:
 
-    - The development samples are an eighth of the training split, as published where that is
-      80 %; with fewer than 50 training samples there are none, and the last epoch stays.
+    - The development samples are those of ``split.development``. Without it they are an eighth
+      of the training split; of fewer than 50 there are none, and the last epoch stays.
+    - An epoch is better if its rank score is, by however little; the code asks for .01 points.
     """
 
     name: ClassVar[str] = "mlp_vl"

@@ -18,6 +18,9 @@ EVALUATION = "VLMEvalKit_evaluation"
 INFERENCE = "VLMEvalKit_inference"
 IMAGES = "TSV_images"
 UNPACKED = "unpacked"
+IMAGE_TOKENS = 256
+"""Prompt tokens of an image for every model: ``routers/utils/token_stats_batch.py`` of
+https://github.com/yutao1024/SCOPE-Router."""
 
 SCENARIOS = {
     "MMBench_DEV_EN_V11": "General",
@@ -42,7 +45,9 @@ class VlRelease(ArchivedRelease):
 
     ``VLMEvalKit_evaluation`` and ``VLMEvalKit_inference`` are read as VLMEvalKit work
     directories (see ``mmroute.sources.vlmevalkit``): the judgements from the first, the
-    answers and their lengths from the second.
+    answers and their lengths from the second. As published an image counts 256 prompt tokens,
+    for every model. Text is counted at 4 bytes a token; the published code has the byte-pair
+    tokenizer cl100k, which would be a download of its own.
 
     Parameters
     ----------
@@ -114,7 +119,7 @@ class VlRelease(ArchivedRelease):
         """Read each model's judgements and answers."""
         evaluation = self.origin(root)
         judged, raw = _scan(evaluation), _scan(evaluation.parent / INFERENCE)
-        return read_outcomes(evaluation, judged, raw, SCENARIOS, root, self.group)
+        return read_outcomes(evaluation, judged, raw, SCENARIOS, root, self.group, IMAGE_TOKENS)
 
     def _choose(self, paths: Sequence[str]) -> list[str]:
         if ARCHIVE_NAME not in paths:

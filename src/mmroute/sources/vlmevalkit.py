@@ -102,8 +102,8 @@ class Vlmevalkit(Source):
     """A VLMEvalKit work directory.
 
     Images come from ``<DATASET>.tsv`` in base64; without these all is text only.
-    Token counts are estimated from the question and the answer; an image counts as none,
-    as in VL-RouterBench, whose 66 tokens per pair leave no room for images.
+    Token counts are estimated from the question and the answer. An image counts as none, as its
+    tokens stand in no file and differ from model to model.
 
     Parameters
     ----------
@@ -287,6 +287,7 @@ def read_outcomes(
     scenarios: Mapping[str, str],
     root: Path,
     group: str = "group",
+    image_tokens: int = 0,
 ) -> OutcomeTable:
     """Read judged and raw files of all models and join them on sample ids.
 
@@ -304,6 +305,8 @@ def read_outcomes(
         The source's root, with the images that ``image_tables.extract`` has written.
     group
         The files' column of groups; one that is not called so must be in some file.
+    image_tokens
+        Prompt tokens that a sample's image counts for every model.
 
     Raises
     ------
@@ -362,13 +365,14 @@ def read_outcomes(
     samples["image_digest"] = digests(samples["image"], root)
     notices.add(
         f"token counts are estimated at {token_counts.BYTES_PER_TOKEN} bytes of text each, "
-        "of an image none"
+        f"and an image at {image_tokens}"
     )
     notices.warn()
     matrices = {
         name: np.concatenate([getattr(block, name) for block in blocks])
         for name in ("utility", "prompt_tokens", "completion_tokens", "prediction")
     }
+    matrices["prompt_tokens"] += image_tokens * samples["image"].notna().to_numpy()[:, None]
     used = [
         column for column in range(len(models)) if np.isfinite(matrices["utility"][:, column]).any()
     ]
