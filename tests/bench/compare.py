@@ -22,7 +22,7 @@ from mmroute.catalogue import REQUIRED, catalogue
 from mmroute.evaluation.bootstrap import curve_replicates
 from mmroute.evaluation.curve import frontier, steps_of, trace
 from mmroute.evaluation.inference import difference, interval, over_trainings, p_value
-from mmroute.evaluation.metrics import Chosen, single_models
+from mmroute.evaluation.metrics import Chosen, row_range, single_models
 from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.static import ZERO, static_models
 from mmroute.outcome_table import OutcomeTable
@@ -85,7 +85,7 @@ def measured(own: Table, salt: int) -> dict[str, np.ndarray]:
     spent = table.cost / setting.unit
     singles = single_models(table.utility, spent, weights)
     known = single_models(training.utility, training.cost / setting.unit)
-    zero = static_models(known, singles)
+    zero, extremes = static_models(known, singles), row_range(table.utility, spent, weights)
 
     def replicates(predictions: Predictions) -> np.ndarray:
         trials, paid = [], predictions.paid(spent)
@@ -93,7 +93,7 @@ def measured(own: Table, salt: int) -> dict[str, np.ndarray]:
             steps = steps_of(predictions, trial, np.isfinite(table.utility), "lambda")
             best = frontier(trace(steps, table.utility, paid, "lambda"))
             chosen = Chosen(best.threshold[:1], 0, None, zero, {})
-            curve = curve_replicates(steps, table.utility, paid, weights, singles, chosen)
+            curve = curve_replicates(steps, table.utility, paid, weights, singles, chosen, extremes)
             trials.append([curve.metrics["nauc"], curve.metrics["gain"]])
         return np.mean(trials, axis=0)
 
