@@ -175,18 +175,20 @@ class HuggingFace(Encoder):
 
     def _fetched(self) -> Path:
         """Return the folder of the hub's model in the client's cache, where it is fetched to."""
+        from huggingface_hub.errors import HFValidationError
+
         from mmroute import hub
 
-        if folder := hub.cached_model(self.model, self.revision):
-            return folder
         named = f"encoder hugging_face: model {self.model!r} at revision {self.revision}"
-        if self.offline:
-            raise InputError(
-                f"{named} is not in the hub's cache, and the network is not allowed; allow it"
-            )
         try:
+            if folder := hub.cached_model(self.model, self.revision):
+                return folder
+            if self.offline:
+                raise InputError(
+                    f"{named} is not in the hub's cache, and the network is not allowed; allow it"
+                )
             return hub.cache_model(self.model, self.revision, _chosen)
-        except (hub.FetchError, OSError) as error:
+        except (hub.FetchError, OSError, HFValidationError) as error:
             raise_disk_fault(error, Path(self.model))
             raise InputError(
                 f"{named} could not be fetched ({one_line(error)}); correct `model` or "
