@@ -464,7 +464,22 @@ def backbone(folder):
     change_config(folder, model_type="dpt", backbone="someone/tiny", use_pretrained_backbone=True)
 
 
+def too_short_for_a_word(folder):
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 1}))
+
+
+def without_numbers(folder):
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder)
+    next(model.parameters()).data.fill_(float("nan"))
+    model.save_pretrained(folder)
+    (folder / "pytorch_model.bin").unlink(missing_ok=True)
+
+
 HOSTILE = [
+    too_short_for_a_word,
+    without_numbers,
     pickled,
     pickled_and_allowed,
     own_code,

@@ -249,6 +249,8 @@ def _text_network(folder: Path) -> Network:
         getattr(config, "max_position_embeddings", None),
     ]
     longest = min(length for length in lengths if isinstance(length, int) and length > 0)
+    if longest <= tokenizer.num_special_tokens_to_add():
+        raise ValueError(f"takes texts of {longest} tokens, none of which is a word's")
     prompts = _settings(folder, "config_sentence_transformers.json")
     prompt = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or ""
     classes = {"Pooling": Pooling, "Dense": Dense}
@@ -308,7 +310,10 @@ def _network(
         with torch.inference_mode(), half:
             return forward(batch).float().cpu().numpy()
 
-    return Network(embed, embed(example).shape[1], device)
+    first = embed(example)
+    if not np.isfinite(first).all():
+        raise ValueError("embeds as what is no finite number")
+    return Network(embed, first.shape[1], device)
 
 
 def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str], str]:
