@@ -207,6 +207,16 @@ def test_development_samples_are_predicted_by_the_router_that_is_trained(benchma
     np.testing.assert_array_equal(again.u_hat, crossfit.u_hat)
 
 
+def test_who_trains_routers_anew_has_no_development_samples(benchmark):
+    own, held = with_development(benchmark)
+    taught = own.taught
+    assert not (taught.in_train & held).any()
+    assert (taught.in_train | held)[own.in_train].all()
+    np.testing.assert_array_equal(taught.in_test, own.in_test)
+    assert taught.development is None
+    assert benchmark.taught is benchmark
+
+
 def test_a_stored_split_has_its_development_samples(benchmark, tmp_path):
     splits = pd.read_parquet(tmp_path / "splits.parquet")
     held = np.arange(40) % 3 == 0

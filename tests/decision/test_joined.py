@@ -85,6 +85,7 @@ def test_costs_are_of_tokens_where_there_are_none(make_table):
         ({"sample_id": ["", "A_0"]}, "row 1: sample_id is '', which is no sample that"),
         ({"sample_id": ["A_0", "A_0"]}, "row 2: sample_id is 'A_0', which stands twice"),
         ({"model": ["x", " "]}, "row 2: model is ' ', which is no name"),
+        ({"model": ["x", "model-1 "]}, "row 2: model is 'model-1 ', which has space around it"),
         ({"model": ["x", "model-1"]}, "row 2: model is 'model-1', which is in the pool already"),
         ({"model": ["x", "a\u202eb"]}, "has an invisible character"),
         ({"utility": ["1", ""]}, "row 2: utility is '', which is missing"),

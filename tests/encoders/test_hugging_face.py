@@ -311,7 +311,7 @@ def test_key_and_fingerprint_cost_no_import_of_torch(bert):
 
 @pytest.mark.parametrize("module", ["sentence_transformers", "transformers"])
 def test_without_the_extra_the_command_that_brings_it_is_named(bert, monkeypatch, module):
-    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+    for name in [module, *(name for name in sys.modules if name.split(".")[0] == module)]:
         monkeypatch.setitem(sys.modules, name, None)
     message = message_of(HuggingFace(str(bert)))
     assert message == (
@@ -464,7 +464,22 @@ def backbone(folder):
     change_config(folder, model_type="dpt", backbone="someone/tiny", use_pretrained_backbone=True)
 
 
+def too_short_for_a_word(folder):
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 1}))
+
+
+def without_numbers(folder):
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder)
+    next(model.parameters()).data.fill_(float("nan"))
+    model.save_pretrained(folder)
+    (folder / "pytorch_model.bin").unlink(missing_ok=True)
+
+
 HOSTILE = [
+    too_short_for_a_word,
+    without_numbers,
     pickled,
     pickled_and_allowed,
     own_code,
@@ -569,6 +584,14 @@ def test_a_model_that_the_hub_has_not_is_named(published):
     message = message_of(HuggingFace("someone/tiny", COMMIT))
     assert "config.json" in message
     assert "correct `model` or `revision`" in message
+
+
+@pytest.mark.parametrize("model", ["", "some/one/tiny", "../tiny", "https://hub/someone/tiny"])
+def test_what_is_no_name_of_a_model_is_refused_in_one_line(published, model):
+    message = message_of(HuggingFace(model, COMMIT))
+    assert f"model {model!r} at revision" in message
+    assert "correct `model` or `revision`" in message
+    assert "\n" not in message
 
 
 def test_offline_a_model_comes_from_the_cache_only(published):

@@ -121,6 +121,8 @@ def test_a_router_without_a_grid_follows_the_lambda_policy(setting):
     )
     scores = rank_score(curve.utility, curve.cost, *bounds(setting))
     assert value(frame, "rank_score", "test")[0] == pytest.approx(scores.max())
+    assert value(frame, "lambda", "test")[0] not in GRID
+    assert "without a grid the best of all" in VL.protocol
     assert frame.query("router == 'own' and point == 'grid'")["lambda"].unique().tolist() == [*GRID]
     assert value(frame, "cost", "grid", at=0.0)[0] == pytest.approx(curve.cost[0])
     # Lambdas are of costs in USD, as those of a grid.

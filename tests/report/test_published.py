@@ -87,10 +87,10 @@ def test_they_stand_beside_every_row_and_drop_none():
             "value": [0.1, 0.2, 0.3],
         }
     )
-    joined = beside(table, MMR, "mmr_main", "ours")
+    joined = beside(table, MMR, "mmr_main", "ours", {"knn": "class: linear", "own": ""})
     pd.testing.assert_frame_equal(joined[table.columns.tolist()], table)
     np.testing.assert_array_equal(joined["published"], [0.6950, np.nan, np.nan])
-    assert joined["protocol"].tolist() == ["ours"] * 3
+    assert joined["protocol"].tolist() == ["ours; class: linear", "ours", "ours; class: linear"]
     assert joined["published_protocol"].isna().tolist() == [False, True, True]
     assert joined["published_protocol"][0].startswith(
         "budget policy; trained on the data set alone"
@@ -108,7 +108,7 @@ def test_a_nameless_router_is_beside_each_and_means_only():
             "minus": "",
         }
     )
-    joined = beside(table, MMR, "table4", "ours")
+    joined = beside(table, MMR, "table4", "ours", {})
     np.testing.assert_array_equal(joined["published"], [0.7914, np.nan, 0.7592, np.nan])
 
 
@@ -121,7 +121,7 @@ def test_a_difference_and_a_value_are_not_mixed_up():
             "minus": ["mean", np.nan, np.nan],
         }
     )
-    joined = beside(table, MMR, "table3", "ours")
+    joined = beside(table, MMR, "table3", "ours", {})
     np.testing.assert_array_equal(joined["published"], [0.3403, np.nan, 1.0585])
 
 
@@ -135,24 +135,24 @@ def test_the_lambdas_of_a_grid_are_told_apart():
             "minus": "",
         }
     )
-    joined = beside(table, VL, vl.VL.output, "ours")
+    joined = beside(table, VL, vl.VL.output, "ours", {})
     np.testing.assert_array_equal(joined["published"], [0.7925, 0.7749, 0.5932, np.nan])
 
 
 def test_what_was_not_published_is_as_it_was():
     table = pd.DataFrame({"router": ["knn"]})
-    assert beside(table, MMR, "pool", "ours") is table
+    assert beside(table, MMR, "pool", "ours", {}) is table
 
 
 def test_a_table_without_a_protocol_is_refused(tmp_path):
     (tmp_path / "table9.csv").write_text("router,value\na,1\n")
     (tmp_path / "protocols.csv").write_text("table,protocol\n")
     with pytest.raises(InputError, match=r"protocols\.csv: no row for the table table9"):
-        beside(pd.DataFrame({"router": ["a"]}), tmp_path, "table9", "ours")
+        beside(pd.DataFrame({"router": ["a"]}), tmp_path, "table9", "ours", {})
 
 
 @pytest.mark.parametrize("text", ["router,colour,value\nknn,red,1\n", "router,value\na,1\na,2\n"])
 def test_a_table_that_does_not_fit_is_refused(tmp_path, text):
     (tmp_path / "table9.csv").write_text(text)
     with pytest.raises(InputError, match=r"table9\.csv"):
-        beside(pd.DataFrame({"router": ["a"]}), tmp_path, "table9", "ours")
+        beside(pd.DataFrame({"router": ["a"]}), tmp_path, "table9", "ours", {})

@@ -169,6 +169,22 @@ def test_nodes_that_lead_back_are_no_tree():
         circle.predict(unseen)
 
 
+def test_trees_that_share_a_long_chain_of_nodes_are_refused_soon():
+    chain = np.arange(20_000)
+    following = np.minimum(chain + 1, chain[-1])
+    forest = ensemble._Forest(
+        roots=np.zeros_like(chain),
+        feature=np.zeros_like(chain),
+        threshold=np.zeros(len(chain)),
+        child=np.column_stack([following, following]),
+        value=np.zeros((len(chain), 1), np.float32),
+    )
+    with pytest.raises(ValueError, match="more levels than their nodes can make"):
+        forest.predict(np.zeros((1, 1), np.float32))
+    alone = dataclasses.replace(forest, roots=np.zeros(1, int))
+    np.testing.assert_array_equal(alone.predict(np.zeros((1, 1), np.float32)), [[0.0]])
+
+
 def test_leading_directions_are_those_in_which_models_vary_together():
     generator = np.random.default_rng(0)
     groups = np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, -1, 0, 0], [0, 0, 0, 0, 3, 4]])

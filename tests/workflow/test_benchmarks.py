@@ -117,6 +117,8 @@ def test_vl_routerbench_stands_beside_the_published_values_of_its_protocol(make_
     assert known.set_index(["router", "metric"])["published"]["routerdc", "rank_score"] == 74.59
     assert known["protocol"].str.contains("70% for training, 10% for development").all()
     assert known["published_protocol"].str.contains("BGE-M3 and DINOv2").all()
+    shortened = known.loc[known["router"] == "mlp_vl", "protocol"]
+    assert shortened.str.contains("epochs: 1, fusion: concat").all()
     points = table[(table["router"] == "mlp_vl") & (table["metric"] == "lambda")]
     assert set(points["point"]) == {"training", "test"}
     report = (results / "experiments/vl_main.json").read_text()

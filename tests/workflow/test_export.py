@@ -606,6 +606,7 @@ def test_the_shell_lets_a_new_model_join(command, run, config, labelled, tmp_pat
     assert measured["traffic"][NEWCOMER] > 0.5
     text = (tmp_path / "out/README.md").read_text()
     assert f"{NEWCOMER} joined a router that was trained without it" in text
+    assert "Its operating point was chosen" not in text
     assert router.route("What?", budget=1e6).model in router.models
 
 
@@ -674,6 +675,7 @@ def test_what_is_known_of_a_new_model_goes_by_its_labels(run, config, labelled, 
     assert card.limit.usd == pytest.approx(0.9 * setting.training.cost[:25, best].mean())
     assert card.threshold in mmroute.load_router(tmp_path / "out")._curve["threshold"].to_numpy()
     assert card.n_labels == 25
+    assert "Its operating point was chosen on them, too" in (tmp_path / "out/README.md").read_text()
     with pytest.raises(InputError, match="labels of 25 queries nothing surely keeps what was dec"):
         hopeless = replace(choice, asked=Limit(1e-6, paired=True))
         export(settings, results, hopeless, tmp_path / "other", path)

@@ -476,6 +476,22 @@ def protocol_of(experiment):
     )
 
 
+def settings_of(experiment):
+    """How each row's router differs from its class, and what it reads, beside published values."""
+    told = {}
+    for row in routers_of(experiment):
+        router = ROUTERS[row]
+        defaults = find("routers", router.name).parameters
+        named = {} if router.name == row else {"class": router.name}
+        changed = {
+            name: value for name, value in router.parameters.items() if value != defaults[name][1]
+        }
+        read = router.fusion and not says(experiment, "fusions")
+        settings = named | changed | ({"fusion": router.fusion.key} if read else {})
+        told[row] = ", ".join(f"{name}: {value}" for name, value in settings.items())
+    return told
+
+
 def experiment_code(script, experiment, calls, *more):
     """Digest a script, and an experiment's class without the methods that others call."""
     methods = {*vars(Experiment), *Experiment.__annotations__}

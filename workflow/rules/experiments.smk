@@ -92,6 +92,7 @@ rule tabulate:
         question=lambda wildcards: says(EXPERIMENT_OF[wildcards.table], "question"),
         published=PUBLISHED,
         protocol=lambda wildcards: PUBLISHED and protocol_of(EXPERIMENT_OF[wildcards.table]),
+        settings=lambda wildcards: PUBLISHED and settings_of(EXPERIMENT_OF[wildcards.table]),
         code=lambda wildcards: experiment_code(
             "tabulate.py", EXPERIMENT_OF[wildcards.table], ["summarise", "present", "cards"]
         ),

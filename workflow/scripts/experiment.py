@@ -54,7 +54,7 @@ with job(snakemake):
             name: path and read_vectors([path], ids) for name, path in params.features.items()
         }
         routers = {row: build("routers", *made) for row, made in params.routers.items()}
-        found = experiment.findings(benchmark, features, routers, **params.how, **more)
+        found = experiment.findings(benchmark.taught, features, routers, **params.how, **more)
     else:
         setting = Setting(benchmark, **params.how)
         predictions = predicted("predictions", setting.table)

@@ -27,7 +27,8 @@ with job(snakemake, confined=bool(source)):
             for name, column in (("models", "model"), ("samples", "dataset"))
         )
         if paper := paper_of(Path(published), models, datasets):
-            table = beside(table, paper, snakemake.wildcards.table, params.protocol)
+            name = snakemake.wildcards.table
+            table = beside(table, paper, name, params.protocol, params.settings)
     write_csv(Path(output.csv), table)
     stored = read_csv(Path(output.csv))
     shown = experiment.present(stored)

@@ -163,6 +163,11 @@ def with_labels(table: OutcomeTable, cells: pd.DataFrame, path: Path) -> Outcome
     for column, wrong, cure in (
         ("sample_id", row < 0, "is no sample that the router was trained on; label some of those"),
         ("model", cells["model"].str.strip() == "", "is no name; name the model"),
+        (
+            "model",
+            cells["model"] != cells["model"].str.strip(),
+            "has space around it; take it away",
+        ),
         ("model", cells["model"].isin(table.model_names), "is in the pool already; rename it"),
         ("sample_id", cells.duplicated(["sample_id", "model"]), "stands twice; keep one row"),
     ):

@@ -175,18 +175,20 @@ class HuggingFace(Encoder):
 
     def _fetched(self) -> Path:
         """Return the folder of the hub's model in the client's cache, where it is fetched to."""
+        from huggingface_hub.errors import HFValidationError
+
         from mmroute import hub
 
-        if folder := hub.cached_model(self.model, self.revision):
-            return folder
         named = f"encoder hugging_face: model {self.model!r} at revision {self.revision}"
-        if self.offline:
-            raise InputError(
-                f"{named} is not in the hub's cache, and the network is not allowed; allow it"
-            )
         try:
+            if folder := hub.cached_model(self.model, self.revision):
+                return folder
+            if self.offline:
+                raise InputError(
+                    f"{named} is not in the hub's cache, and the network is not allowed; allow it"
+                )
             return hub.cache_model(self.model, self.revision, _chosen)
-        except (hub.FetchError, OSError) as error:
+        except (hub.FetchError, OSError, HFValidationError) as error:
             raise_disk_fault(error, Path(self.model))
             raise InputError(
                 f"{named} could not be fetched ({one_line(error)}); correct `model` or "
@@ -247,6 +249,8 @@ def _text_network(folder: Path) -> Network:
         getattr(config, "max_position_embeddings", None),
     ]
     longest = min(length for length in lengths if isinstance(length, int) and length > 0)
+    if longest <= tokenizer.num_special_tokens_to_add():
+        raise ValueError(f"takes texts of {longest} tokens, none of which is a word's")
     prompts = _settings(folder, "config_sentence_transformers.json")
     prompt = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or ""
     classes = {"Pooling": Pooling, "Dense": Dense}
@@ -306,7 +310,10 @@ def _network(
         with torch.inference_mode(), half:
             return forward(batch).float().cpu().numpy()
 
-    return Network(embed, embed(example).shape[1], device)
+    first = embed(example)
+    if not np.isfinite(first).all():
+        raise ValueError("embeds as what is no finite number")
+    return Network(embed, first.shape[1], device)
 
 
 def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str], str]:

@@ -101,10 +101,11 @@ class Experiment(ABC):
         Parameters
         ----------
         given
-            If it ``trains``: the ``Benchmark``; features of all N samples by the names of the
-            ``fusions``, or by router, where one that uses none has None; and routers by name,
-            to be copied before they are trained. Otherwise: the ``Setting``; and by router
-            the ``Predictions`` of the evaluation and, cross-fitted, of the training samples.
+            If it ``trains``: the ``Benchmark``, with no development samples in its training
+            split; features of all N samples by the names of the ``fusions``, or by router, where
+            one that uses none has None; and routers by name, to be copied before they are
+            trained. Otherwise: the ``Setting``; and by router the ``Predictions`` of the
+            evaluation and, cross-fitted, of the training samples.
         more
             If it ``trains``: ``policy``, ``n_resamples`` and ``seed``, which a ``Setting``
             holds; ``text_only``, a ``TextOnly``, if the class asks for it. Otherwise, if it

@@ -64,8 +64,8 @@ class VL(Experiment):
         "The third measure, throughput, stands at the end of the report, under machine and time."
     )
     protocol = (
-        "a lambda of the grid, or the best of them on the test split; costs of single models over "
-        "all samples bound the rank score"
+        "a lambda of the grid, or the best of them on the test split, without a grid the best of "
+        "all; costs of single models over all samples bound the rank score"
     )
     studied = False
     routers = (

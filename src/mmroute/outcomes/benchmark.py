@@ -1,7 +1,7 @@
 """A benchmark as routers meet it: outcomes, costs in one unit, and one frozen split."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -79,6 +79,13 @@ class Benchmark:
         """(n,) mask of the development samples among those of the training split, if any."""
         held = None if self.development is None else self.development[self.in_train]
         return held if held is not None and held.any() else None
+
+    @property
+    def taught(self) -> "Benchmark":
+        """The benchmark without its development samples, for who trains routers anew."""
+        if self.development is None:
+            return self
+        return replace(self, in_train=self.in_train & ~self.development, development=None)
 
     @cached_property
     def observed(self) -> OutcomeTable:

@@ -1,6 +1,6 @@
 """The papers' own values, to stand beside the reproduced ones, each with the protocol it is of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -32,7 +32,9 @@ def paper_of(folder: Path, models: Iterable[str], datasets: Iterable[str]) -> Pa
     return None
 
 
-def beside(table: pd.DataFrame, paper: Path, name: str, protocol: str) -> pd.DataFrame:
+def beside(
+    table: pd.DataFrame, paper: Path, name: str, protocol: str, settings: Mapping[str, str]
+) -> pd.DataFrame:
     """Add what a paper has of a table of results, if it has any of it.
 
     Parameters
@@ -46,6 +48,8 @@ def beside(table: pd.DataFrame, paper: Path, name: str, protocol: str) -> pd.Dat
         Of the table, here and there.
     protocol
         How the results came about.
+    settings
+        By router, what it was given; empty: nothing.
 
     Returns
     -------
@@ -65,8 +69,9 @@ def beside(table: pd.DataFrame, paper: Path, name: str, protocol: str) -> pd.Dat
         raise InputError(
             f"{paper / 'protocols.csv'}: no row for the table {name}; give its protocol"
         )
+    given = table["router"].map(lambda router: settings.get(router, ""))
     return table.assign(
-        protocol=protocol,
+        protocol=(protocol + "; " + given).where(given != "", protocol),
         published=values,
         published_protocol=pd.Series(protocols[name], table.index).where(values.notna()),
     )

@@ -67,6 +67,9 @@ CHEAPEST_CALL = 1e-3
 """Share of a model's mean cost that a call costs at least, for the logarithm of free calls."""
 _WALKS = 1 << 16
 """Walks through a tree that are made at once, to stay in cache."""
+_DEPTH = 64
+"""Levels that trees may have: so many, and as many times their mean number of nodes. Grown trees
+are far from it; in a file they can share nodes, and take steps by the square of its size."""
 
 
 class Ensemble(Router):
@@ -305,7 +308,7 @@ class _Forest:
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the trees' (N, m) mean predictions from (N, d) float32 features.
 
-        Raises ValueError for nodes among which a walk would not end.
+        Raises ValueError for nodes among which a walk would not end, or not soon.
         """
         size = max(1, _WALKS // len(self.roots))
         chunks = [self._predict(X[begin : begin + size]) for begin in range(0, len(X), size)]
@@ -313,14 +316,16 @@ class _Forest:
 
     def _predict(self, X: np.ndarray) -> np.ndarray:
         row = np.arange(len(X))[:, None]
-        node, moved = np.tile(self.roots, (len(X), 1)), True
-        while moved:
+        node = np.tile(self.roots, (len(X), 1))
+        for _ in range(_DEPTH + _DEPTH * len(self.child) // len(self.roots)):
             beyond = X[row, self.feature.take(node)] > self.threshold.take(node)
             following = self.child.take(2 * node + beyond)
             if (following < node).any():
                 raise ValueError("a tree whose nodes lead back")
-            node, moved = following, bool((following > node).any())
-        return self.value.take(node, axis=0).mean(axis=1, dtype=np.float64)
+            if not (following > node).any():
+                return self.value.take(node, axis=0).mean(axis=1, dtype=np.float64)
+            node = following
+        raise ValueError("trees with more levels than their nodes can make")
 
 
 def _forest(X: np.ndarray, Y: np.ndarray, **parameters: Any) -> _Forest:
