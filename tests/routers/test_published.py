@@ -38,10 +38,12 @@ def test_the_docstring_names_the_published_file_and_each_departure(name):
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_the_docstring_names_the_paper_and_each_departure(name):
+def test_the_docstring_names_the_paper_its_figures_and_each_departure(name):
     text = inspect.getdoc(type(build("routers", name, {})))
     assert PAPERS[name] in text
     assert "Departures: " in text
+    (figures,) = re.findall(r"Published[ ,(](.*?)(?:\n\n|\Z)", text, re.S)
+    assert re.search(r"\d", figures.replace(PAPERS[name], ""))
 
 
 def test_every_router_that_is_no_baseline_and_not_ours_is_listed():

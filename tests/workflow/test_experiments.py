@@ -145,7 +145,7 @@ def test_an_experiment_from_outside_the_package_reaches_the_report(checkout, eve
 
 
 def test_a_router_from_outside_the_package_reaches_the_report(ran, checkout, everything, small):
-    new = {*everything["routers"], "linear_mf", "ensemble"} - {*small["routers"]}
+    new = {*everything["routers"], "linear_mf", "ensemble", "irt"} - {*small["routers"]}
     trained = {job for job in ran if job.startswith("Training")}
     assert trained == {f"Training {router} (salt 0)" for router in new}
     html = (checkout.folder / "results/small/report.html").read_text()

@@ -23,6 +23,10 @@ class AvengersPro(GridRouter):
     lambda = (1 - alpha) / alpha, so that each alpha is an operating point. What is scaled is in
     no unit: predicted utilities and costs are the means over the nearest clusters as they are.
 
+    Published (its abstract; code: ZhangYiqun018/AvengersPro): over 6 benchmarks and 8 models, 7 %
+    more average accuracy than the best of them, GPT-5-medium; its accuracy at 27 % less cost, and
+    90 % of it at 63 % less.
+
     Departures: the paper has 60 clusters. On a few hundred labels these are one or a handful each,
     whose scaled means are noise; so a cluster has ``samples_per_cluster`` on average, and there
     are 60 from 1,200 labels on. The published code weighs models by their rank in a cluster and

@@ -49,6 +49,9 @@ class EquiRouter(LatentRouter):
     error. A model's vector modulates the query's hidden units (FiLM). A missing outcome is in no
     pair.
 
+    Published (its abstract; code: AIGNLAI/EquiRouter): on RouterBench about 17 % less cost at the
+    accuracy of GPT-4 than the best earlier router.
+
     Departures: the paper also ranks two models of equal utility, the cheaper first. Here the
     policy does so at its own exchange rate; a predicted utility that holds the cost already would
     count it twice, and most pairs are equal: at a weight of 1 the router falls to the cheapest

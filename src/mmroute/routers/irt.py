@@ -46,6 +46,10 @@ class IRT(Networks, Router):
     ability never lowers a chance. The predicted cost is each model's training mean: as in the
     paper, a model has one cost for all queries.
 
+    Published (code: Mercidaiha/IRT-Router): 20 models and 12 data sets; on other data sets than
+    those of training over 87 % accuracy at a thirtieth of GPT-4o's cost, as a summary of the paper
+    has it.
+
     Departures: abilities are free, where the paper maps a text about the model to them: a pool
     has names and prices only. The paper's warm-up by similar queries and its neural variant are
     left out. Both modalities, where the paper has text. Dimensions and schedule are ours;
