@@ -167,11 +167,47 @@ def test_metrics_that_differ_need_a_word_in_the_config(tmp_path):
         read(tmp_path, {"vqa_val": "detail"})
 
 
-def test_a_metric_whose_score_is_yet_to_be_computed_is_refused(tmp_path):
-    answer = {"id": "v_1", "subdomain": "Art", "answer": "A", "parsed_pred": ["B"]}
-    log(tmp_path, [line(0, exact_match=None, mmmu_acc=answer)])
-    with pytest.raises(InputError, match="holds one number per sample.*mmmu_acc.*computed"):
+OPEN = {"id": "v_1", "subdomain": "Art", "answer": "A", "parsed_pred": ["B"]}
+
+
+def test_logs_whose_scores_are_yet_to_be_computed_are_refused(tmp_path):
+    log(tmp_path, [line(0, exact_match=None, mmmu_acc=OPEN)])
+    with pytest.raises(InputError, match="one number per sample.*computed.*mmmu_acc"):
         read(tmp_path)
+
+
+def test_a_task_whose_score_is_yet_to_be_computed_is_left_out_and_said(tmp_path):
+    log(tmp_path, [line(0), line(1)], "b", "ai2d")
+    for model in ("a", "b"):
+        log(tmp_path, [line(0, exact_match=None, mmmu_acc=OPEN)], model, "mmmu")
+    table, said = read(tmp_path)
+    assert table.model_names == ["b"]
+    assert table.samples["sample_id"].tolist() == ["ai2d_0", "ai2d_1"]
+    (told,) = about(said, "left out")
+    assert "2 logs have no metric" in told
+    assert "samples_mmmu.jsonl, which has mmmu_acc" in told
+    assert not about(said, "outcomes have no score")
+
+
+def test_a_multiple_choice_of_mmmu_is_right_where_its_parsed_answer_is(tmp_path):
+    choice = OPEN | {"question_type": "multiple-choice"}
+    judged = [{"parsed_pred": ["A"]}, {"parsed_pred": "B"}, {"parsed_pred": ["A", "B"]}]
+    judged += [{"question_type": "open"}]
+    lines = [
+        line(index, exact_match=None, mmmu_acc=choice | one) for index, one in enumerate(judged)
+    ]
+    log(tmp_path, lines)
+    np.testing.assert_array_equal(read(tmp_path)[0].utility[:, 0], [1, 0, 0.5, np.nan])
+
+
+@pytest.mark.parametrize("resps", [None, [[[-1.5, False]], [[-0.2, True]]]])
+def test_answers_compared_by_likelihood_complete_nothing(tmp_path, resps):
+    scored = {"filtered_resps": [[-1.5, False], [-0.2, True]], "resps": resps}
+    log(tmp_path, [line(0, input="q" * 40, **scored), line(1, filtered_resps=[], resps=None)])
+    table, _ = read(tmp_path)
+    assert table.completion_tokens[0] == [0]
+    assert np.isnan(table.completion_tokens[1])
+    assert table.prompt_tokens[0] == [10]
 
 
 @pytest.mark.parametrize("value", [7, -0.1, 1e999, 10**400])

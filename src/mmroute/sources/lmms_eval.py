@@ -34,6 +34,10 @@ NO_METRICS = frozenset(
 SCORE_NAMES = ("score", "correct")
 """Of an object with several numbers, the one that is the score, in the order of search."""
 IDENTIFIER = re.compile(r"(.*_)?(id|idx|index)", re.IGNORECASE)
+UNSCORED = (
+    "logs have no metric that holds one number per sample, its score being computed over all of "
+    "them, and are left out: compute it and give your own table"
+)
 LONGEST_ANSWER = 1000
 """Characters of an answer that are kept: an unfiltered answer is a whole train of thought."""
 CHUNK_LINES = 256
@@ -52,8 +56,10 @@ class LmmsEval(Source):
     logs hold no images; ``image_path`` or ``image`` of a document counts if it is a
     file below ``path``.
 
-    The utility is what all metrics of a sample agree on: a number or a bool, or the
-    ``score`` or only number of an object.
+    The utility is what all metrics of a sample agree on: a number or a bool, the
+    ``score`` or only number of an object, or whether a multiple choice of MMMU is the right
+    one. A task that is scored only over all its samples is left out, and said. Where given
+    answers are compared by their likelihood nothing is completed, and the prompt is what costs.
 
     Parameters
     ----------
@@ -122,6 +128,11 @@ class LmmsEval(Source):
             for model, runs in runs_of_models.items():
                 log = _best_run(runs, gathered)
                 gathered.read(log, task, models.index(model), self.metrics.get(task))
+        if not gathered.outcomes:
+            raise InputError(
+                f"{root}: {gathered.remarks[UNSCORED][0]} {UNSCORED} (such as "
+                f"{gathered.remarks[UNSCORED][1]})"
+            )
         if self.group != "group" and not any(own.group for own in gathered.samples.values()):
             raise InputError(
                 f"source.group: no document below {root} has a text or a number at "
@@ -200,6 +211,7 @@ class _Gathered:
         rows: dict[int, None] = {}
         numbers: list[np.ndarray] = []
         answers: list[str] = []
+        known, remarks = len(self.samples), dict(self.remarks)
         lines = _lines(log, task, metric, self)
         while chunk := list(islice(lines, CHUNK_LINES)):
             for line in chunk:
@@ -217,8 +229,14 @@ class _Gathered:
             numbers.append(self._numbers(chunk))
         found = np.concatenate([np.empty((3, 0)), *numbers], axis=1)
         if rows and np.isnan(found[0]).all():
-            raise InputError(_no_utility(log, task, metric))
-        self.outcomes.append((list(rows), column, found, answers))
+            if metric is not None:
+                raise InputError(_no_number(log, task, metric))
+            while len(self.samples) > known:
+                self.samples.popitem()
+            self.remarks = remarks
+            self.remark(UNSCORED, f"{log.relative_to(self.root)}, which has {_metrics(log)}")
+        else:
+            self.outcomes.append((list(rows), column, found, answers))
 
     def _sample(self, line: _Line, log: Path, task: str) -> _Sample:
         """Return a line's sample, after a comparison with what is known of it."""
@@ -303,6 +321,7 @@ class _Gathered:
             prediction[rows, column] = [answer or None for answer in answers]
         samples = list(self.samples.values())
         dataset = [sample.dataset for sample in samples]
+        told = sorted({column for _, column, *_ in self.outcomes})
         images = nullable(pd.Series([sample.image for sample in samples], dtype=str))
         frame = pd.DataFrame(
             {
@@ -316,7 +335,9 @@ class _Gathered:
                 "image_digest": digests(images, self.root),
             }
         )
-        return outcome_table(frame, models, {**matrices, "prediction": prediction})
+        matrices["prediction"] = prediction
+        own = {name: matrix[:, told] for name, matrix in matrices.items()}
+        return outcome_table(frame, [models[column] for column in told], own)
 
     def warn(self) -> None:
         """Say what a reader has to know, each kind once."""
@@ -324,7 +345,7 @@ class _Gathered:
             if not sample.image:
                 self.remark(
                     "samples are without an image, as their documents name none below this "
-                    "folder; they are routed by their text",
+                    "folder; unless another source has one, they are routed by their text",
                     sample_id,
                 )
         for kind, (count, example) in self.remarks.items():
@@ -449,6 +470,7 @@ def _read_line(
     prediction = response if answer is None else answer
     if len(prediction or "") > LONGEST_ANSWER:
         gathered.remark(f"answers were cut after {LONGEST_ANSWER:,} characters", sample_id)
+    judged_by_likelihood = response is None and _is_likelihood(record.get("filtered_resps"))
     target, group = record.get("target"), doc.get(gathered.group)
     utility, measured_by = _utility(record, place, task, metric)
     if np.isnan(utility):
@@ -465,7 +487,7 @@ def _read_line(
         utility=utility,
         measured_by=measured_by,
         prompt_tokens=_count(counts.get("input_tokens")),
-        completion_tokens=_count(counts.get("output_tokens")),
+        completion_tokens=0.0 if judged_by_likelihood else _count(counts.get("output_tokens")),
         response=prediction if response is None else response,
         prediction=(prediction or "")[:LONGEST_ANSWER],
     )
@@ -506,6 +528,10 @@ def _scores(record: Mapping[str, Any]) -> dict[str, float]:
         if name in NO_METRICS or IDENTIFIER.fullmatch(name):
             continue
         if isinstance(value, dict):
+            choice = _multiple_choice(value)
+            if choice is not None:
+                scores[name] = choice
+                continue
             parts = {
                 part: number
                 for part, number in value.items()
@@ -519,22 +545,38 @@ def _scores(record: Mapping[str, Any]) -> dict[str, float]:
     return scores
 
 
-def _no_utility(log: Path, task: str, metric: str | None) -> str:
-    """Say why no line of a log has a utility, by its first line."""
-    with log.open("rb") as stream:
-        record = _parsed(next(line for line in stream if line.strip()))
-    if metric is not None:
-        return (
-            f"{log}: no line holds a number at the metric {metric!r}; its first line has "
-            f"{shorten(', '.join(_scores(record)) or 'none', 500, placeholder=' ...')}, "
-            f"correct source.metrics of {task!r}"
-        )
-    metrics = [name for name in record if name not in NO_METRICS]
+def _multiple_choice(judged: Mapping[str, Any]) -> float | None:
+    """Return the share of parsed answers that are the right letter, as MMMU is judged by."""
+    parsed = judged.get("parsed_pred")
+    answers = parsed if isinstance(parsed, list) else [parsed]
+    if judged.get("question_type") != "multiple-choice" or not isinstance(
+        judged.get("answer"), str
+    ):
+        return None
+    if not answers or not all(isinstance(answer, str) for answer in answers):
+        return None
+    return float(np.mean([answer == judged["answer"] for answer in answers]))
+
+
+def _no_number(log: Path, task: str, metric: str) -> str:
+    """Say why no line of a log has a number at the metric of the config."""
     return (
-        f"{log}: no metric holds one number per sample; its first line has "
-        f"{shorten(', '.join(metrics) or 'none', 500, placeholder=' ...')}, whose score is yet to "
-        "be computed: do so and give your own table"
+        f"{log}: no line holds a number at the metric {metric!r}; its first line has "
+        f"{shorten(', '.join(_scores(_first(log))) or 'none', 500, placeholder=' ...')}, "
+        f"correct source.metrics of {task!r}"
     )
+
+
+def _metrics(log: Path) -> str:
+    """Name the metrics of a log's first line."""
+    names = [name for name in _first(log) if name not in NO_METRICS]
+    return shorten(", ".join(names) or "none", 500, placeholder=" ...")
+
+
+def _first(log: Path) -> Mapping[str, Any]:
+    with log.open("rb") as stream:
+        found: Mapping[str, Any] = _parsed(next(line for line in stream if line.strip()))
+    return found
 
 
 def _is_number(value: Any) -> bool:
@@ -558,6 +600,18 @@ def _first_text(value: Any) -> str | None:
             case list(items):
                 pending += reversed(items)
     return None
+
+
+def _is_likelihood(responses: Any) -> bool:
+    """Tell whether responses are likelihoods of given answers: (log-likelihood, greedy) each."""
+    return (
+        isinstance(responses, list)
+        and len(responses) > 0
+        and all(
+            isinstance(one, list) and len(one) == 2 and all(map(_is_number, one))
+            for one in responses
+        )
+    )
 
 
 def _brief(value: Any) -> str:
