@@ -436,3 +436,49 @@ def test_a_pipe_in_place_of_the_samples_is_refused(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match=r"mine\..*: is a pipe"):
         read(write(tmp_path / "rows"), samples=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_lists_and_objects_that_nobody_reads_are_left_out_and_said(tmp_path, suffix):
+    frame = LONG.assign(usage=[{"tokens": 1}] * 3, images=[["a.png", "b.png"]] * 3, level="1")
+    path = write(tmp_path, frame, f"mine.{suffix}")
+    with pytest.warns(UserWarning, match="lists or objects are left out: usage, images$"):
+        table = read(path)
+    assert [name for name in table.samples if name.startswith("tag_")] == ["tag_level"]
+    with pytest.raises(InputError, match="column 'usage' holds lists or objects"):
+        read(path, columns={"answer": "usage"})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_an_encoding_that_a_file_is_marked_with_is_read(tmp_path, suffix, encoding):
+    path = Path(write(tmp_path, LONG.assign(question="Größe 大小"), f"mine.{suffix}"))
+    path.write_text(path.read_text("utf-8"), encoding)
+    assert read(str(path)).samples["question"].tolist() == ["Größe 大小"] * 2
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_another_encoding_is_named_and_read_by_a_key(tmp_path, suffix):
+    path = tmp_path / f"mine.{suffix}"
+    write(tmp_path, LONG.assign(question="ok"), path.name)
+    path.write_bytes(path.read_bytes().replace(b"ok", "Größe “5”".encode("cp1252")))
+    with pytest.raises(InputError, match=r"byte 0xf6 in line \d is no UTF-8, and may be cp1252"):
+        read(str(path))
+    assert read(str(path), encoding="cp1252").samples["question"][0] == "Größe “5”"
+    path.write_bytes(path.read_bytes().replace(b"\xf6", b"\x81"))
+    with pytest.raises(InputError, match=r"byte 0x81 .* set source.encoding to 'latin-1'"):
+        read(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf8000", "base64", "a\0b"])
+def test_an_unknown_encoding_is_refused(tmp_path, encoding):
+    with pytest.raises(InputError, match=r"source\.encoding: .* is no encoding of text"):
+        TableSource(write(tmp_path), encoding=encoding)
+
+
+def test_a_table_without_outcomes_describes_samples(tmp_path):
+    path = write(tmp_path, LONG[["sample_id", "question"]].assign(level="3"))
+    table = read(path)
+    assert table.model_names == []
+    assert table.utility.shape == (2, 0)
+    assert table.samples["question"].tolist() == ["two?", "one?"]

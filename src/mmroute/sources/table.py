@@ -10,11 +10,12 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError
-from mmroute.outcome_table import OutcomeTable
+from mmroute.outcome_table import MATRICES, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
     CORRECTNESS_WORDS,
     column_names,
+    is_encoding,
     nullable,
     numbers,
     outcome_table,
@@ -40,6 +41,9 @@ class TableSource(Source):
     ``response``. ``wide`` has one row per sample, ``sample_id`` or
     ``dataset_idx``, and the model columns of ``mmroute.sources.wide``.
 
+    A long table without any of these columns describes samples of other sources that it is
+    joined with.
+
     Columns of the sample are ``dataset`` (else the file's name), ``scenario``
     (else the data set), ``group`` (what samples that are variants of each other have in
     common), ``question``, ``answer`` and ``image``, a path below the table's folder; how
@@ -55,11 +59,13 @@ class TableSource(Source):
         A second file with the columns of the samples, by ``sample_id``.
     columns
         Our name of a column to the table's name of it.
+    encoding
+        Of a CSV, TSV or JSONL that is no UTF-8 and does not begin with a byte order mark.
 
     Raises
     ------
     InputError
-        If ``shape`` or a key of ``columns`` is unknown.
+        If ``shape``, a key of ``columns`` or ``encoding`` is unknown.
     """
 
     name = "table"
@@ -70,6 +76,7 @@ class TableSource(Source):
         shape: Literal["long", "wide"] = "long",
         samples: str | None = None,
         columns: dict[str, str] | None = None,
+        encoding: str = "utf-8",
     ) -> None:
         if shape not in ("long", "wide"):
             raise InputError(f"source.shape: {shape!r} is unknown; use 'long' or 'wide'")
@@ -80,7 +87,13 @@ class TableSource(Source):
                     f"source.columns: {ours!r} is no column of a {shape} table; "
                     f"use {', '.join(known)}"
                 )
+        if not is_encoding(encoding):
+            raise InputError(
+                f"source.encoding: {encoding!r:.80} is no encoding of text; give one such as "
+                "'cp1252', 'latin-1', 'shift_jis' or 'gb18030'"
+            )
         self.path = Path(path)
+        self.encoding = encoding
         self.shape = shape
         self.samples = None if samples is None else Path(samples)
         self.columns = columns or {}
@@ -97,8 +110,9 @@ class TableSource(Source):
         """Read the image column of the table and of the samples' file."""
         image = self.columns.get("image", "image")
         for file in self.local_files():
-            if image in column_names(file):
-                yield from paths_below(self.path.parent, read_cells(file, [image])[image])
+            if image in column_names(file, self.encoding):
+                cells = read_cells(file, [image], encoding=self.encoding)
+                yield from paths_below(self.path.parent, cells[image])
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
         """List the images, below the table's folder."""
@@ -116,7 +130,11 @@ class TableSource(Source):
     def read(self, root: Path) -> OutcomeTable:
         """Read the table and gather what it says about each sample."""
         rows, description = self._read_files()
-        if self.shape == "long":
+        models: list[str] = []
+        if self.shape == "long" and not set(OUTCOME_COLUMNS) & set(rows):
+            ids, stated = pd.Index(rows["sample_id"].unique()), rows
+            matrices = {name: np.empty((len(ids), 0)) for name in MATRICES}
+        elif self.shape == "long":
             models, matrices, ids = _pivot(rows, self.path)
             stated = rows.drop(columns=[name for name in OUTCOME_COLUMNS if name in rows])
         else:
@@ -129,8 +147,8 @@ class TableSource(Source):
 
     def _read_files(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read the outcomes' rows and the samples' rows, under our names."""
-        rows = _read(self.path)
-        description = None if self.samples is None else _read(self.samples)
+        rows = self._cells(self.path)
+        description = None if self.samples is None else self._cells(self.samples)
         present = {*rows.columns, *([] if description is None else description.columns)}
         for ours, theirs in self.columns.items():
             if theirs not in present:
@@ -154,6 +172,11 @@ class TableSource(Source):
                 f"of {self.path}; add a row for it"
             )
         return rows, description
+
+    def _cells(self, path: Path) -> pd.DataFrame:
+        _check_separator(path)
+        known = {"sample_id", "dataset_idx", *CORE_COLUMNS, *OUTCOME_COLUMNS}
+        return read_cells(path, None, known | set(self.columns.values()), self.encoding)
 
     def _rename(self, cells: pd.DataFrame) -> pd.DataFrame:
         found = {ours: theirs for ours, theirs in self.columns.items() if theirs in cells}
@@ -195,11 +218,6 @@ class TableSource(Source):
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such file; set source.path (or source.samples) to a table")
-
-
-def _read(path: Path) -> pd.DataFrame:
-    _check_separator(path)
-    return read_cells(path)
 
 
 def _check_separator(path: Path) -> None:
