@@ -171,7 +171,7 @@ def _sample_table(samples: pd.DataFrame) -> "pa.Table":
     return pa.Table.from_pandas(samples, schema=schema, preserve_index=False)
 
 
-def validate(table: OutcomeTable, origin: str) -> None:
+def validate(table: OutcomeTable, origin: str, joined: bool = False) -> None:
     """Raise InputError for outcomes that cannot be measured.
 
     Parameters
@@ -180,13 +180,23 @@ def validate(table: OutcomeTable, origin: str) -> None:
         The table as a source has read it.
     origin
         The file it was read from, for the message.
+    joined
+        Whether it is one of several: it may describe samples without any outcome.
     """
     samples, names = table.samples, table.model_names
-    if not names:
+    if not names and not joined:
         raise InputError(f"{origin}: no model columns; each model needs its outcomes")
     if samples.empty:
         raise InputError(f"{origin}: no samples; the table needs at least one row")
     for kind, own in (("model", names), ("data set", samples["dataset"].unique())):
+        bare: dict[str, str] = {}
+        for name in own:
+            twin = bare.setdefault(" ".join(name.split()), name)
+            if twin != name:
+                raise InputError(
+                    f"{origin}: the {kind}s {twin!r:.80} and {name!r:.80} differ in blanks only; "
+                    "write the name in one way"
+                )
         # Such a name could steer a terminal, and makes a broken SVG.
         hidden = next((name for name in own if _INVISIBLE & set(map(category, name))), None)
         if hidden is not None:

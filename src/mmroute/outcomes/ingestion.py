@@ -63,6 +63,18 @@ class Readable(Protocol):
         """Read the outcomes below ``root``."""
 
 
+def read_valid(source: Readable, root: Path, joined: bool) -> OutcomeTable:
+    """Read a source; one of several is left with the models that it has outcomes of.
+
+    Raises InputError as ``mmroute.outcome_table.validate``.
+    """
+    table = source.read(root)
+    if joined:
+        table = table.take(columns=np.flatnonzero(np.isfinite(table.utility).any(axis=0)))
+    validate(table, str(source.origin(root)), joined)
+    return table
+
+
 def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
     """Read fetched sources and join them; a data set without a name is called after its file.
 
@@ -70,7 +82,8 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
     ----------
     sources
         By the label that tells one from another in the report. Of a pair that two
-        of them hold, the first one's outcome counts.
+        of them hold, the first one's outcome counts. One of several may hold no outcome, and
+        describe samples of the others.
     root
         As returned by ``fetch``.
 
@@ -89,8 +102,7 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
         origin = source.origin(own)
         with warnings.catch_warnings(record=True) as caught, working_on(origin):
             warnings.simplefilter("always")
-            table = source.read(own)
-            validate(table, str(origin))
+            table = read_valid(source, own, len(sources) > 1)
         for warning in caught:
             if warning.category is UserWarning:
                 notices.append(str(warning.message))
@@ -105,6 +117,7 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
         whole = reduce(
             _Joined.add, [_Joined.of(*numbered) for numbered in enumerate(tables.items())]
         )
+        whole = whole.answered(tables)
         whole = replace(whole, samples=_named(whole.samples, stems))
         validate_samples(whole.samples, ", ".join(sources))
         whole = replace(whole, samples=whole.samples.assign(group=group_keys(whole.samples)))
@@ -160,6 +173,34 @@ class _Joined:
         return OutcomeTable(
             self.samples, self.models, **{name: self.matrices[name] for name in MATRICES}
         )
+
+    def answered(self, tables: Mapping[str, OutcomeTable]) -> "_Joined":
+        """Leave out the samples that only tables without outcomes have."""
+        described = [label for label, table in tables.items() if table.models.empty]
+        if not described:
+            return self
+        if self.models.empty:
+            raise InputError(f"{', '.join(tables)}: no source has outcomes; add one that has")
+        told = [table.samples for table in tables.values() if not table.models.empty]
+        kept = self.samples["sample_id"].isin(pd.concat(told)["sample_id"]).to_numpy()
+        notices = []
+        for label in described:
+            own = tables[label].samples["sample_id"]
+            if not own.isin(self.samples["sample_id"][kept]).any():
+                raise InputError(
+                    f"{label}: none of its sample ids, such as {own.iloc[0]!r:.80}, is one of the "
+                    f"other sources, such as {self.samples['sample_id'][kept].iloc[0]!r:.80}; "
+                    "write them in one way"
+                )
+            unknown = ~own.isin(self.samples["sample_id"][kept])
+            if unknown.any():
+                notices.append(
+                    f"{label}: {unknown.sum():,} of its {len(own):,} samples have no outcome in "
+                    f"any source and are left out, for instance {own[unknown].iloc[0]!r:.80}"
+                )
+        matrices = {name: matrix[kept] for name, matrix in self.matrices.items()}
+        samples = self.samples[kept].reset_index(drop=True)
+        return replace(self, samples=samples, matrices=matrices, notices=self.notices + notices)
 
     def origins(self, labels: Sequence[str]) -> pd.DataFrame:
         origin = self.matrices["origin"]
