@@ -7,7 +7,8 @@ each:
     ``sample_id``, ``dataset``, ``scenario``, ``group``, ``question``, ``answer``,
     ``image`` (path below the source's root) and ``image_digest``, all strings;
     ``answer``, ``image`` and ``image_digest`` may be null, an empty question
-    means that the text is missing. ``group`` is what the source declares, empty where
+    means that the text is missing. An image that is not at hand is null, and its digest is a
+    name that tells it from others. ``group`` is what the source declares, empty where
     that is nothing; what is stored has the key of each sample's group there, see
     ``outcomes.groups``. Free tags are string columns ``tag_<name>``.
 ``models.parquet``

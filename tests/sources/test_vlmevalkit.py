@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mmroute.errors import InputError
+from mmroute.outcomes.groups import group_keys
 from mmroute.sources.token_counts import estimate
 from mmroute.sources.vlmevalkit import Vlmevalkit
 
@@ -411,6 +412,13 @@ def image_table(path, columns):
     pd.DataFrame(columns).to_csv(path, sep="\t", index=False)
 
 
+def test_samples_whose_images_nobody_has_are_no_variants_of_each_other(tmp_path):
+    put(tmp_path, "m", MCQ, [row | {"question": "What is shown?"} for row in hits(1, 0, 1)])
+    table, _ = read(tmp_path)
+    assert table.samples["image"].isna().all()
+    assert group_keys(table.samples).nunique() == 3
+
+
 @pytest.mark.parametrize("place", ["work/LMUData", "work", "elsewhere"])
 def test_images_come_from_tables(tmp_path, place):
     put(tmp_path / "work", "m", MCQ, hits(1, 1, 1))
@@ -421,7 +429,8 @@ def test_images_come_from_tables(tmp_path, place):
     assert table.samples["image"].tolist()[:2] == ["images/Star/0.png"] * 2
     assert table.samples["image"].isna().tolist() == [False, False, True]
     assert (tmp_path / "fetched/images/Star/0.png").read_bytes() == picture("red")
-    assert table.samples["image_digest"].nunique() == 1
+    first, second, unlisted = table.samples["image_digest"]
+    assert (first, unlisted) == (second, "unknown Star_2")
     assert any(
         "not in their data set's image table" in notice and ": 1," in notice for notice in told
     )

@@ -286,7 +286,8 @@ def _join_samples(
     ]
     samples = told[0].replace("", None).combine_first(told[1].replace("", None)).reindex(ids)
     # An image and its digest come from the same source.
-    kept = first["image"].notna().reindex(ids, fill_value=False)
+    kept = first["image"].notna() | ~first.index.isin(second.index[second["image"].notna()])
+    kept = kept.reindex(ids, fill_value=False)
     for column in ("image", "image_digest"):
         samples[column] = first[column].reindex(ids).where(kept, second[column].reindex(ids))
     tags = [name for name in samples.columns if name not in SAMPLE_COLUMNS]

@@ -332,7 +332,9 @@ class _Gathered:
                 "question": [sample.question for sample in samples],
                 "answer": nullable(pd.Series([sample.answer for sample in samples], dtype=str)),
                 "image": images,
-                "image_digest": digests(images, self.root),
+                "image_digest": digests(
+                    images, self.root, pd.Series(list(self.samples), dtype=object)
+                ),
             }
         )
         matrices["prediction"] = prediction

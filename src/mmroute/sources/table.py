@@ -209,7 +209,7 @@ class TableSource(Source):
                 "question": facts.get("question", empty),
                 "answer": nullable(facts.get("answer", empty)),
                 "image": images,
-                "image_digest": digests(images, root),
+                "image_digest": digests(images, root, named.where(named != "")),
                 **{f"tag_{name}": facts[name] for name in tags},
             }
         )

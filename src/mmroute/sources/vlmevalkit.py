@@ -396,8 +396,9 @@ def read_outcomes(
             "the column of the groups"
         )
     samples["scenario"] = samples["dataset"].map(lambda name: scenarios.get(name, name))
-    samples["image"] = _find_images(samples, root, notices)
-    samples["image_digest"] = digests(samples["image"], root)
+    samples["image"], unlisted = _find_images(samples, root, notices)
+    unknown = samples["sample_id"].where(unlisted)
+    samples["image_digest"] = digests(samples["image"], root, unknown)
     notices.add(
         f"token counts are estimated at {token_counts.BYTES_PER_TOKEN} bytes of text each, "
         "of an image none"
@@ -855,16 +856,22 @@ def _match_scores(cells: pd.Series, file: WorkFile) -> np.ndarray:
     return cells.map(scores).to_numpy(float)
 
 
-def _find_images(samples: pd.DataFrame, root: Path, notices: _Notices) -> pd.Series:
-    """Find each sample's image by the ``index`` of its row, else by its ``id``."""
+def _find_images(
+    samples: pd.DataFrame, root: Path, notices: _Notices
+) -> tuple[pd.Series, np.ndarray]:
+    """Find each sample's image by the ``index`` of its row, else by its ``id``.
+
+    Beside it, (N,) whether no image table says anything of the sample.
+    """
     if not (root / image_tables.IMAGES / image_tables.INDEX).is_file():
-        return pd.Series(None, index=samples.index, dtype=object)
+        return pd.Series(None, samples.index, dtype=object), np.full(len(samples), True)
     rows, remarks = image_tables.load(root)
     for what, (count, example) in remarks.items():
         notices.add(what, example, count)
     rows["id"] = rows["id"].where(rows["id"] != "", rows["index"])
     images = np.full(len(samples), None, dtype=object)
-    listed = ~samples["dataset"].isin(rows["dataset"]).to_numpy()
+    without_table = ~samples["dataset"].isin(rows["dataset"]).to_numpy()
+    listed = without_table.copy()
     for key, chosen in (("index", samples["index"] != ""), ("id", samples["index"] == "")):
         table = rows.drop_duplicates(["dataset", key]).set_index(["dataset", key])["image"]
         own = samples.loc[chosen, ["dataset", key]]
@@ -878,4 +885,5 @@ def _find_images(samples: pd.DataFrame, root: Path, notices: _Notices) -> pd.Ser
             repr(samples["sample_id"].iloc[missing[0]])[:80],
             missing.size,
         )
-    return pd.Series(images, index=samples.index).where(pd.notna(images), None)
+    found = pd.Series(images, index=samples.index).where(pd.notna(images), None)
+    return found, without_table | ~listed
