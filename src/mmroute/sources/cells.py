@@ -131,6 +131,11 @@ def read_cells(
     return cells.to_pandas()
 
 
+def is_table(path: Path) -> bool:
+    """Tell by its suffix whether a file is one that ``read_cells`` reads."""
+    return path.suffix.lower() in _FORMATS
+
+
 def column_names(path: Path, encoding: str = UTF8) -> list[str]:
     """List a table file's columns without reading its rows; a JSONL's by its first line.
 
