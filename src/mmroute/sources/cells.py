@@ -131,6 +131,19 @@ def read_cells(
     return cells.to_pandas()
 
 
+def read_lists(path: Path, column: str) -> list[list[str]]:
+    """Read a Parquet file's column of lists of text, empty where one is null.
+
+    Raises InputError if the file cannot be read, or the column holds something else.
+    """
+    with _reading(path):
+        cells = _read_parquet(path, [column], UTF8)[column]
+        is_list = pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type)
+        if not is_list or str(cells.type.value_type) not in ("string", "large_string"):
+            raise ValueError(f"column {column!r:.80} holds {cells.type!s:.80}, not lists of text")
+        return [[name or "" for name in names or []] for names in cells.to_pylist()]
+
+
 def is_table(path: Path) -> bool:
     """Tell by its suffix whether a file is one that ``read_cells`` reads."""
     return path.suffix.lower() in _FORMATS
