@@ -25,7 +25,8 @@ class Ingested:
     Attributes
     ----------
     table
-        All samples and models, prices unknown; ``group`` is the key of each sample's group.
+        All samples and models, with the prices that sources know; ``group`` is the key of each
+        sample's group.
     origins
         ``source``, ``dataset``, ``model`` and ``pairs``: how many of the model's
         outcomes on the data set came from the source.
