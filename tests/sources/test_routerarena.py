@@ -68,13 +68,9 @@ def test_cached_results_become_an_outcome_table(tmp_path):
         "MMLUPro_computer science_9",
         "AIME_113",
     ]
-    assert samples["dataset"].tolist() == [
-        "AIME",
-        "MMLUPro_law",
-        "MMLUPro_computer science",
-        "AIME",
-    ]
+    assert samples["dataset"].tolist() == ["AIME", "MMLUPro", "MMLUPro", "AIME"]
     assert samples["scenario"].tolist() == ["AIME", "MMLUPro", "MMLUPro", "AIME"]
+    assert samples["tag_subject"].tolist() == ["", "law", "computer science", ""]
     assert samples["question"].tolist() == ["Why?", "Why?", "How?", "Why?"]
     assert samples["answer"].fillna("none").tolist() == ["B", "B", "B", "none"]
     assert samples[["image", "image_digest"]].isna().all(axis=None)
@@ -99,12 +95,29 @@ def test_cached_results_become_an_outcome_table(tmp_path):
     assert said[3].endswith("(such as 'unjudged')")
 
 
+def test_data_sets_that_begin_alike_are_a_scenario(tmp_path):
+    write(tmp_path / "a.jsonl", line("WMT19-cs-en_1", 1), line("WMT19-de-en_1", 1), line("A_1", 0))
+    table, _ = read(tmp_path)
+    assert table.samples["dataset"].tolist() == ["WMT19-cs-en", "WMT19-de-en", "A"]
+    assert table.samples["scenario"].tolist() == ["WMT19", "WMT19", "A"]
+
+
 def test_the_answer_may_be_the_generated_result_itself(tmp_path):
     given = line("AIME_1", 1, generated_result="42")
     del given["generated_answer"]
     write(tmp_path / "a.jsonl", given)
     table, _ = read(tmp_path)
     assert table.prediction.tolist() == [["42"]]
+
+
+def test_a_score_below_0_counts_as_0_and_is_said(tmp_path):
+    write(tmp_path / "a.jsonl", line("NarrativeQA_1", -0.033), line("NarrativeQA_2", 0.5))
+    table, said = read(tmp_path)
+    assert table.utility.tolist() == [[0], [0.5]]
+    assert said == [
+        "1 scores are below 0, as those of METEOR can be here, and count as 0 (such as "
+        "'NarrativeQA_1 in a.jsonl')"
+    ]
 
 
 def test_files_of_a_folder_or_one_file_are_read(tmp_path):
@@ -128,6 +141,7 @@ def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
     ("given", "said"),
     [
         (line("AIME_1", 85), "line 2: key 'evaluation_result.score' holds 85, .* from 0 to 1"),
+        (line("AIME_1", -1), "line 2: key 'evaluation_result.score' holds -1"),
         (line("AIME_1", "1"), "line 2: key 'evaluation_result.score' holds '1'"),
         (
             line("AIME_1", 1, token_usage={"input_tokens": -1}),

@@ -1,7 +1,8 @@
 """RouterArena: what models answered to its queries, one JSON object a line and one file a model."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,14 @@ class RouterArena(Release):
     which is the answer or holds it with its tokens, and ``evaluation_result`` with ``score`` in
     [0, 1], ``ground_truth`` and ``inference_cost`` in USD.
 
-    What stands before the last ``_`` of a ``global_index`` is the data set; the scenario is what
-    stands before its first ``_`` if another data set begins alike. Calls that failed and answers
-    that were not evaluated are missing outcomes, counted in a warning. Of several lines of one
-    query the last that was evaluated counts.
+    What stands before the first ``_`` of a ``global_index`` is the data set, as in RouterArena's
+    evaluation; what stands between that and the number is the tag ``subject``. The scenario is
+    what stands before a ``-`` of a data set if another one begins alike, as with ``WMT19-...``.
+    Calls that failed and answers
+    that were not evaluated are missing outcomes. A score between -1
+    and 0, which RouterArena's METEOR gives once in the 809 lines of ``claude-3-haiku-20240307``:
+    it counts as 0. Warnings count both. Of several lines of one query the last that was
+    evaluated counts.
 
     Parameters
     ----------
@@ -59,7 +64,7 @@ class RouterArena(Release):
         for path in self.files(root):
             _read(path, gathered)
         table = gathered.table()
-        table.samples["scenario"] = scenarios(table.samples["dataset"], "_").to_numpy()
+        table.samples["scenario"] = scenarios(table.samples["dataset"], "-").to_numpy()
         return table
 
 
@@ -70,16 +75,13 @@ def _read(path: Path, gathered: Gathered) -> None:
     for where, record in records(path):
         sample = _describe(record, where)
         sample_id = sample["sample_id"]
-        outcome, reason = _judge(record, where)
         samples.setdefault(sample_id, sample)
-        if reason:
-            gathered.remark(reason, f"{sample_id} in {path.name}")
+        remark = partial(gathered.remark, example=f"{sample_id} in {path.name}")
+        outcome = _judge(record, where, remark)
+        if outcome is None:
             continue
         if sample_id in outcomes:
-            gathered.remark(
-                "lines repeat a query of their file; the last one counts",
-                f"{sample_id} in {path.name}",
-            )
+            remark("lines repeat a query of their file; the last one counts")
         outcomes[sample_id] = outcome
     if not samples:
         raise InputError(f"{path}: holds no lines; give a file with at least one")
@@ -96,40 +98,49 @@ def _read(path: Path, gathered: Gathered) -> None:
 def _describe(record: Mapping[str, Any], where: str) -> dict[str, str]:
     """Return what a line says of its sample."""
     index = record.get("global_index")
-    if not isinstance(index, str) or not all(index.rpartition("_")):
+    if not isinstance(index, str) or not all(index.partition("_")):
         raise InputError(
             f"{where}: key 'global_index' holds {index!r:.80}; name the query <dataset>_<number>"
         )
     judged = record.get("evaluation_result")
     index = clean(index)
+    dataset, _, rest = index.partition("_")
     return {
         "sample_id": index,
-        "dataset": index.rpartition("_")[0],
+        "dataset": dataset,
         "scenario": "",
         "question": text(record.get("question")),
         "answer": text(judged.get("ground_truth")) if isinstance(judged, dict) else "",
+        "tag_subject": rest.rpartition("_")[0],
     }
 
 
-def _judge(record: Mapping[str, Any], where: str) -> tuple[dict[str, Any], str]:
-    """Return a line's outcome, and why it is none if it is none."""
+def _judge(
+    record: Mapping[str, Any], where: str, remark: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """Return a line's outcome; None where there is none, which is remarked."""
     generated = record.get("generated_result")
     if isinstance(generated, dict):
         record, generated = {**record, **generated}, None
     if record.get("success") is False:
-        return {}, "calls failed; their outcomes are missing"
+        remark("calls failed; their outcomes are missing")
+        return None
     judged = record.get("evaluation_result")
     judged = judged if isinstance(judged, dict) else {}
-    utility = number(judged.get("score"), "evaluation_result.score", where, highest=1)
-    if utility != utility:
-        return {}, "answers were not evaluated; their outcomes are missing"
+    score = judged.get("score")
+    if score is None:
+        remark("answers were not evaluated; their outcomes are missing")
+        return None
+    if isinstance(score, float) and -1 < score < 0:
+        remark("scores are below 0, as those of METEOR can be here, and count as 0")
+        score = 0.0
     used = record.get("token_usage")
     used = used if isinstance(used, dict) else {}
     return {
-        "utility": utility,
+        "utility": number(score, "evaluation_result.score", where, highest=1),
         "cost": number(judged.get("inference_cost"), "evaluation_result.inference_cost", where),
         **{
             ours: number(used.get(key), f"token_usage.{key}", where) for key, ours in TOKENS.items()
         },
         "prediction": text(generated or record.get("generated_answer")),
-    }, ""
+    }
