@@ -112,13 +112,32 @@ def test_the_archive_is_unpacked_from_the_hub_and_from_a_folder(tmp_path, check_
     folder = tmp_path / "r"
     folder.mkdir()
     with tarfile.open(folder / "bench-release.tar.gz", "w:gz") as archive:
-        archive.add(tmp_path / "results/bench", "results/bench")
+        archive.add(tmp_path / "results/bench", "bench-release")
     check_on_hub(LlmRouterBench, folder, {"bench-release.tar.gz"})
     table, _ = read(folder, tmp_path / "fetched")
     assert table.utility.shape == (3, 2)
     assert [path.name for path in folder.iterdir()] == ["bench-release.tar.gz"]
     with pytest.raises(InputError, match=r"more than 2 members; .* raise source\.max_members"):
         read(folder, tmp_path / "f", max_members=2)
+
+
+def test_only_the_data_sets_that_are_asked_for_are_read(tmp_path):
+    table, _ = read(release(tmp_path), datasets=["hle"])
+    assert table.samples["sample_id"].tolist() == ["hle_dev_1"]
+    assert table.model_names == ["gpt"]
+    with pytest.raises(
+        InputError, match=r"source\.datasets: .* has no results of b, x; it has aime"
+    ):
+        read(tmp_path, datasets=["x", "hle", "b"])
+
+
+def test_the_folder_of_results_may_be_named_itself(tmp_path):
+    release(tmp_path)
+    (tmp_path / "bench/aime/test/gpt/._hidden.json").write_bytes(b"\0\5\x16\7")
+    table, _ = read(tmp_path / "bench")
+    assert table.samples["sample_id"].tolist() == ["aime_test_2", "aime_test_1", "hle_dev_1"]
+    (tmp_path / "bench").rename(tmp_path / "other")
+    assert read(tmp_path / "other")[0].utility.shape == (3, 2)
 
 
 def test_a_place_that_holds_nothing_is_named(tmp_path):

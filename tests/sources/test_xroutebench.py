@@ -32,7 +32,8 @@ def release(folder, **columns):
         folder / CANDIDATES
     )
     write(folder / "generic/train.parquet", TRAIN, **columns)
-    write(folder / "generic/test.parquet", [(0, "gsm8k", "3 + 3?", "small", 0.0)])
+    row = (0, "gsm8k", "3 + 3?", "small", 0.0)
+    write(folder / "generic/test.parquet", [row], ground_truth="6", conversation_id="c")
     write(folder / "video/test.parquet", [(0, "mmlu", "A dog.", "small", 1.0)])
     return folder
 
@@ -59,7 +60,9 @@ def test_a_release_becomes_an_outcome_table_with_its_prices(tmp_path):
     assert samples["scenario"].tolist() == ["generic", "generic", "generic", "video"]
     assert samples["question"].tolist() == ["3 + 3?", "2 + 2?", "Why?", "A dog."]
     assert samples["tag_split"].tolist() == ["test", "train", "train", "test"]
-    assert samples[["answer", "image", "image_digest"]].isna().all(axis=None)
+    assert samples["group"].tolist() == ["c", "", "", ""]
+    assert samples["answer"].fillna("none").tolist() == ["6", "none", "none", "none"]
+    assert samples[["image", "image_digest"]].isna().all(axis=None)
     assert table.models.to_numpy().tolist() == [["small", 0.1, 0.2], ["large", 3, 15]]
     nan = np.nan
     np.testing.assert_array_equal(table.utility, [[0, nan], [1, 0.5], [nan, nan], [1, nan]])
@@ -82,6 +85,7 @@ def test_a_scenario_of_another_kind_is_left_out_and_said(tmp_path):
 
 def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
     folder = release(tmp_path / "r")
+    write(folder / "generic_queries/train.parquet", TRAIN)
     write(folder / "generic/embeddings/train.parquet", TRAIN)
     check_on_hub(XRouteBench, folder, FILES)
 

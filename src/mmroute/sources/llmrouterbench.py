@@ -19,18 +19,21 @@ from mmroute.sources.release import Release, clean
 ARCHIVES = ("bench-release.tar.gz", "bench.tar.gz")
 UNPACKED = "unpacked"
 NUMBERS = ("cost", "prompt_tokens", "completion_tokens")
-_RESULT = re.compile(r"(?:.*/)?bench/([^/]+)/([^/]+)/([^/]+)/([^/]+)\.json")
+_NAME = r"([^/]+)/([^/]+)/([^/]+)/([^/.][^/]*)\.json"
+_RESULT = re.compile(rf"(?:.*/)?bench(?:-release)?/{_NAME}")
+_BARE = re.compile(_NAME)
 _TIME = re.compile(r"(\d{8})_(\d{6})$")
 
 
 class LlmRouterBench(Release):
     """The LLMRouterBench release, or any results in its layout.
 
-    Files ``bench/<dataset>/<split>/<model>/<timestamp>.json``, wherever ``bench`` lies, or the
-    archive that holds them. Of several files of a model on a data set and split the newest
-    counts, as its name says; a trial run, ``demo``, does not. Each holds ``records`` with
-    ``index``, ``origin_query`` or else ``prompt``, ``prediction``, ``ground_truth``, ``score``
-    in [0, 1], ``prompt_tokens``, ``completion_tokens`` and ``cost`` in USD.
+    Files ``bench/<dataset>/<split>/<model>/<timestamp>.json``, wherever ``bench`` or
+    ``bench-release`` lies, or the archive that holds them. Of several files of a model on a data
+    set and split the newest counts, as its name says; a trial run, ``demo``, does not. Each holds
+    ``records`` with ``index``, ``origin_query`` or else ``prompt``, ``prediction``,
+    ``ground_truth``, ``score`` in [0, 1], ``prompt_tokens``, ``completion_tokens`` and ``cost`` in
+    USD.
 
     A sample is called ``<dataset>_<split>_<index>``; the split is a tag. A record without a
     score is a missing outcome, which the published loader counts as wrong.
@@ -38,9 +41,12 @@ class LlmRouterBench(Release):
     Parameters
     ----------
     path
-        A folder with the release's layout, or with its archive.
+        A folder with the release's layout, such as ``bench`` itself, or with its archive.
     max_members, max_gigabytes
         What the archive may hold: members, and GB once unpacked.
+    datasets
+        The only ones to read, named as their folders. The release has two pools of models, whose
+        data sets are others: with all of them no model of either is observed on all samples.
     """
 
     name = "llmrouterbench"
@@ -52,8 +58,10 @@ class LlmRouterBench(Release):
         revision: str | None = None,
         max_members: Annotated[int, Ge(1)] = 1_000_000,
         max_gigabytes: Annotated[float, Gt(0)] = 200,
+        datasets: list[str] | None = None,
     ) -> None:
         super().__init__(path, repo, revision)
+        self.datasets = datasets
         self.max_members = max_members
         self.max_gigabytes = max_gigabytes
 
@@ -65,8 +73,9 @@ class LlmRouterBench(Release):
     def choose(self, paths: Sequence[str]) -> list[str]:
         """Pick all results, else the archive."""
         results = [path for path in paths if _RESULT.fullmatch(path)]
+        bare = [path for path in paths if _BARE.fullmatch(path)]
         archive = [path for path in paths if PurePosixPath(path).name in ARCHIVES]
-        return results or archive[:1]
+        return results or archive[:1] or bare
 
     def files(self, root: Path) -> list[Path]:
         """List the files to read below ``root``; raise InputError if there is none."""
@@ -92,9 +101,19 @@ class LlmRouterBench(Release):
         gathered = Gathered(root)
         runs: dict[tuple[str, str, str], list[Path]] = {}
         for path in self.files(root):
-            if named := _RESULT.fullmatch(path.relative_to(root).as_posix()):
+            below = path.relative_to(root).as_posix()
+            if named := _RESULT.fullmatch(below) or _BARE.fullmatch(below):
                 runs.setdefault((named[1], named[2], named[3]), []).append(path)
+        there = {dataset for dataset, *_ in runs}
+        wanted = there if self.datasets is None else set(self.datasets)
+        if lost := sorted(wanted - there):
+            raise InputError(
+                f"source.datasets: {root} has no results of {', '.join(lost):.200}; it has "
+                f"{', '.join(sorted(there)):.500}"
+            )
         for (dataset, split, model), paths in sorted(runs.items()):
+            if dataset not in wanted:
+                continue
             newest = sorted(paths, key=_age)
             while newest:
                 path = newest.pop()

@@ -14,10 +14,12 @@ from mmroute.sources.gathered import Gathered, require_columns
 from mmroute.sources.release import Release
 
 CANDIDATES = "llm_candidates/train.parquet"
-_OUTCOMES = re.compile(r"([^/]+)/(train|test)\.parquet")
+_OUTCOMES = re.compile(r"[^/]+(?<!_queries)/(train|test)\.parquet")
+"""Tables of queries alone repeat what those of outcomes say."""
 LAYOUT = "xRouteBench's layout"
 PRICES = ("input_price_per_1m", "output_price_per_1m")
 TOKENS = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
+MAYBE = ("ground_truth", "response", "conversation_id")
 COLUMNS = ("embedding_id", "task_name", "query", "model_name", "performance", *TOKENS)
 
 
@@ -26,10 +28,11 @@ class XRouteBench(Release):
 
     ``<scenario>/train.parquet`` and ``<scenario>/test.parquet`` have a row for each sample and
     model: ``embedding_id``, ``task_name``, which is the data set, ``query``, ``model_name``,
-    ``performance`` in [0, 1], ``input_tokens``, ``output_tokens`` and ``response``. Of a scenario
-    whose tables lack these, such as one of preferences between pairs, a warning says that it is
-    left out. ``llm_candidates/train.parquet`` has the models' prices in USD per million tokens,
-    from which costs are computed unless the config names a price table.
+    ``performance`` in [0, 1], ``input_tokens`` and ``output_tokens``, and maybe ``ground_truth``,
+    ``response`` and ``conversation_id``, which is the group. Of a scenario whose tables have no
+    performance, such as one of preferences between pairs, a warning says that it is left out.
+    ``llm_candidates/train.parquet`` has the models' prices in USD per million tokens, from which
+    costs are computed unless the config names a price table.
 
     A sample is called ``<scenario>_<split>_<embedding_id>``; the release's own split is the tag
     ``split``. All queries are text, also those that describe an image or a video.
@@ -100,8 +103,7 @@ def _read(path: Path, prices: pd.DataFrame, candidates: Path, gathered: Gathered
         gathered.remark("tables hold no model's performance and are left out", str(path))
         return
     require_columns(path, names, COLUMNS, LAYOUT)
-    answers = [name for name in ("response",) if name in names]
-    cells = read_cells(path, [*COLUMNS, *answers])
+    cells = read_cells(path, [*COLUMNS, *(name for name in MAYBE if name in names)])
     for name in ("embedding_id", "task_name", "model_name"):
         empty = np.flatnonzero(cells[name] == "")
         if empty.size:
@@ -112,7 +114,9 @@ def _read(path: Path, prices: pd.DataFrame, candidates: Path, gathered: Gathered
             "sample_id": f"{scenario}_{split}_" + cells["embedding_id"],
             "dataset": cells["task_name"],
             "scenario": scenario,
+            "group": cells.get("conversation_id", ""),
             "question": cells["query"],
+            "answer": cells.get("ground_truth", ""),
             "tag_split": split,
         }
     )
@@ -125,7 +129,7 @@ def _read(path: Path, prices: pd.DataFrame, candidates: Path, gathered: Gathered
         },
         cells.index,
     )
-    if answers:
+    if "response" in cells:
         outcomes["prediction"] = cells["response"]
     unknown = ~cells["model_name"].isin(prices.index)
     if unknown.any():
