@@ -1,5 +1,6 @@
 """MMR-Bench V2, in miniature: three models, two tasks, several images, failures."""
 
+import os
 import warnings
 
 import numpy as np
@@ -203,6 +204,12 @@ def test_a_column_that_is_not_there_is_named(tmp_path, column):
         read(tmp_path / "r")
 
 
+def test_a_model_may_be_called_like_a_folder_of_the_layout(tmp_path):
+    folder = release(tmp_path / "r")
+    (folder / "data/results/gpt").rename(folder / "data/results/instances")
+    assert read(folder)[0].model_names == ["Qwen/Qwen3-VL", "gpt", "ovis"]
+
+
 def test_results_without_instances_are_named(tmp_path):
     folder = release(tmp_path / "r")
     (folder / "data/instances/ERQA.parquet").unlink()
@@ -215,3 +222,11 @@ def test_a_damaged_table_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match=r"gpt/ERQA\.parquet: not readable as PARQUET"):
         read(tmp_path / "r")
+
+
+def test_what_is_no_file_or_has_no_name_in_utf8_is_passed_over(tmp_path):
+    folder = release(tmp_path / "r")
+    os.mkfifo(folder / "data/results/gpt/pipe.parquet")
+    (folder / os.fsdecode(b"data/instances/\xff.parquet")).write_bytes(b"")
+    assert set(MmrRelease(str(folder)).local_files()) == {folder / name for name in FILES}
+    assert read(folder)[0].utility.shape == (3, 3)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmroute.confined import reading
-from mmroute.errors import InputError
+from mmroute.errors import InputError, is_utf8
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.cells import column_names, numbers, read_cells, read_lists
 from mmroute.sources.gathered import Gathered, require_columns
@@ -20,6 +20,7 @@ from mmroute.sources.image_files import digests, relative_paths
 from mmroute.storage import is_file, leaves_folder
 
 FILE = re.compile(r"data/(instances|results/.+)/[^/]+\.parquet")
+INSTANCES = "data/instances"
 IMAGES = "LMUData"
 LAYOUT = "MMR-Bench V2's layout"
 INSTANCE_COLUMNS = ("sample_id", "benchmark", "prompt_text", "images")
@@ -29,21 +30,26 @@ OK = "ok"
 
 def find_files(root: Path) -> list[Path]:
     """List the files of the layout below ``root``, instances first; none if it is another."""
-    instances = sorted((root / "data/instances").glob("*.parquet"))
+    instances = sorted((root / INSTANCES).glob("*.parquet"))
     results = sorted((root / "data/results").glob("*/**/*.parquet"))
-    return [path for path in (*instances, *results) if is_file(path)] if instances else []
+    files = [
+        path
+        for path in (*instances, *results)
+        if is_file(path) and is_utf8(str(path.relative_to(root)))
+    ]
+    return files if instances else []
 
 
 def choose(paths: Sequence[str]) -> list[str]:
     """Pick the files of the layout; none if it is another."""
     chosen = [path for path in paths if FILE.fullmatch(path)]
-    return chosen if any(path.startswith("data/instances/") for path in chosen) else []
+    return chosen if any(path.startswith(f"{INSTANCES}/") for path in chosen) else []
 
 
 def image_names(root: Path) -> Iterator[str]:
     """Read the names of all images, below the folder of images."""
     for path in find_files(root):
-        if path.parent.name == "instances":
+        if path.parent == root / INSTANCES:
             for names in read_lists(path, "images"):
                 yield from (name for name in names if name and not leaves_folder(name))
 
@@ -70,7 +76,7 @@ def read(release: Path, root: Path, group: str, scenarios: Mapping[str, str]) ->
         If a file cannot be used.
     """
     files = find_files(release)
-    instances = [path for path in files if path.parent.name == "instances"]
+    instances = [path for path in files if path.parent == release / INSTANCES]
     gathered = Gathered(release)
     tasks: dict[str, tuple[pd.Index, np.ndarray]] = {}
     images: list[list[str]] = []
@@ -91,7 +97,7 @@ def read(release: Path, root: Path, group: str, scenarios: Mapping[str, str]) ->
     for path in files[len(instances) :]:
         if path.stem not in tasks:
             raise InputError(
-                f"{path}: there are no instances {path.name} below {release / 'data/instances'}; "
+                f"{path}: there are no instances {path.name} below {release / INSTANCES}; "
                 "add them, or remove the file"
             )
         n_rows += _outcomes(path, *tasks[path.stem], gathered, statuses)
@@ -146,7 +152,7 @@ def _outcomes(
     if (places < 0).any():
         raise InputError(
             f"{path}: column 'sample_id' holds {cells.index[places < 0][0]!r:.80}, which is no "
-            f"sample of data/instances/{path.name}; remove the row, or add the sample"
+            f"sample of {INSTANCES}/{path.name}; remove the row, or add the sample"
         )
     models = cells["model_id"].unique()
     if len(models) > 1 or models[0] == "":
