@@ -482,3 +482,17 @@ def test_a_table_without_outcomes_describes_samples(tmp_path):
     assert table.model_names == []
     assert table.utility.shape == (2, 0)
     assert table.samples["question"].tolist() == ["two?", "one?"]
+
+
+def test_a_packed_table_is_checked_and_read_as_what_it_holds(tmp_path):
+    path = tmp_path / "mine.csv.gz"
+    LONG.to_csv(path, index=False)
+    source = TableSource(str(path))
+    assert source.local_files() == [path]
+    assert read(str(path)).utility[0].tolist() == [1, 0]
+    LONG.to_csv(path, index=False, sep=";")
+    with pytest.raises(InputError, match=r"mine\.csv\.gz: a CSV has ',' .* this file ';'"):
+        source.local_files()
+    path.write_bytes(b"sample_id,model")
+    with pytest.raises(InputError, match=r"mine\.csv\.gz: not readable as CSV \(Not a gzipped"):
+        source.local_files()

@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from mmroute.confined import reading
 from mmroute.errors import InputError
 from mmroute.outcome_table import MATRICES, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
     CORRECTNESS_WORDS,
+    PACKED,
     column_names,
+    first_line,
     is_encoding,
     nullable,
     numbers,
@@ -33,7 +34,9 @@ OUTCOME_COLUMNS = ("model", "utility", *NUMBER_COLUMNS, "prediction", "response"
 
 
 class TableSource(Source):
-    """A table of outcomes in CSV, TSV, Parquet, JSONL, Feather or Excel, by suffix.
+    """A table of outcomes in CSV, TSV, JSONL, JSON (a list of objects), Parquet, Feather or Excel.
+
+    The suffix tells; of the first four there may be ``.gz`` behind it.
 
     ``long`` has one row per sample and model: ``sample_id``, ``model``,
     ``utility``, and ``cost`` in USD or ``prompt_tokens`` and
@@ -60,7 +63,7 @@ class TableSource(Source):
     columns
         Our name of a column to the table's name of it.
     encoding
-        Of a CSV, TSV or JSONL that is no UTF-8 and does not begin with a byte order mark.
+        Of a CSV, TSV, JSONL or JSON that is no UTF-8 and does not begin with a byte order mark.
 
     Raises
     ------
@@ -222,15 +225,15 @@ def _require_file(path: Path) -> None:
 
 def _check_separator(path: Path) -> None:
     """Raise InputError if the first line of a CSV or TSV has another separator only."""
-    own = SEPARATORS.get(path.suffix.lower())
+    kind = path.with_suffix("") if path.suffix.lower() == PACKED else path
+    own = SEPARATORS.get(kind.suffix.lower())
     if own is None:
         return
-    with reading(path), path.open(encoding="utf-8", errors="replace") as stream:
-        header = stream.readline(LONGEST_HEADER)
+    header = first_line(path, LONGEST_HEADER)
     other = next((mark for mark in ";\t|," if mark in header), None)
     if own not in header and other is not None:
         raise InputError(
-            f"{path}: a {path.suffix[1:].upper()} has {own!r} between its columns, this file "
+            f"{path}: a {kind.suffix[1:].upper()} has {own!r} between its columns, this file "
             f"{other!r}; save it with {own!r}, and with '.' in its numbers"
         )
 
