@@ -345,7 +345,8 @@ def test_a_repeated_pair_is_an_error(tmp_path):
         ({"sample_id": None}, "no column 'sample_id'"),
         ({"model": None}, "no column 'model'"),
         ({"utility": None}, "no column 'utility'"),
-        ({"cost": None}, "no column 'cost', nor 'prompt_tokens'"),
+        ({"utility": ["1", "85", "0"]}, "'85'.* set source.scale to .* 100 for percent"),
+        ({"utility": ["1", "85%", "0"]}, "'85%'.* set source.scale to .* 100 for percent"),
         ({"sample_id": ["s", "", "t"]}, "'sample_id' is empty in row 2"),
         ({"model": ["a", "b", ""]}, "'model' is empty in row 3"),
         ({"utility": ["1", "?", "0"]}, "'utility' of 's2' holds '\\?'"),
@@ -496,3 +497,59 @@ def test_a_packed_table_is_checked_and_read_as_what_it_holds(tmp_path):
     path.write_bytes(b"sample_id,model")
     with pytest.raises(InputError, match=r"mine\.csv\.gz: not readable as CSV \(Not a gzipped"):
         source.local_files()
+
+
+@pytest.mark.parametrize("text", [["100", "85", "0.5"], ["100%", "85 %", "0.5%"]])
+def test_percent_is_read_with_its_scale(tmp_path, text):
+    path = write(tmp_path, LONG.assign(utility=text))
+    np.testing.assert_allclose(read(path, scale=100).utility, [[1, 0.85], [np.nan, 0.005]])
+    wide = pd.DataFrame({"sample_id": ["a", "b", "c"], "m_correct": text, "m_cost": 1})
+    table = read(write(tmp_path, wide, "wide.csv"), shape="wide", scale=100)
+    np.testing.assert_allclose(table.utility[:, 0], [1, 0.85, 0.005])
+
+
+def test_words_are_right_on_any_scale_and_numbers_within_it(tmp_path):
+    path = write(tmp_path, LONG.assign(utility=["Yes", "5", "no"]))
+    assert read(path, scale=10).utility[0].tolist() == [1, 0.5]
+    with pytest.raises(InputError, match=r"'5', .* from 0 to 4; .*, or source\.scale"):
+        read(path, scale=4)
+    with pytest.warns(UserWarning, match=r"'utility' is above 1, though source\.scale is 100"):
+        assert read(write(tmp_path), scale=100).utility[0].tolist() == [0.01, 0]
+
+
+def test_tokens_are_estimated_from_answers_where_there_is_neither_cost_nor_count(tmp_path):
+    frame = LONG.drop(columns="cost").assign(response=["a" * 9, "", "é" * 4])
+    with pytest.warns(UserWarning, match="counts of big, small; tokens are estimated") as said:
+        table = read(write(tmp_path, frame))
+    assert len(said) == 1
+    np.testing.assert_array_equal(table.prompt_tokens, [[1, 1], [np.nan, 1]])
+    np.testing.assert_array_equal(table.completion_tokens, [[3, np.nan], [np.nan, 2]])
+    assert np.isnan(table.cost).all()
+
+
+def test_a_wide_model_with_answers_alone_is_estimated_beside_one_with_costs(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "sample_id": ["a", "b"],
+            "question": ["q" * 8, ""],
+            "m_correct": [1, ""],
+            "m_prediction": ["yes", "no"],
+            "n_correct": [1, 0],
+            "n_cost": [0.5, 0.5],
+            "n_prediction": ["yes", "no"],
+        }
+    )
+    with pytest.warns(UserWarning, match="token counts of m; tokens are estimated"):
+        table = read(write(tmp_path, frame), shape="wide")
+    np.testing.assert_array_equal(table.prompt_tokens, [[2, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(table.completion_tokens[0], [1, np.nan])
+    assert table.cost[:, 1].tolist() == [0.5, 0.5]
+
+
+def test_without_costs_counts_and_answers_a_price_per_call_is_asked_for(tmp_path):
+    path = write(tmp_path, LONG.drop(columns="cost").assign(prompt_tokens=[1, 2, 3]))
+    said = r"counts of big, small; add columns 'cost', .* usd_per_call in source\.prices"
+    with pytest.warns(UserWarning, match=said):
+        table = read(path)
+    assert np.isnan(table.cost).all()
+    np.testing.assert_array_equal(table.prompt_tokens, [[1, 2], [np.nan, 3]])

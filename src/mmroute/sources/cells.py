@@ -175,6 +175,7 @@ def numbers(
     path: Path,
     words: Mapping[str, float] | None = None,
     highest: float | None = None,
+    cure: str = "correct or empty the cell",
 ) -> np.ndarray:
     """Parse a column of text as numbers, none of them negative.
 
@@ -188,6 +189,8 @@ def numbers(
         Words that stand for a number, in lower case.
     highest
         The largest number that makes sense there, if there is one.
+    cure
+        The way out, for the message.
 
     Returns
     -------
@@ -207,10 +210,48 @@ def numbers(
         wanted = "of at least 0" if highest is None else f"from 0 to {highest:g}"
         raise InputError(
             f"{path}: column {cells.name!r:.80} of {cells.index[bad[0]]!r:.80} holds "
-            f"{cells.iloc[bad[0]]!r:.80}, which is no finite number {wanted}; "
-            "correct or empty the cell"
+            f"{cells.iloc[bad[0]]!r:.80}, which is no finite number {wanted}; {cure}"
         )
     return values[codes]
+
+
+def utilities(cells: pd.Series, path: Path, scale: float | None = None) -> np.ndarray:
+    """Parse a column of utilities: correctness words, or numbers up to a scale.
+
+    Parameters
+    ----------
+    cells, path
+        As for ``numbers``. Of a scale of 100 a number may have ``%`` behind it.
+    scale
+        The number of the best possible answer, if the source has a key of that name.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) in [0, 1], divided by the scale; NaN where missing.
+
+    Raises
+    ------
+    InputError
+        As ``numbers``.
+    """
+    full, cure = scale or 1.0, "correct or empty the cell"
+    if scale is not None:
+        cure += (
+            ", or set source.scale to the score of the best possible answer: 100 for percent"
+            if scale == 1
+            else ", or source.scale"
+        )
+    words = {word: full * value for word, value in CORRECTNESS_WORDS.items()}
+    texts = cells.str.rstrip().str.removesuffix("%") if full == 100 else cells
+    found = numbers(texts, path, words, full, cure)
+    if full > 1 and np.isfinite(found).any() and np.nanmax(found) <= 1:
+        warnings.warn(
+            f"{path}: no number in column {cells.name!r:.80} is above 1, though source.scale is "
+            f"{full:g}; leave it out if they are from 0 to 1",
+            stacklevel=2,
+        )
+    return found / full
 
 
 def nullable(cells: pd.Series) -> pd.Series:

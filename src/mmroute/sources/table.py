@@ -3,16 +3,16 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from annotated_types import Gt
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import MATRICES, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
-    CORRECTNESS_WORDS,
     PACKED,
     column_names,
     first_line,
@@ -21,8 +21,10 @@ from mmroute.sources.cells import (
     numbers,
     outcome_table,
     read_cells,
+    utilities,
 )
 from mmroute.sources.image_files import digests, paths_below, relative_paths
+from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.sources.wide import find_models, model_columns, read_matrices
 from mmroute.storage import is_file
 
@@ -41,8 +43,10 @@ class TableSource(Source):
     ``long`` has one row per sample and model: ``sample_id``, ``model``,
     ``utility``, and ``cost`` in USD or ``prompt_tokens`` and
     ``completion_tokens``; the model's answer may stand in ``prediction`` or
-    ``response``. ``wide`` has one row per sample, ``sample_id`` or
-    ``dataset_idx``, and the model columns of ``mmroute.sources.wide``.
+    ``response``. Where there are neither costs nor counts, tokens are estimated from the
+    answer and the question; where there is no answer either, only a price per call is left.
+    ``wide`` has one row per sample, ``sample_id`` or ``dataset_idx``, and the model columns
+    of ``mmroute.sources.wide``.
 
     A long table without any of these columns describes samples of other sources that it is
     joined with.
@@ -64,6 +68,8 @@ class TableSource(Source):
         Our name of a column to the table's name of it.
     encoding
         Of a CSV, TSV, JSONL or JSON that is no UTF-8 and does not begin with a byte order mark.
+    scale
+        The utility of the best possible answer in the table: 100 for percent.
 
     Raises
     ------
@@ -80,6 +86,7 @@ class TableSource(Source):
         samples: str | None = None,
         columns: dict[str, str] | None = None,
         encoding: str = "utf-8",
+        scale: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         if shape not in ("long", "wide"):
             raise InputError(f"source.shape: {shape!r} is unknown; use 'long' or 'wide'")
@@ -97,6 +104,7 @@ class TableSource(Source):
             )
         self.path = Path(path)
         self.encoding = encoding
+        self.scale = scale
         self.shape = shape
         self.samples = None if samples is None else Path(samples)
         self.columns = columns or {}
@@ -138,15 +146,56 @@ class TableSource(Source):
             ids, stated = pd.Index(rows["sample_id"].unique()), rows
             matrices = {name: np.empty((len(ids), 0)) for name in MATRICES}
         elif self.shape == "long":
-            models, matrices, ids = _pivot(rows, self.path)
+            models, matrices, ids = _pivot(rows, self.path, self.scale)
             stated = rows.drop(columns=[name for name in OUTCOME_COLUMNS if name in rows])
         else:
-            models = find_models(rows.columns, self.path)
-            matrices = read_matrices(rows.set_index("sample_id", drop=False), models, self.path)
+            models = find_models(rows.columns, self.path, answered=True)
+            by_id = rows.set_index("sample_id", drop=False)
+            matrices = read_matrices(by_id, models, self.path, self.scale)
             ids = pd.Index(rows["sample_id"])
             stated = rows.drop(columns=list(model_columns(models) & set(rows.columns)))
         facts = _gather(stated, description, ids, self.path)
+        self._estimate(matrices, models, facts)
         return outcome_table(self._describe(facts, root), models, matrices)
+
+    def _estimate(
+        self, matrices: dict[str, np.ndarray], models: list[str], facts: pd.DataFrame
+    ) -> None:
+        """Estimate the tokens of models without costs and counts from texts, and say so."""
+        cost, prompt, completion = (np.isfinite(matrices[name]) for name in NUMBER_COLUMNS)
+        untold = ~(cost | (prompt & completion)).any(axis=0)
+        answers = [pd.Series(column, dtype=object) for column in matrices["prediction"].T]
+        answered = untold & np.array([own.notna().any() for own in answers], bool)
+        seen = np.isfinite(matrices["utility"])
+        for column in np.flatnonzero(answered):
+            texts = {
+                "prompt_tokens": facts.get("question"),
+                "completion_tokens": answers[column],
+            }
+            for name, own in texts.items():
+                counts = matrices[name][:, column]
+                if own is not None and np.isnan(counts).all():
+                    counts[:] = np.where(seen[:, column], estimate(own), np.nan)
+        self._say_untold(
+            models,
+            answered,
+            "tokens are estimated from the question and the answer, "
+            f"{BYTES_PER_TOKEN} bytes each, without images",
+        )
+        self._say_untold(
+            models,
+            untold & ~answered,
+            "add columns 'cost', or 'prompt_tokens' and 'completion_tokens', or name yours in "
+            "source.columns; or give a price per call, usd_per_call in source.prices",
+        )
+
+    def _say_untold(self, models: list[str], chosen: np.ndarray, words: str) -> None:
+        if chosen.any():
+            names = ", ".join(np.array(models)[chosen])
+            warnings.warn(
+                f"{self.path}: neither costs nor token counts of {names:.500}; {words}",
+                stacklevel=4,
+            )
 
     def _read_files(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read the outcomes' rows and the samples' rows, under our names."""
@@ -248,18 +297,15 @@ def _require_ids(cells: pd.DataFrame, path: Path) -> None:
         )
 
 
-def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndarray], pd.Index]:
+def _pivot(
+    rows: pd.DataFrame, path: Path, scale: float
+) -> tuple[list[str], dict[str, np.ndarray], pd.Index]:
     """Turn one row per pair into N x K matrices, in the order of first appearance."""
     for column in ("model", "utility"):
         if column not in rows:
             raise InputError(
                 f"{path}: no column {column!r}; add it, or name yours in source.columns"
             )
-    if "cost" not in rows and not {"prompt_tokens", "completion_tokens"} <= set(rows.columns):
-        raise InputError(
-            f"{path}: no column 'cost', nor 'prompt_tokens' and 'completion_tokens'; "
-            "add them, or name yours in source.columns"
-        )
     nameless = np.flatnonzero(rows["model"] == "")
     if nameless.size:
         raise InputError(
@@ -277,7 +323,7 @@ def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndar
     by_id = rows[["sample_id", *numeric]].set_index("sample_id")
     shape = (len(ids), len(models))
     matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_COLUMNS)}
-    matrices["utility"][i, j] = numbers(by_id["utility"], path, CORRECTNESS_WORDS, highest=1)
+    matrices["utility"][i, j] = utilities(by_id["utility"], path, scale)
     for column in NUMBER_COLUMNS:
         if column in by_id:
             matrices[column][i, j] = numbers(by_id[column], path)
