@@ -1,3 +1,5 @@
+import base64
+import io
 import os
 import time
 from datetime import date, datetime
@@ -9,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from pyarrow import feather
 
 from mmroute.errors import InputError
@@ -553,3 +556,71 @@ def test_without_costs_counts_and_answers_a_price_per_call_is_asked_for(tmp_path
         table = read(path)
     assert np.isnan(table.cost).all()
     np.testing.assert_array_equal(table.prompt_tokens, [[1, 2], [np.nan, 3]])
+
+
+def png(colour):
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def in_base64(content):
+    return base64.b64encode(content).decode()
+
+
+def test_images_in_base64_become_files_below_the_results_beside_those_that_are_named(tmp_path):
+    folder = tmp_path / "mine"
+    red, blue = png("red"), png("blue")
+    frame = pd.DataFrame(
+        {
+            "sample_id": ["a", "a", "b", "c", "d"],
+            "model": ["m", "n", "m", "m", "m"],
+            "utility": 1,
+            "cost": 1,
+            "image": [
+                in_base64(red),
+                in_base64(red),
+                f"data:image/png;base64,{in_base64(blue)}",
+                "pics/1.jpg",
+                "",
+            ],
+        }
+    )
+    source = TableSource(write(folder, frame))
+    (folder / "pics").mkdir()
+    (folder / "pics/1.jpg").write_bytes(b"pixels")
+    root = source.fetch(tmp_path / "results")
+    assert root == tmp_path / "results"
+    samples = source.read(root).samples
+    images = samples["image"].tolist()
+    assert [(root / image).read_bytes() for image in images[:3]] == [red, blue, b"pixels"]
+    assert images[2] == "beside/pics/1.jpg"
+    assert samples["image_digest"].tolist()[:3] == [
+        digest_bytes(content) for content in (red, blue, b"pixels")
+    ]
+    assert samples[["image", "image_digest"]].iloc[3].isna().all()
+    assert list(source.image_names()) == ["pics/1.jpg"]
+    assert len(list((root / "images").iterdir())) == 2
+
+
+def test_what_pretends_to_be_an_image_in_base64_is_none(tmp_path):
+    whole = in_base64(png("red"))
+    cells = [
+        whole[:-5],
+        f"data:image/png;base64,{whole[:-5]}",
+        in_base64(b"MZ" + b"program" * 20),
+        "data:image/svg+xml;base64," + in_base64(b"<svg><script>alert(1)</script></svg>" * 3),
+        "Qk" + "a" * 70 + "/b.jpg",
+        whole,
+    ]
+    frame = pd.DataFrame({"sample_id": list("abcdef"), "image": cells})
+    source = TableSource(write(tmp_path, LONG, "mine.csv"), samples=write(tmp_path, frame, "s.csv"))
+    frame = LONG.assign(sample_id=["a", "b", "c"])
+    rest = LONG.assign(sample_id=["d", "e", "f"])
+    write(tmp_path, pd.concat([frame, rest]), "mine.csv")
+    root = source.fetch(tmp_path / "results")
+    with pytest.warns(UserWarning, match="'image': 5 of 6 images named there are no files"):
+        samples = source.read(root).samples
+    assert samples["image"].notna().tolist() == [False] * 5 + [True]
+    assert len(list((root / "images").iterdir())) == 1
+    assert {path.suffix for path in root.rglob("*") if path.is_file()} >= {".png"}

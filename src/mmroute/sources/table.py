@@ -23,15 +23,18 @@ from mmroute.sources.cells import (
     read_cells,
     utilities,
 )
+from mmroute.sources.image_cells import image_file, write_images
 from mmroute.sources.image_files import digests, paths_below, relative_paths
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.sources.wide import find_models, model_columns, read_matrices
-from mmroute.storage import is_file
+from mmroute.storage import is_file, link_to
 
 CORE_COLUMNS = ("dataset", "scenario", "group", "question", "answer", "image")
 NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LONGEST_HEADER = 2**16
+LINK = "beside"
+"""What links to the table's folder from that of the images which it holds itself."""
 OUTCOME_COLUMNS = ("model", "utility", *NUMBER_COLUMNS, "prediction", "response")
 
 
@@ -53,8 +56,8 @@ class TableSource(Source):
 
     Columns of the sample are ``dataset`` (else the file's name), ``scenario``
     (else the data set), ``group`` (what samples that are variants of each other have in
-    common), ``question``, ``answer`` and ``image``, a path below the table's folder; how
-    many are no file is said by a warning. Any other column is a tag.
+    common), ``question``, ``answer`` and ``image``, a path below the table's folder
+    or an image in base64; how many are no file is said by a warning. Any other column is a tag.
 
     Parameters
     ----------
@@ -122,17 +125,31 @@ class TableSource(Source):
         image = self.columns.get("image", "image")
         for file in self.local_files():
             if image in column_names(file, self.encoding):
-                cells = read_cells(file, [image], encoding=self.encoding)
-                yield from paths_below(self.path.parent, cells[image])
+                cells = read_cells(file, [image], encoding=self.encoding)[image]
+                yield from paths_below(self.path.parent, cells[cells.map(image_file).isna()])
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
         """List the images, below the table's folder."""
         return [self.path.parent / name for name in names]
 
     def fetch(self, folder: Path) -> Path:
-        """Return the table's own folder; nothing is copied."""
+        """Return the table's own folder; or make files of the images that it holds itself.
+
+        These then lie in ``folder/images``, and ``folder`` is the root.
+        """
         _require_file(self.path)
-        return self.path.parent
+        image = self.columns.get("image", "image")
+        held: dict[str, None] = {}
+        for file in filter(is_file, filter(None, (self.path, self.samples))):
+            _check_separator(file)
+            if image in column_names(file, self.encoding):
+                cells = read_cells(file, [image], encoding=self.encoding)[image]
+                held |= dict.fromkeys(cell for cell in cells.unique() if image_file(cell))
+        if not held:
+            return self.path.parent
+        write_images(held, folder)
+        link_to(folder / LINK, self.path.parent)
+        return folder
 
     def origin(self, root: Path) -> Path:
         """Return the table's file."""
@@ -140,7 +157,7 @@ class TableSource(Source):
 
     def read(self, root: Path) -> OutcomeTable:
         """Read the table and gather what it says about each sample."""
-        rows, description = self._read_files()
+        rows, description = self._read_files(root)
         models: list[str] = []
         if self.shape == "long" and not set(OUTCOME_COLUMNS) & set(rows):
             ids, stated = pd.Index(rows["sample_id"].unique()), rows
@@ -197,7 +214,7 @@ class TableSource(Source):
                 stacklevel=4,
             )
 
-    def _read_files(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _read_files(self, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read the outcomes' rows and the samples' rows, under our names."""
         rows = self._cells(self.path)
         description = None if self.samples is None else self._cells(self.samples)
@@ -212,10 +229,12 @@ class TableSource(Source):
         if self.shape == "wide" and "sample_id" not in rows:
             rows = rows.rename(columns={"dataset_idx": "sample_id"})
         _require_ids(rows, self.path)
+        rows = self._located(rows, root, self.path)
         if description is None or self.samples is None:
             return rows, rows.iloc[:0][["sample_id"]]
         description = self._rename(description)
         _require_ids(description, self.samples)
+        description = self._located(description, root, self.samples)
         unknown = ~rows["sample_id"].isin(description["sample_id"])
         if unknown.any():
             raise InputError(
@@ -235,12 +254,23 @@ class TableSource(Source):
         renamed = cells.assign(**{ours: cells[theirs] for ours, theirs in found.items()})
         return renamed.drop(columns=[name for name in found.values() if name not in found])
 
+    def _located(self, rows: pd.DataFrame, root: Path, file: Path) -> pd.DataFrame:
+        """Spell the images from ``root``: the paths, and the files made of what is no path."""
+        if "image" not in rows:
+            return rows
+        cells = rows.set_index("sample_id")["image"]
+        made = cells.map({cell: image_file(cell) for cell in cells.unique()})
+        paths = relative_paths(cells.where(made.isna(), ""), self.path.parent, file)
+        if root.resolve() != self.path.parent.resolve():
+            paths = paths.where(paths == "", f"{LINK}/" + paths)
+        return rows.assign(image=made.where(made.notna(), paths).to_numpy())
+
     def _describe(self, facts: pd.DataFrame, root: Path) -> pd.DataFrame:
         """Lay out what is known of the samples as the outcome table wants it."""
         empty = pd.Series("", index=facts.index)
         dataset = facts.get("dataset", empty)
         scenario = facts.get("scenario", empty)
-        named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
+        named = facts.get("image", empty)
         there = {path: path for path in named.unique() if path and is_file(root / path)}
         images = named.map(there)
         lost = named[(named != "") & images.isna()]
