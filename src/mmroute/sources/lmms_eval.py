@@ -18,6 +18,7 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
+from mmroute.sources.calls import LONGEST_ANSWER, chosen_score
 from mmroute.sources.cells import nullable, outcome_table
 from mmroute.sources.image_files import digests, is_image
 from mmroute.sources.release import clean
@@ -48,8 +49,6 @@ UNSCORED = (
     "logs have no metric that holds one number per sample, its score being computed over all of "
     "them, and are left out: compute it and give your own table"
 )
-LONGEST_ANSWER = 1000
-"""Characters of an answer that are kept: an unfiltered answer is a whole train of thought."""
 CHUNK_LINES = 256
 
 
@@ -626,28 +625,7 @@ def _utility(
     record: Mapping[str, Any], place: str, task: str, metric: str | None
 ) -> tuple[float, frozenset[str]]:
     """Return a sample's utility and the metrics that hold it; NaN and none where missing."""
-    scores = _scores(record)
-    if metric is not None:
-        scores = {
-            name: value
-            for name, value in scores.items()
-            if name == metric or name.startswith(f"{metric}.")
-        }
-    if len(set(scores.values())) > 1:
-        listed = ", ".join(f"{name} is {_brief(value)}" for name, value in scores.items())
-        raise InputError(
-            f"{place}: {shorten(listed, 500, placeholder=' ...')}; name the one that is the "
-            f"utility: 'metrics: {{{task}: {next(iter(scores))}}}' below source"
-        )
-    if not scores:
-        return np.nan, frozenset()
-    name, value = next(iter(scores.items()))
-    if not 0 <= value <= 1:
-        raise InputError(
-            f"{place}: the metric {name!r} is {_brief(value)}, not in [0, 1]; name another by "
-            f"'metrics: {{{task}: <metric>}}' below source, or give your own table"
-        )
-    return float(value), frozenset(scores)
+    return chosen_score(_scores(record), place, task, metric)
 
 
 def _scores(record: Mapping[str, Any]) -> dict[str, float]:

@@ -1,0 +1,131 @@
+"""The outputs of OpenCompass: predictions and verdicts as JSON, a file per model and data set."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmroute.sources.calls import Call, CallLogs, Log, at, read_json_file, scored, text
+from mmroute.storage import is_file
+
+VERDICTS = ("correct", "is_correct", "score")
+
+
+class OpenCompass(CallLogs):
+    """A work directory of OpenCompass, ``outputs/default`` or a run of it.
+
+    Verdicts are ``<date>/results/<model>/<dataset>.json`` with ``details``, which
+    ``--dump-eval-details`` writes; questions and answers ``predictions`` beside ``results``,
+    in one file or in parts ``<dataset>_0.json``, ``<dataset>_1.json``. Of several dates the
+    last counts. There are neither costs nor token counts: tokens are estimated from the
+    texts. Where given answers are compared by their perplexity nothing is completed, and the
+    prompt is what costs.
+
+    The layout is that of OpenCompass (github.com/open-compass/opencompass,
+    ``opencompass/tasks/openicl_eval.py``).
+    """
+
+    name = "opencompass"
+
+    @property
+    def wanted(self) -> str:
+        """What the logs are called."""
+        return "results/<model>/<dataset>.json with details, as --dump-eval-details writes them"
+
+    def find(self, root: Path) -> list[Path]:
+        """List the files of verdicts."""
+        return [path for path in root.rglob("*.json") if path.parent.parent.name == "results"]
+
+    def companions(self, path: Path) -> list[Path]:
+        """List the files of predictions."""
+        return list(_parts(path))
+
+    def read_log(self, path: Path, remark: Callable[[str, str], None]) -> Log | None:
+        """Read a model's verdicts on a data set."""
+        details = at(read_json_file(path), "details")
+        verdicts = dict(enumerate(details)) if isinstance(details, list) else details
+        if not isinstance(verdicts, dict):
+            remark(
+                "results have no details, and so no verdict per sample; run the evaluation with "
+                "--dump-eval-details",
+                str(path),
+            )
+            return Log(path, (True, ""), [])
+        predictions = _predictions(path)
+        calls = [
+            _call(path, str(number), verdict, predictions.get(str(number), {}))
+            for number, verdict in verdicts.items()
+            if isinstance(verdict, dict)
+        ]
+        return Log(path, (True, path.parent.parent.parent.name), calls)
+
+
+def _parts(path: Path) -> Iterator[Path]:
+    """Yield the files of predictions that results are of; the first one may be all."""
+    folder = path.parent.parent.parent / "predictions" / path.parent.name
+    whole = folder / path.name
+    if is_file(whole):
+        yield whole
+        return
+    for number in count():
+        part = folder / f"{path.stem}_{number}.json"
+        if not is_file(part):
+            return
+        yield part
+
+
+def _predictions(path: Path) -> dict[str, Any]:
+    """Return the predictions by their number over all parts."""
+    found: list[Any] = []
+    for part in _parts(path):
+        content = read_json_file(part)
+        own = content if isinstance(content, dict) else {}
+        found += [own.get(str(number)) for number in range(len(own))]
+    return {str(number): one for number, one in enumerate(found)}
+
+
+def _call(path: Path, number: str, verdict: dict[str, Any], said: Any) -> Call:
+    by_perplexity = isinstance(said, dict) and any(key.startswith("label: ") for key in said)
+    answer = at(said, "prediction")
+    answer = answer[0] if isinstance(answer, list) and answer else answer
+    answer = text(answer) or text(verdict.get("origin_prediction"))
+    gold = at(said, "gold") if at(said, "gold") is not None else verdict.get("references")
+    gold = gold[0] if isinstance(gold, list) and gold else gold
+    return Call(
+        sample=number,
+        dataset=path.stem,
+        scenario=path.stem,
+        group="",
+        question=_question(said) or _prompt(verdict.get("prompt")),
+        answer=text(gold),
+        model=path.parent.name,
+        scores=scored({name: _bool(verdict.get(name)) for name in VERDICTS}),
+        main=(),
+        cost=np.nan,
+        prompt_tokens=np.nan,
+        completion_tokens=0.0 if by_perplexity else np.nan,
+        prediction=None if by_perplexity else answer,
+        failed=not by_perplexity and not answer.strip(),
+        place=f"{path}: details {number}",
+    )
+
+
+def _bool(value: Any) -> Any:
+    """Return a verdict as it is, and one that OpenCompass has written as text as a bool."""
+    return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _question(said: Any) -> str:
+    """Return what was asked, of given answers the text before the first one."""
+    label = next((key for key in said or {} if key.startswith("label: ")), "")
+    return text(at(said, label, "testing input")) or _prompt(at(said, "origin_prompt"))
+
+
+def _prompt(prompt: Any) -> str:
+    """Return a prompt, of a conversation the last turn that is not the model's."""
+    if isinstance(prompt, list):
+        turns = [turn for turn in prompt if at(turn, "role") not in (None, "BOT")]
+        return text(at(turns[-1], "prompt")) if turns else ""
+    return text(prompt)
