@@ -190,6 +190,17 @@ def test_errors_and_empty_answers_are_failed_calls(tmp_path):
     assert "2 calls failed or gave an empty answer" in said[0]
 
 
+def test_an_answer_that_is_not_kept_or_calls_a_tool_is_no_failure(tmp_path):
+    message = {"role": "assistant", "content": "", "tool_calls": [{"function": "submit"}]}
+    samples = [sample(1, output={"choices": [{"message": message}]}), sample(2)]
+    del samples[1]["output"]
+    write_json(tmp_path, samples)
+    table, said = read(tmp_path)
+    assert said == []
+    assert table.utility[:, 0].tolist() == [1, 1]
+    assert table.prediction[:, 0].tolist() == [None, None]
+
+
 def test_the_last_whole_log_counts(tmp_path):
     write_json(tmp_path, [sample(1)], "a.json", created="2025-01-01T00:00:00+00:00")
     write_json(tmp_path, [sample(1, "P")], "b.json", created="2025-01-02T00:00:00+00:00")

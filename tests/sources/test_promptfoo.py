@@ -68,7 +68,8 @@ def test_results_become_outcomes_of_providers(tmp_path):
 
 def test_samples_of_two_files_meet_by_prompt_and_variables(tmp_path):
     write(tmp_path, [result("one", "a")], "a.json", config={"description": "mine"})
-    write(tmp_path, [result("one", "b")], "b.json", config={"description": "mine"})
+    two = [result("one", provider="b") | {"provider": "b"}]
+    write(tmp_path, two, "b.json", config={"description": "mine"})
     (tmp_path / "package.json").write_text("{}")
     table, said = read(tmp_path)
     assert table.utility.tolist() == [[1, 1]]

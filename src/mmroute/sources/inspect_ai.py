@@ -63,9 +63,8 @@ class InspectAi(CallLogs):
             return _read_zip(path, remark)
         content = read_json_file(path)
         samples = at(content, "samples")
-        if not isinstance(samples, list):
-            return None
-        named = ((f"{path}: sample {number}", one) for number, one in enumerate(samples, 1))
+        listed = samples if isinstance(samples, list) else []
+        named = ((f"{path}: sample {number}", one) for number, one in enumerate(listed, 1))
         return _log(path, content, named, remark)
 
 
@@ -154,7 +153,7 @@ def _calls(
         prompt_tokens=prompt[0] + float(np.nansum(prompt[1:])),
         completion_tokens=amount(at(usage, "output_tokens")),
         prediction=answer,
-        failed=at(sample, "error") is not None or not answer.strip(),
+        failed=at(sample, "error") is not None or answer == "",
         place=place,
     )
 
@@ -172,10 +171,14 @@ def _question(sample: Any) -> tuple[str, bool]:
     return "\n".join(lines), has_images
 
 
-def _answer(output: Any) -> str:
+def _answer(output: Any) -> str | None:
+    """Return the answer, None where the log keeps none or it is a call of tools."""
     choices = at(output, "choices")
-    said = at(choices[0], "message", "content") if isinstance(choices, list) and choices else None
-    return _text(said) or text(at(output, "completion"))
+    message = at(choices[0], "message") if isinstance(choices, list) and choices else None
+    said = _text(at(message, "content")) or text(at(output, "completion"))
+    if output is None or (not said.strip() and at(message, "tool_calls")):
+        return None
+    return said.strip() and said
 
 
 def _text(content: Any) -> str:

@@ -63,7 +63,8 @@ def _call(row: Any, dataset: str, place: str) -> Call:
     )
     written = answer if isinstance(answer, str) or answer is None else json.dumps(answer)
     sample = json.dumps([raw, variables], sort_keys=True)
-    model = text(at(row, "provider", "label")) or text(at(row, "provider", "id"))
+    provider = at(row, "provider")
+    model = text(at(provider, "label")) or text(at(provider, "id")) or text(provider)
     if not model:
         raise InputError(f"{place}: names no provider; remove it or run the evaluation again")
     named = at(row, "namedScores")
