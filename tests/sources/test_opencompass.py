@@ -106,3 +106,26 @@ def test_results_without_details_are_left_out_or_refused(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match=rf"{path}: not readable as JSON"):
         read(tmp_path)
+
+
+def test_verdicts_may_be_lists_of_repeats(tmp_path):
+    details = numbered({"correct": [True]}, {"correct": [True, "False"]}, {"correct": [None]})
+    write(tmp_path, numbered(*map(asked, "abc")), {"details": details}, dataset="ceval-law")
+    table, said = read(tmp_path)
+    np.testing.assert_array_equal(table.utility[:, 0], [1, 0.5, np.nan])
+    assert table.samples["scenario"].tolist() == ["ceval"] * 3
+    assert any("1 outcomes have no score" in one for one in said)
+
+
+def test_equal_answers_are_right_where_that_gives_the_accuracy(tmp_path):
+    details = numbered(
+        {"predictions": "A", "references": "A"}, {"predictions": "B", "references": "A"}
+    )
+    predictions = numbered(asked("one?"), asked("two?"))
+    write(tmp_path, predictions, {"accuracy": 50.0, "details": details | {"type": "GEN"}})
+    table, said = read(tmp_path)
+    assert table.utility[:, 0].tolist() == [1, 0]
+    assert any("1 results have no verdict per sample" in one for one in said)
+    write(tmp_path, predictions, {"accuracy": 100.0, "details": details})
+    with pytest.raises(InputError, match="2 outcomes have no score"):
+        read(tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmroute.sources.calls import Call, CallLogs, Log, at, read_json_file, scored, text
+from mmroute.sources.calls import Call, CallLogs, Log, amount, at, read_json_file, scored, text
 from mmroute.storage import is_file
 
 VERDICTS = ("correct", "is_correct", "score")
@@ -17,11 +17,14 @@ class OpenCompass(CallLogs):
     """A work directory of OpenCompass, ``outputs/default`` or a run of it.
 
     Verdicts are ``<date>/results/<model>/<dataset>.json`` with ``details``, which
-    ``--dump-eval-details`` writes; questions and answers ``predictions`` beside ``results``,
-    in one file or in parts ``<dataset>_0.json``, ``<dataset>_1.json``. Of several dates the
-    last counts. There are neither costs nor token counts: tokens are estimated from the
-    texts. Where given answers are compared by their perplexity nothing is completed, and the
-    prompt is what costs.
+    ``--dump-eval-details`` writes, each with ``correct``, or else with ``predictions`` and
+    ``references`` if equal ones give the file's ``accuracy``. Questions and answers are in
+    ``predictions`` beside ``results``, in one file or in parts ``<dataset>_0.json``,
+    ``<dataset>_1.json``. The scenario is what stands before the first ``-`` of a data set. Of
+    several dates the last counts.
+
+    There are neither costs nor token counts: tokens are estimated from the texts. Where given
+    answers are compared by their perplexity nothing is completed, and the prompt is what costs.
 
     The layout is that of OpenCompass (github.com/open-compass/opencompass,
     ``opencompass/tasks/openicl_eval.py``).
@@ -44,7 +47,8 @@ class OpenCompass(CallLogs):
 
     def read_log(self, path: Path, remark: Callable[[str, str], None]) -> Log | None:
         """Read a model's verdicts on a data set."""
-        details = at(read_json_file(path), "details")
+        content = read_json_file(path)
+        details = at(content, "details")
         verdicts = dict(enumerate(details)) if isinstance(details, list) else details
         if not isinstance(verdicts, dict):
             remark(
@@ -53,6 +57,17 @@ class OpenCompass(CallLogs):
                 str(path),
             )
             return Log(path, (True, ""), [])
+        if _is_equality(verdicts, at(content, "accuracy")):
+            remark(
+                "results have no verdict per sample, and equal answers are right, which gives "
+                "their accuracy",
+                str(path),
+            )
+            verdicts = {
+                number: one | {"correct": _equal(one)}
+                for number, one in verdicts.items()
+                if isinstance(one, dict)
+            }
         predictions = _predictions(path)
         calls = [
             _call(path, str(number), verdict, predictions.get(str(number), {}))
@@ -96,12 +111,12 @@ def _call(path: Path, number: str, verdict: dict[str, Any], said: Any) -> Call:
     return Call(
         sample=number,
         dataset=path.stem,
-        scenario=path.stem,
+        scenario=path.stem.split("-")[0],
         group="",
         question=_question(said) or _prompt(verdict.get("prompt")),
         answer=text(gold),
         model=path.parent.name,
-        scores=scored({name: _bool(verdict.get(name)) for name in VERDICTS}),
+        scores=scored({name: _verdict(verdict.get(name)) for name in VERDICTS}),
         main=(),
         cost=np.nan,
         prompt_tokens=np.nan,
@@ -112,9 +127,26 @@ def _call(path: Path, number: str, verdict: dict[str, Any], said: Any) -> Call:
     )
 
 
-def _bool(value: Any) -> Any:
-    """Return a verdict as it is, and one that OpenCompass has written as text as a bool."""
+def _verdict(value: Any) -> Any:
+    """Return a verdict: text as the bool that it says, of several repeats the mean."""
+    if isinstance(value, list):
+        own = list(scored({str(place): _verdict(one) for place, one in enumerate(value)}).values())
+        return float(np.mean(own)) if own and len(own) == len(value) else None
     return {"True": True, "False": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _is_equality(verdicts: dict[Any, Any], accuracy: Any) -> bool:
+    """Tell whether an accuracy, in percent, is the share of answers that equal their reference."""
+    own = [one for one in verdicts.values() if isinstance(one, dict)]
+    if not own or any(name in one for one in own for name in VERDICTS):
+        return False
+    share = 100 * np.mean([_equal(one) for one in own])
+    return bool(np.isclose(share, amount(accuracy), atol=0.01))
+
+
+def _equal(verdict: dict[str, Any]) -> bool:
+    answer = verdict.get("predictions")
+    return answer is not None and answer == verdict.get("references")
 
 
 def _question(said: Any) -> str:
