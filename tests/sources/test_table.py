@@ -2,6 +2,7 @@ import base64
 import io
 import os
 import time
+import warnings
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from pyarrow import feather
 
 from mmroute.errors import InputError
+from mmroute.outcomes.pool import mask_unpriced, reprice
 from mmroute.sources.table import TableSource, _gather
 from mmroute.storage import digest_bytes
 
@@ -549,13 +551,19 @@ def test_a_wide_model_with_answers_alone_is_estimated_beside_one_with_costs(tmp_
     assert table.cost[:, 1].tolist() == [0.5, 0.5]
 
 
-def test_without_costs_counts_and_answers_a_price_per_call_is_asked_for(tmp_path):
+def test_without_costs_counts_and_answers_a_price_per_call_is_left(tmp_path):
     path = write(tmp_path, LONG.drop(columns="cost").assign(prompt_tokens=[1, 2, 3]))
-    said = r"counts of big, small; add columns 'cost', .* usd_per_call in source\.prices"
-    with pytest.warns(UserWarning, match=said):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         table = read(path)
     assert np.isnan(table.cost).all()
     np.testing.assert_array_equal(table.prompt_tokens, [[1, 2], [np.nan, 3]])
+    said = "no outcome with a known cost; give costs, or a price table .* usd_per_call"
+    with pytest.raises(InputError, match=said):
+        mask_unpriced(table, "mine")
+    prices = pd.DataFrame({"model": ["big", "small"], "usd_per_call": ["0.5", "0.25"]})
+    priced = mask_unpriced(reprice(table, prices, "prices.csv"), "mine")
+    np.testing.assert_array_equal(priced.cost, [[0.5, 0.25], [np.nan, 0.25]])
 
 
 def png(colour):

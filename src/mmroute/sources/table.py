@@ -193,25 +193,12 @@ class TableSource(Source):
                 counts = matrices[name][:, column]
                 if own is not None and np.isnan(counts).all():
                     counts[:] = np.where(seen[:, column], estimate(own), np.nan)
-        self._say_untold(
-            models,
-            answered,
-            "tokens are estimated from the question and the answer, "
-            f"{BYTES_PER_TOKEN} bytes each, without images",
-        )
-        self._say_untold(
-            models,
-            untold & ~answered,
-            "add columns 'cost', or 'prompt_tokens' and 'completion_tokens', or name yours in "
-            "source.columns; or give a price per call, usd_per_call in source.prices",
-        )
-
-    def _say_untold(self, models: list[str], chosen: np.ndarray, words: str) -> None:
-        if chosen.any():
-            names = ", ".join(np.array(models)[chosen])
+        if answered.any():
             warnings.warn(
-                f"{self.path}: neither costs nor token counts of {names:.500}; {words}",
-                stacklevel=4,
+                f"{self.path}: neither costs nor token counts of "
+                f"{', '.join(np.array(models)[answered]):.500}; tokens are estimated from the "
+                f"question and the answer, {BYTES_PER_TOKEN} bytes each, without images",
+                stacklevel=3,
             )
 
     def _read_files(self, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
