@@ -344,7 +344,8 @@ def test_other_files_beside_the_logs_are_skipped_and_said(tmp_path):
 
 def test_a_task_may_be_called_after_samples(tmp_path):
     log(tmp_path, [line(0)], task="few_samples_x")
-    assert read(tmp_path)[0].samples["dataset"].tolist() == ["few_samples_x"]
+    harness_log(tmp_path, [harness_line(0, 1.0)], task="no_samples_y")
+    assert read(tmp_path)[0].samples["dataset"].tolist() == ["few_samples_x", "no_samples_y"]
 
 
 def test_a_folder_without_logs_is_named(tmp_path):

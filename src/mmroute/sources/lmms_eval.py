@@ -26,10 +26,10 @@ from mmroute.sources.token_counts import estimate
 from mmroute.storage import is_file, leaves_folder
 
 LOG_NAMES = (
-    re.compile(r"(?P<date>.+?)_samples_(?P<task>.+)\.jsonl"),
     re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[-.\d]+)\.jsonl"),
+    re.compile(r"(?P<date>.+?)_samples_(?P<task>.+)\.jsonl"),
 )
-"""Of lmms-eval and of lm-evaluation-harness."""
+"""Of lm-evaluation-harness and of lmms-eval."""
 DATED_FOLDER = re.compile(r"(?P<date>\d{4}_\d{4})_(?P<model>.+)")
 """Of a run of older lmms-eval, whose logs have no date in their own name."""
 LOGS_KEY = re.compile(rb'"logs"\s*:\s*\[')
