@@ -227,6 +227,10 @@ def test_a_damaged_log_is_named(tmp_path, write):
     damaged(path)
     with pytest.raises(InputError, match=rf"{path}: not readable as a zip"):
         read(tmp_path)
+    content = write(tmp_path, {"header.json": {}}).read_bytes()
+    path.write_bytes(content[:20] + content[40:])
+    with pytest.raises(InputError, match=rf"{path}: not readable as a zip"):
+        read(tmp_path)
     path.write_bytes(b"no zip")
     with pytest.raises(InputError, match=rf"{path}: not readable as a zip"):
         read(tmp_path)

@@ -103,6 +103,10 @@ def test_results_without_details_are_left_out_or_refused(tmp_path):
     table, said = read(tmp_path)
     assert table.samples["dataset"].tolist() == ["gsm8k"]
     assert f"--dump-eval-details (such as {path})" in said[0]
+    said = tmp_path / DATE / "predictions/m/gsm8k.json"
+    for odd in ({"0": True}, [1], {"0": {"origin_prompt": [7], "gold": {}, "prediction": [[]]}}):
+        said.write_text(json.dumps(odd))
+        assert read(tmp_path)[0].samples["question"].tolist() == [""]
     path.write_text("{")
     with pytest.raises(InputError, match=rf"{path}: not readable as JSON"):
         read(tmp_path)

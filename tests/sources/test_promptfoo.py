@@ -95,6 +95,14 @@ def test_errors_are_failed_calls_and_failed_assertions_are_not(tmp_path):
     assert "1 calls failed or gave an empty answer" in said[0]
 
 
+def test_halves_of_surrogate_pairs_are_replaced(tmp_path):
+    row = result("\ud800", provider="\ud800", response={"output": "\ud800", "cost": 1})
+    table, _ = read(write(tmp_path, [row]))
+    assert table.model_names == ["?"]
+    assert table.samples["question"].tolist() == ["Answer: ?"]
+    assert table.prediction.tolist() == [["?"]]
+
+
 def test_what_a_cached_answer_cost_is_unknown_and_so_is_an_unstated_0(tmp_path):
     cached = {"output": "yes", "cached": True, "cost": 0, "tokenUsage": {"total": 12, "cached": 12}}
     unstated = {"output": {"a": 1}, "tokenUsage": {"prompt": 7, "completion": 3}}

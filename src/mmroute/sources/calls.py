@@ -220,7 +220,7 @@ class _Gathered:
                         f"{call.place}: the sample has no id, a text or number; remove it or run "
                         "the model again"
                     )
-                sample_id = clean(f"{call.dataset}_{call.sample}")
+                sample_id = f"{call.dataset}_{call.sample}"
                 first = samples.setdefault(sample_id, call)
                 if first.dataset != call.dataset:
                     raise InputError(
@@ -246,7 +246,7 @@ class _Gathered:
             amounts = np.mean([self._amounts(*one) for one in kept], axis=0)
             for name, amount in zip(AMOUNTS, amounts, strict=True):
                 matrices[name][cell] = amount
-            prediction[cell] = (kept[0][0].prediction or "")[:LONGEST_ANSWER] or None
+            prediction[cell] = clean(kept[0][0].prediction or "")[:LONGEST_ANSWER] or None
         self._check_used()
         seen = np.isfinite(matrices["utility"]).any(axis=0)
         if not seen.any():
@@ -320,10 +320,10 @@ def _frame(samples: Mapping[str, Call]) -> pd.DataFrame:
         {
             "sample_id": list(samples),
             **{
-                name: [clean(getattr(call, name)) for call in calls]
+                name: [getattr(call, name) for call in calls]
                 for name in ("dataset", "scenario", "group", "question")
             },
-            "answer": nullable(pd.Series([clean(call.answer) for call in calls], dtype=str)),
+            "answer": nullable(pd.Series([call.answer for call in calls], dtype=str)),
             "image": pd.Series([None] * len(calls), dtype=object),
             "image_digest": pd.Series([None] * len(calls), dtype=object),
         }
@@ -400,9 +400,9 @@ def at(value: Any, *keys: str) -> Any:
 
 
 def text(value: Any) -> str:
-    """Return a text, a number as it is written, empty for anything else."""
+    """Return a text that a table can hold, a number as it is written, empty for anything else."""
     written = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return str(value) if written else ""
+    return clean(str(value)) if written else ""
 
 
 def amount(value: Any) -> float:

@@ -31,6 +31,11 @@ GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 """Inspect's ``value_to_float``: correct, partial, incorrect, no answer; and words for them."""
 
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, RuntimeError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, pa.ArrowException),
+)
+
 
 class InspectAi(CallLogs):
     """Logs that Inspect AI has written, ``.eval`` or ``.json``.
@@ -81,7 +86,7 @@ def _read_zip(path: Path, remark: Callable[[str, str], None]) -> Log | None:
                 if name.startswith("samples/") and name.endswith(".json")
             )
             return _log(path, _member(archive, head, path), samples, remark)
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, InputError):
             raise
         raise_disk_fault(error, path)

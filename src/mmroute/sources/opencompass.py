@@ -103,18 +103,16 @@ def _predictions(path: Path) -> dict[str, Any]:
 
 def _call(path: Path, number: str, verdict: dict[str, Any], said: Any) -> Call:
     by_perplexity = isinstance(said, dict) and any(key.startswith("label: ") for key in said)
-    answer = at(said, "prediction")
-    answer = answer[0] if isinstance(answer, list) and answer else answer
-    answer = text(answer) or text(verdict.get("origin_prediction"))
+    answers = (_first(at(said, "prediction")), _first(verdict.get("origin_prediction")))
+    answer = next((text(one) for one in answers if isinstance(one, str)), None)
     gold = at(said, "gold") if at(said, "gold") is not None else verdict.get("references")
-    gold = gold[0] if isinstance(gold, list) and gold else gold
     return Call(
         sample=number,
         dataset=path.stem,
         scenario=path.stem.split("-")[0],
         group="",
         question=_question(said) or _prompt(verdict.get("prompt")),
-        answer=text(gold),
+        answer=text(_first(gold)),
         model=path.parent.name,
         scores=scored({name: _verdict(verdict.get(name)) for name in VERDICTS}),
         main=(),
@@ -122,9 +120,14 @@ def _call(path: Path, number: str, verdict: dict[str, Any], said: Any) -> Call:
         prompt_tokens=np.nan,
         completion_tokens=0.0 if by_perplexity else np.nan,
         prediction=None if by_perplexity else answer,
-        failed=not by_perplexity and not answer.strip(),
+        failed=not by_perplexity and answer is not None and not answer.strip(),
         place=f"{path}: details {number}",
     )
+
+
+def _first(value: Any) -> Any:
+    """Return the first of several repeats or answers, and one alone as it is."""
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _verdict(value: Any) -> Any:
@@ -151,7 +154,8 @@ def _equal(verdict: dict[str, Any]) -> bool:
 
 def _question(said: Any) -> str:
     """Return what was asked, of given answers the text before the first one."""
-    label = next((key for key in said or {} if key.startswith("label: ")), "")
+    keys = said if isinstance(said, dict) else {}
+    label = next((key for key in keys if key.startswith("label: ")), "")
     return text(at(said, label, "testing input")) or _prompt(at(said, "origin_prompt"))
 
 
