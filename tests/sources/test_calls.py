@@ -25,7 +25,7 @@ class Listed(CallLogs):
         if not content:
             return None
         order, *calls = content
-        return Log(path, (True, order), [call(**own) for own in calls])
+        return Log(path, True, order, [call(**own) for own in calls])
 
 
 def call(**own):
@@ -79,13 +79,18 @@ def test_calls_become_outcomes(tmp_path):
     ]
 
 
-def test_the_last_run_of_a_model_counts(tmp_path):
+def test_the_last_of_the_largest_runs_of_a_model_counts(tmp_path):
     write(tmp_path, {"scores": {"acc": 0.0}}, order="2024-01", name="z.json")
     write(tmp_path, {"scores": {"acc": 1.0}}, order="2024-02")
     table, said = read(tmp_path)
     assert table.utility.tolist() == [[1]]
-    assert "1 runs are not used, as there is a later one of the same model" in said[0]
+    assert "1 runs are not used, as there is a later, larger or whole one of the same" in said[0]
     assert f"(such as m on d in {tmp_path}/z.json)" in said[0]
+    more = {"sample": "1", "scores": {"acc": 0.0}}
+    write(tmp_path, {"scores": {"acc": 0.0}}, more, order="2024-01", name="z.json")
+    table, said = read(tmp_path)
+    assert table.utility.tolist() == [[0], [0]]
+    assert f"(such as m on d in {tmp_path}/a.json)" in said[0]
 
 
 def test_repeated_calls_are_averaged(tmp_path):

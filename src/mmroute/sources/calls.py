@@ -71,13 +71,15 @@ class Call(NamedTuple):
 
 
 class Log(NamedTuple):
-    """The calls of one file or folder that a run has written.
+    """The calls of one file or folder that a run has written, whole or not, and its date.
 
-    Of several runs of a model on a data set the last counts in the order of ``order``.
+    Of several runs of a model on a data set a whole one counts, one of the most samples, the
+    last.
     """
 
     path: Path
-    order: tuple[bool, str]
+    whole: bool
+    date: str
     calls: list[Call]
 
 
@@ -148,7 +150,7 @@ class CallLogs(Source):
         return self.path
 
     def read(self, root: Path) -> OutcomeTable:
-        """Read each model's last run on each data set."""
+        """Read each model's best run on each data set."""
         gathered = _Gathered(self.path, self.metrics, self.failures)
         for path in self._found():
             with reading(path):
@@ -169,7 +171,7 @@ class CallLogs(Source):
 
 
 class _Gathered:
-    """The calls read so far, by data set and model, each of the last run alone."""
+    """The calls read so far, by data set and model, each of the best run alone."""
 
     def __init__(self, root: Path, metrics: Mapping[str, str], failures: str) -> None:
         self.root = root
@@ -184,24 +186,25 @@ class _Gathered:
         self.remarks[kind] = (count + 1, first)
 
     def add(self, log: Log) -> None:
-        """Keep the calls of a log, unless a later one of the same data set and model is there."""
+        """Keep the calls of a log, unless a better one of the same data set and model is there."""
         own: dict[tuple[str, str], list[Call]] = {}
         for call in log.calls:
             own.setdefault((call.dataset, call.model), []).append(call)
         for key, calls in own.items():
             other = self.runs.get(key)
             if other is not None:
-                if other[0].order == log.order:
+                if other[0].date == log.date:
                     raise InputError(
                         f"{log.path}: model {key[1]!r:.80} on {key[0]!r:.80} is in "
                         f"{other[0].path}, too; set source.path to one of the two, or remove one"
                     )
-                older = min(other[0], log, key=lambda one: one.order)
+                worse, _ = min(other, (log, calls), key=_worth)
                 self.remark(
-                    "runs are not used, as there is a later one of the same model and data set",
-                    f"{key[1]} on {key[0]} in {older.path}",
+                    "runs are not used, as there is a later, larger or whole one of the same model "
+                    "and data set",
+                    f"{key[1]} on {key[0]} in {worse.path}",
                 )
-                if older is log:
+                if worse is log:
                     continue
             self.runs[key] = log, calls
 
@@ -312,6 +315,11 @@ class _Gathered:
         return [
             f"{count:,} {kind} (such as {first})" for kind, (count, first) in self.remarks.items()
         ]
+
+
+def _worth(run: tuple[Log, list[Call]]) -> tuple[bool, int, str]:
+    log, calls = run
+    return log.whole, len({call.sample for call in calls}), log.date
 
 
 def _frame(samples: Mapping[str, Call]) -> pd.DataFrame:

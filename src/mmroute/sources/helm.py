@@ -83,7 +83,7 @@ class Helm(CallLogs):
                 about = instances.get(key, ("", ""))
                 said = answers.get((key, trial))
                 calls.append(_call(path, row, key, model, name or path.parent.name, about, said))
-        return Log(path, (True, ""), calls)
+        return Log(path, True, "", calls)
 
 
 def _described(

@@ -43,8 +43,8 @@ class InspectAi(CallLogs):
     The data set is the task, the sample its id; epochs are averaged. The utility is the value
     of a scorer, or of one part of it, ``scorer.part``, by Inspect's own conversion. Tokens are
     those of the evaluated model alone, those of its cache among the prompt's; the cost is
-    ``total_cost`` where it stands. Of several logs of a model on a task the last counts that
-    has not broken off. Images are not read.
+    ``total_cost`` where it stands. Of several logs of a model on a task one that has not
+    broken off counts, of those with the most samples the last. Images are not read.
 
     The layout is that of ``EvalLog`` (github.com/UKGovernmentBEIS/inspect_ai,
     ``src/inspect_ai/log/_log.py`` and ``_recorders/eval.py``); the library itself is no light
@@ -127,7 +127,7 @@ def _log(
     if not whole:
         remark("logs are of runs that broke off; what they lack is missing", str(path))
     calls = [call for place, one in samples for call in _calls(one, task, model, place, remark)]
-    return Log(path, (whole, text(at(head, "eval", "created"))), calls)
+    return Log(path, whole, text(at(head, "eval", "created")), calls)
 
 
 def _calls(

@@ -21,7 +21,7 @@ class OpenCompass(CallLogs):
     ``references`` if equal ones give the file's ``accuracy``. Questions and answers are in
     ``predictions`` beside ``results``, in one file or in parts ``<dataset>_0.json``,
     ``<dataset>_1.json``. The scenario is what stands before the first ``-`` of a data set. Of
-    several dates the last counts.
+    several dates the last of those with the most samples counts.
 
     There are neither costs nor token counts: tokens are estimated from the texts. Where given
     answers are compared by their perplexity nothing is completed, and the prompt is what costs.
@@ -56,7 +56,7 @@ class OpenCompass(CallLogs):
                 "--dump-eval-details",
                 str(path),
             )
-            return Log(path, (True, ""), [])
+            return Log(path, True, "", [])
         if _is_equality(verdicts, at(content, "accuracy")):
             remark(
                 "results have no verdict per sample, and equal answers are right, which gives "
@@ -74,7 +74,7 @@ class OpenCompass(CallLogs):
             for number, verdict in verdicts.items()
             if isinstance(verdict, dict)
         ]
-        return Log(path, (True, path.parent.parent.parent.name), calls)
+        return Log(path, True, path.parent.parent.parent.name, calls)
 
 
 def _parts(path: Path) -> Iterator[Path]:

@@ -52,7 +52,7 @@ class Promptfoo(CallLogs):
             if at(row, "response", "cached"):
                 remark("answers came from promptfoo's cache, and their cost is unknown", place)
             calls.append(_call(row, dataset, place))
-        return Log(path, (True, text(at(content, "results", "timestamp"))), calls)
+        return Log(path, True, text(at(content, "results", "timestamp")), calls)
 
 
 def _call(row: Any, dataset: str, place: str) -> Call:
