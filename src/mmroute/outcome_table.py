@@ -46,9 +46,9 @@ SAMPLE_COLUMNS = (
     "image_digest",
 )
 
-
+PER_CALL = "usd_per_call"
+"""Of a price table, and then of a table's models: what each call costs beside its tokens."""
 PRICE_COLUMNS = ("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens")
-
 
 MATRICES = ("utility", "cost", "prompt_tokens", "completion_tokens", "prediction")
 
@@ -69,7 +69,8 @@ class OutcomeTable:
     samples
         N rows with the columns of ``SAMPLE_COLUMNS`` and any ``tag_*``.
     models
-        K rows: ``model`` and the columns of ``PRICE_COLUMNS``.
+        K rows: ``model``, the columns of ``PRICE_COLUMNS`` and, where there are such prices,
+        ``PER_CALL``.
     utility
         (N, K) in [0, 1]; NaN where the outcome is missing.
     cost

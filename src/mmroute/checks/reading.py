@@ -25,7 +25,7 @@ from mmroute.checks.remark import (
 from mmroute.config import Config, SourceConfig
 from mmroute.confined import working_on
 from mmroute.errors import InputError
-from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.ingestion import Ingested, fetch, ingest, read_valid
 from mmroute.outcomes.pool import choose_pool, mask_unpriced, read_prices, reprice
 from mmroute.outcomes.splits import freeze, masks, require_parts
@@ -187,7 +187,7 @@ def priced(
         )
     unknown = free & ~by_tokens
     if unknown.any():
-        cure = f"in {source.files}: give costs or token counts"
+        cure = f"in {source.files}: give costs or token counts, or {PER_CALL} in {key}.prices"
         if key == "source" and not unknown.all():
             cure += f", or leave these models out:\n{pool_line(names[~unknown].tolist())}"
         message = f"{key}: neither costs nor token counts: {', '.join(names[unknown])}"
@@ -231,6 +231,7 @@ def _price_lines(prices: pd.DataFrame, names: Iterable[str], header: bool = Fals
     """Return CSV lines in the order of a price table's columns, ``?`` for a price to give."""
     rows = prices.astype(object).set_index("model", drop=False).reindex(list(names))
     rows["model"] = rows.index
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *PRICE_COLUMNS])))
     for column in PRICE_COLUMNS:
         given = pd.to_numeric(rows[column], errors="coerce").between(0, sys.float_info.max)
         rows[column] = rows[column].where(given, "?")

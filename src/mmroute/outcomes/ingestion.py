@@ -113,7 +113,7 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
                 )
         samples = table.samples.assign(group=table.samples.get("group", ""))
         tables[label] = _moved(replace(table, samples=samples), below)
-        stems = stems.combine_first(pd.Series(origin.stem, table.samples["sample_id"]))
+        stems = stems.combine_first(pd.Series(_title(origin), table.samples["sample_id"]))
     with working_on(root):
         whole = reduce(
             _Joined.add, [_Joined.of(*numbered) for numbered in enumerate(tables.items())]
@@ -123,6 +123,11 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
         validate_samples(whole.samples, ", ".join(sources))
         whole = replace(whole, samples=whole.samples.assign(group=group_keys(whole.samples)))
         return Ingested(whole.table(), whole.origins(list(tables)), notices + whole.notices)
+
+
+def _title(file: Path) -> str:
+    """Return the name of a file without the suffix of its format and of its packing."""
+    return Path(file.stem).stem if file.suffix.lower() == ".gz" else file.stem
 
 
 def _named(samples: pd.DataFrame, stems: pd.Series) -> pd.DataFrame:
