@@ -85,7 +85,6 @@ HOSTILE = {
     "truncated.jpg": JPEG[: len(JPEG) // 2],
     "bomb.png": png_header(100_000, 100_000),
     "small-bomb.png": png_header(11_000, 10_000),
-    "hair.png": encoded(Image.new("L", (2001, 2)), "PNG"),
     "script.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
     "truncated.gif": encoded(gradient("P"), "GIF")[:40],
     "truncated.tif": encoded(gradient(), "TIFF")[:-200],
@@ -145,6 +144,17 @@ def test_every_kind_of_image_becomes_rgb(file, name):
 def test_a_missing_file_and_a_folder_are_no_images(tmp_path):
     assert decode(tmp_path / "missing.jpg") is None
     assert decode(tmp_path) is None
+
+
+def test_an_image_of_extreme_shape_is_squeezed(file):
+    hair = file("hair.png", encoded(Image.new("RGB", (5000, 2), "red"), "PNG"))
+    picture = decode(hair)
+    assert picture.image.size == (2000, 2)
+    assert (picture.width, picture.height) == (5000, 2)
+    assert picture.image.getpixel((1999, 1)) == (255, 0, 0)
+    thread = file("thread.png", encoded(Image.new("RGB", (1, 60_000)), "PNG"))
+    assert decode(thread).image.size == (1, 1000)
+    assert decode(thread, 32).image.size == (1, 32)
 
 
 def test_transparency_lies_on_white(file):

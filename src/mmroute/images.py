@@ -17,7 +17,8 @@ from mmroute.errors import InputError, raise_disk_fault
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 # An A3 page scanned at 600 dpi has 70 million pixels.
 PIXEL_LIMIT = 100_000_000
-# Encoders scale the shorter side up to hundreds of pixels, and the longer one with it.
+# Encoders scale the shorter side up to hundreds of pixels, and the longer one with it; what is
+# longer than so many times its width is squeezed.
 ASPECT_LIMIT = 1000
 
 
@@ -52,7 +53,8 @@ def decode(path: Path, longest_side: int | None = None) -> Picture | None:
     -------
     Picture | None
         None if there is no such file, if it is not whole or not one of
-        ``FORMATS``, or if it exceeds ``PIXEL_LIMIT`` or ``ASPECT_LIMIT``.
+        ``FORMATS``, or if it exceeds ``PIXEL_LIMIT``. An image whose sides differ by more
+        than ``ASPECT_LIMIT`` is squeezed along the longer one.
 
     Raises
     ------
@@ -68,8 +70,6 @@ def decode(path: Path, longest_side: int | None = None) -> Picture | None:
             width, height = image.size
             if width * height > PIXEL_LIMIT:
                 return None
-            if max(width, height) > ASPECT_LIMIT * min(width, height):
-                return None
             if longest_side is not None:
                 ratio = longest_side / max(width, height)
                 image.draft(None, (max(1, int(width * ratio)), max(1, int(height * ratio))))
@@ -77,7 +77,7 @@ def decode(path: Path, longest_side: int | None = None) -> Picture | None:
             ImageOps.exif_transpose(image, in_place=True)
             if image.size != stored:
                 width, height = height, width
-            upright = _on_white(image)
+            upright = _squeezed(_on_white(image))
         if longest_side is not None:
             upright.thumbnail((longest_side, longest_side), Image.Resampling.BOX)
         return Picture(upright, width, height)
@@ -100,6 +100,14 @@ def quiet_decoding() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
+
+
+def _squeezed(image: Image.Image) -> Image.Image:
+    most = ASPECT_LIMIT * min(image.size)
+    if max(image.size) <= most:
+        return image
+    width, height = image.size
+    return image.resize((min(width, most), min(height, most)), Image.Resampling.BOX)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

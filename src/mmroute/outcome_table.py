@@ -7,7 +7,8 @@ each:
     ``sample_id``, ``dataset``, ``scenario``, ``group``, ``question``, ``answer``,
     ``image`` (path below the source's root) and ``image_digest``, all strings;
     ``answer``, ``image`` and ``image_digest`` may be null, an empty question
-    means that the text is missing. ``group`` is what the source declares, empty where
+    means that the text is missing. An image that is not at hand is null, and its digest is a
+    name that tells it from others. ``group`` is what the source declares, empty where
     that is nothing; what is stored has the key of each sample's group there, see
     ``outcomes.groups``. Free tags are string columns ``tag_<name>``.
 ``models.parquet``
@@ -45,9 +46,9 @@ SAMPLE_COLUMNS = (
     "image_digest",
 )
 
-
+PER_CALL = "usd_per_call"
+"""Of a price table, and then of a table's models: what each call costs beside its tokens."""
 PRICE_COLUMNS = ("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens")
-
 
 MATRICES = ("utility", "cost", "prompt_tokens", "completion_tokens", "prediction")
 
@@ -68,7 +69,8 @@ class OutcomeTable:
     samples
         N rows with the columns of ``SAMPLE_COLUMNS`` and any ``tag_*``.
     models
-        K rows: ``model`` and the columns of ``PRICE_COLUMNS``.
+        K rows: ``model``, the columns of ``PRICE_COLUMNS`` and, where there are such prices,
+        ``PER_CALL``.
     utility
         (N, K) in [0, 1]; NaN where the outcome is missing.
     cost
@@ -171,7 +173,7 @@ def _sample_table(samples: pd.DataFrame) -> "pa.Table":
     return pa.Table.from_pandas(samples, schema=schema, preserve_index=False)
 
 
-def validate(table: OutcomeTable, origin: str) -> None:
+def validate(table: OutcomeTable, origin: str, joined: bool = False) -> None:
     """Raise InputError for outcomes that cannot be measured.
 
     Parameters
@@ -180,13 +182,23 @@ def validate(table: OutcomeTable, origin: str) -> None:
         The table as a source has read it.
     origin
         The file it was read from, for the message.
+    joined
+        Whether it is one of several: it may describe samples without any outcome.
     """
     samples, names = table.samples, table.model_names
-    if not names:
+    if not names and not joined:
         raise InputError(f"{origin}: no model columns; each model needs its outcomes")
     if samples.empty:
         raise InputError(f"{origin}: no samples; the table needs at least one row")
     for kind, own in (("model", names), ("data set", samples["dataset"].unique())):
+        bare: dict[str, str] = {}
+        for name in own:
+            twin = bare.setdefault(" ".join(name.split()), name)
+            if twin != name:
+                raise InputError(
+                    f"{origin}: the {kind}s {twin!r:.80} and {name!r:.80} differ in blanks only; "
+                    "write the name in one way"
+                )
         # Such a name could steer a terminal, and makes a broken SVG.
         hidden = next((name for name in own if _INVISIBLE & set(map(category, name))), None)
         if hidden is not None:

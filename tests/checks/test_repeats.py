@@ -32,7 +32,7 @@ def test_the_same_question_in_both_splits(bench, sides):
     question = asked(bench, first)
     ask(bench, other, question.upper().replace(" ", "\n  "))
     ask(bench, more, question.replace(" ", "  "))
-    remark = bench.check().one("are in the training split too")
+    remark = bench.check().one("whose question is in the training split too")
     assert remark.level == "warning"
     assert f"s{other} and s{first}" in remark.message
     assert remark.message.startswith("2 of ")

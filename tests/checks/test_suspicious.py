@@ -39,6 +39,18 @@ def test_costs_that_are_all_equal(bench):
     assert "give the cost of each call" in remark.cure
 
 
+def test_costs_by_a_price_per_call_are_equal_and_meant_to_be(bench):
+    bench.rows = bench.rows.drop(columns="cost")
+    path = bench.price_file()
+    path.write_text("model,usd_per_call\na,0.5\nb,0.25\nc,0.125\n")
+    found = bench.check()
+    assert found.none("costs the same")
+    assert set(found.models["cost_from"]) == {"price per call"}
+    path.write_text("model,usd_per_call\na,0.5\nb,0.25\nc,\n")
+    remark = bench.check().one("neither costs nor token counts: c")
+    assert "usd_per_call in source.prices" in remark.cure
+
+
 def test_free_calls(bench):
     bench.rows.loc[bench.of("b"), "cost"] = 0
     assert bench.check().one("every call is free: b").level == "warning"

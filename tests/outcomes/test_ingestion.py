@@ -171,3 +171,65 @@ def test_images_of_joined_sources_are_found_below_the_common_root(tmp_path):
     ]
     again = fetch(list(sources.values())[::-1], tmp_path / "source")
     assert (again / "0/root/t.csv").read_text().splitlines()[1].startswith("b1")
+
+
+def without_outcomes(table, rows):
+    return table.take(np.array(rows), [])
+
+
+def test_a_table_without_outcomes_describes_the_samples_of_others(make_table):
+    table = make_table(n_samples=3)
+    bare = replace(table, samples=table.samples.assign(question=["", "", "own"], image="i.png"))
+    facts = without_outcomes(table, [1, 0, 2])
+    whole = ingest({"a": Given(bare), "b": Given(facts)}, Path("root")).table
+    assert whole.samples["question"].tolist() == [*table.samples["question"][:2], "own"]
+    np.testing.assert_array_equal(whole.utility, table.utility)
+
+
+def test_samples_that_are_only_described_are_left_out_and_said(make_table):
+    table = make_table(n_samples=5)
+    sources = {"b": Given(without_outcomes(table, range(5))), "a": Given(table.take(np.arange(3)))}
+    found = ingest(sources, Path("root"))
+    assert found.table.samples["sample_id"].tolist() == table.samples["sample_id"].tolist()[:3]
+    assert found.table.utility.shape == (3, len(table.model_names))
+    (notice,) = found.notices
+    left = table.samples["sample_id"][3]
+    assert notice.startswith("b: 2 of its 5 samples have no outcome")
+    assert notice.endswith(repr(left))
+
+
+def test_a_table_that_describes_no_sample_of_the_others_is_refused(make_table):
+    table = make_table(n_samples=3)
+    other = without_outcomes(table, range(3))
+    other = replace(other, samples=other.samples.assign(sample_id=["x", "y", "z"]))
+    with pytest.raises(InputError, match="b: none of its sample ids, such as 'x', is one"):
+        ingest({"a": Given(table), "b": Given(other)}, Path("root"))
+
+
+def test_sources_without_any_outcome_are_refused(make_table):
+    facts = without_outcomes(make_table(n_samples=3), range(3))
+    with pytest.raises(InputError, match="no source has outcomes"):
+        ingest({"a": Given(facts), "b": Given(facts)}, Path("root"))
+    with pytest.raises(InputError, match="no model columns"):
+        ingest({"a": Given(facts)}, Path("root"))
+
+
+def test_a_model_that_another_source_has_outcomes_of_may_be_without_in_one(make_table):
+    table = make_table(n_samples=3)
+    utility = table.utility.copy()
+    utility[:, 0] = np.nan
+    silent = replace(table, utility=utility)
+    assert ingest({"a": Given(silent), "b": Given(table)}, Path("root")).table.utility.shape == (
+        3,
+        len(table.model_names),
+    )
+    with pytest.raises(InputError, match="no outcome at all"):
+        ingest({"a": Given(silent)}, Path("root"))
+
+
+@pytest.mark.parametrize("names", [["a", "a "], ["a b", "a  b"]])
+def test_names_that_differ_in_blanks_only_are_refused(make_table, names):
+    table = make_table(n_samples=3, n_models=2)
+    table.models["model"] = names
+    with pytest.raises(InputError, match=r"models 'a.* and 'a.* differ in blanks only"):
+        ingest({"a": Given(table)}, Path("root"))

@@ -174,6 +174,33 @@ def test_costs_without_token_counts_stay_as_given(make_table):
     assert reprice(table, PRICES, "prices.csv").cost[0, 0] == table.cost[0, 0]
 
 
+def test_a_price_per_call_stands_for_tokens_or_beside_them(make_table, tmp_path):
+    table = make_table()
+    for name in ("cost", "prompt_tokens", "completion_tokens"):
+        getattr(table, name)[:, :2] = np.nan
+    table.utility[0, 0] = np.nan
+    path = tmp_path / "prices.csv"
+    path.write_text(
+        "model,usd_per_1m_prompt_tokens,usd_per_1m_completion_tokens,usd_per_call\n"
+        "model-0,,,0.25\nmodel-1,1,2,0.5\nmodel-2,1,2,0.125\n"
+    )
+    priced = reprice(table, read_prices(path), str(path))
+    assert np.isnan(priced.cost[0, 0])
+    assert (priced.cost[1:, 0] == 0.25).all()
+    assert np.isnan(priced.cost[:, 1]).all()
+    tokens = (table.prompt_tokens[:, 2] + 2 * table.completion_tokens[:, 2]) / 1e6
+    np.testing.assert_allclose(priced.cost[:, 2], tokens + 0.125)
+    assert priced.models["usd_per_call"].tolist() == [0.25, 0.5, 0.125]
+    priced.write(tmp_path / "table")
+    same(OutcomeTable.read(tmp_path / "table"), priced)
+    path.write_text("model,usd_per_call\nmodel-0,0.25\nmodel-1,0\nmodel-2,1\n")
+    priced = reprice(table, read_prices(path), str(path))
+    np.testing.assert_array_equal(priced.cost[1], [0.25, 0, 1])
+    path.write_text("model,usd_per_call\nmodel-0,0.25\nmodel-1,none\nmodel-2,1\n")
+    with pytest.raises(InputError, match="usd_per_call: the price of model 'model-1' is none"):
+        reprice(table, read_prices(path), str(path))
+
+
 @pytest.mark.parametrize(
     ("prices", "message"),
     [

@@ -1,4 +1,5 @@
 import errno
+import gzip
 import json
 import math
 import os
@@ -38,6 +39,13 @@ WRITERS = {
     "parquet": lambda path: FRAME.to_parquet(path, index=False),
     "feather": lambda path: FRAME.to_feather(path),
     "jsonl": lambda path: FRAME.to_json(path, orient="records", lines=True),
+    "json": lambda path: FRAME.to_json(path, orient="records"),
+    "csv.gz": lambda path: FRAME.to_csv(path, index=False),
+    "TSV.GZ": lambda path: path.write_bytes(
+        gzip.compress(FRAME.to_csv(index=False, sep="\t").encode())
+    ),
+    "jsonl.gz": lambda path: FRAME.to_json(path, orient="records", lines=True),
+    "json.gz": lambda path: FRAME.to_json(path, orient="records"),
     "xlsx": lambda path: FRAME.to_excel(path, index=False),
 }
 
@@ -104,13 +112,22 @@ def test_a_cell_that_is_no_number_is_named(bad):
         ("t.csv", b"a,b\n1,2\n3\n", "Expected 2 columns, got 1"),
         ("t.csv", b"a,b\n1,2,3\n", "Expected 2 columns, got 3"),
         ("t.csv", b'a,b\n1,2\n"3,4\n5,6\n', "Expected 2 columns"),
-        ("t.csv", b"a,b\n1,\xff\n", "UTF8"),
+        ("t.csv", b"a,b\n1,\xff\n", "UTF-8"),
         ("t.csv", b"a,a\n1,2\n", "'a' appears twice"),
         ("t.parquet", b"PAR1 broken", "PARQUET"),
+        ("t.json", b'{"a": 1}', "JSON (it is no list of objects"),
+        ("t.json", b'[{"a": 1}, 2]', "record 2 is no JSON object"),
+        ("t.json", b'[{"a": 1, "a": 2}]', "record 1 names a column twice"),
+        ("t.json", b'[{"a": [1]}]', "'a' holds lists or objects"),
+        ("t.json", b"[]", "no rows"),
+        ("t.json.gz", b"[{}]", "JSON (Not a gzipped file"),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-9], "CSV (Compressed file ended"),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,\xff\n"), "byte 0xff in line 2 is no UTF-8"),
+        ("t.parquet.gz", b"", "or .gz of one of .csv, .tsv"),
         ("t.feather", b"broken", "FEATHER"),
         ("t.jsonl", b'{"a": 1}\n[2]\n', "line 2"),
         ("t.jsonl", b'{"a": 1}\n{"a": \n', "JSONL"),
-        ("t.jsonl", b'{"a": [1, 2]}\n', "'a' holds a list"),
+        ("t.jsonl", b'{"a": [1, 2]}\n', "'a' holds lists"),
         ("t.ods", b"", "'.ods'"),
         ("t.xlsx", b"", "zip"),
         ("t.xlsx", b"PK\x03\x04 broken", "zip"),
@@ -294,7 +311,7 @@ def test_lines_that_each_have_keys_of_their_own_are_refused(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_text("".join(f'{{"k{number}": 1}}\n' for number in range(20_000)))
     began = time.monotonic()
-    with pytest.raises(InputError, match=r"20,000 lines have 20,000 different keys"):
+    with pytest.raises(InputError, match=r"20,000 records have 20,000 different keys"):
         read_cells(path)
     assert time.monotonic() - began < 60
 
@@ -360,3 +377,13 @@ def test_a_broken_disk_is_not_blamed_on_the_table(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Input/output error") as caught:
         read_cells(tmp_path / "t.jsonl")
     assert caught.value.filename == str(tmp_path / "t.jsonl")
+
+
+def test_a_packed_table_unpacks_to_so_much_and_no_more(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n" + b"1\n" * 499))
+    monkeypatch.setattr(cells_module, "MAX_UNPACKED_BYTES", 1000)
+    assert len(read_cells(path)) == 499
+    monkeypatch.setattr(cells_module, "MAX_UNPACKED_BYTES", 999)
+    with pytest.raises(InputError, match=r"t\.csv\.gz: .*unpacks to more than 999 bytes"):
+        read_cells(path)

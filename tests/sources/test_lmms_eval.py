@@ -167,11 +167,47 @@ def test_metrics_that_differ_need_a_word_in_the_config(tmp_path):
         read(tmp_path, {"vqa_val": "detail"})
 
 
-def test_a_metric_whose_score_is_yet_to_be_computed_is_refused(tmp_path):
-    answer = {"id": "v_1", "subdomain": "Art", "answer": "A", "parsed_pred": ["B"]}
-    log(tmp_path, [line(0, exact_match=None, mmmu_acc=answer)])
-    with pytest.raises(InputError, match="holds one number per sample.*mmmu_acc.*computed"):
+OPEN = {"id": "v_1", "subdomain": "Art", "answer": "A", "parsed_pred": ["B"]}
+
+
+def test_logs_whose_scores_are_yet_to_be_computed_are_refused(tmp_path):
+    log(tmp_path, [line(0, exact_match=None, mmmu_acc=OPEN)])
+    with pytest.raises(InputError, match="one number per sample.*computed.*mmmu_acc"):
         read(tmp_path)
+
+
+def test_a_task_whose_score_is_yet_to_be_computed_is_left_out_and_said(tmp_path):
+    log(tmp_path, [line(0), line(1)], "b", "ai2d")
+    for model in ("a", "b"):
+        log(tmp_path, [line(0, exact_match=None, mmmu_acc=OPEN)], model, "mmmu")
+    table, said = read(tmp_path)
+    assert table.model_names == ["b"]
+    assert table.samples["sample_id"].tolist() == ["ai2d_0", "ai2d_1"]
+    (told,) = about(said, "left out")
+    assert "2 logs have no metric" in told
+    assert "samples_mmmu.jsonl, which has mmmu_acc" in told
+    assert not about(said, "outcomes have no score")
+
+
+def test_a_multiple_choice_of_mmmu_is_right_where_its_parsed_answer_is(tmp_path):
+    choice = OPEN | {"question_type": "multiple-choice"}
+    judged = [{"parsed_pred": ["A"]}, {"parsed_pred": "B"}, {"parsed_pred": ["A", "B"]}]
+    judged += [{"question_type": "open"}]
+    lines = [
+        line(index, exact_match=None, mmmu_acc=choice | one) for index, one in enumerate(judged)
+    ]
+    log(tmp_path, lines)
+    np.testing.assert_array_equal(read(tmp_path)[0].utility[:, 0], [1, 0, 0.5, np.nan])
+
+
+@pytest.mark.parametrize("resps", [None, [[[-1.5, False]], [[-0.2, True]]]])
+def test_answers_compared_by_likelihood_complete_nothing(tmp_path, resps):
+    scored = {"filtered_resps": [[-1.5, False], [-0.2, True]], "resps": resps}
+    log(tmp_path, [line(0, input="q" * 40, **scored), line(1, filtered_resps=[], resps=None)])
+    table, _ = read(tmp_path)
+    assert table.completion_tokens[0] == [0]
+    assert np.isnan(table.completion_tokens[1])
+    assert table.prompt_tokens[0] == [10]
 
 
 @pytest.mark.parametrize("value", [7, -0.1, 1e999, 10**400])
@@ -292,7 +328,9 @@ def test_an_image_is_a_file_below_the_folder_or_none(tmp_path):
     table, said = read(folder)
     assert table.samples["image"].fillna("").tolist() == ["pics/1.jpg"] * 2 + [""] * 6
     assert table.samples["image_digest"][0] == digest_bytes(b"pixels")
-    assert table.samples["image_digest"][2:].isna().all()
+    assert table.samples["image_digest"][2:].tolist() == [
+        f"unknown vqa_val_{i}" for i in range(2, 8)
+    ]
     assert about(said, "6 samples are without an image")
 
 
@@ -306,7 +344,8 @@ def test_other_files_beside_the_logs_are_skipped_and_said(tmp_path):
 
 def test_a_task_may_be_called_after_samples(tmp_path):
     log(tmp_path, [line(0)], task="few_samples_x")
-    assert read(tmp_path)[0].samples["dataset"].tolist() == ["few_samples_x"]
+    harness_log(tmp_path, [harness_line(0, 1.0)], task="no_samples_y")
+    assert read(tmp_path)[0].samples["dataset"].tolist() == ["few_samples_x", "no_samples_y"]
 
 
 def test_a_folder_without_logs_is_named(tmp_path):
@@ -420,3 +459,123 @@ def test_groups_come_from_a_key_of_the_documents_that_must_be_there(tmp_path):
     assert read(tmp_path)[0].samples["group"].eq("").all()
     with pytest.raises(InputError, match="source.group: no document below .* at 'turn'"):
         read(tmp_path, group="turn")
+
+
+HARNESS_DATE = "2025-01-02T03-04-05.678901"
+
+
+def harness_log(folder, lines, model="org__m", task="gsm8k", date=HARNESS_DATE):
+    """Write a log as lm-evaluation-harness names it, flat if there is no model."""
+    path = folder / model / f"samples_{task}_{date}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
+    return path
+
+
+def harness_line(doc_id, score, filter="none", **fields):
+    arguments = {"gen_args_0": {"arg_0": f"question {doc_id}?", "arg_1": {"until": ["."]}}}
+    return line(doc_id, None, input=None, arguments=arguments) | {
+        "exact_match": score,
+        "filter": filter,
+        "metrics": ["exact_match"],
+        **fields,
+    }
+
+
+def test_logs_of_the_harness_are_read_by_their_name(tmp_path):
+    harness_log(tmp_path, [harness_line(0, 1.0), harness_line(1, 0.0)], "org__a")
+    harness_log(tmp_path, [harness_line(0, 0.0)], "b", date="2025-01-03T00-00-00.1")
+    harness_log(tmp_path, [harness_line(0, 1.0)], "b", date="2025-01-02T00-00-00.1")
+    table, said = read(tmp_path)
+    assert table.model_names == ["b", "org__a"]
+    assert table.samples["sample_id"].tolist() == ["gsm8k_0", "gsm8k_1"]
+    assert table.samples["question"].tolist() == ["question 0?", "question 1?"]
+    np.testing.assert_array_equal(table.utility, [[0, 1], [np.nan, 0]])
+    np.testing.assert_array_equal(table.prompt_tokens, [[3, 3], [np.nan, 3]])
+    assert "samples_gsm8k_2025-01-02T00" in about(said, "1 logs are not used")[0]
+
+
+def test_flat_logs_of_the_harness_are_of_the_model_that_their_results_name(tmp_path):
+    folder = tmp_path / "mine"
+    logs = [harness_log(folder, [harness_line(0, 1.0)], "")]
+    later = "2025-02-02T03-04-05.678901"
+    logs.append(harness_log(folder, [harness_line(0, 0.0)], "", date=later))
+    results = folder / f"big_{later}.json"
+    results.write_text('{"model_name": "org/big", "model_name_sanitized": "org__big"}')
+    table, _ = read(folder)
+    assert table.model_names == ["mine", "org__big"]
+    assert table.utility.tolist() == [[1, 0]]
+    source = LmmsEval(str(folder))
+    assert sorted(source.local_files()) == sorted([*logs, results])
+    assert list(source.image_names()) == []
+
+
+FILTERED = [
+    harness_line(0, 0.0, "strict-match"),
+    harness_line(1, 1.0, "strict-match"),
+    harness_line(0, 1.0, "flexible-extract"),
+    harness_line(1, 1.0, "flexible-extract"),
+]
+
+
+@pytest.mark.parametrize(
+    ("filter", "utility"), [("strict-match", [0, 1]), ("flexible-extract", [1, 1])]
+)
+def test_of_several_filters_the_one_that_is_named_counts(tmp_path, filter, utility):
+    harness_log(tmp_path, FILTERED)
+    harness_log(tmp_path, [harness_line(0, 0.5)], task="other")
+    table, _ = read(tmp_path, filter=filter)
+    assert table.samples["sample_id"].tolist() == ["gsm8k_0", "gsm8k_1", "other_0"]
+    assert table.utility[:, 0].tolist() == [*utility, 0.5]
+
+
+def test_several_filters_have_to_be_told_apart(tmp_path):
+    path = harness_log(tmp_path, FILTERED)
+    said = rf"{path}: its rows are of the filters strict-match, flexible-extract; .*source\.filter"
+    with pytest.raises(InputError, match=said):
+        read(tmp_path)
+    with pytest.raises(InputError, match=said):
+        read(tmp_path, filter="none")
+    path.write_text(json.dumps(harness_line(0, 1.0)))
+    with pytest.raises(InputError, match=r"source\.filter: .* 'strict'; it has none"):
+        read(tmp_path, filter="strict")
+
+
+def test_likelihoods_of_the_harness_are_text_and_complete_nothing(tmp_path):
+    choices = [["-1.5", "False"], ["-0.25", "True"]]
+    arguments = {
+        f"gen_args_{number}": {"arg_0": "q" * 40, "arg_1": f" {choice}"}
+        for number, choice in enumerate("AB")
+    }
+    likelihoods = {"filtered_resps": choices, "resps": [[choice] for choice in choices]}
+    harness_log(tmp_path, [harness_line(0, 1.0, arguments=arguments, **likelihoods)])
+    table, _ = read(tmp_path)
+    assert table.prompt_tokens.tolist() == [[10]]
+    assert table.completion_tokens.tolist() == [[0]]
+    assert table.prediction.tolist() == [[None]]
+
+
+def older_log(folder, lines, run, task="mme"):
+    path = folder / run / f"{task}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"args": {}, "model_configs": {}, "logs": lines, "time": 1}))
+    (path.parent / "results.json").write_text('{"results": {}, "configs": {}}')
+    return path
+
+
+def test_older_logs_are_read_from_their_folders_of_runs(tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"pixels")
+    older_log(tmp_path, [line(0, 0), line(1, 0)], "0612_1200_llava_args_0f")
+    newer = [line(0, 1, doc={"image": "1.jpg"}), line(1, 0.5)]
+    path = older_log(tmp_path, newer, "0613_1432_llava_args_0f")
+    table, said = read(tmp_path)
+    assert table.model_names == ["llava_args_0f"]
+    assert table.samples["sample_id"].tolist() == ["mme_0", "mme_1"]
+    assert table.samples["image"].fillna("").tolist() == ["1.jpg", ""]
+    assert table.utility[:, 0].tolist() == [1, 0.5]
+    told = about(said, "1 logs are not used")[0]
+    assert "0612_1200_llava_args_0f/mme.json beside 0613_1432_llava_args_0f/mme.json" in told
+    assert set(LmmsEval(str(tmp_path)).image_names()) == {"1.jpg"}
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(InputError, match=rf"{path}: is no whole JSON with a list of 'logs'"):
+        read(tmp_path)

@@ -1,4 +1,5 @@
 import copyreg
+import gzip
 import io
 import os
 import pickle
@@ -379,6 +380,18 @@ def test_a_pickle_cut_anywhere_is_one_line_of_error(tmp_path, protocol):
 def test_what_is_no_pickle_is_refused(tmp_path, content):
     with pytest.raises(InputError, match="not readable as a pickle"):
         read_pickle(stored(tmp_path, content))
+
+
+def test_gzip_is_unpacked_and_bounded(tmp_path, monkeypatch):
+    whole = gzip.compress(pickle.dumps([1, "two"]))
+    path = stored(tmp_path, whole)
+    assert read_pickle(path) == [1, "two"]
+    for broken in (whole[:-9], gzip.compress(b""), whole[:2], gzip.compress(b"no pickle")):
+        with pytest.raises(InputError, match="not readable as a pickle"):
+            read_pickle(stored(tmp_path, broken))
+    monkeypatch.setattr("mmroute.sources.pickles.MOST_UNPACKED", 1000)
+    with pytest.raises(InputError, match=r"unpacks to more than 1,000 bytes; unpack the file"):
+        read_pickle(stored(tmp_path, gzip.compress(pickle.dumps("a" * 1000))))
 
 
 def test_a_missing_file_is_named(tmp_path):

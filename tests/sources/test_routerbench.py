@@ -145,6 +145,28 @@ def test_the_file_is_found_by_its_name_or_given(tmp_path):
         RouterBench(repo="a/b")
 
 
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "jsonl", "pkl.gz"])
+def test_every_form_of_the_table_is_read(tmp_path, form):
+    records = rows("mmlu-law", 3) + rows("grade-school-math", 2)
+    path = release(tmp_path, records) / FILE
+    frame = pd.DataFrame(records)
+    other = tmp_path / f"other.{form}"
+    match form:
+        case "csv" | "tsv":
+            frame.to_csv(other, index=False, sep="," if form == "csv" else "\t")
+        case "parquet":
+            frame.to_parquet(other)
+        case "jsonl":
+            frame.to_json(other, orient="records", lines=True)
+        case _:
+            frame.to_pickle(other)
+    own, theirs = read(str(path)), read(str(other))
+    pd.testing.assert_frame_equal(theirs.samples, own.samples)
+    np.testing.assert_array_equal(theirs.utility, own.utility)
+    np.testing.assert_allclose(theirs.cost, own.cost)
+    assert theirs.prediction.tolist() == own.prediction.tolist()
+
+
 def test_the_hub_gives_one_pickle():
     source = RouterBench(repo="a/b", revision="main")
     paths = ["README.md", FILE, "routerbench_5shot.pkl", "routerbench_raw.pkl"]

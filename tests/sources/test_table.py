@@ -1,5 +1,8 @@
+import base64
+import io
 import os
 import time
+import warnings
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,9 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from pyarrow import feather
 
 from mmroute.errors import InputError
+from mmroute.outcomes.pool import mask_unpriced, reprice
 from mmroute.sources.table import TableSource, _gather
 from mmroute.storage import digest_bytes
 
@@ -345,7 +350,8 @@ def test_a_repeated_pair_is_an_error(tmp_path):
         ({"sample_id": None}, "no column 'sample_id'"),
         ({"model": None}, "no column 'model'"),
         ({"utility": None}, "no column 'utility'"),
-        ({"cost": None}, "no column 'cost', nor 'prompt_tokens'"),
+        ({"utility": ["1", "85", "0"]}, "'85'.* set source.scale to .* 100 for percent"),
+        ({"utility": ["1", "85%", "0"]}, "'85%'.* set source.scale to .* 100 for percent"),
         ({"sample_id": ["s", "", "t"]}, "'sample_id' is empty in row 2"),
         ({"model": ["a", "b", ""]}, "'model' is empty in row 3"),
         ({"utility": ["1", "?", "0"]}, "'utility' of 's2' holds '\\?'"),
@@ -436,3 +442,193 @@ def test_a_pipe_in_place_of_the_samples_is_refused(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match=r"mine\..*: is a pipe"):
         read(write(tmp_path / "rows"), samples=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_lists_and_objects_that_nobody_reads_are_left_out_and_said(tmp_path, suffix):
+    frame = LONG.assign(usage=[{"tokens": 1}] * 3, images=[["a.png", "b.png"]] * 3, level="1")
+    path = write(tmp_path, frame, f"mine.{suffix}")
+    with pytest.warns(UserWarning, match="lists or objects are left out: usage, images$"):
+        table = read(path)
+    assert [name for name in table.samples if name.startswith("tag_")] == ["tag_level"]
+    with pytest.raises(InputError, match="column 'usage' holds lists or objects"):
+        read(path, columns={"answer": "usage"})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_an_encoding_that_a_file_is_marked_with_is_read(tmp_path, suffix, encoding):
+    path = Path(write(tmp_path, LONG.assign(question="Größe 大小"), f"mine.{suffix}"))
+    path.write_text(path.read_text("utf-8"), encoding)
+    assert read(str(path)).samples["question"].tolist() == ["Größe 大小"] * 2
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_another_encoding_is_named_and_read_by_a_key(tmp_path, suffix):
+    path = tmp_path / f"mine.{suffix}"
+    write(tmp_path, LONG.assign(question="ok"), path.name)
+    path.write_bytes(path.read_bytes().replace(b"ok", "Größe “5”".encode("cp1252")))
+    with pytest.raises(InputError, match=r"byte 0xf6 in line \d is no UTF-8, and may be cp1252"):
+        read(str(path))
+    assert read(str(path), encoding="cp1252").samples["question"][0] == "Größe “5”"
+    path.write_bytes(path.read_bytes().replace(b"\xf6", b"\x81"))
+    with pytest.raises(InputError, match=r"byte 0x81 .* set source.encoding to 'latin-1'"):
+        read(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf8000", "base64", "a\0b"])
+def test_an_unknown_encoding_is_refused(tmp_path, encoding):
+    with pytest.raises(InputError, match=r"source\.encoding: .* is no encoding of text"):
+        TableSource(write(tmp_path), encoding=encoding)
+
+
+def test_a_table_without_outcomes_describes_samples(tmp_path):
+    path = write(tmp_path, LONG[["sample_id", "question"]].assign(level="3"))
+    table = read(path)
+    assert table.model_names == []
+    assert table.utility.shape == (2, 0)
+    assert table.samples["question"].tolist() == ["two?", "one?"]
+
+
+def test_a_packed_table_is_checked_and_read_as_what_it_holds(tmp_path):
+    path = tmp_path / "mine.csv.gz"
+    LONG.to_csv(path, index=False)
+    source = TableSource(str(path))
+    assert source.local_files() == [path]
+    assert read(str(path)).utility[0].tolist() == [1, 0]
+    LONG.to_csv(path, index=False, sep=";")
+    with pytest.raises(InputError, match=r"mine\.csv\.gz: a CSV has ',' .* this file ';'"):
+        source.local_files()
+    path.write_bytes(b"sample_id,model")
+    with pytest.raises(InputError, match=r"mine\.csv\.gz: not readable as CSV \(Not a gzipped"):
+        source.local_files()
+
+
+@pytest.mark.parametrize("text", [["100", "85", "0.5"], ["100%", "85 %", "0.5%"]])
+def test_percent_is_read_with_its_scale(tmp_path, text):
+    path = write(tmp_path, LONG.assign(utility=text))
+    np.testing.assert_allclose(read(path, scale=100).utility, [[1, 0.85], [np.nan, 0.005]])
+    wide = pd.DataFrame({"sample_id": ["a", "b", "c"], "m_correct": text, "m_cost": 1})
+    table = read(write(tmp_path, wide, "wide.csv"), shape="wide", scale=100)
+    np.testing.assert_allclose(table.utility[:, 0], [1, 0.85, 0.005])
+
+
+def test_words_are_right_on_any_scale_and_numbers_within_it(tmp_path):
+    path = write(tmp_path, LONG.assign(utility=["Yes", "5", "no"]))
+    assert read(path, scale=10).utility[0].tolist() == [1, 0.5]
+    with pytest.raises(InputError, match=r"'5', .* from 0 to 4; .*, or source\.scale"):
+        read(path, scale=4)
+    with pytest.warns(UserWarning, match=r"'utility' is above 1, though source\.scale is 100"):
+        assert read(write(tmp_path), scale=100).utility[0].tolist() == [0.01, 0]
+
+
+def test_tokens_are_estimated_from_answers_where_there_is_neither_cost_nor_count(tmp_path):
+    frame = LONG.drop(columns="cost").assign(response=["a" * 9, "", "é" * 4])
+    with pytest.warns(UserWarning, match="counts of big, small; tokens are estimated") as said:
+        table = read(write(tmp_path, frame))
+    assert len(said) == 1
+    np.testing.assert_array_equal(table.prompt_tokens, [[1, 1], [np.nan, 1]])
+    np.testing.assert_array_equal(table.completion_tokens, [[3, np.nan], [np.nan, 2]])
+    assert np.isnan(table.cost).all()
+
+
+def test_a_wide_model_with_answers_alone_is_estimated_beside_one_with_costs(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "sample_id": ["a", "b"],
+            "question": ["q" * 8, ""],
+            "m_correct": [1, ""],
+            "m_prediction": ["yes", "no"],
+            "n_correct": [1, 0],
+            "n_cost": [0.5, 0.5],
+            "n_prediction": ["yes", "no"],
+        }
+    )
+    with pytest.warns(UserWarning, match="token counts of m; tokens are estimated"):
+        table = read(write(tmp_path, frame), shape="wide")
+    np.testing.assert_array_equal(table.prompt_tokens, [[2, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(table.completion_tokens[0], [1, np.nan])
+    assert table.cost[:, 1].tolist() == [0.5, 0.5]
+
+
+def test_without_costs_counts_and_answers_a_price_per_call_is_left(tmp_path):
+    path = write(tmp_path, LONG.drop(columns="cost").assign(prompt_tokens=[1, 2, 3]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = read(path)
+    assert np.isnan(table.cost).all()
+    np.testing.assert_array_equal(table.prompt_tokens, [[1, 2], [np.nan, 3]])
+    said = "no outcome with a known cost; give costs, or a price table .* usd_per_call"
+    with pytest.raises(InputError, match=said):
+        mask_unpriced(table, "mine")
+    prices = pd.DataFrame({"model": ["big", "small"], "usd_per_call": ["0.5", "0.25"]})
+    priced = mask_unpriced(reprice(table, prices, "prices.csv"), "mine")
+    np.testing.assert_array_equal(priced.cost, [[0.5, 0.25], [np.nan, 0.25]])
+
+
+def png(colour):
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def in_base64(content):
+    return base64.b64encode(content).decode()
+
+
+def test_images_in_base64_become_files_below_the_results_beside_those_that_are_named(tmp_path):
+    folder = tmp_path / "mine"
+    red, blue = png("red"), png("blue")
+    frame = pd.DataFrame(
+        {
+            "sample_id": ["a", "a", "b", "c", "d"],
+            "model": ["m", "n", "m", "m", "m"],
+            "utility": 1,
+            "cost": 1,
+            "image": [
+                in_base64(red),
+                in_base64(red),
+                f"data:image/png;base64,{in_base64(blue)}",
+                "pics/1.jpg",
+                "",
+            ],
+        }
+    )
+    source = TableSource(write(folder, frame))
+    (folder / "pics").mkdir()
+    (folder / "pics/1.jpg").write_bytes(b"pixels")
+    root = source.fetch(tmp_path / "results")
+    assert root == tmp_path / "results"
+    samples = source.read(root).samples
+    images = samples["image"].tolist()
+    assert [(root / image).read_bytes() for image in images[:3]] == [red, blue, b"pixels"]
+    assert images[2] == "beside/pics/1.jpg"
+    assert samples["image_digest"].tolist()[:3] == [
+        digest_bytes(content) for content in (red, blue, b"pixels")
+    ]
+    assert samples[["image", "image_digest"]].iloc[3].isna().all()
+    assert list(source.image_names()) == ["pics/1.jpg"]
+    assert len(list((root / "images").iterdir())) == 2
+
+
+def test_what_pretends_to_be_an_image_in_base64_is_none(tmp_path):
+    whole = in_base64(png("red"))
+    cells = [
+        whole[:-5],
+        f"data:image/png;base64,{whole[:-5]}",
+        in_base64(b"MZ" + b"program" * 20),
+        "data:image/svg+xml;base64," + in_base64(b"<svg><script>alert(1)</script></svg>" * 3),
+        "Qk" + "a" * 70 + "/b.jpg",
+        whole,
+    ]
+    frame = pd.DataFrame({"sample_id": list("abcdef"), "image": cells})
+    source = TableSource(write(tmp_path, LONG, "mine.csv"), samples=write(tmp_path, frame, "s.csv"))
+    frame = LONG.assign(sample_id=["a", "b", "c"])
+    rest = LONG.assign(sample_id=["d", "e", "f"])
+    write(tmp_path, pd.concat([frame, rest]), "mine.csv")
+    root = source.fetch(tmp_path / "results")
+    with pytest.warns(UserWarning, match="'image': 5 of 6 images named there are no files"):
+        samples = source.read(root).samples
+    assert samples["image"].notna().tolist() == [False] * 5 + [True]
+    assert len(list((root / "images").iterdir())) == 1
+    assert {path.suffix for path in root.rglob("*") if path.is_file()} >= {".png"}

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mmroute.errors import InputError
+from mmroute.outcomes.groups import group_keys
 from mmroute.sources.token_counts import estimate
 from mmroute.sources.vlmevalkit import Vlmevalkit
 
@@ -172,7 +173,63 @@ def test_a_judged_file_without_marks_gives_way_to_one_with(tmp_path):
     put(tmp_path / "work", "m", "OCRBench.xlsx", unmarked)
     table, told = read(tmp_path / "work")
     assert outcomes(table) == {"X_0": [1]}
-    assert any("missing: 2, for instance m on MathVista" in notice for notice in told)
+    for dataset in ("MathVista", "OCRBench"):
+        assert any(f"no file of {dataset} says" in notice for notice in told)
+
+
+ASKED = [{"index": 0, "question": "q", "answer": "B", "answer_option": "B"}]
+
+
+def test_data_sets_that_the_config_names_and_nobody_judged_are_refused(tmp_path):
+    put(tmp_path / "work", "m", "X_gpt-4o.xlsx", hits(1))
+    put(tmp_path / "work", "m", "MathVista_MINI_gpt-4o.xlsx", ASKED)
+    put(tmp_path / "work", "m", "OCRBench.xlsx", ASKED)
+    datasets = {"X": "X", "MathVista": "MathVista_MINI", "OCR": "OCRBench"}
+    with pytest.raises(InputError, match=r"source\.datasets: MathVista, OCR: of 2 files none says"):
+        read(tmp_path / "work", datasets=datasets)
+
+
+def test_data_sets_with_a_rule_are_judged_by_it(tmp_path):
+    choice = {"question_type": "multi_choice", "choices": "['x', 'y']", "prediction": "b"}
+    put(tmp_path, "m", "MathVista_MINI_gpt-4o.xlsx", [ASKED[0] | choice | {"res": "B"}])
+    words = {"answer": "['Cat']", "category": "Regular Text Recognition"}
+    put(tmp_path, "m", "OCRBench.xlsx", [ASKED[0] | words | {"prediction": "a cat"}])
+    put(tmp_path, "m", "MathVision_gpt-4o.xlsx", [ASKED[0] | choice | {"res": "A"}])
+    table, told = read(
+        tmp_path, datasets={"V": "MathVista_MINI", "O": "OCRBench", "M": "MathVision"}
+    )
+    assert outcomes(table) == {"M_0": [0], "O_0": [1], "V_0": [1]}
+    assert not any("says" in notice for notice in told)
+
+
+@pytest.mark.parametrize("ending", ["judge", "detailed_results"])
+def test_judgements_of_short_answers_and_of_the_verifier_are_no_data_sets(tmp_path, ending):
+    column = "hit" if ending == "judge" else "verifier_score"
+    rows = [{"index": 0, "question": "q", "answer": "B", "prediction": "B", column: True}]
+    put(tmp_path, "m", f"EMMA_{ending}.xlsx", rows)
+    assert outcomes(read(tmp_path)[0]) == {"EMMA_0": [1]}
+
+
+@pytest.mark.parametrize(("failures", "utility"), [("missing", np.nan), ("wrong", 0)])
+def test_failed_calls_and_empty_answers_are_counted_by_model(tmp_path, failures, utility):
+    failed = "Failed to obtain answer via API. "
+    for model, answers in (("m", ["A", failed, "", failed]), ("n", ["A", "B", "B", "A"])):
+        rows = [
+            row | {"prediction": said} for row, said in zip(hits(1, 0, 0, 0), answers, strict=True)
+        ]
+        put(tmp_path, model, MCQ, rows)
+        put(tmp_path, model, "MMStar.xlsx", rows)
+    table, told = read(tmp_path, failures=failures)
+    np.testing.assert_array_equal(table.utility[:, 0], [1, utility, utility, utility])
+    np.testing.assert_array_equal(table.utility[:, 1], [1, 0, 0, 0])
+    meant = "are missing; source.failures" if failures == "missing" else "are counted as wrong"
+    about = [notice.split(": ", 1)[1] for notice in told if "answers of" in notice]
+    assert [notice.split(", and ")[0] for notice in about] == [
+        "answers of m are 'Failed to obtain answer'",
+        "answers of m are empty",
+    ]
+    assert all(meant in notice for notice in about)
+    assert [int(notice.split(", for")[0].rsplit(": ", 1)[1]) for notice in about] == [2, 1]
 
 
 def test_vqa_matches_are_scored_as_their_data_set_does(tmp_path):
@@ -245,7 +302,7 @@ def test_a_raw_output_is_read_in_every_format(tmp_path, suffix):
     table, told = read(tmp_path / "work")
     assert table.prediction.tolist() == [["NA"], ["a 'b'\n\"c\""], [None]]
     np.testing.assert_array_equal(table.completion_tokens, [[1], [3], [0]])
-    assert len(told) == 1
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize("orient", ["columns", "list", "index"])
@@ -355,6 +412,13 @@ def image_table(path, columns):
     pd.DataFrame(columns).to_csv(path, sep="\t", index=False)
 
 
+def test_samples_whose_images_nobody_has_are_no_variants_of_each_other(tmp_path):
+    put(tmp_path, "m", MCQ, [row | {"question": "What is shown?"} for row in hits(1, 0, 1)])
+    table, _ = read(tmp_path)
+    assert table.samples["image"].isna().all()
+    assert group_keys(table.samples).nunique() == 3
+
+
 @pytest.mark.parametrize("place", ["work/LMUData", "work", "elsewhere"])
 def test_images_come_from_tables(tmp_path, place):
     put(tmp_path / "work", "m", MCQ, hits(1, 1, 1))
@@ -365,7 +429,8 @@ def test_images_come_from_tables(tmp_path, place):
     assert table.samples["image"].tolist()[:2] == ["images/Star/0.png"] * 2
     assert table.samples["image"].isna().tolist() == [False, False, True]
     assert (tmp_path / "fetched/images/Star/0.png").read_bytes() == picture("red")
-    assert table.samples["image_digest"].nunique() == 1
+    first, second, unlisted = table.samples["image_digest"]
+    assert (first, unlisted) == (second, "unknown Star_2")
     assert any(
         "not in their data set's image table" in notice and ": 1," in notice for notice in told
     )
@@ -452,7 +517,7 @@ def test_a_folder_without_judged_files_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         read(tmp_path / "gone")
     (tmp_path / "work").mkdir()
-    with pytest.raises(InputError, match="no judged file"):
+    with pytest.raises(InputError, match="no file says per sample .* none is of a model"):
         read(tmp_path / "work")
     put(tmp_path / "work", "m", MCQ, hits(1))
     with pytest.raises(InputError, match=r"source\.images"):

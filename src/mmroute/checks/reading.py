@@ -25,8 +25,8 @@ from mmroute.checks.remark import (
 from mmroute.config import Config, SourceConfig
 from mmroute.confined import working_on
 from mmroute.errors import InputError
-from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable, validate
-from mmroute.outcomes.ingestion import Ingested, fetch, ingest
+from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
+from mmroute.outcomes.ingestion import Ingested, fetch, ingest, read_valid
 from mmroute.outcomes.pool import choose_pool, mask_unpriced, read_prices, reprice
 from mmroute.outcomes.splits import freeze, masks, require_parts
 from mmroute.report.data_report import dataset_report, model_report, notices
@@ -54,13 +54,11 @@ class Read(NamedTuple):
 class _Held:
     """A source that was read already, for ``ingest``."""
 
-    def __init__(self, source: Source, root: Path) -> None:
-        origin = source.origin(root)
-        with warnings.catch_warnings(record=True) as self.said, working_on(origin):
+    def __init__(self, source: Source, root: Path, joined: bool) -> None:
+        with warnings.catch_warnings(record=True) as self.said, working_on(source.origin(root)):
             warnings.simplefilter("always")
-            self.table = source.read(root)
+            self.table = read_valid(source, root, joined)
         self._origin = source.origin
-        validate(self.table, str(origin))
 
     def origin(self, root: Path) -> Path:
         return self._origin(root)
@@ -97,7 +95,7 @@ def read(key: str, config: SourceConfig, folder: Path, found: list[Remark]) -> R
         roots = [root / f"{index}/root" if several else root for index in range(len(sources))]
         for own, (label, source) in zip(roots, sources.items(), strict=True):
             with stopping(found):
-                held[label] = _Held(source, own)
+                held[label] = _Held(source, own, several)
         if len(held) == len(sources):
             files = ", ".join(
                 str(one.origin(own)) for one, own in zip(held.values(), roots, strict=True)
@@ -189,7 +187,7 @@ def priced(
         )
     unknown = free & ~by_tokens
     if unknown.any():
-        cure = f"in {source.files}: give costs or token counts"
+        cure = f"in {source.files}: give costs or token counts, or {PER_CALL} in {key}.prices"
         if key == "source" and not unknown.all():
             cure += f", or leave these models out:\n{pool_line(names[~unknown].tolist())}"
         message = f"{key}: neither costs nor token counts: {', '.join(names[unknown])}"
@@ -233,6 +231,7 @@ def _price_lines(prices: pd.DataFrame, names: Iterable[str], header: bool = Fals
     """Return CSV lines in the order of a price table's columns, ``?`` for a price to give."""
     rows = prices.astype(object).set_index("model", drop=False).reindex(list(names))
     rows["model"] = rows.index
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *PRICE_COLUMNS])))
     for column in PRICE_COLUMNS:
         given = pd.to_numeric(rows[column], errors="coerce").between(0, sys.float_info.max)
         rows[column] = rows[column].where(given, "?")

@@ -50,8 +50,9 @@ def repeats(samples: pd.DataFrame, splits: pd.DataFrame, files: str) -> Iterator
     near = tested[~tested["sample"].isin(same["sample"])].merge(alike, on="like")
     trained = trained.drop_duplicates(["like", "numbers"])[["like", "numbers", "twin"]]
     near = near.merge(trained.rename(columns={"like": "liked"}), on=["liked", "numbers"])
+    asks = "question and image are" if samples["image"].notna().any() else "question is"
     for pairs, limited, what in (
-        (same, "", "whose question and image are in the training split too"),
+        (same, "", f"whose {asks} in the training split too"),
         (near, limits, "that a training sample is a near-duplicate of"),
     ):
         own = pairs.drop_duplicates("sample")

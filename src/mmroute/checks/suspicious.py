@@ -10,7 +10,7 @@ import pandas as pd
 from mmroute.checks.remark import Remark, counted, pool_line, some
 from mmroute.evaluation.metrics import ROUNDING
 from mmroute.images import decode, quiet_decoding
-from mmroute.outcome_table import OutcomeTable
+from mmroute.outcome_table import PER_CALL, OutcomeTable
 
 FEWEST_OUTCOMES = 20
 """With fewer, it says nothing that all of them are alike."""
@@ -64,7 +64,8 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Remark]:
     lowest, highest = np.nanmin(table.cost, axis=0), np.nanmax(table.cost, axis=0)
     many = np.isfinite(table.cost).sum(axis=0) >= FEWEST_OUTCOMES
     free = highest == 0
-    constant = many & ~free & (highest <= lowest * (1 + ROUNDING))
+    per_call = table.models.get(PER_CALL, pd.Series(np.nan, table.models.index)).notna()
+    constant = many & ~free & ~per_call.to_numpy() & (highest <= lowest * (1 + ROUNDING))
     cure = f"in {files}: give the cost of each call, or token counts and source.prices"
     for those, what in ((free, "is free"), (constant, "of the model costs the same")):
         if those.any():

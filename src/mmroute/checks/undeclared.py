@@ -74,7 +74,7 @@ def _found(table: OutcomeTable) -> Iterator[tuple[pd.Series, str]]:
     count only where a column of the data tells them.
     """
     samples = table.samples
-    image = samples["image_digest"].fillna("")
+    image = samples["image_digest"].where(samples["image"].notna(), "")
     found = _cut(_shared_images(samples), samples["group"])
     if found.notna().any():
         yield found, "questions on the same image as another"

@@ -25,7 +25,8 @@ class Ingested:
     Attributes
     ----------
     table
-        All samples and models, prices unknown; ``group`` is the key of each sample's group.
+        All samples and models, with the prices that sources know; ``group`` is the key of each
+        sample's group.
     origins
         ``source``, ``dataset``, ``model`` and ``pairs``: how many of the model's
         outcomes on the data set came from the source.
@@ -63,6 +64,18 @@ class Readable(Protocol):
         """Read the outcomes below ``root``."""
 
 
+def read_valid(source: Readable, root: Path, joined: bool) -> OutcomeTable:
+    """Read a source; one of several is left with the models that it has outcomes of.
+
+    Raises InputError as ``mmroute.outcome_table.validate``.
+    """
+    table = source.read(root)
+    if joined:
+        table = table.take(columns=np.flatnonzero(np.isfinite(table.utility).any(axis=0)))
+    validate(table, str(source.origin(root)), joined)
+    return table
+
+
 def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
     """Read fetched sources and join them; a data set without a name is called after its file.
 
@@ -70,7 +83,8 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
     ----------
     sources
         By the label that tells one from another in the report. Of a pair that two
-        of them hold, the first one's outcome counts.
+        of them hold, the first one's outcome counts. One of several may hold no outcome, and
+        describe samples of the others.
     root
         As returned by ``fetch``.
 
@@ -89,8 +103,7 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
         origin = source.origin(own)
         with warnings.catch_warnings(record=True) as caught, working_on(origin):
             warnings.simplefilter("always")
-            table = source.read(own)
-            validate(table, str(origin))
+            table = read_valid(source, own, len(sources) > 1)
         for warning in caught:
             if warning.category is UserWarning:
                 notices.append(str(warning.message))
@@ -100,15 +113,21 @@ def ingest(sources: Mapping[str, Readable], root: Path) -> Ingested:
                 )
         samples = table.samples.assign(group=table.samples.get("group", ""))
         tables[label] = _moved(replace(table, samples=samples), below)
-        stems = stems.combine_first(pd.Series(origin.stem, table.samples["sample_id"]))
+        stems = stems.combine_first(pd.Series(_title(origin), table.samples["sample_id"]))
     with working_on(root):
         whole = reduce(
             _Joined.add, [_Joined.of(*numbered) for numbered in enumerate(tables.items())]
         )
+        whole = whole.answered(tables)
         whole = replace(whole, samples=_named(whole.samples, stems))
         validate_samples(whole.samples, ", ".join(sources))
         whole = replace(whole, samples=whole.samples.assign(group=group_keys(whole.samples)))
         return Ingested(whole.table(), whole.origins(list(tables)), notices + whole.notices)
+
+
+def _title(file: Path) -> str:
+    """Return the name of a file without the suffix of its format and of its packing."""
+    return Path(file.stem).stem if file.suffix.lower() == ".gz" else file.stem
 
 
 def _named(samples: pd.DataFrame, stems: pd.Series) -> pd.DataFrame:
@@ -160,6 +179,34 @@ class _Joined:
         return OutcomeTable(
             self.samples, self.models, **{name: self.matrices[name] for name in MATRICES}
         )
+
+    def answered(self, tables: Mapping[str, OutcomeTable]) -> "_Joined":
+        """Leave out the samples that only tables without outcomes have."""
+        described = [label for label, table in tables.items() if table.models.empty]
+        if not described:
+            return self
+        if self.models.empty:
+            raise InputError(f"{', '.join(tables)}: no source has outcomes; add one that has")
+        told = [table.samples for table in tables.values() if not table.models.empty]
+        kept = self.samples["sample_id"].isin(pd.concat(told)["sample_id"]).to_numpy()
+        notices = []
+        for label in described:
+            own = tables[label].samples["sample_id"]
+            if not own.isin(self.samples["sample_id"][kept]).any():
+                raise InputError(
+                    f"{label}: none of its sample ids, such as {own.iloc[0]!r:.80}, is one of the "
+                    f"other sources, such as {self.samples['sample_id'][kept].iloc[0]!r:.80}; "
+                    "write them in one way"
+                )
+            unknown = ~own.isin(self.samples["sample_id"][kept])
+            if unknown.any():
+                notices.append(
+                    f"{label}: {unknown.sum():,} of its {len(own):,} samples have no outcome in "
+                    f"any source and are left out, for instance {own[unknown].iloc[0]!r:.80}"
+                )
+        matrices = {name: matrix[kept] for name, matrix in self.matrices.items()}
+        samples = self.samples[kept].reset_index(drop=True)
+        return replace(self, samples=samples, matrices=matrices, notices=self.notices + notices)
 
     def origins(self, labels: Sequence[str]) -> pd.DataFrame:
         origin = self.matrices["origin"]
@@ -245,7 +292,8 @@ def _join_samples(
     ]
     samples = told[0].replace("", None).combine_first(told[1].replace("", None)).reindex(ids)
     # An image and its digest come from the same source.
-    kept = first["image"].notna().reindex(ids, fill_value=False)
+    kept = first["image"].notna() | ~first.index.isin(second.index[second["image"].notna()])
+    kept = kept.reindex(ids, fill_value=False)
     for column in ("image", "image_digest"):
         samples[column] = first[column].reindex(ids).where(kept, second[column].reindex(ids))
     tags = [name for name in samples.columns if name not in SAMPLE_COLUMNS]

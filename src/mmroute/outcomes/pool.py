@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.datasets import join
 from mmroute.outcomes.splits import freeze, require_outcomes, require_parts
 from mmroute.storage import read_json, read_table, write_json
@@ -107,7 +107,7 @@ def read_prices(path: Path) -> pd.DataFrame:
     twice = prices.columns[prices.columns.duplicated()]
     if len(twice):
         raise InputError(f"{path}: column {twice[0]!r:.80} stands twice; keep one")
-    for column in set(PRICE_COLUMNS) & set(prices):
+    for column in {*PRICE_COLUMNS, PER_CALL} & set(prices):
         values = pd.to_numeric(prices[column], errors="coerce")
         prices[column] = values.astype(object).where(values.notna(), prices[column])
     return prices
@@ -168,15 +168,17 @@ def reprice(table: OutcomeTable, prices: pd.DataFrame, origin: str) -> OutcomeTa
     """Compute costs from token counts and a price table.
 
     cost = (prompt tokens x price in + completion tokens x price out) / 1e6
-    (definitions, section 1). Outcomes without both token counts keep the cost
-    that the source gave.
+    (definitions, section 1), and the price of a call if there is one. Outcomes without both
+    token counts cost the price of a call where their model has no other, and else keep the
+    cost that the source gave.
 
     Parameters
     ----------
     table
         Outcomes with their token counts.
     prices
-        Columns ``model`` and ``PRICE_COLUMNS``, USD per million tokens.
+        Columns ``model`` and ``PRICE_COLUMNS``, USD per million tokens, or ``PER_CALL``, USD,
+        or all.
     origin
         The price table's file, for messages.
 
@@ -186,7 +188,8 @@ def reprice(table: OutcomeTable, prices: pd.DataFrame, origin: str) -> OutcomeTa
         If a column is missing, a price is not a number >= 0, a model stands
         twice, or a model with token counts has no price.
     """
-    missing = [column for column in ("model", *PRICE_COLUMNS) if column not in prices]
+    needed = ("model", *(PRICE_COLUMNS if PER_CALL not in prices else ()))
+    missing = [column for column in needed if column not in prices]
     if missing:
         raise InputError(f"{origin}: no column {missing[0]!r}; a price table needs it")
     repeated = prices["model"][prices["model"].duplicated()]
@@ -195,12 +198,19 @@ def reprice(table: OutcomeTable, prices: pd.DataFrame, origin: str) -> OutcomeTa
             f"{origin}: column model: {repeated.iloc[0]!r:.80} stands twice; keep one row"
         )
     indexed = prices.set_index("model").reindex(table.model_names)
+    per_call = _per_call(indexed, origin)
+    indexed = indexed.reindex(columns=list(PRICE_COLUMNS))
+    by_call_alone = np.isfinite(per_call) & indexed.isin(["", np.nan]).all(axis=1).to_numpy()
     known = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
     rates = []
     for column in PRICE_COLUMNS:
         values = pd.to_numeric(indexed[column], errors="coerce")
         for model, text, value, counted in zip(
-            indexed.index, indexed[column], values, known.any(axis=0), strict=True
+            indexed.index,
+            indexed[column],
+            values,
+            known.any(axis=0) & ~by_call_alone,
+            strict=True,
         ):
             if counted and not (0 <= value < np.inf):
                 raise InputError(
@@ -209,9 +219,27 @@ def reprice(table: OutcomeTable, prices: pd.DataFrame, origin: str) -> OutcomeTa
                     "give USD per million tokens"
                 )
         rates.append(values.to_numpy(float))
-    cost = (table.prompt_tokens * rates[0] + table.completion_tokens * rates[1]) / 1e6
+    tokens = (table.prompt_tokens * rates[0] + table.completion_tokens * rates[1]) / 1e6
+    cost = np.where(known, tokens + np.nan_to_num(per_call), table.cost)
+    cost = np.where(by_call_alone & np.isfinite(table.utility), per_call, cost)
     models = table.models.assign(**dict(zip(PRICE_COLUMNS, rates, strict=True)))
-    return replace(table, models=models, cost=np.where(known, cost, table.cost))
+    if PER_CALL in prices:
+        models[PER_CALL] = per_call
+    return replace(table, models=models, cost=cost)
+
+
+def _per_call(prices: pd.DataFrame, origin: str) -> np.ndarray:
+    """Return each model's price of a call, NaN where it has none."""
+    given = prices.get(PER_CALL, pd.Series("", prices.index))
+    values = pd.to_numeric(given, errors="coerce").to_numpy(float)
+    bad = ~given.isin(["", np.nan]).to_numpy() & ~((values >= 0) & (values < np.inf))
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            f"{origin}: column {PER_CALL}: the price of model {prices.index[row]!r:.80} is "
+            f"{' '.join(str(given.iloc[row]).split()):.80}; give USD, or leave it empty"
+        )
+    return values
 
 
 def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
@@ -225,7 +253,8 @@ def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
     if unpriced.any():
         raise InputError(
             f"{origin}: model {table.model_names[int(unpriced.argmax())]!r:.80} has no outcome "
-            "with a known cost; give costs, or token counts and a price table in source.prices"
+            "with a known cost; give costs, or a price table in source.prices, with token counts "
+            f"or with a column {PER_CALL}"
         )
     return replace(
         table,

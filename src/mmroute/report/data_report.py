@@ -9,7 +9,7 @@ from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.shards import GRID_SIZE
-from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.pool import cost_unit
 from mmroute.outcomes.splits import SLICE, salts_of
 
@@ -80,7 +80,7 @@ def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFra
     ``model``, ``coverage``, ``accuracy``, ``cost_usd`` (mean per call), each of the two
     with its bounds ``_low`` and ``_high``, ``cost`` (normalised), the prices, and
     ``cost_from``: ``tokens`` where prices and token counts gave all costs, ``source``
-    where the source did, ``mixed`` otherwise.
+    where the source did, ``price per call`` where there is one, ``mixed`` otherwise.
     """
     weights = resample_weights(table.samples, n_resamples, seed)
     singles = single_models(table.utility, table.cost, weights)
@@ -91,6 +91,7 @@ def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFra
         measured[f"{name}_low"], measured[f"{name}_high"] = bounds.T
     counted = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
     counted &= np.isfinite(table.models[list(PRICE_COLUMNS)].to_numpy(float)).all(axis=1)
+    by_call = np.isfinite(table.models.get(PER_CALL, pd.Series(np.nan, table.models.index)))
     observed = np.isfinite(table.utility)
     priced = np.where(observed, counted, False).sum(axis=0) / observed.sum(axis=0)
     return pd.DataFrame(
@@ -100,7 +101,11 @@ def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFra
             **measured,
             "cost": singles.cost[0] / cost_unit(table.cost),
             **{column: table.models[column] for column in PRICE_COLUMNS},
-            "cost_from": np.select([priced == 1, priced == 0], ["tokens", "source"], "mixed"),
+            "cost_from": np.select(
+                [by_call, priced == 1, priced == 0],
+                ["price per call", "tokens", "source"],
+                "mixed",
+            ),
         }
     )
 

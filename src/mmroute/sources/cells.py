@@ -5,18 +5,22 @@ string means missing. No cell is guessed at: an answer that reads ``NA`` or
 ``007`` stays that text, and a number is parsed only where one is expected.
 """
 
+import codecs
+import gzip
+import io
 import json
 import math
 import re
+import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial, reduce
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,8 +47,24 @@ CORRECTNESS_WORDS = {
     "incorrect": 0.0,
 }
 
+TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+PACKED = ".gz"
+"""What a text file may end in besides."""
+UTF8 = "utf-8"
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""What a text file may begin with, the longer ones first: it says its encoding."""
+
+_UNKNOWN_TO_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+
+MAX_UNPACKED_BYTES = 4 * 2**30
 MAX_COLUMNS = 100_000
-# Of a JSONL: its cells are as many as its lines times the keys of all of them together.
+# Of JSON: its cells are as many as its records times the keys of all of them together.
 MAX_SPARSE_CELLS = 30_000_000
 
 # Arrow wants a whole row inside one block; questions and predictions can be long.
@@ -61,15 +81,26 @@ _CELL = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]*)(\d+)["']""")
 _FAR_CELL = re.compile(rb"""r\s*=\s*["'](?:[A-Za-z]{2,}\d|[A-Za-z]?\d{5})""")
 
 
-def read_cells(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a CSV, TSV, Parquet, JSONL, Feather or Excel (first sheet) file as text.
+def read_cells(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    needed: Collection[str] | None = None,
+    encoding: str = UTF8,
+) -> pd.DataFrame:
+    """Read a CSV, TSV, JSONL, JSON, Parquet, Feather or Excel (first sheet) file as text.
 
     Parameters
     ----------
     path
-        The file; its suffix names the format.
+        The file; its suffix names the format. JSON is a list of objects. Those of text may be
+        packed, ``.csv.gz`` for instance.
     columns
         The columns to read, all of which it has; None for all.
+    needed
+        Those that have to hold text or numbers; None for all. Another one of lists or objects
+        is left out, and a warning says so.
+    encoding
+        Of a CSV, TSV, JSONL or JSON that does not begin with a mark of its own.
 
     Returns
     -------
@@ -80,30 +111,76 @@ def read_cells(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
     ------
     InputError
         If the file cannot be read, has no rows, names a column twice, or a
-        column holds lists or objects.
+        column that is needed holds lists or objects.
     """
     read_table, _ = _format(path)
     with _reading(path):
-        table = read_table(path, columns)
+        table = read_table(path, columns, _encoding(path, encoding))
         names = table.column_names
         _check_width(len(names))
         if len(set(names)) < len(names):
             twice = next(name for name, count in Counter(names).items() if count > 1)
             raise ValueError(f"column {twice!r:.80} appears twice")
-        cells = pa.table([_text(table[name], name) for name in names], names=names)
+        nested = [name for name in names if pa.types.is_nested(table.schema.field(name).type)]
+        lists = next((name for name in nested if needed is None or name in needed), None)
+        if lists is not None:
+            raise ValueError(f"column {lists!r:.80} holds lists or objects, not text or numbers")
+        kept = [name for name in names if name not in nested]
+        cells = pa.table([_text(table[name]) for name in kept], names=kept)
+    if nested:
+        warnings.warn(
+            f"{path}: columns of lists or objects are left out: {', '.join(nested):.500}",
+            stacklevel=2,
+        )
     if cells.num_rows == 0:
         raise InputError(f"{path}: holds no rows; give a table with at least one")
     return cells.to_pandas()
 
 
-def column_names(path: Path) -> list[str]:
-    """List a table file's columns without reading its rows; a JSONL's by its first line.
+def read_lists(path: Path, column: str) -> list[list[str]]:
+    """Read a Parquet file's column of lists of text, empty where one is null.
+
+    Raises InputError if the file cannot be read, or the column holds something else.
+    """
+    with _reading(path):
+        cells = _read_parquet(path, [column], UTF8)[column]
+        is_list = pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type)
+        if not is_list or str(cells.type.value_type) not in ("string", "large_string"):
+            raise ValueError(f"column {column!r:.80} holds {cells.type!s:.80}, not lists of text")
+        return [[name or "" for name in names or []] for names in cells.to_pylist()]
+
+
+def is_table(path: Path) -> bool:
+    """Tell by its suffix whether a file is one that ``read_cells`` reads."""
+    return _suffix(path) in _FORMATS
+
+
+def first_line(path: Path, longest: int) -> str:
+    """Return a text table's first line, as UTF-8 and at most so many bytes of it.
 
     Raises InputError if the file cannot be read.
     """
+    with _reading(path), _opened(path) as stream:
+        return stream.readline(longest).decode(errors="replace")
+
+
+def column_names(path: Path, encoding: str = UTF8) -> list[str]:
+    """List a table file's columns without reading its rows; a JSONL's by its first line.
+
+    Raises InputError if the file cannot be read. ``encoding`` is as for ``read_cells``.
+    """
     _, read_names = _format(path)
     with _reading(path):
-        return read_names(path)
+        return read_names(path, _encoding(path, encoding))
+
+
+def is_encoding(name: str) -> bool:
+    """Tell whether text can be read in an encoding of that name."""
+    try:
+        b"a".decode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def numbers(
@@ -111,6 +188,7 @@ def numbers(
     path: Path,
     words: Mapping[str, float] | None = None,
     highest: float | None = None,
+    cure: str = "correct or empty the cell",
 ) -> np.ndarray:
     """Parse a column of text as numbers, none of them negative.
 
@@ -124,6 +202,8 @@ def numbers(
         Words that stand for a number, in lower case.
     highest
         The largest number that makes sense there, if there is one.
+    cure
+        The way out, for the message.
 
     Returns
     -------
@@ -143,10 +223,48 @@ def numbers(
         wanted = "of at least 0" if highest is None else f"from 0 to {highest:g}"
         raise InputError(
             f"{path}: column {cells.name!r:.80} of {cells.index[bad[0]]!r:.80} holds "
-            f"{cells.iloc[bad[0]]!r:.80}, which is no finite number {wanted}; "
-            "correct or empty the cell"
+            f"{cells.iloc[bad[0]]!r:.80}, which is no finite number {wanted}; {cure}"
         )
     return values[codes]
+
+
+def utilities(cells: pd.Series, path: Path, scale: float | None = None) -> np.ndarray:
+    """Parse a column of utilities: correctness words, or numbers up to a scale.
+
+    Parameters
+    ----------
+    cells, path
+        As for ``numbers``. Of a scale of 100 a number may have ``%`` behind it.
+    scale
+        The number of the best possible answer, if the source has a key of that name.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) in [0, 1], divided by the scale; NaN where missing.
+
+    Raises
+    ------
+    InputError
+        As ``numbers``.
+    """
+    full, cure = scale or 1.0, "correct or empty the cell"
+    if scale is not None:
+        cure += (
+            ", or set source.scale to the score of the best possible answer: 100 for percent"
+            if scale == 1
+            else ", or source.scale"
+        )
+    words = {word: full * value for word, value in CORRECTNESS_WORDS.items()}
+    texts = cells.str.rstrip().str.removesuffix("%") if full == 100 else cells
+    found = numbers(texts, path, words, full, cure)
+    if full > 1 and np.isfinite(found).any() and np.nanmax(found) <= 1:
+        warnings.warn(
+            f"{path}: no number in column {cells.name!r:.80} is above 1, though source.scale is "
+            f"{full:g}; leave it out if they are from 0 to 1",
+            stacklevel=2,
+        )
+    return found / full
 
 
 def nullable(cells: pd.Series) -> pd.Series:
@@ -194,24 +312,55 @@ def _number(text: str, words: Mapping[str, float]) -> float:
         return math.inf
 
 
-def _text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_nested(column.type):
-        raise ValueError(f"column {name!r:.80} holds {column.type}, not text or numbers")
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     return pc.fill_null(column.cast(pa.string()), "")
 
 
+def _suffix(path: Path) -> str:
+    """Return the suffix that names a table's format, without that of its packing."""
+    if path.suffix.lower() == PACKED:
+        inner = path.with_suffix("").suffix.lower()
+        return inner if inner in TEXT_SUFFIXES else PACKED
+    return path.suffix.lower()
+
+
 def _format(path: Path) -> "_Format":
     try:
-        return _FORMATS[path.suffix.lower()]
+        return _FORMATS[_suffix(path)]
     except KeyError:
         raise InputError(
             f"{path}: the suffix {path.suffix!r} is no known table format; "
-            f"use one of {', '.join(_FORMATS)}"
+            f"use one of {', '.join(_FORMATS)}, or {PACKED} of one of {', '.join(TEXT_SUFFIXES)}"
         ) from None
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip holds; ValueError beyond what a table may unpack to."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._content = gzip.GzipFile(fileobj=stream)
+        self._left = MAX_UNPACKED_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._content.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
+        return count
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, and unpack it if it is packed."""
+    with path.open("rb") as stream:
+        yield io.BufferedReader(_Unpacked(stream)) if path.suffix.lower() == PACKED else stream
 
 
 # The last five are what a spreadsheet's archive can end in; RuntimeError, if it is encrypted.
@@ -236,16 +385,45 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except _UNREADABLE as error:
         raise_disk_fault(error, path)
+        is_text = _suffix(path) in TEXT_SUFFIXES and isinstance(error, ValueError)
+        if is_text and (odd := _no_utf8(path)):
+            raise InputError(f"{path}: {odd}") from error
         reason = shorten(str(error), 200, placeholder=" ...")
         raise InputError(
-            f"{path}: not readable as {path.suffix[1:].upper()} ({reason}); "
+            f"{path}: not readable as {_suffix(path)[1:].upper()} ({reason}); "
             "give a whole file of that format"
         ) from error
 
 
-def _csv_options(separator: str) -> dict[str, Any]:
+def _encoding(path: Path, encoding: str) -> str:
+    """Return the encoding that a text file's first bytes mark it with, else the one given."""
+    if _suffix(path) not in TEXT_SUFFIXES:
+        return encoding
+    with _opened(path) as stream:
+        first = stream.read(4)
+    return next((name for mark, name in _MARKS.items() if first.startswith(mark)), encoding)
+
+
+def _no_utf8(path: Path) -> str:
+    """Say where a text file is no UTF-8, and what it may be; empty where it is."""
+    with suppress(OSError, ValueError, EOFError, zlib.error), _opened(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode(UTF8)
+            except UnicodeDecodeError as error:
+                likely = "latin-1" if _UNKNOWN_TO_CP1252.search(line) else "cp1252"
+                around = line[max(0, error.start - 20) : error.end + 20].decode(likely)
+                return (
+                    f"byte {line[error.start]:#04x} in line {number} is no UTF-8, and may be "
+                    f"{likely}, to read {around.strip()!r}; set source.encoding to {likely!r}, or "
+                    "save the file as UTF-8"
+                )
+    return ""
+
+
+def _csv_options(separator: str, encoding: str) -> dict[str, Any]:
     return {
-        "read_options": pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+        "read_options": pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, encoding=encoding),
         "parse_options": pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
     }
 
@@ -255,53 +433,78 @@ def _check_width(columns: int) -> None:
         raise ValueError(f"{columns:,} columns, of {MAX_COLUMNS:,} that a table may have")
 
 
-def _csv_names(path: Path, separator: str) -> list[str]:
-    with path.open("rb") as stream:
+def _csv_names(path: Path, encoding: str, separator: str) -> list[str]:
+    with _opened(path) as stream:
         _check_width(stream.readline(CSV_BLOCK_BYTES).count(separator.encode()) + 1)
-    with pa.csv.open_csv(path, **_csv_options(separator)) as reader:
+    with (
+        _opened(path) as stream,
+        pa.csv.open_csv(stream, **_csv_options(separator, encoding)) as reader,
+    ):
         return reader.schema.names
 
 
-def _read_csv(path: Path, columns: Sequence[str] | None, separator: str) -> pa.Table:
-    as_text = dict.fromkeys(_csv_names(path, separator), pa.string())
-    return pa.csv.read_csv(
-        path,
-        convert_options=pa.csv.ConvertOptions(
-            column_types=as_text, null_values=[], include_columns=columns
-        ),
-        **_csv_options(separator),
+def _read_csv(path: Path, columns: Sequence[str] | None, encoding: str, separator: str) -> pa.Table:
+    as_text = dict.fromkeys(_csv_names(path, encoding, separator), pa.string())
+    with _opened(path) as stream:
+        return pa.csv.read_csv(
+            stream,
+            convert_options=pa.csv.ConvertOptions(
+                column_types=as_text, null_values=[], include_columns=columns
+            ),
+            **_csv_options(separator, encoding),
+        )
+
+
+def _jsonl_names(path: Path, encoding: str) -> list[str]:
+    with _opened(path) as stream:
+        lines = enumerate(io.TextIOWrapper(stream, encoding), 1)
+        first = next(((number, line) for number, line in lines if line.strip()), None)
+    return (
+        []
+        if first is None
+        else list(_record(json.loads(first[1], **_AS_PAIRS), f"line {first[0]}"))
     )
 
 
-def _jsonl_names(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig") as stream:
-        first = next(
-            ((number, line) for number, line in enumerate(stream, 1) if line.strip()), None
-        )
-    return [] if first is None else list(_record(first[1], first[0]))
-
-
-def _read_jsonl(path: Path, columns: Sequence[str] | None) -> pa.Table:
-    with path.open(encoding="utf-8-sig") as stream:
+def _read_jsonl(path: Path, columns: Sequence[str] | None, encoding: str) -> pa.Table:
+    with _opened(path) as stream:
+        lines = enumerate(io.TextIOWrapper(stream, encoding), 1)
         records = [
-            _record(line, number) for number, line in enumerate(stream, start=1) if line.strip()
+            _record(json.loads(line, **_AS_PAIRS), f"line {number}")
+            for number, line in lines
+            if line.strip()
         ]
+    return _json_table(records, columns)
+
+
+def _json_records(path: Path, encoding: str) -> list[dict[str, Any]]:
+    with _opened(path) as stream:
+        content = json.load(io.TextIOWrapper(stream, encoding), **_AS_PAIRS)
+    if not isinstance(content, list) or isinstance(content, _Pairs):
+        raise ValueError("it is no list of objects")
+    return [_record(pairs, f"record {number}") for number, pairs in enumerate(content, 1)]
+
+
+def _json_names(path: Path, encoding: str) -> list[str]:
+    return list(dict.fromkeys(name for record in _json_records(path, encoding) for name in record))
+
+
+def _json_table(records: Sequence[Mapping[str, Any]], columns: Sequence[str] | None) -> pa.Table:
     names = columns or dict.fromkeys(name for record in records for name in record)
     cells, filled = len(records) * len(names), sum(map(len, records))
     if cells > max(MAX_SPARSE_CELLS, 10 * filled):
         raise ValueError(
-            f"its {len(records):,} lines have {len(names):,} different keys, and few of them each"
+            f"its {len(records):,} records have {len(names):,} different keys, and few of them each"
         )
-    return pa.table({name: [_json_text(record, name) for record in records] for name in names})
+    return pa.table({name: _json_column(records, name) for name in names})
 
 
-def _record(line: str, number: int) -> dict[str, Any]:
-    pairs = json.loads(line, object_pairs_hook=_Pairs)
+def _record(pairs: Any, place: str) -> dict[str, Any]:
     if not isinstance(pairs, _Pairs):
-        raise ValueError(f"line {number} is no JSON object")
+        raise ValueError(f"{place} is no JSON object")
     record = dict(pairs)
     if len(record) < len(pairs):
-        raise ValueError(f"line {number} names a column twice")
+        raise ValueError(f"{place} names a column twice")
     return record
 
 
@@ -309,16 +512,14 @@ class _Pairs(list[tuple[str, Any]]):
     """The names and values of a JSON object; one of the two would be lost where a name is twice."""
 
 
-def _json_text(record: Mapping[str, Any], name: str) -> str:
-    match record.get(name):
-        case None:
-            return ""
-        case str(text):
-            return text
-        case list():
-            raise ValueError(f"column {name!r:.80} holds a list or an object, not text or numbers")
-        case value:
-            return str(value)
+_AS_PAIRS: dict[str, Any] = {"object_pairs_hook": _Pairs}
+
+
+def _json_column(records: Sequence[Mapping[str, Any]], name: str) -> pa.Array:
+    values = [record.get(name) for record in records]
+    if any(isinstance(value, list) for value in values):
+        return pa.nulls(len(values), pa.list_(pa.string()))
+    return pa.array(["" if value is None else str(value) for value in values], pa.string())
 
 
 def _sheet(path: Path, n_rows: int | None = None) -> pd.DataFrame:
@@ -358,7 +559,7 @@ def _column_number(letters: bytes) -> int:
     return reduce(lambda number, letter: 26 * number + letter - 64, letters.upper(), 0)
 
 
-def _read_xlsx(path: Path, columns: Sequence[str] | None) -> pa.Table:
+def _read_xlsx(path: Path, columns: Sequence[str] | None, _: str) -> pa.Table:
     sheet = _sheet(path)
     table = pa.table(
         [pa.array(sheet[column][1:], pa.string()) for column in sheet],
@@ -372,11 +573,11 @@ def _header(sheet: pd.DataFrame) -> list[str]:
     return [name or f"Unnamed: {position}" for position, name in enumerate(sheet.iloc[0])]
 
 
-def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
+def _read_parquet(path: Path, columns: Sequence[str] | None, _: str) -> pa.Table:
     return _validated(pq.read_table(path, columns=columns, page_checksum_verification=True))
 
 
-def _read_feather(path: Path, columns: Sequence[str] | None) -> pa.Table:
+def _read_feather(path: Path, columns: Sequence[str] | None, _: str) -> pa.Table:
     return _validated(pa.feather.read_table(path, columns))
 
 
@@ -387,8 +588,10 @@ def _validated(table: pa.Table) -> pa.Table:
 
 
 class _Format(NamedTuple):
-    read_table: Callable[[Path, Sequence[str] | None], pa.Table]
-    read_names: Callable[[Path], list[str]]
+    """How to read a format, each with the encoding of its texts, where they may differ."""
+
+    read_table: Callable[[Path, Sequence[str] | None, str], pa.Table]
+    read_names: Callable[[Path, str], list[str]]
 
 
 _FORMATS = {
@@ -396,12 +599,16 @@ _FORMATS = {
     ".tsv": _Format(partial(_read_csv, separator="\t"), partial(_csv_names, separator="\t")),
     ".parquet": _Format(
         _read_parquet,
-        lambda path: pq.read_schema(path).names,
+        lambda path, _: pq.read_schema(path).names,
     ),
     ".jsonl": _Format(_read_jsonl, _jsonl_names),
+    ".json": _Format(
+        lambda path, columns, encoding: _json_table(_json_records(path, encoding), columns),
+        _json_names,
+    ),
     ".feather": _Format(
         _read_feather,
-        lambda path: pa.feather.read_table(path, memory_map=True).column_names,
+        lambda path, _: pa.feather.read_table(path, memory_map=True).column_names,
     ),
-    ".xlsx": _Format(_read_xlsx, lambda path: _header(_sheet(path, n_rows=1))),
+    ".xlsx": _Format(_read_xlsx, lambda path, _: _header(_sheet(path, n_rows=1))),
 }

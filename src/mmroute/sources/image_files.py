@@ -100,10 +100,21 @@ def _spelled(cells: pd.Series, root: Path) -> pd.Series:
     return cells.str.removeprefix(f"{root.resolve().as_posix()}/")
 
 
-def digests(images: pd.Series, root: Path) -> pd.Series:
+def digests(images: pd.Series, root: Path, unknown: pd.Series | None = None) -> pd.Series:
     """Digest the content of each image once; null where there is none.
 
-    Raises InputError if one cannot be opened.
+    Parameters
+    ----------
+    images
+        (N,) paths below ``root``, null for none.
+    unknown
+        (N,) names of images that are not at hand, null for none. They stand for a content:
+        of two samples with the same question, nobody knows whether they show the same.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be opened.
     """
     distinct = list(images.dropna().unique())
     with ThreadPoolExecutor() as pool:
@@ -114,4 +125,5 @@ def digests(images: pd.Series, root: Path) -> pd.Series:
                 f"{error.filename}: the image cannot be read ({error.strerror}); "
                 "make it readable or remove it"
             ) from error
-    return images.map(dict(zip(distinct, content, strict=True)))
+    found = images.map(dict(zip(distinct, content, strict=True)))
+    return found if unknown is None else found.astype(object).fillna("unknown " + unknown)

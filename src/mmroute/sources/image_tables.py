@@ -206,7 +206,7 @@ class _Extraction:
         return None
 
     def _write(self, index: str, content: bytes) -> str | None:
-        suffix = _suffix(content)
+        suffix = suffix_of(content)
         if suffix is None:
             self._remark(
                 "rows hold no image in valid base64 and a known format, and have none", index
@@ -262,7 +262,8 @@ def _first(cell: str) -> tuple[str, bool]:
     return (cell, False) if entry is None else (entry[2], bool(entry[3]))
 
 
-def _suffix(content: bytes) -> str | None:
+def suffix_of(content: bytes) -> str | None:
+    """Return the suffix of an image file by how it begins, None if it is no known format."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return ".webp"
     return next((suffix for magic, suffix in _MAGIC.items() if content.startswith(magic)), None)

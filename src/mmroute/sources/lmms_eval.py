@@ -1,4 +1,4 @@
-"""The logs of lmms-eval: one file per run and task, one JSON object per sample."""
+"""The logs of lmms-eval and lm-evaluation-harness: a file per run and task, a row per sample."""
 
 import json
 import re
@@ -18,33 +18,50 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
+from mmroute.sources.calls import LONGEST_ANSWER, chosen_score
 from mmroute.sources.cells import nullable, outcome_table
 from mmroute.sources.image_files import digests, is_image
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import estimate
 from mmroute.storage import is_file, leaves_folder
 
-LOG_NAME = re.compile(r"(?P<date>.+?)_samples_(?P<task>.+)\.jsonl")
+LOG_NAMES = (
+    re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[-.\d]+)\.jsonl"),
+    re.compile(r"(?P<date>.+?)_samples_(?P<task>.+)\.jsonl"),
+)
+"""Of lm-evaluation-harness and of lmms-eval."""
+DATED_FOLDER = re.compile(r"(?P<date>\d{4}_\d{4})_(?P<model>.+)")
+"""Of a run of older lmms-eval, whose logs have no date in their own name."""
+LOGS_KEY = re.compile(rb'"logs"\s*:\s*\[')
+HEAD_BYTES = 2**20
+LIKELIHOOD = re.compile(r"-?(\d+(\.\d+)?(e[-+]?\d+)?|inf)")
 NO_METRICS = frozenset(
     {
         *("doc_id", "doc", "target", "arguments", "input", "resps", "filtered_resps"),
         *("doc_hash", "prompt_hash", "target_hash", "token_counts", "submission"),
+        *("filter", "metrics"),
     }
 )
 SCORE_NAMES = ("score", "correct")
 """Of an object with several numbers, the one that is the score, in the order of search."""
 IDENTIFIER = re.compile(r"(.*_)?(id|idx|index)", re.IGNORECASE)
-LONGEST_ANSWER = 1000
-"""Characters of an answer that are kept: an unfiltered answer is a whole train of thought."""
+UNSCORED = (
+    "logs have no metric that holds one number per sample, its score being computed over all of "
+    "them, and are left out: compute it and give your own table"
+)
 CHUNK_LINES = 256
 
 
 class LmmsEval(Source):
-    """A folder of logs that lmms-eval has written with ``--log_samples``.
+    """A folder of logs of lmms-eval or lm-evaluation-harness, written with ``--log_samples``.
 
-    The logs are ``<path>/<model>/<date>_samples_<task>.jsonl``. A model is named as its
-    folder, a data set as its task, a sample ``<task>_<doc_id>``. Of several runs of a
-    model on a task the newest of those with the most samples is read.
+    The logs are ``<date>_samples_<task>.jsonl`` of lmms-eval, ``samples_<task>_<date>.jsonl``
+    of lm-evaluation-harness or ``<task>.json`` with ``logs`` of older lmms-eval, in
+    ``<path>/<model>/``; those of lm-evaluation-harness also in ``path`` itself, beside the
+    ``<any>_<date>.json`` that names their model. A model is named as its folder, without the
+    date of a run that it may begin with; a data set as its task, a sample
+    ``<task>_<doc_id>``. Of several runs of a model on a task the newest of those with the
+    most samples is read.
 
     The question is the prompt, ``input`` or ``arguments``, else the document's
     ``question``; it differs between models whose prompts differ, and the first is kept.
@@ -52,8 +69,10 @@ class LmmsEval(Source):
     logs hold no images; ``image_path`` or ``image`` of a document counts if it is a
     file below ``path``.
 
-    The utility is what all metrics of a sample agree on: a number or a bool, or the
-    ``score`` or only number of an object.
+    The utility is what all metrics of a sample agree on: a number or a bool, the
+    ``score`` or only number of an object, or whether a multiple choice of MMMU is the right
+    one. A task that is scored only over all its samples is left out, and said. Where given
+    answers are compared by their likelihood nothing is completed, and the prompt is what costs.
 
     Parameters
     ----------
@@ -65,33 +84,43 @@ class LmmsEval(Source):
     group
         The key of a document that holds what samples that are variants of each other, or
         turns of one conversation, have in common.
+    filter
+        The filter of answers whose rows are read where several give a sample several rows.
     """
 
     name = "lmms_eval"
 
     def __init__(
-        self, path: str, metrics: dict[str, str] | None = None, group: str = "group"
+        self,
+        path: str,
+        metrics: dict[str, str] | None = None,
+        group: str = "group",
+        filter: str | None = None,
     ) -> None:
         self.path = Path(path)
         self.metrics = metrics or {}
         self.group = group
+        self.filter = filter
 
     def local_files(self) -> list[Path]:
-        """List all logs."""
-        return [
+        """List all logs, and the results that name their models."""
+        logs = [
             log
             for models in _find_logs(self.path).values()
             for runs in models.values()
             for log in runs
         ]
+        named = {_results(log.path, log.date) for log in logs if log.path.parent == self.path}
+        return [*(log.path for log in logs), *sorted(filter(None, named))]
 
     def image_names(self) -> Iterator[str]:
         """Read the paths of images from the documents."""
-        for log in self.local_files():
-            with log.open("rb") as stream:
-                for record in map(_parsed, (line for line in stream if b'"image' in line)):
-                    if isinstance(record, dict) and isinstance(record.get("doc"), dict):
-                        yield from _image_paths(record["doc"], self.path)
+        for path in self.local_files():
+            for row in (
+                _rows(path, b'"image') if path.suffix == ".jsonl" or _holds_logs(path) else ()
+            ):
+                if isinstance(row.record, dict) and isinstance(row.record.get("doc"), dict):
+                    yield from _image_paths(row.record["doc"], self.path)
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
         """List the images, below the folder."""
@@ -112,16 +141,26 @@ class LmmsEval(Source):
                     f"{', '.join(logs)}"
                 )
         models = sorted({model for runs in logs.values() for model in runs})
-        gathered = _Gathered(root, self.group)
+        gathered = _Gathered(root, self.group, self.filter)
         for path in sorted(root.glob("*/*.jsonl")):
-            if not (LOG_NAME.fullmatch(path.name) and path.exists()):
+            if not (_log(path, root) and path.exists()):
                 gathered.remark(
                     "files are no logs of samples and were skipped", printable(str(path))
                 )
         for task, runs_of_models in logs.items():
             for model, runs in runs_of_models.items():
-                log = _best_run(runs, gathered)
+                log = _best_run(runs, gathered).path
                 gathered.read(log, task, models.index(model), self.metrics.get(task))
+        if self.filter is not None and self.filter not in gathered.filters:
+            raise InputError(
+                f"source.filter: no log below {root} has a filter {self.filter!r:.80}; it has "
+                f"{', '.join(gathered.filters) or 'none'}"
+            )
+        if not gathered.outcomes:
+            raise InputError(
+                f"{root}: {gathered.remarks[UNSCORED][0]} {UNSCORED} (such as "
+                f"{gathered.remarks[UNSCORED][1]})"
+            )
         if self.group != "group" and not any(own.group for own in gathered.samples.values()):
             raise InputError(
                 f"source.group: no document below {root} has a text or a number at "
@@ -129,6 +168,23 @@ class LmmsEval(Source):
             )
         gathered.warn()
         return gathered.table(models)
+
+
+class _Log(NamedTuple):
+    """A file of one run of a model on a task."""
+
+    path: Path
+    task: str
+    model: str
+    date: str
+
+
+class _Row(NamedTuple):
+    """One record of a log, None where it is broken, and whether its line has an end."""
+
+    number: int
+    record: Any
+    ended: bool
 
 
 class _Line(NamedTuple):
@@ -170,6 +226,10 @@ class _Gathered:
         Folder of the logs.
     group
         Key of a document that holds its group.
+    filter
+        The filter whose rows are read, of a log that has several.
+    filters
+        All filters of the logs.
     samples
         By sample id, in the order of first appearance.
     outcomes
@@ -185,6 +245,8 @@ class _Gathered:
 
     root: Path
     group: str
+    filter: str | None
+    filters: dict[str, None] = field(default_factory=dict)
     samples: dict[str, _Sample] = field(default_factory=dict)
     outcomes: list[tuple[list[int], int, np.ndarray, list[str]]] = field(default_factory=list)
     remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -200,6 +262,7 @@ class _Gathered:
         rows: dict[int, None] = {}
         numbers: list[np.ndarray] = []
         answers: list[str] = []
+        known, remarks = len(self.samples), dict(self.remarks)
         lines = _lines(log, task, metric, self)
         while chunk := list(islice(lines, CHUNK_LINES)):
             for line in chunk:
@@ -217,8 +280,14 @@ class _Gathered:
             numbers.append(self._numbers(chunk))
         found = np.concatenate([np.empty((3, 0)), *numbers], axis=1)
         if rows and np.isnan(found[0]).all():
-            raise InputError(_no_utility(log, task, metric))
-        self.outcomes.append((list(rows), column, found, answers))
+            if metric is not None:
+                raise InputError(_no_number(log, task, metric))
+            while len(self.samples) > known:
+                self.samples.popitem()
+            self.remarks = remarks
+            self.remark(UNSCORED, f"{log.relative_to(self.root)}, which has {_metrics(log)}")
+        else:
+            self.outcomes.append((list(rows), column, found, answers))
 
     def _sample(self, line: _Line, log: Path, task: str) -> _Sample:
         """Return a line's sample, after a comparison with what is known of it."""
@@ -303,6 +372,7 @@ class _Gathered:
             prediction[rows, column] = [answer or None for answer in answers]
         samples = list(self.samples.values())
         dataset = [sample.dataset for sample in samples]
+        told = sorted({column for _, column, *_ in self.outcomes})
         images = nullable(pd.Series([sample.image for sample in samples], dtype=str))
         frame = pd.DataFrame(
             {
@@ -313,10 +383,14 @@ class _Gathered:
                 "question": [sample.question for sample in samples],
                 "answer": nullable(pd.Series([sample.answer for sample in samples], dtype=str)),
                 "image": images,
-                "image_digest": digests(images, self.root),
+                "image_digest": digests(
+                    images, self.root, pd.Series(list(self.samples), dtype=object)
+                ),
             }
         )
-        return outcome_table(frame, models, {**matrices, "prediction": prediction})
+        matrices["prediction"] = prediction
+        own = {name: matrix[:, told] for name, matrix in matrices.items()}
+        return outcome_table(frame, [models[column] for column in told], own)
 
     def warn(self) -> None:
         """Say what a reader has to know, each kind once."""
@@ -324,7 +398,7 @@ class _Gathered:
             if not sample.image:
                 self.remark(
                     "samples are without an image, as their documents name none below this "
-                    "folder; they are routed by their text",
+                    "folder; unless another source has one, they are routed by their text",
                     sample_id,
                 )
         for kind, (count, example) in self.remarks.items():
@@ -342,22 +416,61 @@ class _Gathered:
             )
 
 
-def _find_logs(root: Path) -> dict[str, dict[str, list[Path]]]:
+def _find_logs(root: Path) -> dict[str, dict[str, list[_Log]]]:
     """Find the logs by task and model, each model's newest run first."""
-    logs: dict[str, dict[str, list[Path]]] = {}
-    for path in sorted(root.glob("*/*.jsonl"), key=_age, reverse=True):
-        if (named := LOG_NAME.fullmatch(path.name)) and path.exists():
-            if not is_utf8(str(path.relative_to(root))):
-                raise InputError(
-                    f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder"
-                )
-            logs.setdefault(named["task"], {}).setdefault(path.parent.name, []).append(path)
+    paths = sorted(root.glob("*/*.json*")) + sorted(root.glob("samples_*.jsonl"))
+    found = [log for path in paths if path.exists() and (log := _log(path, root))]
+    logs: dict[str, dict[str, list[_Log]]] = {}
+    for log in sorted(found, key=_age, reverse=True):
+        if not is_utf8(str(log.path.relative_to(root))):
+            raise InputError(
+                f"{printable(str(log.path))}: the name is not UTF-8; rename the file or its folder"
+            )
+        logs.setdefault(log.task, {}).setdefault(log.model, []).append(log)
     if not logs:
         raise InputError(
-            f"{root}: no <model>/<date>_samples_<task>.jsonl in this folder; run lmms-eval with "
+            f"{root}: no <model>/<date>_samples_<task>.jsonl, samples_<task>_<date>.jsonl or "
+            "<model>/<task>.json with logs in this folder; run lmms-eval or lm_eval with "
             "--log_samples and set source.path to its --output_path"
         )
     return {task: dict(sorted(logs[task].items())) for task in sorted(logs)}
+
+
+def _log(path: Path, root: Path) -> _Log | None:
+    """Tell by its name, or by its head, which log a file is; None for another file."""
+    dated = DATED_FOLDER.fullmatch(path.parent.name)
+    model = dated["model"] if dated else path.parent.name
+    for name in LOG_NAMES:
+        if named := name.fullmatch(path.name):
+            if path.parent == root:
+                model = _model_of(_results(path, named["date"])) or path.parent.resolve().name
+            return _Log(path, named["task"], model, named["date"])
+    if path.suffix == ".json" and _holds_logs(path):
+        return _Log(path, path.stem, model, dated["date"] if dated else "")
+    return None
+
+
+def _results(log: Path, date: str) -> Path | None:
+    """Return the results of the run that has written a log of lm-evaluation-harness."""
+    return next(filter(is_file, sorted(log.parent.glob(f"*_{date}.json"))), None)
+
+
+def _model_of(results: Path | None) -> str:
+    """Return the model that results are of, empty if they do not say."""
+    if results is None:
+        return ""
+    with reading(results):
+        content = _parsed(results.read_bytes())
+    name = content.get("model_name_sanitized") if isinstance(content, dict) else None
+    return clean(name) if isinstance(name, str) else ""
+
+
+def _holds_logs(path: Path) -> bool:
+    """Tell whether a JSON file is a log of older lmms-eval."""
+    if not is_file(path):
+        return False
+    with reading(path), path.open("rb") as stream:
+        return LOGS_KEY.search(stream.read(HEAD_BYTES)) is not None
 
 
 def _image_paths(doc: Mapping[str, Any], root: Path) -> Iterator[str]:
@@ -371,34 +484,35 @@ def _image_paths(doc: Mapping[str, Any], root: Path) -> Iterator[str]:
                 yield path
 
 
-def _age(log: Path) -> tuple[str, str]:
+def _age(log: _Log) -> tuple[str, str]:
     """Order logs by their date, in whichever way it is punctuated."""
-    date = log.name.split("_samples_")[0]
-    return re.sub(r"\D", "", date), log.name
+    return re.sub(r"\D", "", log.date), log.path.name
 
 
-def _best_run(runs: list[Path], gathered: _Gathered) -> Path:
+def _best_run(runs: list[_Log], gathered: _Gathered) -> _Log:
     """Return the newest of the runs with the most samples."""
     if len(runs) == 1:
         return runs[0]
-    sizes = [_size(run) for run in runs]
+    sizes = [_size(run.path) for run in runs]
     best = runs[sizes.index(max(sizes))]
     for run in runs:
         if run != best:
             gathered.remark(
                 "logs are not used, as there is a newer or larger one of the same model and task",
-                f"{run.relative_to(gathered.root)} beside {best.name}",
+                f"{run.path.relative_to(gathered.root)} beside {_told(run, best)}",
             )
     return best
 
 
+def _told(run: _Log, other: _Log) -> str:
+    same = run.path.name == other.path.name
+    return f"{other.path.parent.name}/{other.path.name}" if same else other.path.name
+
+
 def _size(log: Path) -> int:
-    """Count a log's whole lines."""
-    size = 0
-    with reading(log), log.open("rb") as stream:
-        for line in stream:
-            size += bool(line.strip()) and (line.endswith(b"\n") or _parsed(line) is not None)
-    return size
+    """Count a log's whole records."""
+    with reading(log):
+        return sum(row.ended or row.record is not None for row in _rows(log))
 
 
 def _parsed(line: bytes) -> Any:
@@ -409,13 +523,28 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
+def _rows(log: Path, needed: bytes = b"") -> Iterator[_Row]:
+    """Yield the rows of a log: its lines, those with the ``needed`` text, or its ``logs``."""
+    if log.suffix == ".json":
+        content = _parsed(log.read_bytes())
+        records = content.get("logs") if isinstance(content, dict) else None
+        if not isinstance(records, list):
+            raise InputError(
+                f"{log}: is no whole JSON with a list of 'logs'; remove it or run the model again"
+            )
+        yield from (_Row(number, record, True) for number, record in enumerate(records, 1))
+        return
+    with log.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if needed in line and line.strip():
+                yield _Row(number, _parsed(line), line.endswith(b"\n"))
+
+
 def _lines(log: Path, task: str, metric: str | None, gathered: _Gathered) -> Iterator[_Line]:
-    with reading(log), log.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            record = _parsed(line)
-            if record is None and not line.endswith(b"\n"):
+    several = _filters(log, gathered)
+    with reading(log):
+        for number, record, ended in _rows(log):
+            if record is None and not ended:
                 gathered.remark(
                     "logs are cut off in their last line, as of a killed run; what follows is "
                     "missing",
@@ -427,7 +556,25 @@ def _lines(log: Path, task: str, metric: str | None, gathered: _Gathered) -> Ite
                     f"{log}: line {number} is no JSON object; remove the line or run the model "
                     "again"
                 )
-            yield _read_line(record, f"{log}: line {number}", task, metric, gathered)
+            if not several or record.get("filter") == gathered.filter:
+                yield _read_line(record, f"{log}: line {number}", task, metric, gathered)
+
+
+def _filters(log: Path, gathered: _Gathered) -> bool:
+    """Tell whether a log has rows of several filters; InputError if none of them is chosen."""
+    with reading(log):
+        found = dict.fromkeys(
+            row.record["filter"]
+            for row in _rows(log, b'"filter"')
+            if isinstance(row.record, dict) and isinstance(row.record.get("filter"), str)
+        )
+    gathered.filters |= found
+    if len(found) > 1 and gathered.filter not in found:
+        raise InputError(
+            f"{log}: its rows are of the filters {', '.join(found):.500}; name the one that counts "
+            f"in source.filter, such as {next(iter(found))!r:.80}"
+        )
+    return len(found) > 1
 
 
 def _read_line(
@@ -444,8 +591,11 @@ def _read_line(
     doc = doc if isinstance(doc, dict) else {}
     prompts = (record.get("input"), record.get("arguments"), doc.get("question"))
     question = next((text for text in map(_first_text, prompts) if text), "")
-    answer = _first_text(record.get("filtered_resps"))
-    response = _first_text(record.get("resps"))
+    judged_by_likelihood = _is_likelihood(record.get("filtered_resps"))
+    answer = response = None
+    if not judged_by_likelihood:
+        answer = _first_text(record.get("filtered_resps"))
+        response = _first_text(record.get("resps"))
     prediction = response if answer is None else answer
     if len(prediction or "") > LONGEST_ANSWER:
         gathered.remark(f"answers were cut after {LONGEST_ANSWER:,} characters", sample_id)
@@ -465,7 +615,7 @@ def _read_line(
         utility=utility,
         measured_by=measured_by,
         prompt_tokens=_count(counts.get("input_tokens")),
-        completion_tokens=_count(counts.get("output_tokens")),
+        completion_tokens=0.0 if judged_by_likelihood else _count(counts.get("output_tokens")),
         response=prediction if response is None else response,
         prediction=(prediction or "")[:LONGEST_ANSWER],
     )
@@ -475,28 +625,7 @@ def _utility(
     record: Mapping[str, Any], place: str, task: str, metric: str | None
 ) -> tuple[float, frozenset[str]]:
     """Return a sample's utility and the metrics that hold it; NaN and none where missing."""
-    scores = _scores(record)
-    if metric is not None:
-        scores = {
-            name: value
-            for name, value in scores.items()
-            if name == metric or name.startswith(f"{metric}.")
-        }
-    if len(set(scores.values())) > 1:
-        listed = ", ".join(f"{name} is {_brief(value)}" for name, value in scores.items())
-        raise InputError(
-            f"{place}: {shorten(listed, 500, placeholder=' ...')}; name the one that is the "
-            f"utility: 'metrics: {{{task}: {next(iter(scores))}}}' below source"
-        )
-    if not scores:
-        return np.nan, frozenset()
-    name, value = next(iter(scores.items()))
-    if not 0 <= value <= 1:
-        raise InputError(
-            f"{place}: the metric {name!r} is {_brief(value)}, not in [0, 1]; name another by "
-            f"'metrics: {{{task}: <metric>}}' below source, or give your own table"
-        )
-    return float(value), frozenset(scores)
+    return chosen_score(_scores(record), place, task, metric)
 
 
 def _scores(record: Mapping[str, Any]) -> dict[str, float]:
@@ -506,6 +635,10 @@ def _scores(record: Mapping[str, Any]) -> dict[str, float]:
         if name in NO_METRICS or IDENTIFIER.fullmatch(name):
             continue
         if isinstance(value, dict):
+            choice = _multiple_choice(value)
+            if choice is not None:
+                scores[name] = choice
+                continue
             parts = {
                 part: number
                 for part, number in value.items()
@@ -519,22 +652,37 @@ def _scores(record: Mapping[str, Any]) -> dict[str, float]:
     return scores
 
 
-def _no_utility(log: Path, task: str, metric: str | None) -> str:
-    """Say why no line of a log has a utility, by its first line."""
-    with log.open("rb") as stream:
-        record = _parsed(next(line for line in stream if line.strip()))
-    if metric is not None:
-        return (
-            f"{log}: no line holds a number at the metric {metric!r}; its first line has "
-            f"{shorten(', '.join(_scores(record)) or 'none', 500, placeholder=' ...')}, "
-            f"correct source.metrics of {task!r}"
-        )
-    metrics = [name for name in record if name not in NO_METRICS]
+def _multiple_choice(judged: Mapping[str, Any]) -> float | None:
+    """Return the share of parsed answers that are the right letter, as MMMU is judged by."""
+    parsed = judged.get("parsed_pred")
+    answers = parsed if isinstance(parsed, list) else [parsed]
+    if judged.get("question_type") != "multiple-choice" or not isinstance(
+        judged.get("answer"), str
+    ):
+        return None
+    if not answers or not all(isinstance(answer, str) for answer in answers):
+        return None
+    return float(np.mean([answer == judged["answer"] for answer in answers]))
+
+
+def _no_number(log: Path, task: str, metric: str) -> str:
+    """Say why no line of a log has a number at the metric of the config."""
     return (
-        f"{log}: no metric holds one number per sample; its first line has "
-        f"{shorten(', '.join(metrics) or 'none', 500, placeholder=' ...')}, whose score is yet to "
-        "be computed: do so and give your own table"
+        f"{log}: no line holds a number at the metric {metric!r}; its first line has "
+        f"{shorten(', '.join(_scores(_first(log))) or 'none', 500, placeholder=' ...')}, "
+        f"correct source.metrics of {task!r}"
     )
+
+
+def _metrics(log: Path) -> str:
+    """Name the metrics of a log's first line."""
+    names = [name for name in _first(log) if name not in NO_METRICS]
+    return shorten(", ".join(names) or "none", 500, placeholder=" ...")
+
+
+def _first(log: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(_rows(log)).record
+    return found
 
 
 def _is_number(value: Any) -> bool:
@@ -549,7 +697,10 @@ def _count(value: Any) -> float:
 
 
 def _first_text(value: Any) -> str | None:
-    """Return the first text in nested lists, None if there is none."""
+    """Return the first text in nested lists, or in a request's arguments, None if there is none.
+
+    lm-evaluation-harness has arguments as ``{gen_args_0: {arg_0: prompt, arg_1: ...}}``.
+    """
     pending = [value]
     while pending:
         match pending.pop():
@@ -557,7 +708,26 @@ def _first_text(value: Any) -> str | None:
                 return clean(text)
             case list(items):
                 pending += reversed(items)
+            case {"gen_args_0": {"arg_0": prompt}}:
+                pending.append(prompt)
     return None
+
+
+def _is_likelihood(responses: Any) -> bool:
+    """Tell whether responses are likelihoods of given answers: (log-likelihood, greedy) each.
+
+    lm-evaluation-harness writes both as text.
+    """
+    return (
+        isinstance(responses, list)
+        and len(responses) > 0
+        and all(isinstance(one, list) and len(one) == 2 for one in responses)
+        and all(
+            all(map(_is_number, one))
+            or (str(one[1]) in ("True", "False") and LIKELIHOOD.fullmatch(str(one[0])))
+            for one in responses
+        )
+    )
 
 
 def _brief(value: Any) -> str:

@@ -1,6 +1,5 @@
 """MixInstruct: eleven or so models' answers to instructions, scored by several metrics."""
 
-import json
 import math
 import warnings
 from collections import Counter
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.confined import reading
 from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.cells import outcome_table
+from mmroute.sources.json_records import records
 from mmroute.sources.release import Release, clean
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 
@@ -91,7 +90,7 @@ class MixInstruct(Release):
         models: dict[str, _Column] = {}
         for path in self.files(root):
             split = path.stem.removesuffix(SUFFIX)
-            for where, record in _records(path):
+            for where, record in records(path):
                 sample = _describe(record, split, where)
                 if sample["sample_id"] in places:
                     raise InputError(
@@ -159,7 +158,7 @@ class MixInstruct(Release):
 
     def _check_scored(self, models: dict[str, "_Column"], root: Path) -> None:
         if all(math.isnan(utility) for column in models.values() for utility in column.utility):
-            _, record = next(_records(self.files(root)[0]))
+            _, record = next(records(self.files(root)[0]))
             metrics = sorted({name for part in record["candidates"] for name in part["scores"]})
             raise InputError(
                 f"{root}: no candidate has a score {self.metric!r}; set source.metric to one of "
@@ -179,27 +178,6 @@ class _Column:
         self.rows.append(row)
         self.texts.append(text)
         self.utility.append(utility)
-
-
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line's object, and how messages name the line."""
-    with reading(path), path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if line.strip():
-                where = f"{path}: line {number}"
-                yield where, _object(line, where)
-
-
-def _object(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{where} is not readable as JSON ({shorten(str(error), 200)}); give a whole file"
-        ) from error
-    if not isinstance(record, dict):
-        raise InputError(f"{where} holds a {type(record).__name__}, not an object; correct it")
-    return record
 
 
 def _describe(record: dict[str, Any], split: str, where: str) -> dict[str, str | None]:

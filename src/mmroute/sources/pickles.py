@@ -11,6 +11,7 @@ A pickle can also hold one object in many places, and so say little and mean ver
 is read may nest no deeper, and mean no more, than data does.
 """
 
+import gzip
 import mmap
 import pickle
 import re
@@ -19,6 +20,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -31,6 +33,8 @@ from pandas.api.extensions import ExtensionArray
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
 
+GZIP = b"\x1f\x8b"
+MOST_UNPACKED = 2**32
 DEEPEST = 100
 """Containers in each other."""
 LARGEST_KEY, LARGEST_TUPLE = 1_000, 10_000_000
@@ -59,7 +63,7 @@ def read_pickle(path: Path) -> Any:
     Parameters
     ----------
     path
-        The pickle, not compressed.
+        The pickle, as it is or compressed by gzip.
 
     Returns
     -------
@@ -72,11 +76,7 @@ def read_pickle(path: Path) -> Any:
         deeper than ``DEEPEST``, holds itself, or stands for much more than its size.
     """
     try:
-        with (
-            reading(path),
-            path.open("rb") as stream,
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
+        with reading(path), _content(path) as content:
             meant = max(LEAST_MEANT, TIMES_MEANT * len(content))
             value = _Reader(content, meant).load()
             _Scale(meant).weigh(value, 0)
@@ -90,8 +90,26 @@ def read_pickle(path: Path) -> Any:
         raise_disk_fault(error, path)
         reason = shorten(f"{type(error).__name__} {error}", 200, placeholder=" ...")
         raise InputError(
-            f"{path}: not readable as a pickle ({reason}); give a whole, uncompressed file"
+            f"{path}: not readable as a pickle ({reason}); give a whole file, uncompressed or "
+            "compressed by gzip"
         ) from error
+
+
+@contextmanager
+def _content(path: Path) -> Iterator[mmap.mmap]:
+    """Open a pickle's bytes."""
+    with path.open("rb") as stream:
+        if stream.read(len(GZIP)) != GZIP:
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                yield content
+            return
+    with gzip.open(path) as unpacked:
+        whole = unpacked.read(MOST_UNPACKED + 1)
+    if len(whole) > MOST_UNPACKED:
+        raise _RefusedError(f"unpacks to more than {MOST_UNPACKED:,} bytes; unpack the file")
+    with mmap.mmap(-1, len(whole)) as content:
+        content[:] = whole
+        yield content
 
 
 class _RefusedError(Exception):

@@ -1,4 +1,4 @@
-"""RouterBench: one wide table of eleven models' answers and costs, as a pandas pickle."""
+"""RouterBench: one wide table of eleven models' answers and costs."""
 
 import re
 import reprlib
@@ -14,7 +14,13 @@ import pandas as pd
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
-from mmroute.sources.cells import CORRECTNESS_WORDS, numbers, outcome_table
+from mmroute.sources.cells import (
+    CORRECTNESS_WORDS,
+    is_table,
+    numbers,
+    outcome_table,
+    read_cells,
+)
 from mmroute.sources.pickles import read_pickle
 from mmroute.sources.release import Release, clean, scenarios
 
@@ -31,7 +37,10 @@ _LIST_OF_STRINGS = re.compile(rf"\[{_STRING}(?:, {_STRING})*+\]", re.DOTALL)
 
 
 class RouterBench(Release):
-    """The RouterBench release, or any pandas pickle in its layout.
+    """The RouterBench release, or any table in its layout.
+
+    It is a pandas pickle, which gzip may have compressed, or any other form of a table that
+    ``mmroute.sources.cells`` reads.
 
     One row per sample: ``sample_id``, ``prompt``, ``eval_name``, and per model ``M``
     its score ``M`` in [0, 1], its answer ``M|model_response`` and its cost
@@ -46,9 +55,9 @@ class RouterBench(Release):
     Parameters
     ----------
     path
-        The pickle, or a folder with the file called ``file``.
+        The table, or a folder with the file called ``file``.
     file
-        The pickle's name in the folder or data set.
+        The table's name in the folder or data set.
     group
         The column of what samples that are variants of each other have in common.
     """
@@ -69,17 +78,17 @@ class RouterBench(Release):
 
     @property
     def wanted(self) -> str:
-        """The pickle's name."""
+        """The table's name."""
         return self.file
 
     def choose(self, paths: Sequence[str]) -> list[str]:
-        """Pick the one pickle."""
+        """Pick the one table."""
         return [path for path in paths if path == self.file]
 
     def read(self, root: Path) -> OutcomeTable:
-        """Read the pickle and each model's columns."""
+        """Read the table and each model's columns."""
         (path,) = self.files(root)
-        frame = read_pickle(path)
+        frame = _cells(path) if is_table(path) else read_pickle(path)
         models = _find_models(frame, path, self.group)
         for name in (SAMPLE_ID, EVAL_NAME):
             nameless = np.flatnonzero(_filled(frame[name], path) == "")
@@ -117,6 +126,11 @@ class RouterBench(Release):
             }
         )
         return outcome_table(samples, models, matrices)
+
+
+def _cells(path: Path) -> pd.DataFrame:
+    cells = read_cells(path).astype(object)
+    return cells.where(cells != "", None)
 
 
 def _find_models(frame: Any, path: Path, group: str) -> list[str]:

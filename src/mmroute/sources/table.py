@@ -3,47 +3,61 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from annotated_types import Gt
 
-from mmroute.confined import reading
 from mmroute.errors import InputError
-from mmroute.outcome_table import OutcomeTable
+from mmroute.outcome_table import MATRICES, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
-    CORRECTNESS_WORDS,
+    PACKED,
     column_names,
+    first_line,
+    is_encoding,
     nullable,
     numbers,
     outcome_table,
     read_cells,
+    utilities,
 )
+from mmroute.sources.image_cells import image_file, write_images
 from mmroute.sources.image_files import digests, paths_below, relative_paths
+from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.sources.wide import find_models, model_columns, read_matrices
-from mmroute.storage import is_file
+from mmroute.storage import is_file, link_to
 
 CORE_COLUMNS = ("dataset", "scenario", "group", "question", "answer", "image")
 NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LONGEST_HEADER = 2**16
+LINK = "beside"
+"""What links to the table's folder from that of the images which it holds itself."""
 OUTCOME_COLUMNS = ("model", "utility", *NUMBER_COLUMNS, "prediction", "response")
 
 
 class TableSource(Source):
-    """A table of outcomes in CSV, TSV, Parquet, JSONL, Feather or Excel, by suffix.
+    """A table of outcomes in CSV, TSV, JSONL, JSON (a list of objects), Parquet, Feather or Excel.
+
+    The suffix tells; of the first four there may be ``.gz`` behind it.
 
     ``long`` has one row per sample and model: ``sample_id``, ``model``,
     ``utility``, and ``cost`` in USD or ``prompt_tokens`` and
     ``completion_tokens``; the model's answer may stand in ``prediction`` or
-    ``response``. ``wide`` has one row per sample, ``sample_id`` or
-    ``dataset_idx``, and the model columns of ``mmroute.sources.wide``.
+    ``response``. Where there are neither costs nor counts, tokens are estimated from the
+    answer and the question; where there is no answer either, only a price per call is left.
+    ``wide`` has one row per sample, ``sample_id`` or ``dataset_idx``, and the model columns
+    of ``mmroute.sources.wide``.
+
+    A long table without any of these columns describes samples of other sources that it is
+    joined with.
 
     Columns of the sample are ``dataset`` (else the file's name), ``scenario``
     (else the data set), ``group`` (what samples that are variants of each other have in
-    common), ``question``, ``answer`` and ``image``, a path below the table's folder; how
-    many are no file is said by a warning. Any other column is a tag.
+    common), ``question``, ``answer`` and ``image``, a path below the table's folder
+    or an image in base64; how many are no file is said by a warning. Any other column is a tag.
 
     Parameters
     ----------
@@ -55,11 +69,15 @@ class TableSource(Source):
         A second file with the columns of the samples, by ``sample_id``.
     columns
         Our name of a column to the table's name of it.
+    encoding
+        Of a CSV, TSV, JSONL or JSON that is no UTF-8 and does not begin with a byte order mark.
+    scale
+        The utility of the best possible answer in the table: 100 for percent.
 
     Raises
     ------
     InputError
-        If ``shape`` or a key of ``columns`` is unknown.
+        If ``shape``, a key of ``columns`` or ``encoding`` is unknown.
     """
 
     name = "table"
@@ -70,6 +88,8 @@ class TableSource(Source):
         shape: Literal["long", "wide"] = "long",
         samples: str | None = None,
         columns: dict[str, str] | None = None,
+        encoding: str = "utf-8",
+        scale: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         if shape not in ("long", "wide"):
             raise InputError(f"source.shape: {shape!r} is unknown; use 'long' or 'wide'")
@@ -80,7 +100,14 @@ class TableSource(Source):
                     f"source.columns: {ours!r} is no column of a {shape} table; "
                     f"use {', '.join(known)}"
                 )
+        if not is_encoding(encoding):
+            raise InputError(
+                f"source.encoding: {encoding!r:.80} is no encoding of text; give one such as "
+                "'cp1252', 'latin-1', 'shift_jis' or 'gb18030'"
+            )
         self.path = Path(path)
+        self.encoding = encoding
+        self.scale = scale
         self.shape = shape
         self.samples = None if samples is None else Path(samples)
         self.columns = columns or {}
@@ -97,17 +124,32 @@ class TableSource(Source):
         """Read the image column of the table and of the samples' file."""
         image = self.columns.get("image", "image")
         for file in self.local_files():
-            if image in column_names(file):
-                yield from paths_below(self.path.parent, read_cells(file, [image])[image])
+            if image in column_names(file, self.encoding):
+                cells = read_cells(file, [image], encoding=self.encoding)[image]
+                yield from paths_below(self.path.parent, cells[cells.map(image_file).isna()])
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
         """List the images, below the table's folder."""
         return [self.path.parent / name for name in names]
 
     def fetch(self, folder: Path) -> Path:
-        """Return the table's own folder; nothing is copied."""
+        """Return the table's own folder; or make files of the images that it holds itself.
+
+        These then lie in ``folder/images``, and ``folder`` is the root.
+        """
         _require_file(self.path)
-        return self.path.parent
+        image = self.columns.get("image", "image")
+        held: dict[str, None] = {}
+        for file in filter(is_file, filter(None, (self.path, self.samples))):
+            _check_separator(file)
+            if image in column_names(file, self.encoding):
+                cells = read_cells(file, [image], encoding=self.encoding)[image]
+                held |= dict.fromkeys(cell for cell in cells.unique() if image_file(cell))
+        if not held:
+            return self.path.parent
+        write_images(held, folder)
+        link_to(folder / LINK, self.path.parent)
+        return folder
 
     def origin(self, root: Path) -> Path:
         """Return the table's file."""
@@ -115,22 +157,54 @@ class TableSource(Source):
 
     def read(self, root: Path) -> OutcomeTable:
         """Read the table and gather what it says about each sample."""
-        rows, description = self._read_files()
-        if self.shape == "long":
-            models, matrices, ids = _pivot(rows, self.path)
+        rows, description = self._read_files(root)
+        models: list[str] = []
+        if self.shape == "long" and not set(OUTCOME_COLUMNS) & set(rows):
+            ids, stated = pd.Index(rows["sample_id"].unique()), rows
+            matrices = {name: np.empty((len(ids), 0)) for name in MATRICES}
+        elif self.shape == "long":
+            models, matrices, ids = _pivot(rows, self.path, self.scale)
             stated = rows.drop(columns=[name for name in OUTCOME_COLUMNS if name in rows])
         else:
-            models = find_models(rows.columns, self.path)
-            matrices = read_matrices(rows.set_index("sample_id", drop=False), models, self.path)
+            models = find_models(rows.columns, self.path, answered=True)
+            by_id = rows.set_index("sample_id", drop=False)
+            matrices = read_matrices(by_id, models, self.path, self.scale)
             ids = pd.Index(rows["sample_id"])
             stated = rows.drop(columns=list(model_columns(models) & set(rows.columns)))
         facts = _gather(stated, description, ids, self.path)
+        self._estimate(matrices, models, facts)
         return outcome_table(self._describe(facts, root), models, matrices)
 
-    def _read_files(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _estimate(
+        self, matrices: dict[str, np.ndarray], models: list[str], facts: pd.DataFrame
+    ) -> None:
+        """Estimate the tokens of models without costs and counts from texts, and say so."""
+        cost, prompt, completion = (np.isfinite(matrices[name]) for name in NUMBER_COLUMNS)
+        untold = ~(cost | (prompt & completion)).any(axis=0)
+        answers = [pd.Series(column, dtype=object) for column in matrices["prediction"].T]
+        answered = untold & np.array([own.notna().any() for own in answers], bool)
+        seen = np.isfinite(matrices["utility"])
+        for column in np.flatnonzero(answered):
+            texts = {
+                "prompt_tokens": facts.get("question"),
+                "completion_tokens": answers[column],
+            }
+            for name, own in texts.items():
+                counts = matrices[name][:, column]
+                if own is not None and np.isnan(counts).all():
+                    counts[:] = np.where(seen[:, column], estimate(own), np.nan)
+        if answered.any():
+            warnings.warn(
+                f"{self.path}: neither costs nor token counts of "
+                f"{', '.join(np.array(models)[answered]):.500}; tokens are estimated from the "
+                f"question and the answer, {BYTES_PER_TOKEN} bytes each, without images",
+                stacklevel=3,
+            )
+
+    def _read_files(self, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read the outcomes' rows and the samples' rows, under our names."""
-        rows = _read(self.path)
-        description = None if self.samples is None else _read(self.samples)
+        rows = self._cells(self.path)
+        description = None if self.samples is None else self._cells(self.samples)
         present = {*rows.columns, *([] if description is None else description.columns)}
         for ours, theirs in self.columns.items():
             if theirs not in present:
@@ -142,10 +216,12 @@ class TableSource(Source):
         if self.shape == "wide" and "sample_id" not in rows:
             rows = rows.rename(columns={"dataset_idx": "sample_id"})
         _require_ids(rows, self.path)
+        rows = self._located(rows, root, self.path)
         if description is None or self.samples is None:
             return rows, rows.iloc[:0][["sample_id"]]
         description = self._rename(description)
         _require_ids(description, self.samples)
+        description = self._located(description, root, self.samples)
         unknown = ~rows["sample_id"].isin(description["sample_id"])
         if unknown.any():
             raise InputError(
@@ -155,17 +231,33 @@ class TableSource(Source):
             )
         return rows, description
 
+    def _cells(self, path: Path) -> pd.DataFrame:
+        _check_separator(path)
+        known = {"sample_id", "dataset_idx", *CORE_COLUMNS, *OUTCOME_COLUMNS}
+        return read_cells(path, None, known | set(self.columns.values()), self.encoding)
+
     def _rename(self, cells: pd.DataFrame) -> pd.DataFrame:
         found = {ours: theirs for ours, theirs in self.columns.items() if theirs in cells}
         renamed = cells.assign(**{ours: cells[theirs] for ours, theirs in found.items()})
         return renamed.drop(columns=[name for name in found.values() if name not in found])
+
+    def _located(self, rows: pd.DataFrame, root: Path, file: Path) -> pd.DataFrame:
+        """Spell the images from ``root``: the paths, and the files made of what is no path."""
+        if "image" not in rows:
+            return rows
+        cells = rows.set_index("sample_id")["image"]
+        made = cells.map({cell: image_file(cell) for cell in cells.unique()})
+        paths = relative_paths(cells.where(made.isna(), ""), self.path.parent, file)
+        if root.resolve() != self.path.parent.resolve():
+            paths = paths.where(paths == "", f"{LINK}/" + paths)
+        return rows.assign(image=made.where(made.notna(), paths).to_numpy())
 
     def _describe(self, facts: pd.DataFrame, root: Path) -> pd.DataFrame:
         """Lay out what is known of the samples as the outcome table wants it."""
         empty = pd.Series("", index=facts.index)
         dataset = facts.get("dataset", empty)
         scenario = facts.get("scenario", empty)
-        named = relative_paths(facts.get("image", empty).rename("image"), root, self.path)
+        named = facts.get("image", empty)
         there = {path: path for path in named.unique() if path and is_file(root / path)}
         images = named.map(there)
         lost = named[(named != "") & images.isna()]
@@ -186,7 +278,7 @@ class TableSource(Source):
                 "question": facts.get("question", empty),
                 "answer": nullable(facts.get("answer", empty)),
                 "image": images,
-                "image_digest": digests(images, root),
+                "image_digest": digests(images, root, named.where(named != "")),
                 **{f"tag_{name}": facts[name] for name in tags},
             }
         )
@@ -197,22 +289,17 @@ def _require_file(path: Path) -> None:
         raise InputError(f"{path}: no such file; set source.path (or source.samples) to a table")
 
 
-def _read(path: Path) -> pd.DataFrame:
-    _check_separator(path)
-    return read_cells(path)
-
-
 def _check_separator(path: Path) -> None:
     """Raise InputError if the first line of a CSV or TSV has another separator only."""
-    own = SEPARATORS.get(path.suffix.lower())
+    kind = path.with_suffix("") if path.suffix.lower() == PACKED else path
+    own = SEPARATORS.get(kind.suffix.lower())
     if own is None:
         return
-    with reading(path), path.open(encoding="utf-8", errors="replace") as stream:
-        header = stream.readline(LONGEST_HEADER)
+    header = first_line(path, LONGEST_HEADER)
     other = next((mark for mark in ";\t|," if mark in header), None)
     if own not in header and other is not None:
         raise InputError(
-            f"{path}: a {path.suffix[1:].upper()} has {own!r} between its columns, this file "
+            f"{path}: a {kind.suffix[1:].upper()} has {own!r} between its columns, this file "
             f"{other!r}; save it with {own!r}, and with '.' in its numbers"
         )
 
@@ -227,18 +314,15 @@ def _require_ids(cells: pd.DataFrame, path: Path) -> None:
         )
 
 
-def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndarray], pd.Index]:
+def _pivot(
+    rows: pd.DataFrame, path: Path, scale: float
+) -> tuple[list[str], dict[str, np.ndarray], pd.Index]:
     """Turn one row per pair into N x K matrices, in the order of first appearance."""
     for column in ("model", "utility"):
         if column not in rows:
             raise InputError(
                 f"{path}: no column {column!r}; add it, or name yours in source.columns"
             )
-    if "cost" not in rows and not {"prompt_tokens", "completion_tokens"} <= set(rows.columns):
-        raise InputError(
-            f"{path}: no column 'cost', nor 'prompt_tokens' and 'completion_tokens'; "
-            "add them, or name yours in source.columns"
-        )
     nameless = np.flatnonzero(rows["model"] == "")
     if nameless.size:
         raise InputError(
@@ -256,7 +340,7 @@ def _pivot(rows: pd.DataFrame, path: Path) -> tuple[list[str], dict[str, np.ndar
     by_id = rows[["sample_id", *numeric]].set_index("sample_id")
     shape = (len(ids), len(models))
     matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_COLUMNS)}
-    matrices["utility"][i, j] = numbers(by_id["utility"], path, CORRECTNESS_WORDS, highest=1)
+    matrices["utility"][i, j] = utilities(by_id["utility"], path, scale)
     for column in NUMBER_COLUMNS:
         if column in by_id:
             matrices[column][i, j] = numbers(by_id[column], path)

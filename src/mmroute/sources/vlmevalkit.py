@@ -6,9 +6,10 @@ depth; a folder's name says which model it is. Per model and data set:
 - **Runs.** The newest run that is complete is read: one with as many judged samples as
   the largest. A folder's own files, without a date, count as the oldest run; mere links to
   a dated run's files do not count at all.
-- **Judged files.** ``_<judge>_score``, then ``_<judge>_result``, ``_auxmatch``,
-  ``_results`` and ``_<judge>``, then ``_extract``, then the raw output itself, is read: the
-  first that says per sample whether the answer is right. Of several judges ``openai`` comes
+- **Judged files.** ``_<judge>_score``, then ``_<judge>_result``, ``_auxmatch``, ``_judge``,
+  ``_results``, ``_detailed_results`` and ``_<judge>``, then ``_extract``, then the raw output
+  itself, is read: the first that says per sample whether the answer is right, or that
+  ``mmroute.sources.verdicts`` has a rule for. Of several judges ``openai`` comes
   first, then the others by name, and exact matching last.
 - **Raw output.** ``<model>_<dataset>`` of the same run has the answers whose length counts
   as completion tokens; without it the judged file's ``prediction`` does.
@@ -26,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,10 +40,11 @@ from mmroute.sources import Source, image_tables, token_counts
 from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers, outcome_table, read_cells
 from mmroute.sources.image_files import digests
 from mmroute.sources.pickles import read_pickle
+from mmroute.sources.verdicts import verdicts
 from mmroute.storage import is_file, link_to
 
 ID_COLUMNS = ("sample_id", "id", "index")
-CORRECTNESS_COLUMNS = ("is_correct", "score", "hit", "eval_match")
+CORRECTNESS_COLUMNS = ("is_correct", "score", "hit", "eval_match", "verifier_score")
 QUESTION_COLUMNS = ("question", "prompt", "query")
 OPTION_COLUMNS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 TAG_COLUMNS = (
@@ -71,7 +73,10 @@ WANTED_COLUMNS = frozenset(
         *TAG_COLUMNS,
         "hint",
         "answer",
+        "answer_option",
+        "choices",
         "prediction",
+        "res",
     )
 )
 IMAGE_FOLDER = "LMUData"
@@ -87,6 +92,16 @@ JUDGE = re.compile(
     r"[-.0-9A-Za-z]*"
 )
 EXACT = "exact_matching"
+_ENDINGS = (
+    ("_score", 0),
+    ("_auxmatch", 1),
+    ("_judge", 1),
+    ("_detailed_results", 1),
+    ("_results", 1),
+    ("_extract", 2),
+)
+"""What a judged file's name ends in, and which is read first."""
+FAILED = "Failed to obtain answer"
 CACHES = ("_tmp", "_supp", "_PREV", "_checkpoint", "_acc")
 
 # Levenshtein distances, of which an answer that is half wrong counts as wrong.
@@ -118,6 +133,8 @@ class Vlmevalkit(Source):
     group
         The column of what samples that are variants of each other have in common, such as
         ``g_index`` of circular evaluation.
+    failures
+        What calls that failed and answers that are empty are: missing outcomes, or wrong answers.
 
     Raises
     ------
@@ -133,6 +150,7 @@ class Vlmevalkit(Source):
         datasets: dict[str, str] | None = None,
         images: str | None = None,
         group: str = "group",
+        failures: Literal["missing", "wrong"] = "missing",
     ) -> None:
         named = list((datasets or {}).values())
         for theirs in named:
@@ -142,6 +160,7 @@ class Vlmevalkit(Source):
         self.datasets = datasets
         self.images = None if images is None else Path(images)
         self.group = group
+        self.failures = failures
 
     def local_files(self) -> list[Path]:
         """List the files of the models' outputs and judgements, and the image tables."""
@@ -176,7 +195,25 @@ class Vlmevalkit(Source):
     def read(self, root: Path) -> OutcomeTable:
         """Read each model's newest complete run on each data set."""
         files = self._files()
-        return read_outcomes(self.path, files, files, {}, root, self.group)
+        table = read_outcomes(
+            self.path,
+            files,
+            files,
+            {},
+            root,
+            self.group,
+            failures_missing=self.failures == "missing",
+        )
+        read = set(table.samples["dataset"])
+        lost = [dataset for dataset in self.datasets or {} if dataset not in read]
+        if lost:
+            own = [str(file.path) for file in files if file.dataset in lost]
+            raise InputError(
+                f"source.datasets: {', '.join(lost)}: of {len(own)} files none says per sample "
+                f"whether the answer is right, {', '.join(own):.500}; leave the data sets out, or "
+                "judge their answers"
+            )
+        return table
 
     def _files(self) -> list["WorkFile"]:
         if not self.path.is_dir():
@@ -288,6 +325,7 @@ def read_outcomes(
     root: Path,
     group: str = "group",
     image_tokens: int = 0,
+    failures_missing: bool = False,
 ) -> OutcomeTable:
     """Read judged and raw files of all models and join them on sample ids.
 
@@ -307,6 +345,8 @@ def read_outcomes(
         The files' column of groups; one that is not called so must be in some file.
     image_tokens
         Prompt tokens that a sample's image counts for every model.
+    failures_missing
+        Whether failed calls and empty answers are no outcomes; they are wrong answers otherwise.
 
     Raises
     ------
@@ -317,7 +357,9 @@ def read_outcomes(
     pairs = _by_pair(judged)
     outputs = pairs if raw is judged else _by_pair(raw)
     models = sorted({model for _, model in pairs})
-    unjudged = sorted(outputs.keys() - pairs.keys())
+    unjudged = defaultdict(list)
+    for dataset, model in sorted(outputs.keys() - pairs.keys()):
+        unjudged[dataset].append(model)
     blocks = []
     with (
         tqdm(total=len(pairs), desc="judged files", mininterval=1) as progress,
@@ -334,23 +376,25 @@ def read_outcomes(
             for (_, model), answer in zip(keys, found, strict=True):
                 progress.update()
                 if answer is None:
-                    unjudged.append((dataset, model))
+                    unjudged[dataset].append(model)
                 else:
                     answers[model] = answer
             if answers:
-                blocks.append(_Block(dataset, answers, models, notices))
+                blocks.append(_Block(dataset, answers, models, notices, failures_missing))
     if not blocks:
+        looked = ", ".join(str(file.path) for file in judged[:3])
         raise InputError(
-            f"{origin}: no judged file <model>/<model>_<dataset>_<judge>... with a column "
-            f"{', '.join(CORRECTNESS_COLUMNS)}; set source.path to a work directory"
+            f"{origin}: no file says per sample whether the answer is right, in a column "
+            f"{', '.join(CORRECTNESS_COLUMNS)}, "
+            + (f"of {len(judged)} such as {looked:.300}" if judged else "and none is of a model")
+            + "; set source.path to a work directory, or judge its answers"
         )
-    if unjudged:
-        dataset, model = unjudged[0]
+    for dataset, lacking in unjudged.items():
         notices.add(
-            "pairs of model and data set have no file that says per sample whether the answer is "
-            "right, and are missing",
-            f"{model} on {dataset}",
-            len(unjudged),
+            f"no file of {dataset} says per sample whether the answer is right, and the data set "
+            "is missing, for so many models",
+            ", ".join(lacking),
+            len(lacking),
         )
     samples = pd.concat([block.samples for block in blocks], ignore_index=True)
     tags = [column for column in samples.columns if column.startswith("tag_")]
@@ -361,8 +405,9 @@ def read_outcomes(
             "the column of the groups"
         )
     samples["scenario"] = samples["dataset"].map(lambda name: scenarios.get(name, name))
-    samples["image"] = _find_images(samples, root, notices)
-    samples["image_digest"] = digests(samples["image"], root)
+    samples["image"], unlisted = _find_images(samples, root, notices)
+    unknown = samples["sample_id"].where(unlisted)
+    samples["image_digest"] = digests(samples["image"], root, unknown)
     notices.add(
         f"token counts are estimated at {token_counts.BYTES_PER_TOKEN} bytes of text each, "
         f"and an image at {image_tokens}"
@@ -422,6 +467,7 @@ class _Block:
         answers: Mapping[str, _Answers],
         models: Sequence[str],
         notices: _Notices,
+        failures_missing: bool,
     ) -> None:
         self.dataset = dataset
         self.notices = notices
@@ -444,7 +490,17 @@ class _Block:
             column = models.index(model)
             rows = facts.index.get_indexer(table.index)
             said = table["prediction"]
-            self.utility[rows, column] = table["utility"]
+            utility = table["utility"].to_numpy()
+            for what, failure in _failures(said).items():
+                count = int((failure & np.isfinite(utility)).sum())
+                if count:
+                    meaning = "missing; source.failures: wrong counts them as wrong"
+                    if not failures_missing:
+                        meaning = "counted as wrong"
+                    notices.add(f"answers of {model} {what}, and are {meaning}", dataset, count)
+                if failures_missing:
+                    utility = np.where(failure, np.nan, utility)
+            self.utility[rows, column] = utility
             self.completion_tokens[rows, column] = token_counts.estimate(said)
             self.prediction[rows, column] = nullable(said.fillna(""))
         asked = token_counts.estimate(facts["question"])
@@ -515,6 +571,15 @@ class _Block:
         )
 
 
+def _failures(answers: pd.Series) -> dict[str, np.ndarray]:
+    """Mark the answers, null where unknown, that are none: (n,) by what they are."""
+    text = answers.str.strip()
+    return {
+        f"are {FAILED!r}": text.str.startswith(FAILED).eq(True).to_numpy(),
+        "are empty": text.eq("").to_numpy(),
+    }
+
+
 def _walk(root: Path) -> Iterator[Path]:
     seen = set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
@@ -544,7 +609,7 @@ def _kind(rest: str, suffix: str, known: Collection[str]) -> tuple[str, int, str
     """
     if rest.endswith(CACHES) or (rest.endswith("_score") and suffix == ".json"):
         return None
-    for ending, order in (("_score", 0), ("_auxmatch", 1), ("_results", 1), ("_extract", 2)):
+    for ending, order in _ENDINGS:
         if rest.endswith(ending):
             dataset, judge = _split_judge(rest.removesuffix(ending))
             return dataset, order, judge, True
@@ -636,6 +701,10 @@ def _read_judged(
         column = next((name for name in CORRECTNESS_COLUMNS if name in cells), None)
         if column is not None:
             return file, cells, column
+        name = file.path.stem.removeprefix(f"{file.model}_")
+        judged = verdicts(name, cells)
+        if judged is not None:
+            return file, cells.assign(hit=judged.astype(str)), "hit"
     return None
 
 
@@ -797,16 +866,22 @@ def _match_scores(cells: pd.Series, file: WorkFile) -> np.ndarray:
     return cells.map(scores).to_numpy(float)
 
 
-def _find_images(samples: pd.DataFrame, root: Path, notices: _Notices) -> pd.Series:
-    """Find each sample's image by the ``index`` of its row, else by its ``id``."""
+def _find_images(
+    samples: pd.DataFrame, root: Path, notices: _Notices
+) -> tuple[pd.Series, np.ndarray]:
+    """Find each sample's image by the ``index`` of its row, else by its ``id``.
+
+    Beside it, (N,) whether no image table says anything of the sample.
+    """
     if not (root / image_tables.IMAGES / image_tables.INDEX).is_file():
-        return pd.Series(None, index=samples.index, dtype=object)
+        return pd.Series(None, samples.index, dtype=object), np.full(len(samples), True)
     rows, remarks = image_tables.load(root)
     for what, (count, example) in remarks.items():
         notices.add(what, example, count)
     rows["id"] = rows["id"].where(rows["id"] != "", rows["index"])
     images = np.full(len(samples), None, dtype=object)
-    listed = ~samples["dataset"].isin(rows["dataset"]).to_numpy()
+    without_table = ~samples["dataset"].isin(rows["dataset"]).to_numpy()
+    listed = without_table.copy()
     for key, chosen in (("index", samples["index"] != ""), ("id", samples["index"] == "")):
         table = rows.drop_duplicates(["dataset", key]).set_index(["dataset", key])["image"]
         own = samples.loc[chosen, ["dataset", key]]
@@ -820,4 +895,5 @@ def _find_images(samples: pd.DataFrame, root: Path, notices: _Notices) -> pd.Ser
             repr(samples["sample_id"].iloc[missing[0]])[:80],
             missing.size,
         )
-    return pd.Series(images, index=samples.index).where(pd.notna(images), None)
+    found = pd.Series(images, index=samples.index).where(pd.notna(images), None)
+    return found, without_table | ~listed

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError
-from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers
+from mmroute.sources.cells import nullable, numbers, utilities
 
 UTILITY_SUFFIX = "_correct"
 NUMBER_SUFFIXES = {
@@ -24,22 +24,24 @@ NUMBER_SUFFIXES = {
 PREDICTION_SUFFIX = "_prediction"
 
 
-def find_models(columns: Iterable[str], path: Path) -> list[str]:
+def find_models(columns: Iterable[str], path: Path, answered: bool = False) -> list[str]:
     """List the models in the order of their ``_correct`` columns.
 
-    Raises InputError naming ``path`` if there is none. Warns of ``_correct`` columns alone.
+    If ``answered``, an answer is as good as a cost. Raises InputError naming ``path`` if
+    there is none. Warns of ``_correct`` columns alone.
     """
     present = set(columns)
+    suffixes = (*NUMBER_SUFFIXES.values(), *([PREDICTION_SUFFIX] if answered else []))
     models = [
         model
         for column in columns
         if (model := column.removesuffix(UTILITY_SUFFIX)) not in ("", column)
-        and any(model + suffix in present for suffix in NUMBER_SUFFIXES.values())
+        and any(model + suffix in present for suffix in suffixes)
     ]
     if not models:
         raise InputError(
             f"{path}: no model columns; a model M needs M_correct and M_cost, "
-            "or M_correct, M_prompt_token and M_token"
+            "or M_correct, M_prompt_token and M_token" + ", or M_prediction" * answered
         )
     unpriced = [
         model
@@ -61,7 +63,9 @@ def model_columns(models: Iterable[str]) -> set[str]:
     return {model + suffix for model in models for suffix in suffixes}
 
 
-def read_matrices(cells: pd.DataFrame, models: list[str], path: Path) -> dict[str, np.ndarray]:
+def read_matrices(
+    cells: pd.DataFrame, models: list[str], path: Path, scale: float | None = None
+) -> dict[str, np.ndarray]:
     """Parse the models' columns.
 
     Parameters
@@ -72,6 +76,8 @@ def read_matrices(cells: pd.DataFrame, models: list[str], path: Path) -> dict[st
         K names as listed by ``find_models``.
     path
         The file, for messages.
+    scale
+        As for ``utilities``.
 
     Returns
     -------
@@ -89,9 +95,7 @@ def read_matrices(cells: pd.DataFrame, models: list[str], path: Path) -> dict[st
     matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_SUFFIXES)}
     prediction = np.full(shape, None, dtype=object)
     for j, model in enumerate(models):
-        matrices["utility"][:, j] = numbers(
-            cells[model + UTILITY_SUFFIX], path, CORRECTNESS_WORDS, highest=1
-        )
+        matrices["utility"][:, j] = utilities(cells[model + UTILITY_SUFFIX], path, scale)
         for name, suffix in NUMBER_SUFFIXES.items():
             if model + suffix in cells:
                 matrices[name][:, j] = numbers(cells[model + suffix], path)
