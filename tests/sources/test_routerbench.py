@@ -145,6 +145,7 @@ def test_the_file_is_found_by_its_name_or_given(tmp_path):
         RouterBench(repo="a/b")
 
 
+@pytest.mark.filterwarnings("ignore:.*small evaluations")
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "jsonl", "pkl.gz"])
 def test_every_form_of_the_table_is_read(tmp_path, form):
     records = rows("mmlu-law", 3) + rows("grade-school-math", 2)

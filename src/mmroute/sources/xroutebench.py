@@ -100,7 +100,9 @@ def _read(path: Path, prices: pd.DataFrame, candidates: Path, gathered: Gathered
     """Add the outcomes of one split of a scenario."""
     names = column_names(path)
     if not {"model_name", "performance"} <= set(names):
-        gathered.remark("tables hold no model's performance and are left out", str(path))
+        gathered.remark(
+            "tables hold no model's performance and are left out", f"{path.parent.name}/{path.name}"
+        )
         return
     require_columns(path, names, COLUMNS, LAYOUT)
     cells = read_cells(path, [*COLUMNS, *(name for name in MAYBE if name in names)])
