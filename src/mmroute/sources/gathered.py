@@ -161,7 +161,7 @@ class Gathered:
         """Say what a reader has to know, each kind once."""
         for kind, (count, example) in self.remarks.items():
             warnings.warn(
-                f"{self.origin}: {count:,} {kind} (such as {example!r:.80})", stacklevel=4
+                f"{self.origin}: {count:,} {kind} (such as {example!r:.300})", stacklevel=4
             )
 
 
