@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
@@ -376,6 +377,16 @@ def test_a_log_that_is_no_file_is_skipped_and_one_without_a_name_in_utf8_refused
     log(tmp_path, [line(0)], task="caf\udce9")
     with pytest.raises(InputError, match="the name is not UTF-8; rename"):
         read(tmp_path)
+
+
+def test_tasks_of_lm_evaluation_harness_have_no_images_to_miss(tmp_path):
+    log(tmp_path, [line(0)], task="seen")
+    harness_log(tmp_path, [harness_line(0, 1.0)], task="told")
+    table, said = read(tmp_path)
+    digests = dict(zip(table.samples["dataset"], table.samples["image_digest"], strict=True))
+    assert digests["seen"] == "unknown seen_0"
+    assert pd.isna(digests["told"])
+    assert about(said, "1 samples are without an image")
 
 
 def test_a_long_answer_is_cut_and_said(tmp_path):

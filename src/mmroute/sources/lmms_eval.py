@@ -241,6 +241,8 @@ class _Gathered:
         The names of the metrics that were found to be the utility, by task.
     images
         Whether an image that was named is a file, by its path below the folder.
+    textual
+        The tasks of lm-evaluation-harness, which have no images.
     """
 
     root: Path
@@ -252,6 +254,7 @@ class _Gathered:
     remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
     metrics: dict[str, dict[str, None]] = field(default_factory=dict)
     images: dict[str, bool] = field(default_factory=dict)
+    textual: set[str] = field(default_factory=set)
 
     def remark(self, kind: str, example: str) -> None:
         count, first = self.remarks.get(kind, (0, example))
@@ -259,6 +262,8 @@ class _Gathered:
 
     def read(self, log: Path, task: str, column: int, metric: str | None) -> None:
         """Read one log; its lines are held a chunk at a time."""
+        if LOG_NAMES[0].fullmatch(log.name):
+            self.textual.add(task)
         rows: dict[int, None] = {}
         numbers: list[np.ndarray] = []
         answers: list[str] = []
@@ -374,6 +379,8 @@ class _Gathered:
         dataset = [sample.dataset for sample in samples]
         told = sorted({column for _, column, *_ in self.outcomes})
         images = nullable(pd.Series([sample.image for sample in samples], dtype=str))
+        textual = pd.Series(dataset, dtype="str").isin(self.textual)
+        unknown = pd.Series(list(self.samples), dtype="str").where(~textual)
         frame = pd.DataFrame(
             {
                 "sample_id": list(self.samples),
@@ -383,9 +390,7 @@ class _Gathered:
                 "question": [sample.question for sample in samples],
                 "answer": nullable(pd.Series([sample.answer for sample in samples], dtype=str)),
                 "image": images,
-                "image_digest": digests(
-                    images, self.root, pd.Series(list(self.samples), dtype=object)
-                ),
+                "image_digest": digests(images, self.root, unknown),
             }
         )
         matrices["prediction"] = prediction
@@ -395,7 +400,7 @@ class _Gathered:
     def warn(self) -> None:
         """Say what a reader has to know, each kind once."""
         for sample_id, sample in self.samples.items():
-            if not sample.image:
+            if not sample.image and sample.dataset not in self.textual:
                 self.remark(
                     "samples are without an image, as their documents name none below this "
                     "folder; unless another source has one, they are routed by their text",
