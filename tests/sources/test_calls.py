@@ -7,7 +7,8 @@ import pytest
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import validate
-from mmroute.sources.calls import LONGEST_ANSWER, Call, CallLogs, Log
+from mmroute.sources.calls import Call, CallLogs, Log
+from mmroute.sources.cells import LONGEST_ANSWER
 
 NAN = float("nan")
 

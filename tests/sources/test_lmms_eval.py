@@ -10,7 +10,8 @@ import pytest
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import validate
-from mmroute.sources.lmms_eval import LONGEST_ANSWER, LmmsEval
+from mmroute.sources.cells import LONGEST_ANSWER
+from mmroute.sources.lmms_eval import LmmsEval
 from mmroute.storage import digest_bytes
 
 DATE = "20250102_030405"

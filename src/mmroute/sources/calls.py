@@ -16,13 +16,11 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
-from mmroute.sources.cells import nullable, outcome_table
+from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.storage import is_file
 
-LONGEST_ANSWER = 1000
-"""Characters of an answer that are kept."""
 AMOUNTS = ("utility", "cost", "prompt_tokens", "completion_tokens")
 
 

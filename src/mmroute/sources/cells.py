@@ -47,6 +47,8 @@ CORRECTNESS_WORDS = {
     "incorrect": 0.0,
 }
 
+LONGEST_ANSWER = 1000
+"""Characters of an answer that logs keep: some are a whole train of thought."""
 TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
 PACKED = ".gz"
 """What a text file may end in besides."""

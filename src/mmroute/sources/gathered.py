@@ -9,10 +9,7 @@ import pandas as pd
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import MATRICES, OutcomeTable
-from mmroute.sources.cells import nullable, outcome_table
-
-LONGEST_ANSWER = 1000
-"""Characters of an answer that are kept: some are a whole train of thought."""
+from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 
 
 class Gathered:

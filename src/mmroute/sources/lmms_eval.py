@@ -18,8 +18,8 @@ from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
-from mmroute.sources.calls import LONGEST_ANSWER, chosen_score
-from mmroute.sources.cells import nullable, outcome_table
+from mmroute.sources.calls import chosen_score
+from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 from mmroute.sources.image_files import digests, is_image
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import estimate
