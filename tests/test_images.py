@@ -7,8 +7,10 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from PIL import Image
 
 from mmroute.confined import Limits, confined
 from mmroute.errors import InputError
-from mmroute.images import decode, quiet_decoding
+from mmroute.images import counts, decode, each, joined, paths_below, quiet_decoding
 
 pytestmark = pytest.mark.slow
 
@@ -292,3 +294,13 @@ def test_a_broken_disk_is_no_broken_image(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "open", broken)
     with pytest.raises(OSError, match="Input/output error"):
         decode(path)
+
+
+def test_paths_of_several_images_are_one_text_and_many_again():
+    assert joined(["a.png", "", "b/c.png"]) == "a.png//b/c.png"
+    assert each("a.png//b/c.png") == ["a.png", "b/c.png"]
+    assert [each(one) for one in ("a.png", "", None, np.nan)] == [["a.png"], [], [], []]
+    assert counts(pd.Series(["a", None, "a//b//c"])).tolist() == [1, 0, 3]
+    below = paths_below(Path("/root"), ["a.png//b.png", None, "c"])
+    assert below.tolist() == ["/root/a.png///root/b.png", None, "/root/c"]
+    assert each(below[0]) == ["/root/a.png", "/root/b.png"]

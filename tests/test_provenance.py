@@ -247,11 +247,18 @@ def test_a_damaged_record_is_one_line(results, text, said):
 def whole(results, make_table, tmp_path, monkeypatch):
     """Return a run with inputs of every kind; its table lies in the folder it was started in."""
     monkeypatch.chdir(tmp_path)
-    for name in ("own.csv", "p.csv", "weights.pt", "pictures/1.png", "own/text.csv"):
+    for name in (
+        "own.csv",
+        "p.csv",
+        "weights.pt",
+        "pictures/1.png",
+        "pictures/2.png",
+        "own/text.csv",
+    ):
         write_text(tmp_path / name, name)
     table = make_table()
-    picture = digest_file(tmp_path / "pictures/1.png")
-    images = {"image": "1.png", "image_digest": picture}
+    first, second = (digest_file(tmp_path / f"pictures/{name}.png") for name in "12")
+    images = {"image": "2.png//1.png", "image_digest": f"{second}//unknown gone.png//{first}"}
     for folder, file, named in (
         (results, "own.csv", images),
         (results / "text_only", "own/text.csv", {}),
@@ -277,13 +284,14 @@ def differing(results):
 def test_inputs_are_compared_by_the_rule_that_reads_them(whole, tmp_path, monkeypatch):
     nothing = {"fetch": [], "fetch_text_only": [], "outcomes": [], "embed": []}
     assert differing(whole) == nothing
-    assert verify_inputs(whole, threads=1)["fetch"].matching == 3
+    assert verify_inputs(whole, threads=1)["fetch"].matching == 4
     monkeypatch.chdir("/")
     assert differing(whole) == nothing
     came = whole / "source/0/fetched/came.csv"
     for rule, file, name in (
         ("fetch", tmp_path / "own.csv", "own.csv"),
         ("fetch", tmp_path / "pictures/1.png", "pictures/1.png"),
+        ("fetch", tmp_path / "pictures/2.png", "pictures/2.png"),
         ("fetch", came, str(came)),
         ("fetch_text_only", tmp_path / "own/text.csv", "own/text.csv"),
         ("outcomes", tmp_path / "p.csv", "p.csv"),

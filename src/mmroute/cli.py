@@ -215,10 +215,15 @@ def verify(
 def route(
     folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
     text: Annotated[str | None, typer.Argument(help="The question.", metavar="[TEXT]")] = None,
-    image: Annotated[Path | None, typer.Option(help="An image file.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="An image file; once for each of several.")
+    ] = None,
     jsonl: Annotated[
         Path | None,
-        typer.Option(help='Queries instead: a JSON object a line, {"text": ..., "image": ...}.'),
+        typer.Option(
+            help='Queries instead: a JSON object a line, {"text": ..., "image": ...}, an image\'s '
+            "path or a list of several."
+        ),
     ] = None,
     dataset: Annotated[
         str, typer.Option(help="The query's data set, for a router that goes by it.")
@@ -256,7 +261,7 @@ def route(
         go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
         from mmroute.decision.deployed import load_router
 
-        if (jsonl is None) == (text is None and image is None):
+        if (jsonl is None) == (text is None and not image):
             raise InputError("give a query, TEXT and --image, or --jsonl with many")
         if trust:
             sys.path.append(str(Path.cwd()))
@@ -311,10 +316,13 @@ def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:
             "image or both, and dataset if the router goes by it"
         )
     for key, value in query.items():
-        if not isinstance(value, str | None):
-            raise InputError(f"{path}, line {number}: {key} is {value!r:.80}; give text or null")
-        if value and not is_utf8(value):
-            raise InputError(f"{path}, line {number}: {key} is no text in UTF-8; correct the line")
+        for one in value if key == "image" and isinstance(value, list) else [value]:
+            if not isinstance(one, str | None):
+                raise InputError(f"{path}, line {number}: {key} is {one!r:.80}; give text or null")
+            if one and not is_utf8(one):
+                raise InputError(
+                    f"{path}, line {number}: {key} is no text in UTF-8; correct the line"
+                )
     return {
         "question": query.get("text") or "",
         "image": query.get("image"),

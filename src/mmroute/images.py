@@ -21,6 +21,11 @@ PIXEL_LIMIT = 100_000_000
 # longer than so many times its width is squeezed.
 ASPECT_LIMIT = 1000
 
+BETWEEN = "//"
+"""Between the paths of a sample's images, where it has several: no spelled-out path has it."""
+MOST_IMAGES = 1000
+"""Of one sample."""
+
 
 class Picture(NamedTuple):
     """A decoded image and the size it has in its file, upright, in pixels."""
@@ -30,10 +35,25 @@ class Picture(NamedTuple):
     height: int
 
 
+def joined(paths: Iterable[str]) -> str:
+    """Return the paths of one sample's images, in order, as one text; empty ones are left out."""
+    return BETWEEN.join(filter(None, paths))
+
+
+def each(images: Any) -> list[str]:
+    """Return the paths that ``joined`` has made one text of; none where there is no text."""
+    return images.split(BETWEEN) if isinstance(images, str) and images else []
+
+
+def counts(images: Iterable[Any]) -> np.ndarray:
+    """Return the (N,) numbers of images that N samples have."""
+    return np.array([len(each(own)) for own in images], int)
+
+
 def paths_below(root: Path, images: Iterable[Any]) -> pd.Series:
     """Paths of images that samples name below a source's ``root``, None where there is none."""
     return pd.Series(
-        [None if pd.isna(image) else str(root / image) for image in images], dtype=object
+        [joined(str(root / path) for path in each(own)) or None for own in images], dtype=object
     )
 
 

@@ -8,7 +8,9 @@ each:
     ``image`` (path below the source's root) and ``image_digest``, all strings;
     ``answer``, ``image`` and ``image_digest`` may be null, an empty question
     means that the text is missing. An image that is not at hand is null, and its digest is a
-    name that tells it from others. ``group`` is what the source declares, empty where
+    name that tells it from others. Of several images of a sample the paths stand in order with
+    ``mmroute.images.BETWEEN`` between them, and so do the digests.
+    ``group`` is what the source declares, empty where
     that is nothing; what is stored has the key of each sample's group there, see
     ``outcomes.groups``. Free tags are string columns ``tag_<name>``.
 ``models.parquet``
@@ -30,6 +32,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError
+from mmroute.images import MOST_IMAGES, counts
 from mmroute.storage import damaged, read_table, write_table
 
 if TYPE_CHECKING:
@@ -231,7 +234,7 @@ def validate(table: OutcomeTable, origin: str, joined: bool = False) -> None:
 
 
 def validate_samples(samples: pd.DataFrame, origin: str) -> None:
-    """Raise InputError for a sample without input, or a data set with an aggregate's name.
+    """Raise InputError for a sample without input or with too many images, or a reserved name.
 
     Apart from ``validate``, as another source may tell what the first one does not.
     """
@@ -247,6 +250,13 @@ def validate_samples(samples: pd.DataFrame, origin: str) -> None:
         raise InputError(
             f"{origin}: sample {samples['sample_id'][empty].iloc[0]!r:.80} has neither a question "
             f"nor an image ({empty.sum()} such samples); add one or remove the row"
+        )
+    images = counts(samples["image"])
+    if (images > MOST_IMAGES).any():
+        row = int(images.argmax())
+        raise InputError(
+            f"{origin}: sample {samples['sample_id'].iloc[row]!r:.80} has {images[row]:,} images, "
+            f"of {MOST_IMAGES:,} that a sample may have; leave some out or remove the row"
         )
 
 

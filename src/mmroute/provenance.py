@@ -20,8 +20,10 @@ from typing import Any
 from tqdm import tqdm
 
 from mmroute.errors import InputError, printable
+from mmroute.images import each
 from mmroute.outcomes.datasets import INPUTS, read_samples
 from mmroute.source_tree import SOURCE_TREE
+from mmroute.sources.image_files import UNKNOWN
 from mmroute.storage import damaged, digest_file, digest_sha256, is_file, read_json
 
 RECORD = "provenance.json"
@@ -359,7 +361,9 @@ def _read_by(folder: Path) -> dict[str, str]:
     known = dict(read_json(data / INPUTS))
     samples = read_samples(data)[["image", "image_digest"]].dropna().drop_duplicates("image")
     root = Path(read_json(folder / "source.json")["root"])
-    known |= {str(root / image): digest for image, digest in samples.itertuples(index=False)}
+    for images, digests in samples.itertuples(index=False):
+        held = [digest for digest in each(digests) if not digest.startswith(UNKNOWN)]
+        known |= zip((str(root / path) for path in each(images)), held, strict=False)
     for manifest in [path for pattern in _MANIFESTS for path in folder.glob(pattern)]:
         came = {manifest.parent / file["path"]: file for file in read_json(manifest)["files"]}
         known |= {str(path.absolute()): file["sha256"] for path, file in came.items()}

@@ -87,6 +87,14 @@ def test_an_image_that_cannot_be_decoded(bench):
     assert "i7.png" in remark.message
 
 
+def test_each_of_several_images_is_looked_at(bench):
+    bench.draw(range(150))
+    bench.rows["image"] = [f"['i{n % 75}.png', 'i{n % 75 + 75}.png']" for n in bench.number]
+    (bench.folder / "i100.png").write_bytes(b"no image")
+    remark = bench.check().one("150 of 150 images were decoded; 1 cannot be")
+    assert "i100.png" in remark.message
+
+
 def test_no_image_although_there_is_a_column(bench):
     bench.draw([])
     assert bench.check().one("400 of 400 images named there are no files").level == "warning"

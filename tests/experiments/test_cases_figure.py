@@ -93,6 +93,21 @@ def test_savings_are_left_and_rescues_right(root):
     assert left[0] == left[1] < left[2]
 
 
+def test_several_images_share_the_room_of_one_in_their_order(root):
+    Image.new("RGB", (500, 500), (0, 0, 255)).save(root / "blue.png")
+    figure = draw(cases(image="picture.png//absent.png//blue.png"), root, "title")
+    sheet = next(axes.images[0].get_array() for axes in figure.axes if axes.images)
+    assert sheet.shape == (400, 400, 3)
+    assert [sheet[5, 5].tolist(), sheet[5, 55].tolist()] == [[255, 0, 0], [0, 0, 0]]
+    assert (sheet[:200, 200:] == 255).all()
+    assert (sheet[200:, :200] == [0, 0, 255]).all()
+    content = decoded(cards(cases(image="picture.png//blue.png"), root)[0]["image"])
+    assert Image.open(io.BytesIO(content)).size == (400, 200)
+    many = cards(cases(image="//".join(["blue.png"] * 1000)), root)[0]["image"]
+    assert Image.open(io.BytesIO(decoded(many))).size == (384, 384)
+    assert cards(cases(image="absent.png//gone.png"), root)[0]["image"] is None
+
+
 @pytest.mark.parametrize("image", [None, np.nan, "absent.png", "evil.svg", "broken.png", "a\0b"])
 def test_an_image_that_cannot_be_shown_has_a_placeholder(root, image):
     (root / "evil.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>")

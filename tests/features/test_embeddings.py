@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mmroute.encoders import Encoder
@@ -47,6 +48,50 @@ def test_an_image_that_cannot_be_decoded_is_a_missing_modality(samples, tmp_path
     assert result.present.tolist() == [False, True, False]
     assert result.norms.tolist() == [0, 5, 0]
     np.testing.assert_allclose(result.vectors, [[0, 0], [0.6, 0.8], [0, 0]], rtol=1e-6)
+
+
+@pytest.fixture
+def several(tmp_path):
+    for name, content in (("one", [3, 4]), ("two", [9, 12]), ("three", [0, 4])):
+        (tmp_path / f"{name}.jpg").write_bytes(bytes(content))
+    images = ["one.jpg//three.jpg", None, "one.jpg//gone.jpg//two.jpg", "gone.jpg//lost.jpg"]
+    return pd.DataFrame({"sample_id": list("wxyz"), "question": "", "image": images})
+
+
+def test_of_several_images_the_embedding_is_that_of_their_mean(several, tmp_path):
+    result = embed(Letters(), "image", several, tmp_path, 1)
+    assert result.present.tolist() == [True, False, True, False]
+    means = np.array([[1.5, 4], [6, 8]], np.float32)
+    norms = np.linalg.norm(means, axis=1)
+    np.testing.assert_array_equal(result.norms, [norms[0], 0, norms[1], 0])
+    np.testing.assert_array_equal(result.vectors[[0, 2]], means / norms[:, None])
+    assert result.missed.tolist() == [0, 0, 1, 0]
+
+
+def test_beside_several_images_a_single_one_is_embedded_as_alone(several, tmp_path):
+    alone = embed(Letters(), "image", several.assign(image="two.jpg"), tmp_path, 1)
+    beside = embed(
+        Letters(), "image", several.assign(image=["two.jpg", "one.jpg//two.jpg"] * 2), tmp_path, 1
+    )
+    np.testing.assert_array_equal(beside.vectors[::2], alone.vectors[::2])
+    np.testing.assert_array_equal(beside.norms[::2], alone.norms[::2])
+    assert beside.missed is alone.missed is None
+
+
+def test_what_was_missed_among_several_is_kept_and_costs_others_no_byte(several, tmp_path):
+    some = embed(Letters(), "image", several, tmp_path, 1)
+    none = embed(Letters(), "image", several.assign(image="gone.jpg"), tmp_path, 1)
+    for name, part in (("some", some), ("none", none)):
+        part.write(tmp_path / f"{name}.parquet", several["sample_id"])
+    assert pq.read_schema(tmp_path / "none.parquet").names == [
+        "sample_id",
+        "present",
+        "norm",
+        "vector",
+    ]
+    both = read_all([str(tmp_path / f"{name}.parquet") for name in ("none", "some")], "wxyzwxyz")
+    assert both.missed.tolist() == [0] * 6 + [1, 0]
+    assert both.take(np.array([6, 0])).missed.tolist() == [1, 0]
 
 
 def test_survives_writing_and_reading_in_order(samples, tmp_path):

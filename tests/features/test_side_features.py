@@ -40,7 +40,7 @@ def test_one_row_per_sample_in_the_order_of_the_names(pictures):
     assert rows.dtype == np.float32
     assert len(set(SIDE_FEATURES)) == len(SIDE_FEATURES)
     assert rows[:, SIDE_FEATURES.index("has_text")].tolist() == [1, 0, 1]
-    assert rows[:, SIDE_FEATURES.index("has_image")].tolist() == [0, 1, 1]
+    assert rows[:, SIDE_FEATURES.index("log_images")].tolist() == [0, 1, 1]
     for row, question, image in zip(rows, samples["question"], samples["image"], strict=True):
         alone = np.array(list(measure(pictures, question, image).values()))
         np.testing.assert_array_equal(row, alone.astype(np.float32))
@@ -50,7 +50,7 @@ def test_what_a_missing_modality_would_tell_is_unknown(pictures):
     text = [name for name, value in measure(pictures, "How many?").items() if np.isfinite(value)]
     image = [name for name, value in measure(pictures, " \n", "page.png").items() if value == value]
     both = measure(pictures, "How many?", "page.png")
-    assert set(text) & set(image) == {"has_text", "has_image"}
+    assert set(text) & set(image) == {"has_text", "log_images"}
     assert set(text) | set(image) == set(SIDE_FEATURES)
     assert np.isfinite(list(both.values())).all()
 
@@ -59,6 +59,17 @@ def test_what_a_missing_modality_would_tell_is_unknown(pictures):
 def test_an_image_that_cannot_be_decoded_is_missing(pictures, image):
     measured, without = measure(pictures, "Why?", image), measure(pictures, "Why?")
     np.testing.assert_equal(measured, without)
+
+
+def test_several_images_are_counted_and_what_they_tell_is_averaged(pictures):
+    page, stripes = (measure(pictures, "", name) for name in ("page.png", "stripes.png"))
+    both = measure(pictures, "", "page.png//broken.jpg//stripes.png")
+    assert (page["log_images"], both["log_images"]) == (1, np.float32(np.log2(3)))
+    for name in SIDE_FEATURES[SIDE_FEATURES.index("log_width") :]:
+        assert both[name] == pytest.approx((page[name] + stripes[name]) / 2, rel=1e-6, abs=1e-7)
+    thrice = measure(pictures, "", "page.png//page.png//stripes.png")
+    assert thrice["log_images"] == 2
+    assert thrice["log_width"] == pytest.approx((2 * page["log_width"] + stripes["log_width"]) / 3)
 
 
 def test_counts_options_numbers_and_formulas(tmp_path):

@@ -173,6 +173,24 @@ def test_images_of_joined_sources_are_found_below_the_common_root(tmp_path):
     assert (again / "0/root/t.csv").read_text().splitlines()[1].startswith("b1")
 
 
+def test_each_of_several_images_is_found_below_the_common_root(make_table, tmp_path):
+    class Fixed:
+        def __init__(self, table):
+            self.table = table
+
+        def origin(self, root):
+            return root
+
+        def read(self, root):
+            return self.table
+
+    table = make_table()
+    images = table.samples.assign(image="x.png//y/z.png", image_digest="1//2")
+    found = ingest({"a": Fixed(table), "b": Fixed(replace(table, samples=images))}, tmp_path)
+    assert found.table.samples["image"].unique().tolist() == ["1/root/x.png//1/root/y/z.png"]
+    assert found.table.samples["image_digest"].unique().tolist() == ["1//2"]
+
+
 def without_outcomes(table, rows):
     return table.take(np.array(rows), [])
 

@@ -109,6 +109,7 @@ def test_bad_tables_are_refused_with_file_place_and_value(make_table, spoil, mes
     [
         ("dataset", "full", "'full' is the name of an aggregate"),
         ("question", " ", "'B_1' has neither a question nor an image"),
+        ("image", "//".join(["a.png"] * 1001), "'B_1' has 1,001 images, of 1,000 .* leave some"),
     ],
 )
 def test_bad_samples_are_refused_with_file_and_value(make_table, column, value, message):

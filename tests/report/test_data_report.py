@@ -55,6 +55,21 @@ def test_what_is_missing_is_counted(make_table):
     assert full["coverage"] == 32 / 36
 
 
+def test_of_several_images_each_undecodable_one_is_counted(make_table):
+    table = make_table()
+    table.samples["image"] = ["a.png//b.png//c.png", "a.png", "a.png", "a.png//b.png"] * 3
+    missed = np.array([2, 0, 0, 0] * 3)
+    present = np.array([True, False, True, False] * 3)
+    splits = table.samples[["sample_id"]].assign(**{SLICE: "x", "0": np.arange(12) < 4})
+    masks = {"text": np.ones(12, bool), "image": present}
+    report = dataset_report(table, splits, masks, missed)
+    assert report["undecodable_images"].tolist() == [6, 9, 15]
+    (line,) = notices(table, report, [], simulated=False, in_shards=False)[-1:]
+    assert (
+        "15 images could not be decoded; these samples are routed by their text and other" in line
+    )
+
+
 def test_each_loss_has_a_notice(make_table):
     table = make_table()
     table.utility[0] = np.nan

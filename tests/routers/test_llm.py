@@ -1,5 +1,7 @@
 """The chat model as router, against a stand-in for its endpoint."""
 
+import base64
+import io
 import json
 import re
 import socket
@@ -156,6 +158,17 @@ def test_an_image_is_sent_as_data_and_a_broken_one_is_not(make, endpoint, tmp_pa
     sent = [request["messages"][1]["content"] for request in endpoint.requests]
     assert sent[0][1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
     assert [part["type"] for part in sent[1]] == ["text"]
+
+
+def test_several_images_are_sent_in_their_order(make, endpoint, tmp_path):
+    for width, name in ((4, "a"), (8, "b")):
+        Image.new("RGB", (width, 4), "red").save(tmp_path / f"{name}.png")
+    paths = (tmp_path / f"{name}.png" for name in ("b", "broken", "a"))
+    chosen(make(), samples("a", image="//".join(map(str, paths))))
+    (request,) = endpoint.requests
+    urls = [part["image_url"]["url"] for part in request["messages"][1]["content"][1:]]
+    contents = (io.BytesIO(base64.b64decode(url.partition(",")[2])) for url in urls)
+    assert [Image.open(content).width for content in contents] == [8, 4]
 
 
 def test_what_was_answered_is_not_asked_again(make, endpoint):

@@ -82,7 +82,8 @@ def parameters(network):
 
 def test_features_are_the_pairs_of_stored_embeddings(folder, model):
     images = ["red.png", None, "broken.png", "blue.png", "missing.png"]
-    frame = samples_of(folder, ["What is it?", "word " * 50, "a", " ", ""], images)
+    frame = samples_of(folder, ["What is it?", "word " * 50, "a", " ", "", ""], [*images, None])
+    frame.loc[5, "image"] = "//".join(str(folder / images[place]) for place in (0, 3, 2, 0))
     with torch.inference_mode():
         features = Towers(**model)(frame).numpy()
     encoder = OpenClip(model["clip_model"], model["pretrained"])
@@ -91,7 +92,8 @@ def test_features_are_the_pairs_of_stored_embeddings(folder, model):
     np.testing.assert_allclose(features, expected, atol=1e-5)
     present = [(features[:, half] != 0).any(axis=1) for half in (slice(24), slice(24, None))]
     np.testing.assert_array_equal(
-        present, [[True, True, True, False, False], [True, False, False, True, False]]
+        present,
+        [[True, True, True, False, False, False], [True, False, False, True, False, True]],
     )
 
 

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmroute.images import each
 from mmroute.outcome_table import MATRICES
 from mmroute.sources import Source
 
@@ -220,7 +222,8 @@ def check_on_hub(hub: Hub, tmp_path: Path) -> Callable[..., None]:
                 pd.testing.assert_frame_equal(table.models, expected.models)
                 for name in MATRICES:
                     np.testing.assert_array_equal(getattr(table, name), getattr(expected, name))
-                assert all((root / image).is_file() for image in table.samples["image"].dropna())
+                named = chain.from_iterable(map(each, table.samples["image"]))
+                assert all((root / image).is_file() for image in named)
         assert not {path.name for path in (tmp_path / "source").rglob("*")} & set(BESIDE)
 
     return check

@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
-from mmroute.sources.image_files import digests, index_by_tail, list_images, relative_paths
+from mmroute.sources.image_files import (
+    digests,
+    index_by_tail,
+    list_images,
+    locate,
+    relative_paths,
+    spelled_each,
+)
 from mmroute.storage import digest_bytes
 
 
@@ -65,3 +72,36 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "1.jpg").symlink_to("gone.jpg")
     with pytest.raises(InputError, match=r"1\.jpg: the image cannot be read"):
         digests(pd.Series(["1.jpg"]), tmp_path)
+
+
+def test_several_images_have_the_digests_of_each_in_their_order(tmp_path):
+    touch(tmp_path / "1.jpg", b"one")
+    touch(tmp_path / "2.jpg", b"two")
+    found = digests(pd.Series(["1.jpg//2.jpg", "2.jpg//1.jpg", "1.jpg"]), tmp_path)
+    one, two = digest_bytes(b"one"), digest_bytes(b"two")
+    assert found.tolist() == [f"{one}//{two}", f"{two}//{one}", one]
+
+
+def test_images_are_located_and_what_is_lost_is_told_by_sample(tmp_path):
+    touch(tmp_path / "in/1.jpg", b"one")
+    touch(tmp_path / "in/2.jpg", b"two")
+    named = pd.Series(["1.jpg//no.jpg//2.jpg", "", "no.jpg", "2.jpg"], index=list("abcd"))
+    found = locate(named, tmp_path, "in/")
+    one, two = digest_bytes(b"one"), digest_bytes(b"two")
+    assert found.image.fillna("").tolist() == ["in/1.jpg//in/2.jpg", "", "", "in/2.jpg"]
+    assert found.image_digest.fillna("").tolist() == [
+        f"{one}//unknown no.jpg//{two}",
+        "",
+        "unknown no.jpg",
+        two,
+    ]
+    assert list(found.lost.items()) == [("a", "in/no.jpg"), ("c", "in/no.jpg")]
+
+
+def test_lists_are_spelled_entry_by_entry(tmp_path):
+    lists = pd.Series([["./a.jpg", "b//c.jpg"], [], ["d.jpg"]], index=list("xyz"), name="image")
+    spelled = spelled_each(lists, lambda cells: relative_paths(cells, tmp_path, Path("t.csv")))
+    assert spelled == ["a.jpg//b/c.jpg", "", "d.jpg"]
+    lists["z"] = ["d.jpg", "../e.jpg"]
+    with pytest.raises(InputError, match=r"'image' of 'z' holds '\.\./e\.jpg'"):
+        spelled_each(lists, lambda cells: relative_paths(cells, tmp_path, Path("t.csv")))

@@ -2,6 +2,7 @@ import base64
 import csv
 import errno
 import io
+import json
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from mmroute.errors import InputError
 from mmroute.sources import image_tables
-from mmroute.sources.image_tables import extract, find_tables, load
+from mmroute.sources.image_tables import entries, extract, find_tables, load
 
 
 def picture(colour, kind="PNG"):
@@ -81,12 +82,70 @@ def test_pointers_that_lead_nowhere_or_round_are_counted(tmp_path):
     assert remarks == {"rows point to a row without an image and have none": 4}
 
 
-def test_of_several_images_the_first_is_used(tmp_path):
+def test_a_row_may_hold_several_images(tmp_path):
     several = [encoded(RED), encoded(BLUE)]
-    table = write(tmp_path / "D.tsv", ["1", str(several)], ["2", str(several[1:])], ["3", "['1']"])
+    both = "images/D/1.png//images/D/1+2.jpg"
+    table = write(
+        tmp_path / "D.tsv",
+        ["1", str(several)],
+        ["2", str(several[1:])],
+        ["3", "['1']"],
+        ["4", json.dumps(several)],
+        ["5", "4"],
+        ["1+2", several[0]],
+    )
     images, remarks = extracted(tmp_path / "out", table)
-    assert images == {"1": "images/D/1.png", "2": "images/D/2.jpg", "3": "images/D/1.png"}
-    assert remarks == {"rows hold several images, of which the first is used": 1}
+    assert images == {
+        "1": both,
+        "2": "images/D/2.jpg",
+        "3": both,
+        "4": both.replace("/1", "/4"),
+        "5": both.replace("/1", "/4"),
+        "1+2": "images/D/1%2B2.png",
+    }
+    assert (tmp_path / "out/images/D/1.png").read_bytes() == RED
+    assert (tmp_path / "out/images/D/1+2.jpg").read_bytes() == BLUE
+    assert remarks == {}
+
+
+def test_a_broken_one_among_several_is_counted_and_the_others_stay(tmp_path):
+    broken = [encoded(RED), encoded(RED)[:-3], encoded(RED)[:-3], encoded(BLUE)]
+    table = write(tmp_path / "D.tsv", ["1", str(broken)], ["2", str(broken[1:3])])
+    images, remarks = extracted(tmp_path / "out", table)
+    assert images == {"1": "images/D/1.png//images/D/1+4.jpg", "2": None}
+    assert remarks == {
+        "rows hold no image in valid base64 and a known format, and have only their others": 2
+    }
+
+
+@pytest.mark.parametrize("column", ["image", "image_path"])
+def test_a_row_of_too_many_images_is_named(tmp_path, column):
+    table = write(
+        tmp_path / "D.tsv", ["r", json.dumps(["a.png"] * 1001)], columns=("index", column)
+    )
+    with pytest.raises(
+        InputError, match=r"D\.tsv: the row of index 'r' has 1,001 images, of 1,000"
+    ):
+        extracted(tmp_path / "out", table)
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ('["a", "b\\u00e9", null, ""]', ["a", "bé"]),
+        ("['a', \"it's\" , 'b' ]", ["a", "it's", "b"]),
+        ("a//b", ["a//b"]),
+        ("", []),
+        ("[]", []),
+        ("['a', 'b'", ["['a', 'b'"]),
+        ("['a', b]", ["['a', b]"]),
+        ("[1]", ["[1]"]),
+        ("[" * 10**6, ["[" * 10**6]),
+    ],
+    ids=["json", "python", "no list", "empty", "empty list", "open", "bare", "numbers", "deep"],
+)
+def test_a_list_is_one_to_its_end(cell, found):
+    assert entries(cell) == found
 
 
 @pytest.mark.parametrize(
@@ -138,13 +197,13 @@ def test_an_image_may_be_named_by_its_path(tmp_path):
     images, remarks = extracted(tmp_path / "out", table)
     assert images == {
         "1": "images/D/1.png",
-        "2": "images/D/2.png",
+        "2": "images/D/2.png//images/D/2+2.png",
         "3": None,
         "4": None,
         "5": None,
         "6": "images/D/6.png",
     }
-    assert sorted(remarks.values()) == [1, 1, 2]
+    assert sorted(remarks.values()) == [1, 2]
 
 
 @pytest.mark.parametrize(

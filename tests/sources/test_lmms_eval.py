@@ -591,3 +591,27 @@ def test_older_logs_are_read_from_their_folders_of_runs(tmp_path):
     path.write_text(path.read_text()[:-30])
     with pytest.raises(InputError, match=rf"{path}: is no whole JSON with a list of 'logs'"):
         read(tmp_path)
+
+
+def test_a_document_may_name_several_images(tmp_path):
+    docs = [
+        {"image": ["pics/2.jpg", "pics/1.jpg"]},
+        {"image_path": ["gone.jpg"], "image": ["pics/1.jpg", "gone.jpg", "../secret.jpg"]},
+        {"image": ["pics/1.jpg", {"bytes": "AA"}]},
+    ]
+    log(tmp_path / "logs", [line(number, doc=doc) for number, doc in enumerate(docs)])
+    (tmp_path / "logs/pics").mkdir()
+    for name in "12":
+        (tmp_path / f"logs/pics/{name}.jpg").write_bytes(name.encode())
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    table, said = read(tmp_path / "logs")
+    assert table.samples["image"].tolist() == ["pics/2.jpg//pics/1.jpg", "pics/1.jpg", "pics/1.jpg"]
+    one, two = digest_bytes(b"1"), digest_bytes(b"2")
+    assert table.samples["image_digest"].tolist() == [
+        f"{two}//{one}",
+        f"{one}//unknown gone.jpg",
+        one,
+    ]
+    assert about(said, "2 documents name images among others that are no files below this folder")
+    named = set(LmmsEval(str(tmp_path / "logs")).image_names())
+    assert named == {"pics/1.jpg", "pics/2.jpg", "gone.jpg"}

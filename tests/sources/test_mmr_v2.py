@@ -87,8 +87,9 @@ def test_a_release_becomes_an_outcome_table(tmp_path):
     assert samples["question"].tolist() == ["Which one?", "Where?", "How many?"]
     assert samples["tag_level"].tolist() == ["0", "1", "0"]
     assert samples["image"].isna().tolist() == [False, True, False]
-    assert samples["image"][0] == "LMUData/images/ERQA/0_0.png"
-    assert samples["image_digest"][0] == digest_bytes(b"images/ERQA/0_0.png")
+    both = ("images/ERQA/0_0.png", "images/ERQA/0_1.png")
+    assert samples["image"][0] == "//".join(f"LMUData/{name}" for name in both)
+    assert samples["image_digest"][0] == "//".join(digest_bytes(name.encode()) for name in both)
     assert samples["image_digest"][1] == "unknown images/ERQA/1.png"
     models = ["Qwen/Qwen3-VL", "gpt", "ovis"]
     assert table.model_names == models
@@ -107,11 +108,9 @@ def test_a_release_becomes_an_outcome_table(tmp_path):
         f"{place}costs are MMR-Bench V2's estimates, from recorded output only: neither prompts, "
         "images nor unrecorded reasoning are in them, and the release calls 29 of its 44 prices of "
         "low confidence",
-        f"{place}1 of 3 samples have several images, such as 'ERQA_0'; the first one stands for "
-        "all",
-        f"{place}1 of 3 images are no files below {tmp_path / 'r/LMUData'}, such as "
-        "'LMUData/images/ERQA/1.png' of 'ERQA_1'; their samples have no image, set source.images "
-        "to VLMEvalKit's folder LMUData",
+        f"{place}1 of 4 images are no files below {tmp_path / 'r/LMUData'}, such as "
+        "'LMUData/images/ERQA/1.png' of 'ERQA_1'; their samples have no image, or fewer, set "
+        "source.images to VLMEvalKit's folder LMUData",
     ]
 
 
@@ -125,7 +124,20 @@ def test_the_folder_of_images_can_lie_elsewhere(tmp_path):
         MmrRelease(str(folder), images=str(tmp_path / "gone")).fetch(tmp_path / "f")
     table, _ = read(folder)
     assert table.samples["image"].isna().all()
-    assert table.samples["image_digest"][0] == "unknown images/ERQA/0_0.png\0images/ERQA/0_1.png"
+    assert table.samples["image_digest"][0] == (
+        "unknown images/ERQA/0_0.png//unknown images/ERQA/0_1.png"
+    )
+
+
+def test_of_several_images_those_that_are_there_count_and_all_tell_samples_apart(tmp_path):
+    folder = release(tmp_path / "r")
+    (folder / "LMUData/images/ERQA/0_0.png").unlink()
+    table, said = read(folder)
+    assert table.samples["image"][0] == "LMUData/images/ERQA/0_1.png"
+    there = digest_bytes(b"images/ERQA/0_1.png")
+    assert table.samples["image_digest"][0] == f"unknown images/ERQA/0_0.png//{there}"
+    assert "2 of 4 images are no files" in said[-1]
+    assert "'LMUData/images/ERQA/0_0.png' of 'ERQA_0'" in said[-1]
 
 
 def test_the_hub_gives_what_the_folder_gives(tmp_path, check_on_hub):
@@ -184,6 +196,7 @@ def test_images_have_no_key_in_the_first_release(tmp_path):
         ("instances", {"sample_id": "a"}, "'sample_id' holds 'a', which another row has too"),
         ("instances", {"images": "a.png"}, "column 'images' holds large_string, not lists of text"),
         ("instances", {"images": [["../../x"], []]}, "'images' of 'ERQA_0' holds '../../x'"),
+        ("instances", {"images": [[], ["a", "../x"]]}, "'images' of 'ERQA_1' holds '../x'"),
         ("instances", {"images": [["/etc/x"], []]}, "'images' of 'ERQA_0' holds '/etc/x'"),
     ],
 )

@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import os
 import time
 import warnings
@@ -632,3 +633,55 @@ def test_what_pretends_to_be_an_image_in_base64_is_none(tmp_path):
     assert samples["image"].notna().tolist() == [False] * 5 + [True]
     assert len(list((root / "images").iterdir())) == 1
     assert {path.suffix for path in root.rglob("*") if path.is_file()} >= {".png"}
+
+
+@FORMATS
+def test_a_list_of_images_is_several(tmp_path, suffix):
+    for name in "12":
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    cells = [["2.jpg", "./1.jpg"], ["2.jpg", "./1.jpg"], ["1.jpg"]]
+    path = write(tmp_path, LONG.assign(image=cells), f"mine.{suffix}")
+    samples = read(path).samples
+    assert samples["image"].tolist() == ["2.jpg//1.jpg", "1.jpg"]
+    one, two = digest_bytes(b"1"), digest_bytes(b"2")
+    assert samples["image_digest"].tolist() == [f"{two}//{one}", one]
+    assert set(TableSource(path).image_names()) == {"1.jpg", "2.jpg"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_records_may_name_one_image_or_several_or_none(tmp_path, suffix):
+    (tmp_path / "1.jpg").write_bytes(b"1")
+    records = [
+        {"sample_id": name, "model": "m", "utility": 1, "cost": 1, "image": image}
+        for name, image in (("a", "1.jpg"), ("b", ["1.jpg", "no.jpg"]), ("c", None), ("d", []))
+    ]
+    path = tmp_path / f"mine.{suffix}"
+    path.write_text(
+        "\n".join(map(json.dumps, records)) if suffix == "jsonl" else json.dumps(records)
+    )
+    with pytest.warns(UserWarning, match=r"1 of 3 images .* such as 'no\.jpg' of 'b'; .* or fewer"):
+        samples = read(str(path)).samples
+    assert samples["image"].fillna("").tolist() == ["1.jpg", "1.jpg", "", ""]
+    assert samples["image_digest"][1] == f"{digest_bytes(b'1')}//unknown no.jpg"
+
+
+@pytest.mark.parametrize("cell", [[1, 2], [["a.png"]], [{"a": 1}]])
+def test_a_list_of_what_is_no_text_is_no_image(tmp_path, cell):
+    record = {"sample_id": "a", "model": "m", "utility": 1, "cost": 1, "image": cell}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="column 'image' holds lists or objects"):
+        read(str(tmp_path / "mine.jsonl"))
+
+
+def test_a_list_may_hold_images_in_base64_beside_paths(tmp_path):
+    red, blue = png("red"), png("blue")
+    (tmp_path / "1.jpg").write_bytes(b"pixels")
+    several = [in_base64(red), "1.jpg", f"data:image/png;base64,{in_base64(blue)}"]
+    source = TableSource(write(tmp_path, LONG.assign(image=[several] * 3), "mine.jsonl"))
+    root = source.fetch(tmp_path / "results")
+    samples = source.read(root).samples
+    images = samples["image"][0].split("//")
+    assert [(root / image).read_bytes() for image in images] == [red, b"pixels", blue]
+    assert images[1] == "beside/1.jpg"
+    assert samples["image_digest"][0] == "//".join(map(digest_bytes, (red, b"pixels", blue)))
+    assert list(source.image_names()) == ["1.jpg"]

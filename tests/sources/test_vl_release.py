@@ -101,6 +101,21 @@ def test_an_image_counts_256_prompt_tokens_and_costs_what_these_do(tmp_path):
     np.testing.assert_array_equal(both[0].prompt_tokens[2], [1, np.nan])
 
 
+def test_several_images_count_as_often_and_a_broken_one_does_not(tmp_path):
+    data = release(tmp_path / "r", images=False)
+    (data / "TSV_images").mkdir()
+    red, blue = (base64.b64encode(png(colour)).decode() for colour in ("red", "blue"))
+    cells = [str([red, blue, red]), str([red, red[:-5]])]
+    table = pd.DataFrame({"index": [0, 1], "image": cells})
+    table.to_csv(data / "TSV_images" / "MMStar.tsv", sep="\t", index=False)
+    found = read(data, tmp_path / "fetched")
+    assert found.samples["image"][0] == "//".join(
+        f"images/MMStar/{name}.png" for name in ("0", "0+2", "0+3")
+    )
+    assert found.samples["image"][1] == "images/MMStar/1.png"
+    np.testing.assert_array_equal(found.prompt_tokens[:2, 0], [1 + 3 * 256, 1 + 256])
+
+
 def test_an_archive_without_images_is_text_only(tmp_path):
     folder = pack(release(tmp_path / "r", images=False), tmp_path / "packed")
     assert read(folder, tmp_path / "fetched").samples["image"].isna().all()

@@ -12,13 +12,15 @@ from mmroute.storage import read_json, read_table, write_json
 with job(snakemake):
     folder = Path(snakemake.input.outcomes)
     table = OutcomeTable.read(folder)
+    image = read_all(snakemake.input.image, table.samples["sample_id"])
     datasets = dataset_report(
         table,
         read_table(Path(snakemake.input.splits)).to_pandas(),
         {
             "text": read_all(snakemake.input.text, table.samples["sample_id"]).present,
-            "image": read_all(snakemake.input.image, table.samples["sample_id"]).present,
+            "image": image.present,
         },
+        image.missed,
     )
     write_csv(Path(snakemake.output.datasets), datasets)
     models = model_report(table, snakemake.params.resamples, snakemake.params.seed)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmroute.checks.remark import Remark, counted, pool_line, some
 from mmroute.evaluation.metrics import ROUNDING
-from mmroute.images import decode, quiet_decoding
+from mmroute.images import decode, each, quiet_decoding
 from mmroute.outcome_table import PER_CALL, OutcomeTable
 
 FEWEST_OUTCOMES = 20
@@ -90,8 +90,8 @@ def questions(samples: pd.DataFrame, files: str) -> Iterator[Remark]:
 
 def images(samples: pd.DataFrame, root: Path, seed: int) -> Iterator[Remark]:
     """Decode some of the images."""
-    named = samples["image"].dropna().unique()
-    if not len(named):
+    named = list(dict.fromkeys(path for own in samples["image"] for path in each(own)))
+    if not named:
         return
     count = min(TRIED_IMAGES, len(named))
     tried = np.random.default_rng(seed).choice(named, count, replace=False)

@@ -1,13 +1,13 @@
 """A limit that a stream of queries keeps: what was spent decides how far to go."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mmroute.decision.deployed import Decisions, DeployedRouter, Routed
+from mmroute.decision.deployed import AnImage, Decisions, DeployedRouter, Routed
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
 
@@ -70,7 +70,7 @@ class Budget:
     def route(
         self,
         text: str | None = None,
-        image: str | Path | bytes | None = None,
+        image: AnImage | Sequence[AnImage] | None = None,
         *,
         dataset: str = "",
     ) -> Routed:

@@ -18,16 +18,18 @@ The folder holds
 A folder may be a stranger's. Nothing of it is run, sent or written unless the caller says so.
 """
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_list_like
 from PIL import Image
 
 from mmroute.catalogue import build
@@ -41,6 +43,7 @@ from mmroute.evaluation.shrinkage import Shrinkage
 from mmroute.features.embeddings import Embeddings, embed
 from mmroute.features.fusion import Features, Fusion
 from mmroute.features.side_features import side_features
+from mmroute.images import BETWEEN, MOST_IMAGES, decode, each, joined, quiet_decoding
 from mmroute.persistence import read
 from mmroute.predictions import Predictions
 from mmroute.routers import Router
@@ -56,6 +59,8 @@ CURVE_COLUMNS = (
     "error_usd_per_1000",
 )
 LONGEST_PATH = 4096
+AnImage = str | Path | bytes
+"""The path of an image file, or its content."""
 PROBE_TEXT = "Which of the 3 lines, A, B or C, is longer than 12.5 cm?"
 PROBE_TOLERANCE = 1e-2
 """Of a probe's unit vector: other hardware and library versions round otherwise."""
@@ -165,7 +170,7 @@ class DeployedRouter:
     def route(
         self,
         text: str | None = None,
-        image: str | Path | bytes | None = None,
+        image: AnImage | Sequence[AnImage] | None = None,
         *,
         dataset: str = "",
         budget: float | None = None,
@@ -178,7 +183,7 @@ class DeployedRouter:
         text
             The question.
         image
-            The path of an image file, or its content.
+            The path of an image file, or its content; a sequence of several, in order.
         dataset
             The data set that the query belongs to, for a router that goes by it.
         budget
@@ -211,8 +216,8 @@ class DeployedRouter:
         Parameters
         ----------
         queries
-            ``question``, text; ``image``, paths of files, or null; ``dataset`` where the
-            router goes by it. A missing column is empty throughout.
+            ``question``, text; ``image``, the path of a file, a list of several, or null;
+            ``dataset`` where the router goes by it. A missing column is empty throughout.
         budget
             USD per 1,000 queries, not to be exceeded by these. Without it the limit that was
             exported holds, if there is one.
@@ -258,20 +263,24 @@ class DeployedRouter:
                 "sample_id": queries.index.astype(str),
                 "dataset": queries.get("dataset", ""),
                 "question": queries.get("question", pd.Series("", queries.index)).fillna(""),
-                "image": queries.get("image"),
+                "image": pd.Series(
+                    list(map(_paths, queries.get("image", [None] * len(queries)))),
+                    queries.index,
+                    object,
+                ),
             }
         ).reset_index(drop=True)
         _require_input(samples)
         return replace(self._foresee(samples, threads), sample_ids=samples["sample_id"])
 
     def foresee_one(
-        self, text: str | None, image: str | Path | bytes | None, dataset: str = ""
+        self, text: str | None, image: AnImage | Sequence[AnImage] | None, dataset: str = ""
     ) -> Predictions:
         """Predict one query for ``decide``; arguments as for ``route``."""
-        with _as_path(image) as path:
+        with _as_files(image) as files:
             return self.foresee(
                 pd.DataFrame(
-                    {"question": [text or ""], "image": [path], "dataset": [dataset]}, dtype=object
+                    {"question": [text or ""], "image": [files], "dataset": [dataset]}, dtype=object
                 )
             )
 
@@ -416,11 +425,15 @@ class DeployedRouter:
             return self._predict(self._router, np.empty((len(samples), 0)))
         text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
         unseen = samples["image"].notna().to_numpy() & ~image.present
+        if image.missed is not None:
+            unseen |= image.missed > 0
         if unseen.any():
+            paths = each(samples["image"][int(unseen.argmax())])
+            with quiet_decoding():
+                broken = next((path for path in paths if not decode(Path(path))), paths[0])
             raise InputError(
-                f"query {int(unseen.argmax()) + 1}: the image "
-                f"{samples['image'][int(unseen.argmax())]!s:.200} cannot be decoded; give a whole "
-                "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, or leave it out"
+                f"query {int(unseen.argmax()) + 1}: the image {broken:.200} cannot be decoded; "
+                "give a whole JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, or leave it out"
             )
         side = None
         if self._features.fusion.with_side:
@@ -627,8 +640,8 @@ def _read_curve(path: Path) -> pd.DataFrame:
 
 def probe(encoder: Encoder, modality: Modality) -> np.ndarray:
     """The (d,) embedding of one fixed text or image, which tells encoders apart."""
-    with _as_path(None if modality == "text" else _probe_image()) as path:
-        sample = pd.DataFrame({"question": [PROBE_TEXT], "image": [path]}, dtype=object)
+    with _as_files(None if modality == "text" else _probe_image()) as files:
+        sample = pd.DataFrame({"question": [PROBE_TEXT], "image": [_paths(files)]}, dtype=object)
         return embed(encoder, modality, sample, Path(), 1).vectors[0]
 
 
@@ -670,21 +683,36 @@ def _require_sound(predicted: Iterable[np.ndarray | None], shape: tuple[int, ...
             )
 
 
-def _number_of(question: str, image: str | None) -> float:
-    """A number in [0, 1) that a query's text and image decide."""
-    seen = digest_file(Path(image)) if isinstance(image, str) else ""
+def _number_of(question: str, images: str | None) -> float:
+    """A number in [0, 1) that a query's text and images decide."""
+    seen = joined(digest_file(Path(path)) for path in each(images))
     return int(digest_bytes(f"{question}\0{seen}".encode())[:16], 16) / 2**64
 
 
 @contextmanager
-def _as_path(image: str | Path | bytes | None) -> Iterator[str | None]:
-    if not isinstance(image, bytes):
-        yield None if image is None else str(image)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "image")
-        path.write_bytes(image)
-        yield str(path)
+def _as_files(images: AnImage | Sequence[AnImage] | None) -> Iterator[list[str]]:
+    """Yield the paths of a query's images, of files made of those that are given as content."""
+    with ExitStack() as stack:
+        paths = []
+        for image in _listed(images):
+            if isinstance(image, bytes):
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                Path(folder, "image").write_bytes(image)
+            paths.append(f"{folder}/image" if isinstance(image, bytes) else str(image))
+        yield paths
+
+
+def _listed(images: Any) -> list[Any]:
+    """The images of a query that has one, several or none."""
+    several = images if is_list_like(images) else [images]
+    return [image for image in several if not pd.isna(image)]
+
+
+def _paths(images: Any) -> str | None:
+    """The paths of a query's images as samples have them; None without any."""
+    # Of a path only the start keeps a doubled slash.
+    spelled = (re.sub("^//", "/", str(Path(str(path)))) for path in _listed(images))
+    return BETWEEN.join(spelled) or None
 
 
 def _require_input(samples: pd.DataFrame) -> None:
@@ -695,8 +723,14 @@ def _require_input(samples: pd.DataFrame) -> None:
             raise InputError(f"query {number}: the question is {question!r:.80}; give text")
         if not is_utf8(question):
             raise InputError(f"query {number}: the question is no text in UTF-8; correct it")
-        if pd.isna(image):
-            if not question.strip():
-                raise InputError(f"query {number}: neither text nor image; give one of them")
-        elif not Path(image).is_file():
-            raise InputError(f"query {number}: no image {str(image)!r:.200}; give a file's path")
+        paths = each(image)
+        if not paths and not question.strip():
+            raise InputError(f"query {number}: neither text nor image; give one of them")
+        if len(paths) > MOST_IMAGES:
+            raise InputError(
+                f"query {number}: {len(paths):,} images, of {MOST_IMAGES:,} that a query may "
+                "have; leave some out"
+            )
+        for path in paths:
+            if not Path(path).is_file():
+                raise InputError(f"query {number}: no image {path!r:.200}; give a file's path")

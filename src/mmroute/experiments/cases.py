@@ -8,6 +8,7 @@ their outcomes to show what happens, not how often.
 
 import base64
 import io
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.setting import Setting
 from mmroute.experiments import Experiment
 from mmroute.experiments.difficulty import training_points
-from mmroute.images import decode, quiet_decoding
+from mmroute.images import decode, each, quiet_decoding
 from mmroute.predictions import Predictions
 from mmroute.presentation.figures import shorten
 
@@ -295,9 +296,9 @@ def _wrapped(label: str, text: str | None) -> list[str]:
     return textwrap.wrap(label + known, WIDTH, subsequent_indent="    ") if known else []
 
 
-def _show_image(axes: Axes, image: str | None) -> None:
+def _show_image(axes: Axes, images: str | None) -> None:
     axes.set(xticks=[], yticks=[])
-    pixels = _pixels(image)
+    pixels = _pixels(images)
     if pixels is None:
         axes.text(0.5, 0.5, NO_IMAGE, ha="center", va="center", color="0.5")
     else:
@@ -305,13 +306,24 @@ def _show_image(axes: Axes, image: str | None) -> None:
         axes.set_anchor("N")
 
 
-def _pixels(image: str | float | None) -> np.ndarray | None:
-    """Return the (h, w, 3) pixels of an image file, None if it is missing or not to be decoded."""
-    if pd.isna(image):
-        return None
+def _pixels(images: str | float | None) -> np.ndarray | None:
+    """Return the (h, w, 3) pixels of a sample's image, None if there is none to be decoded.
+
+    Several share the room of one, in order, row by row; the place of a broken one is empty.
+    """
+    paths = each(images)
+    across = math.isqrt(max(0, len(paths) - 1)) + 1
     with quiet_decoding():
-        picture = decode(Path(str(image)), PIXELS)
-    return None if picture is None else np.asarray(picture.image)
+        pictures = [decode(Path(path), PIXELS // across) for path in paths]
+    shown = {place: picture.image for place, picture in enumerate(pictures) if picture}
+    if len(paths) < 2 or not shown:
+        return np.asarray(shown[0]) if shown else None
+    side = PIXELS // across
+    sheet = Image.new("RGB", (across * side, -(-len(paths) // across) * side), "white")
+    for place, image in shown.items():
+        row, column = divmod(place, across)
+        sheet.paste(image, (column * side, row * side))
+    return np.asarray(sheet)
 
 
 def _data_uri(pixels: np.ndarray | None) -> str | None:

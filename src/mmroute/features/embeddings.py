@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.encoders import Encoder, Modality
+from mmroute.images import each
 from mmroute.storage import read_parts, vector_array, vector_matrix, write_table
 
 if TYPE_CHECKING:
@@ -27,11 +28,14 @@ class Embeddings:
         (N,) float32, the norms before normalisation; zero where missing.
     present
         (N,) bool, the modality's availability m_i (MMR-Bench 3.1).
+    missed
+        (N,) how many images of a sample could not be decoded where others could; None: none.
     """
 
     vectors: np.ndarray
     norms: np.ndarray
     present: np.ndarray
+    missed: np.ndarray | None = None
 
     @classmethod
     def masked(cls, n_samples: int, width: int) -> "Embeddings":
@@ -44,10 +48,11 @@ class Embeddings:
 
     def take(self, rows: np.ndarray) -> "Embeddings":
         """Return the embeddings of some samples."""
-        return Embeddings(self.vectors[rows], self.norms[rows], self.present[rows])
+        missed = None if self.missed is None else self.missed[rows]
+        return Embeddings(self.vectors[rows], self.norms[rows], self.present[rows], missed)
 
     def write(self, path: Path, sample_ids: pd.Series) -> None:
-        """Write one Parquet file: ``sample_id``, ``present``, ``norm``, ``vector``."""
+        """Write one Parquet file: ``sample_id`` and the attributes, in the singular."""
         import pyarrow as pa
 
         columns = {
@@ -56,6 +61,8 @@ class Embeddings:
             "norm": self.norms,
             "vector": vector_array(self.vectors),
         }
+        if self.missed is not None:
+            columns["missed"] = self.missed
         write_table(path, pa.table(columns))
 
     @classmethod
@@ -64,6 +71,7 @@ class Embeddings:
             vector_matrix(table["vector"]),
             table["norm"].to_numpy(),
             table["present"].to_numpy(),
+            table["missed"].to_numpy() if "missed" in table.column_names else None,
         )
 
 
@@ -73,7 +81,8 @@ def embed(
     """Embed one modality of the samples.
 
     An empty question, no image, or an image that cannot be decoded is a missing
-    modality.
+    modality. Of several images what the encoder makes of each is averaged, over those
+    that can be decoded; the mean is normalised as that of a single image is, and its norm kept.
 
     Parameters
     ----------
@@ -90,19 +99,25 @@ def embed(
     """
     if modality == "text":
         given = (samples["question"].str.strip() != "").to_numpy()
-        raw = encoder.encode_texts(samples["question"][given].tolist())
+        raw, owner = encoder.encode_texts(samples["question"][given].tolist()), given.nonzero()[0]
     else:
-        given = samples["image"].notna().to_numpy()
-        raw = encoder.encode_images([root / image for image in samples["image"][given]], threads)
+        images = [each(own) for own in samples["image"]]
+        owner = np.repeat(np.arange(len(images)), list(map(len, images)))
+        raw = encoder.encode_images([root / path for own in images for path in own], threads)
     decoded = np.isfinite(raw).all(axis=1)
+    missed = np.bincount(owner[~decoded], minlength=len(samples))
+    rows, first, count = np.unique(owner[decoded], return_index=True, return_counts=True)
+    raw = raw[decoded]
+    if len(rows) < len(raw):
+        raw = np.add.reduceat(raw, first) / count[:, None].astype(np.float32)
     norms = np.zeros(len(samples), np.float32)
     vectors = np.zeros((len(samples), raw.shape[1]), np.float32)
     present = np.zeros(len(samples), bool)
-    rows = np.flatnonzero(given)[decoded]
     present[rows] = True
-    norms[rows] = np.linalg.norm(raw[decoded], axis=1)
-    vectors[rows] = raw[decoded] / np.maximum(norms[rows, None], np.finfo(np.float32).tiny)
-    return Embeddings(vectors, norms, present)
+    norms[rows] = np.linalg.norm(raw, axis=1)
+    vectors[rows] = raw / np.maximum(norms[rows, None], np.finfo(np.float32).tiny)
+    missed = np.where(present, missed, 0)
+    return Embeddings(vectors, norms, present, missed if missed.any() else None)
 
 
 def stack(parts: list[Embeddings]) -> Embeddings:
@@ -117,10 +132,14 @@ def stack(parts: list[Embeddings]) -> Embeddings:
         else np.zeros((len(part.vectors), width), np.float32)
         for part in parts
     ]
+    missed = [
+        np.zeros(len(part.vectors), int) if part.missed is None else part.missed for part in parts
+    ]
     return Embeddings(
         np.concatenate(vectors),
         np.concatenate([part.norms for part in parts]),
         np.concatenate([part.present for part in parts]),
+        np.concatenate(missed) if any(map(np.any, missed)) else None,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mmroute.images import Picture, decode, quiet_decoding
+from mmroute.images import Picture, decode, each, quiet_decoding
 
 LONGEST_SIDE = 256
 """Pixels that an image is shrunk to; print of a page still stands out from empty paper."""
@@ -64,8 +64,8 @@ _IMAGE = (
     "edge_density",
     "filled_cells",
 )
-SIDE_FEATURES: tuple[str, ...] = ("has_text", "has_image", *_TEXT, *_IMAGE)
-"""Names of the S columns."""
+SIDE_FEATURES: tuple[str, ...] = ("has_text", "log_images", *_TEXT, *_IMAGE)
+"""Names of the S columns. ``log_images`` is log2(1 + images): 0 without an image, 1 with one."""
 
 
 def side_features(samples: pd.DataFrame, root: Path) -> np.ndarray:
@@ -82,7 +82,7 @@ def side_features(samples: pd.DataFrame, root: Path) -> np.ndarray:
     -------
     (N, S) float32 in the order of ``SIDE_FEATURES``. Those of the text are NaN
     where there is none, those of the image where there is none or it cannot be
-    decoded.
+    decoded. Of several images those that can be are counted, and what they tell is averaged.
     """
     rows = np.full((len(samples), len(SIDE_FEATURES)), np.nan, np.float32)
     rows[:, :2] = 0
@@ -90,14 +90,15 @@ def side_features(samples: pd.DataFrame, root: Path) -> np.ndarray:
     pairs = zip(samples["question"], samples["image"], strict=True)
     bar = tqdm(pairs, "side features", len(rows), mininterval=5, disable=len(rows) < 500)
     with quiet_decoding():
-        for row, (question, path) in zip(rows, bar, strict=True):
+        for row, (question, images) in zip(rows, bar, strict=True):
             if question and not question.isspace():
                 row[0] = 1
                 row[text] = _text_features(question)
-            picture = None if pd.isna(path) else decode(root / path, LONGEST_SIDE)
-            if picture is not None:
-                row[1] = 1
-                row[image] = _image_features(picture)
+            pictures = (decode(root / path, LONGEST_SIDE) for path in each(images))
+            told = [_image_features(picture) for picture in pictures if picture is not None]
+            if told:
+                row[1] = np.log2(1 + len(told))
+                row[image] = np.mean(told, axis=0)
     return rows
 
 

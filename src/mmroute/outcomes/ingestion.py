@@ -12,6 +12,7 @@ import pandas as pd
 
 from mmroute.confined import working_on
 from mmroute.errors import InputError
+from mmroute.images import each, joined
 from mmroute.outcome_table import MATRICES, SAMPLE_COLUMNS, OutcomeTable, validate, validate_samples
 from mmroute.outcomes.groups import group_keys
 from mmroute.sources import Source
@@ -142,7 +143,9 @@ def _moved(table: OutcomeTable, below: str) -> OutcomeTable:
     """A table whose images are named from a folder further up."""
     if not below:
         return table
-    image = table.samples["image"].map(lambda path: f"{below}/{path}", na_action="ignore")
+    image = table.samples["image"].map(
+        lambda images: joined(f"{below}/{path}" for path in each(images)), na_action="ignore"
+    )
     return replace(table, samples=table.samples.assign(image=image))
 
 

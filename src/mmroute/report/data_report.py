@@ -9,13 +9,17 @@ from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.shards import GRID_SIZE
+from mmroute.images import counts as image_counts
 from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.pool import cost_unit
 from mmroute.outcomes.splits import SLICE, salts_of
 
 
 def dataset_report(
-    table: OutcomeTable, splits: pd.DataFrame, present: Mapping[str, np.ndarray]
+    table: OutcomeTable,
+    splits: pd.DataFrame,
+    present: Mapping[str, np.ndarray],
+    missed: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Count what each data set holds; one row per data set and a last one for ``full``.
 
@@ -27,6 +31,8 @@ def dataset_report(
         As from ``freeze``; the first salt is counted.
     present
         (N,) masks of ``text`` and ``image``: what could be embedded.
+    missed
+        (N,) images that could not be, of samples of which others could.
 
     Returns
     -------
@@ -51,7 +57,9 @@ def dataset_report(
             "small": (samples["dataset"] != splits[SLICE]).to_numpy(),
             "no_text": ~present["text"],
             "no_image": samples["image"].isna(),
-            "undecodable_images": samples["image"].notna() & ~present["image"],
+            "undecodable_images": np.where(
+                present["image"], 0 if missed is None else missed, image_counts(samples["image"])
+            ),
             "duplicates": samples.duplicated(["dataset", "question", "image_digest"]),
             "unobserved": ~observed.any(axis=1),
             "coverage": observed.mean(axis=1),
@@ -155,6 +163,7 @@ def notices(
         lines.append(
             f"{full['undecodable_images']} images could not be decoded; "
             "these samples are routed by their text"
+            + (" and other images" if image_counts(table.samples["image"]).max() > 1 else "")
         )
     if full["duplicates"]:
         lines.append(f"{full['duplicates']} samples repeat the question and image of another")

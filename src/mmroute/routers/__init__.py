@@ -68,7 +68,7 @@ class Router(BaseEstimator, ABC):
     """The published fusion of this router, which the config can change; None: no features."""
     reads_samples: ClassVar[bool] = False
     """Whether ``Z`` is no matrix but a frame of n samples: ``sample_id``, ``dataset``,
-    ``question`` and ``image`` (a path, or None)."""
+    ``question`` and ``image`` (a path, or None; several as ``mmroute.images.each`` has them)."""
     trained_encoder: ClassVar[Mapping[str, Any] | None] = None
     """An encoder that is trained along: its ``name``; its ``parameters``, each with that of the
     router which gives it; and ``where``, the router's parameters with which it is. ``Z`` is the

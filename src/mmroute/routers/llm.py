@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from mmroute.catalogue import Url
 from mmroute.errors import InputError
-from mmroute.images import decode
+from mmroute.images import decode, each
 from mmroute.outcome_table import PRICE_COLUMNS
 from mmroute.routers import Pool, Router, observed_means
 from mmroute.routers.baselines import ranking
@@ -162,13 +162,13 @@ class LLM(Router):
         """Return the answer of each sample, None where there is none; each is asked for once."""
         answers = []
         before = self.fallbacks_.copy()
-        for question, image in tqdm(
+        for question, images in tqdm(
             zip(Z["question"], Z["image"], strict=True),
             total=len(Z),
             desc="asking",
             mininterval=5,
         ):
-            request = self._request(question, image)
+            request = self._request(question, images)
             asked = digest_bytes(json.dumps([self.endpoint, request], sort_keys=True).encode())
             if asked not in self.answers_:
                 try:
@@ -186,14 +186,15 @@ class LLM(Router):
             )
         return answers
 
-    def _request(self, question: str, image: str | None) -> dict[str, Any]:
+    def _request(self, question: str, images: str | None) -> dict[str, Any]:
         # The question cannot know its own digest, and so not close the mark around it.
         mark = digest_bytes(question.encode())[:12]
         content: list[dict[str, Any]] = [
             {"type": "text", "text": f"<query-{mark}>\n{question}\n</query-{mark}>"}
         ]
-        picture = decode(Path(image), LONGEST_SIDE) if image else None
-        if picture is not None:
+        for picture in (decode(Path(path), LONGEST_SIDE) for path in each(images)):
+            if picture is None:
+                continue
             buffer = io.BytesIO()
             picture.image.save(buffer, "JPEG", quality=85)
             encoded = base64.b64encode(buffer.getvalue()).decode()

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mmroute.encoders.open_clip import Network, OpenClip
-from mmroute.images import decode, quiet_decoding
+from mmroute.images import decode, each, quiet_decoding
 from mmroute.routers.gradients import seeded
 
 
@@ -19,7 +20,8 @@ class Towers(nn.Module):
     """Samples in, both normalised embeddings side by side out, as the fusion ``pair`` has them.
 
     An empty question, no image, or one that cannot be decoded is a missing modality,
-    whose half is zero. Images are prepared as for encoding, without augmentation.
+    whose half is zero. Images are prepared as for encoding, without augmentation, and several
+    of a sample averaged as there.
 
     Parameters
     ----------
@@ -57,12 +59,12 @@ class Towers(nn.Module):
         """Return the (b, 2 width) features of b samples with ``question`` and ``image``."""
         asked = np.flatnonzero(samples["question"].str.strip() != "").tolist()
         texts = self.tokenizer(samples["question"].iloc[asked].tolist()) if asked else ()
-        shown = np.flatnonzero(samples["image"].notna()).tolist()
+        named = [(row, path) for row, own in enumerate(samples["image"]) for path in each(own)]
         with quiet_decoding(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            pixels = zip(shown, pool.map(self._pixels, samples["image"].iloc[shown]), strict=True)
-            images = {row: image for row, image in pixels if image is not None}
+            pixels = pool.map(lambda one: (one[0], self._pixels(one[1])), named)
+            images = [(row, image) for row, image in pixels if image is not None]
         halves = (
-            self._embed(self.clip.encode_text, dict(zip(asked, texts, strict=True)), len(samples)),
+            self._embed(self.clip.encode_text, list(zip(asked, texts, strict=True)), len(samples)),
             self._embed(self.clip.encode_image, images, len(samples)),
         )
         return torch.cat(halves, dim=1)
@@ -72,12 +74,17 @@ class Towers(nn.Module):
         return self.preprocess(picture.image) if picture else None
 
     def _embed(
-        self, encode: Callable[..., torch.Tensor], inputs: dict[int, torch.Tensor], n_samples: int
+        self,
+        encode: Callable[..., torch.Tensor],
+        inputs: list[tuple[int, torch.Tensor]],
+        n_samples: int,
     ) -> torch.Tensor:
-        """Return (n_samples, width) embeddings, zero for the rows without an input."""
+        """Return (n_samples, width) embeddings of inputs by row, zero for the rows without any."""
         device = next(self.parameters()).device
         rows = torch.zeros(n_samples, self.width, device=device)
         if inputs:
-            batch = torch.stack(list(inputs.values())).to(device)
-            rows[list(inputs)] = encode(batch, normalize=True)
-        return rows
+            owners, batch = zip(*inputs, strict=True)
+            encoded = encode(torch.stack(batch).to(device), normalize=False).to(rows.dtype)
+            # The direction of a mean is that of the sum.
+            rows = rows.index_add(0, torch.tensor(owners, device=device), encoded)
+        return functional.normalize(rows, dim=-1)

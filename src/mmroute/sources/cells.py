@@ -88,6 +88,7 @@ def read_cells(
     columns: Sequence[str] | None = None,
     needed: Collection[str] | None = None,
     encoding: str = UTF8,
+    lists: Collection[str] = (),
 ) -> pd.DataFrame:
     """Read a CSV, TSV, JSONL, JSON, Parquet, Feather or Excel (first sheet) file as text.
 
@@ -103,6 +104,8 @@ def read_cells(
         is left out, and a warning says so.
     encoding
         Of a CSV, TSV, JSONL or JSON that does not begin with a mark of its own.
+    lists
+        Columns whose lists of text are read too, each as JSON.
 
     Returns
     -------
@@ -123,10 +126,15 @@ def read_cells(
         if len(set(names)) < len(names):
             twice = next(name for name, count in Counter(names).items() if count > 1)
             raise ValueError(f"column {twice!r:.80} appears twice")
+        for name in filter(lists.__contains__, names):
+            if _is_lists_of_text(table[name].type):
+                rows = [json.dumps(own) if own else "" for own in table[name].to_pylist()]
+                place = names.index(name)
+                table = table.set_column(place, name, pa.array(rows, pa.string()))
         nested = [name for name in names if pa.types.is_nested(table.schema.field(name).type)]
-        lists = next((name for name in nested if needed is None or name in needed), None)
-        if lists is not None:
-            raise ValueError(f"column {lists!r:.80} holds lists or objects, not text or numbers")
+        unread = next((name for name in nested if needed is None or name in needed), None)
+        if unread is not None:
+            raise ValueError(f"column {unread!r:.80} holds lists or objects, not text or numbers")
         kept = [name for name in names if name not in nested]
         cells = pa.table([_text(table[name]) for name in kept], names=kept)
     if nested:
@@ -146,10 +154,14 @@ def read_lists(path: Path, column: str) -> list[list[str]]:
     """
     with _reading(path):
         cells = _read_parquet(path, [column], UTF8)[column]
-        is_list = pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type)
-        if not is_list or str(cells.type.value_type) not in ("string", "large_string"):
+        if not _is_lists_of_text(cells.type):
             raise ValueError(f"column {column!r:.80} holds {cells.type!s:.80}, not lists of text")
         return [[name or "" for name in names or []] for names in cells.to_pylist()]
+
+
+def _is_lists_of_text(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return is_list and str(kind.value_type) in ("string", "large_string")
 
 
 def is_table(path: Path) -> bool:
@@ -520,7 +532,10 @@ _AS_PAIRS: dict[str, Any] = {"object_pairs_hook": _Pairs}
 def _json_column(records: Sequence[Mapping[str, Any]], name: str) -> pa.Array:
     values = [record.get(name) for record in records]
     if any(isinstance(value, list) for value in values):
-        return pa.nulls(len(values), pa.list_(pa.string()))
+        rows = [value if isinstance(value, list) else [value] for value in values]
+        if not all(isinstance(item, str | None) for row in rows for item in row):
+            return pa.nulls(len(values), pa.list_(pa.null()))
+        return pa.array(rows, pa.list_(pa.string()))
     return pa.array(["" if value is None else str(value) for value in values], pa.string())
 
 

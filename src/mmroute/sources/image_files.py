@@ -1,15 +1,20 @@
 """Image files below a source's root: which there are, and what they contain."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
 from mmroute.errors import InputError, is_utf8
+from mmroute.images import each, joined
 from mmroute.storage import digest_file, is_file, leaves_folder
 
+UNKNOWN = "unknown "
+"""What the digest of an image that is not at hand begins with; its name follows."""
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
@@ -106,7 +111,7 @@ def digests(images: pd.Series, root: Path, unknown: pd.Series | None = None) -> 
     Parameters
     ----------
     images
-        (N,) paths below ``root``, null for none.
+        (N,) paths below ``root``, several as ``mmroute.images.joined`` has them, null for none.
     unknown
         (N,) names of images that are not at hand, null for none. They stand for a content:
         of two samples with the same question, nobody knows whether they show the same.
@@ -116,7 +121,8 @@ def digests(images: pd.Series, root: Path, unknown: pd.Series | None = None) -> 
     InputError
         If an image cannot be opened.
     """
-    distinct = list(images.dropna().unique())
+    named = {own: each(own) for own in images.dropna().unique()}
+    distinct = list(dict.fromkeys(path for paths in named.values() for path in paths))
     with ThreadPoolExecutor() as pool:
         try:
             content = list(pool.map(lambda image: digest_file(root / image), distinct))
@@ -125,5 +131,65 @@ def digests(images: pd.Series, root: Path, unknown: pd.Series | None = None) -> 
                 f"{error.filename}: the image cannot be read ({error.strerror}); "
                 "make it readable or remove it"
             ) from error
-    found = images.map(dict(zip(distinct, content, strict=True)))
-    return found if unknown is None else found.astype(object).fillna("unknown " + unknown)
+    digest = dict(zip(distinct, content, strict=True))
+    found = images.map(
+        {own: joined(digest[path] for path in paths) for own, paths in named.items()}
+    )
+    return found if unknown is None else found.astype(object).fillna(UNKNOWN + unknown)
+
+
+class Located(NamedTuple):
+    """The images of N samples: what is at hand of those that they name.
+
+    Attributes
+    ----------
+    image, image_digest
+        (N,) as an outcome table has them; a digest covers also what is not at hand.
+    lost
+        Paths below the root of those that are no files, by the sample's label.
+    """
+
+    image: pd.Series
+    image_digest: pd.Series
+    lost: pd.Series
+
+
+def locate(named: pd.Series, root: Path, below: str = "") -> Located:
+    """Look which images are files, and digest them.
+
+    Parameters
+    ----------
+    named
+        (N,) paths below ``root/below``, several as ``mmroute.images.joined`` has them, empty for
+        none.
+    root
+        The source's root.
+    below
+        Empty, or a folder and a slash.
+    """
+    lists = {own: each(own) for own in named.unique()}
+    names = list(dict.fromkeys(name for own in lists.values() for name in own))
+    files = {name: below + name for name in names if is_file(root / (below + name))}
+    digest = digests(
+        pd.Series([files.get(name) for name in names], dtype=object),
+        root,
+        pd.Series(names, dtype=object),
+    )
+    contents = dict(zip(names, digest, strict=True))
+    image, image_digest = (
+        named.map(
+            {own: joined(found.get(name, "") for name in lists[own]) or None for own in lists}
+        )
+        for found in (files, contents)
+    )
+    lost = named.map(
+        {own: [below + name for name in lists[own] if name not in files] for own in lists}
+    )
+    return Located(image, image_digest, lost.explode().dropna())
+
+
+def spelled_each(lists: pd.Series, spell: Callable[[pd.Series], pd.Series]) -> list[str]:
+    """Return the images of N samples, each a list of text, as ``spell`` spells them, joined."""
+    # A row without any stands there as one that is empty.
+    spelled = iter(spell(lists.explode().fillna("")))
+    return [joined(islice(spelled, max(1, len(own)))) for own in lists]

@@ -2,14 +2,15 @@
 
 ``<DATASET>.tsv`` has a column ``index`` and a column ``image`` or ``image_path``. A cell
 of ``image`` is base64; at most 64 characters are the index of another row, whose image
-is meant; a list stands for several images, of which the first is used.
+is meant; a list, of JSON or as Python writes one, stands for several images.
 """
 
 import base64
 import binascii
 import csv
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
+from mmroute.images import MOST_IMAGES, joined
 from mmroute.storage import (
     atomic_folder,
     folder_name,
@@ -40,7 +42,7 @@ IMAGES = "images"
 INDEX = "index.parquet"
 REMARKS = "remarks.json"
 
-_FIRST_OF_LIST = re.compile(r"""\[\s*(["'])(.*?)\1\s*(,?)""", re.DOTALL)
+_ENTRY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)')\s*([,\]])""")
 _MAGIC = {
     b"\xff\xd8\xff": ".jpg",
     b"\x89PNG\r\n\x1a\n": ".png",
@@ -78,9 +80,9 @@ def named_files(table: Path) -> Iterator[str]:
         if "image_path" not in stream.readline(LONGEST_HEADER):
             return
     for row in _rows(table):
-        if not _first(row.get("image", ""))[0]:
-            path, _ = _first(row.get("image_path", ""))
-            yield from map(str, _candidates(table, path) if path else ())
+        if not entries(row.get("image", "")):
+            for path in entries(row.get("image_path", "")):
+                yield from map(str, _candidates(table, path))
 
 
 def _candidates(table: Path, named: str) -> list[Path]:
@@ -96,7 +98,8 @@ def extract(tables: Mapping[str, Path], folder: Path) -> None:
     """Write the images of some tables as files below ``folder/images``, which it replaces.
 
     ``folder/images`` appears only when every table is done. It holds
-    ``<data set>/<index>.<suffix>``, percent-encoded, and what ``load`` reads.
+    ``<data set>/<index>.<suffix>``, percent-encoded, with ``+2`` and so on behind the index of
+    further images of a row, and what ``load`` reads.
 
     Parameters
     ----------
@@ -128,12 +131,17 @@ def load(folder: Path) -> tuple[pd.DataFrame, Remarks]:
     -------
     rows
         ``dataset``, ``index``, ``id`` (empty if the table has none) and ``image``, a
-        path below ``folder``, null where there is none.
+        path below ``folder``, several as ``mmroute.images.joined`` has them, null where there is
+        none.
     remarks
         What a reader must know of the tables.
     """
     images = folder / IMAGES
     return read_table(images / INDEX).to_pandas(), read_json(images / REMARKS)
+
+
+class _Lost(Exception):
+    """Why there is no image."""
 
 
 class _Extraction:
@@ -159,15 +167,14 @@ class _Extraction:
                 continue
             ids[index] = row.get("id", "")
             images[index] = None
-            cell, more = _first(row.get("image", ""))
-            if more:
-                self._remark("rows hold several images, of which the first is used", index)
-            if not cell:
-                images[index] = self._copy(index, row.get("image_path", ""))
-            elif len(cell) <= LONGEST_POINTER:
-                pointers[index] = cell
+            held = entries(row.get("image", ""))
+            if len(held) == 1 and len(held[0]) <= LONGEST_POINTER:
+                pointers[index] = held[0]
+            elif held:
+                images[index] = joined(self._write(index, held, _decoded)) or None
             else:
-                images[index] = self._decode(index, cell)
+                named = entries(row.get("image_path", ""))
+                images[index] = joined(self._write(index, named, self._named)) or None
         # Each is followed once, however long a chain they make.
         pending = dict(pointers)
         for index in pointers:
@@ -180,41 +187,39 @@ class _Extraction:
                 self._remark("rows point to a row without an image and have none", index)
         return ((self.dataset, index, ids[index], image) for index, image in images.items())
 
-    def _decode(self, index: str, cell: str) -> str | None:
-        try:
-            content = base64.b64decode(cell.strip(), validate=True)
-        except (binascii.Error, ValueError):
-            content = b""
-        return self._write(index, content)
-
-    def _copy(self, index: str, cell: str) -> str | None:
-        """Copy an image that the table names by its path, from the table's own folder."""
-        named, more = _first(cell)
-        if not named:
-            return None
-        if more:
-            self._remark("rows hold several images, of which the first is used", index)
-        candidates = _candidates(self.table, named)
-        if not candidates:
-            here = self.table.parent
-            self._remark(f"rows name an image outside of {here} and have none", index)
-            return None
-        for candidate in candidates:
-            if is_file(candidate):
-                return self._write(index, candidate.read_bytes())
-        self._remark("rows name an image file that is not there and have none", index)
-        return None
-
-    def _write(self, index: str, content: bytes) -> str | None:
-        suffix = suffix_of(content)
-        if suffix is None:
-            self._remark(
-                "rows hold no image in valid base64 and a known format, and have none", index
+    def _write(
+        self, index: str, cells: list[str], content_of: Callable[[str], bytes]
+    ) -> Iterator[str]:
+        """Write the images of a row that are some, and yield their paths."""
+        if len(cells) > MOST_IMAGES:
+            raise InputError(
+                f"{self.table}: the row of index {index!r:.80} has {len(cells):,} images, of "
+                f"{MOST_IMAGES:,} that a sample may have; leave some out or remove the row"
             )
-            return None
-        image = f"{self.below}/{folder_name(index)}{suffix}"
-        (self.folder / image).write_bytes(content)
-        return f"{IMAGES}/{image}"
+        reasons: dict[str, None] = {}
+        for number, cell in enumerate(cells, start=1):
+            try:
+                content = content_of(cell)
+            except _Lost as lost:
+                reasons[str(lost)] = None
+                continue
+            further = "" if number == 1 else f"+{number}"
+            image = f"{self.below}/{folder_name(index)}{further}{suffix_of(content)}"
+            (self.folder / image).write_bytes(content)
+            yield f"{IMAGES}/{image}"
+        rest = "have none" if len(cells) == 1 else "have only their others"
+        for reason in reasons:
+            self._remark(f"{reason} {rest}", index)
+
+    def _named(self, path: str) -> bytes:
+        """Read an image that the table names by its path, from the table's own folder."""
+        candidates = _candidates(self.table, path)
+        if not candidates:
+            raise _Lost(f"rows name an image outside of {self.table.parent} and")
+        file = next(filter(is_file, candidates), None)
+        if file is None:
+            raise _Lost("rows name an image file that is not there and")
+        return _image(file.read_bytes())
 
     def _remark(self, what: str, index: str) -> None:
         entry = self.remarks.setdefault(
@@ -256,10 +261,41 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _first(cell: str) -> tuple[str, bool]:
-    """Return a cell's only or first entry, and whether there are more."""
-    entry = _FIRST_OF_LIST.match(cell)
-    return (cell, False) if entry is None else (entry[2], bool(entry[3]))
+def entries(cell: str) -> list[str]:
+    """Return the texts of a cell that is a list, in order, else the cell; empty ones left out.
+
+    A list is one of JSON, or as Python writes it.
+    """
+    found = [cell]
+    if cell.startswith("["):
+        try:
+            found = json.loads(cell)
+        except (ValueError, RecursionError):
+            found = _python_list(cell)
+        if not all(isinstance(entry, str | None) for entry in found):
+            found = [cell]
+    return [entry for entry in found if entry]
+
+
+def _python_list(cell: str) -> list[str]:
+    found, at = [], 1
+    while entry := _ENTRY.match(cell, at):
+        found.append(entry[1] or entry[2])
+        at = entry.end()
+    return found if found and cell[at - 1 :].rstrip() == "]" else [cell]
+
+
+def _decoded(cell: str) -> bytes:
+    try:
+        return _image(base64.b64decode(cell.strip(), validate=True))
+    except (binascii.Error, ValueError):
+        return _image(b"")
+
+
+def _image(content: bytes) -> bytes:
+    if suffix_of(content) is None:
+        raise _Lost("rows hold no image in valid base64 and a known format, and")
+    return content
 
 
 def suffix_of(content: bytes) -> str | None:

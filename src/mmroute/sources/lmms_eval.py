@@ -16,11 +16,12 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable
+from mmroute.images import joined
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.calls import chosen_score
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
-from mmroute.sources.image_files import digests, is_image
+from mmroute.sources.image_files import UNKNOWN, is_image, locate
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import estimate
 from mmroute.storage import is_file, leaves_folder
@@ -67,7 +68,7 @@ class LmmsEval(Source):
     ``question``; it differs between models whose prompts differ, and the first is kept.
     Token counts are estimated from the texts unless ``token_counts`` holds them. The
     logs hold no images; ``image_path`` or ``image`` of a document counts if it is a
-    file below ``path``.
+    file below ``path``, or a list of several.
 
     The utility is what all metrics of a sample agree on: a number or a bool, the
     ``score`` or only number of an object, or whether a multiple choice of MMMU is the right
@@ -120,7 +121,8 @@ class LmmsEval(Source):
                 _rows(path, b'"image') if path.suffix == ".jsonl" or _holds_logs(path) else ()
             ):
                 if isinstance(row.record, dict) and isinstance(row.record.get("doc"), dict):
-                    yield from _image_paths(row.record["doc"], self.path)
+                    for _, paths in _image_paths(row.record["doc"], self.path):
+                        yield from paths
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
         """List the images, below the folder."""
@@ -339,12 +341,20 @@ class _Gathered:
         return known
 
     def image(self, doc: Mapping[str, Any]) -> str:
-        """Return the path of a document's image below ``root``, empty if there is none."""
-        for path in _image_paths(doc, self.root):
-            if path not in self.images:
-                self.images[path] = is_file(self.root / path)
-            if self.images[path]:
-                return path
+        """Return the paths of a document's images below ``root``, empty if there is none."""
+        for n_named, paths in _image_paths(doc, self.root):
+            for path in paths:
+                if path not in self.images:
+                    self.images[path] = is_file(self.root / path)
+            n_found = sum(map(self.images.__getitem__, paths))
+            if n_found:
+                if n_found < n_named:
+                    self.remark(
+                        "documents name images among others that are no files below this folder, "
+                        "and have only the others",
+                        paths[0],
+                    )
+                return joined(paths)
         return ""
 
     def _numbers(self, chunk: list[_Line]) -> np.ndarray:
@@ -378,7 +388,7 @@ class _Gathered:
         samples = list(self.samples.values())
         dataset = [sample.dataset for sample in samples]
         told = sorted({column for _, column, *_ in self.outcomes})
-        images = nullable(pd.Series([sample.image for sample in samples], dtype=str))
+        located = locate(pd.Series([sample.image for sample in samples], dtype=str), self.root)
         textual = pd.Series(dataset, dtype="str").isin(self.textual)
         unknown = pd.Series(list(self.samples), dtype="str").where(~textual)
         frame = pd.DataFrame(
@@ -389,8 +399,8 @@ class _Gathered:
                 "group": [sample.group for sample in samples],
                 "question": [sample.question for sample in samples],
                 "answer": nullable(pd.Series([sample.answer for sample in samples], dtype=str)),
-                "image": images,
-                "image_digest": digests(images, self.root, unknown),
+                "image": located.image,
+                "image_digest": located.image_digest.astype(object).fillna(UNKNOWN + unknown),
             }
         )
         matrices["prediction"] = prediction
@@ -478,15 +488,18 @@ def _holds_logs(path: Path) -> bool:
         return LOGS_KEY.search(stream.read(HEAD_BYTES)) is not None
 
 
-def _image_paths(doc: Mapping[str, Any], root: Path) -> Iterator[str]:
-    """Yield the paths that a document may have its image at, spelled from ``root``."""
+def _image_paths(doc: Mapping[str, Any], root: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield how many images each key of a document names, and their paths, spelled from ``root``.
+
+    What cannot be the path of an image below ``root`` is left out.
+    """
     below = f"{root.resolve().as_posix()}/"
     for name in ("image_path", "image"):
-        path = doc.get(name)
-        if isinstance(path, str) and is_utf8(path):
-            path = str(PurePosixPath(path.removeprefix(below)))
-            if is_image(path) and not leaves_folder(path):
-                yield path
+        named = doc.get(name)
+        named = named if isinstance(named, list) else [named]
+        texts = [path for path in named if isinstance(path, str) and is_utf8(path)]
+        paths = [str(PurePosixPath(path.removeprefix(below))) for path in texts]
+        yield len(named), [path for path in paths if is_image(path) and not leaves_folder(path)]
 
 
 def _age(log: _Log) -> tuple[str, str]:

@@ -56,8 +56,7 @@ class MmrRelease(ArchivedRelease):
 
     The second version, ``gh0stHunter/MMR-Bench-V2``, has a table of instances for each task
     and a table of outcomes for each model and task. Only outcomes whose ``status`` is ``ok``
-    count; the others are missing, and a warning counts them by status. Of a sample with
-    several images the first stands for all.
+    count; the others are missing, and a warning counts them by status.
 
     Parameters
     ----------

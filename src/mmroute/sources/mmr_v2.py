@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8
+from mmroute.images import counts
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.cells import column_names, numbers, read_cells, read_lists
 from mmroute.sources.gathered import Gathered, require_columns
-from mmroute.sources.image_files import digests, relative_paths
+from mmroute.sources.image_files import locate, relative_paths, spelled_each
 from mmroute.storage import is_file, leaves_folder
 
 FILE = re.compile(r"data/(instances|results/.+)/[^/]+\.parquet")
@@ -57,7 +58,7 @@ def image_names(root: Path) -> Iterator[str]:
 def read(release: Path, root: Path, group: str, scenarios: Mapping[str, str]) -> OutcomeTable:
     """Read all tasks and models.
 
-    Only an outcome of status ``ok`` is one. Of several images of a sample the first counts.
+    Only an outcome of status ``ok`` is one.
 
     Parameters
     ----------
@@ -198,29 +199,19 @@ def _warn(release: Path, n_rows: int, statuses: Counter[str]) -> None:
 def _images(
     lists: Sequence[Sequence[str]], ids: pd.Series, root: Path, release: Path
 ) -> dict[str, np.ndarray]:
-    """Find each sample's first image; warn of further ones and of those that are no files."""
+    """Find each sample's images; warn of those that are no files."""
     index = pd.Index(ids)
-    first = pd.Series([next(iter(names), "") for names in lists], index, str, name="images")
-    named = relative_paths(first, root / IMAGES, release)
-    below = named.map({name: f"{IMAGES}/{name}" for name in named.unique() if name})
-    images = below.map({path: path for path in below.dropna().unique() if is_file(root / path)})
-    several = np.array([len(names) > 1 for names in lists], bool)
-    if several.any():
+    names = spelled_each(
+        pd.Series(lists, index, object, name="images"),
+        lambda names: relative_paths(names, root / IMAGES, release),
+    )
+    found = locate(pd.Series(names, index, str), root, f"{IMAGES}/")
+    if len(found.lost):
         warnings.warn(
-            f"{release}: {several.sum():,} of {len(lists):,} samples have several images, such as "
-            f"{ids[several].iloc[0]!r:.80}; the first one stands for all",
+            f"{release}: {len(found.lost):,} of {counts(names).sum():,} images are no files below "
+            f"{root / IMAGES}, such as {found.lost.iloc[0]!r:.80} of {found.lost.index[0]!r:.80}; "
+            "their samples have no image, or fewer, set source.images to VLMEvalKit's folder "
+            "LMUData",
             stacklevel=3,
         )
-    lost = below[below.notna() & images.isna()]
-    if len(lost):
-        warnings.warn(
-            f"{release}: {len(lost):,} of {below.notna().sum():,} images are no files below "
-            f"{root / IMAGES}, such as {lost.iloc[0]!r:.80} of {lost.index[0]!r:.80}; their "
-            "samples have no image, set source.images to VLMEvalKit's folder LMUData",
-            stacklevel=3,
-        )
-    unknown = pd.Series(["\0".join(names) or None for names in lists], index, object)
-    return {
-        "image": images.to_numpy(object),
-        "image_digest": digests(images, root, unknown).to_numpy(object),
-    }
+    return {name: getattr(found, name).to_numpy(object) for name in ("image", "image_digest")}

@@ -10,6 +10,7 @@ import pandas as pd
 from annotated_types import Gt
 
 from mmroute.errors import InputError
+from mmroute.images import counts
 from mmroute.outcome_table import MATRICES, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
@@ -24,7 +25,8 @@ from mmroute.sources.cells import (
     utilities,
 )
 from mmroute.sources.image_cells import image_file, write_images
-from mmroute.sources.image_files import digests, paths_below, relative_paths
+from mmroute.sources.image_files import locate, paths_below, relative_paths, spelled_each
+from mmroute.sources.image_tables import entries
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.sources.wide import find_models, model_columns, read_matrices
 from mmroute.storage import is_file, link_to
@@ -57,7 +59,8 @@ class TableSource(Source):
     Columns of the sample are ``dataset`` (else the file's name), ``scenario``
     (else the data set), ``group`` (what samples that are variants of each other have in
     common), ``question``, ``answer`` and ``image``, a path below the table's folder
-    or an image in base64; how many are no file is said by a warning. Any other column is a tag.
+    or an image in base64, or a list of several; how many are no file is said by a warning. Any
+    other column is a tag.
 
     Parameters
     ----------
@@ -125,7 +128,7 @@ class TableSource(Source):
         image = self.columns.get("image", "image")
         for file in self.local_files():
             if image in column_names(file, self.encoding):
-                cells = read_cells(file, [image], encoding=self.encoding)[image]
+                cells = self._images(file, image)
                 yield from paths_below(self.path.parent, cells[cells.map(image_file).isna()])
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
@@ -143,13 +146,19 @@ class TableSource(Source):
         for file in filter(is_file, filter(None, (self.path, self.samples))):
             _check_separator(file)
             if image in column_names(file, self.encoding):
-                cells = read_cells(file, [image], encoding=self.encoding)[image]
-                held |= dict.fromkeys(cell for cell in cells.unique() if image_file(cell))
+                held |= dict.fromkeys(filter(image_file, self._images(file, image)))
         if not held:
             return self.path.parent
         write_images(held, folder)
         link_to(folder / LINK, self.path.parent)
         return folder
+
+    def _images(self, file: Path, column: str) -> pd.Series:
+        """Return each image that a file names or holds once."""
+        cells = read_cells(file, [column], encoding=self.encoding, lists=[column])[column]
+        return pd.Series(
+            list(dict.fromkeys(e for c in cells.unique() for e in entries(c))), dtype=str
+        )
 
     def origin(self, root: Path) -> Path:
         """Return the table's file."""
@@ -234,7 +243,8 @@ class TableSource(Source):
     def _cells(self, path: Path) -> pd.DataFrame:
         _check_separator(path)
         known = {"sample_id", "dataset_idx", *CORE_COLUMNS, *OUTCOME_COLUMNS}
-        return read_cells(path, None, known | set(self.columns.values()), self.encoding)
+        image = self.columns.get("image", "image")
+        return read_cells(path, None, known | set(self.columns.values()), self.encoding, [image])
 
     def _rename(self, cells: pd.DataFrame) -> pd.DataFrame:
         found = {ours: theirs for ours, theirs in self.columns.items() if theirs in cells}
@@ -245,12 +255,17 @@ class TableSource(Source):
         """Spell the images from ``root``: the paths, and the files made of what is no path."""
         if "image" not in rows:
             return rows
-        cells = rows.set_index("sample_id")["image"]
-        made = cells.map({cell: image_file(cell) for cell in cells.unique()})
-        paths = relative_paths(cells.where(made.isna(), ""), self.path.parent, file)
-        if root.resolve() != self.path.parent.resolve():
-            paths = paths.where(paths == "", f"{LINK}/" + paths)
-        return rows.assign(image=made.where(made.notna(), paths).to_numpy())
+
+        def spell(cells: pd.Series) -> pd.Series:
+            made = cells.map({cell: image_file(cell) for cell in cells.unique()})
+            paths = relative_paths(cells.where(made.isna(), ""), self.path.parent, file)
+            if root.resolve() != self.path.parent.resolve():
+                paths = paths.where(paths == "", f"{LINK}/" + paths)
+            return made.where(made.notna(), paths)
+
+        distinct = rows.drop_duplicates("image").set_index("sample_id")["image"]
+        spelled = spelled_each(distinct.astype(object).map(entries), spell)
+        return rows.assign(image=rows["image"].map(dict(zip(distinct, spelled, strict=True))))
 
     def _describe(self, facts: pd.DataFrame, root: Path) -> pd.DataFrame:
         """Lay out what is known of the samples as the outcome table wants it."""
@@ -258,14 +273,13 @@ class TableSource(Source):
         dataset = facts.get("dataset", empty)
         scenario = facts.get("scenario", empty)
         named = facts.get("image", empty)
-        there = {path: path for path in named.unique() if path and is_file(root / path)}
-        images = named.map(there)
-        lost = named[(named != "") & images.isna()]
+        image, image_digest, lost = locate(named, root)
         if len(lost):
             warnings.warn(
                 f"{self.path}: column {self.columns.get('image', 'image')!r}: {len(lost):,} of "
-                f"{(named != '').sum():,} images named there are no files, such as "
-                f"{lost.iloc[0]!r:.80} of {lost.index[0]!r:.80}; their samples have no image",
+                f"{counts(named).sum():,} images named there are no files, such as "
+                f"{lost.iloc[0]!r:.80} of {lost.index[0]!r:.80}; their samples have no image, or "
+                "fewer",
                 stacklevel=2,
             )
         tags = [name for name in facts if name not in (*CORE_COLUMNS, "sample_id")]
@@ -277,8 +291,8 @@ class TableSource(Source):
                 "group": facts.get("group", empty),
                 "question": facts.get("question", empty),
                 "answer": nullable(facts.get("answer", empty)),
-                "image": images,
-                "image_digest": digests(images, root, named.where(named != "")),
+                "image": image,
+                "image_digest": image_digest,
                 **{f"tag_{name}": facts[name] for name in tags},
             }
         )

@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable, raise_disk_fault
+from mmroute.images import counts
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source, image_tables, token_counts
 from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers, outcome_table, read_cells
@@ -344,7 +345,7 @@ def read_outcomes(
     group
         The files' column of groups; one that is not called so must be in some file.
     image_tokens
-        Prompt tokens that a sample's image counts for every model.
+        Prompt tokens that each image of a sample counts for every model.
     failures_missing
         Whether failed calls and empty answers are no outcomes; they are wrong answers otherwise.
 
@@ -417,7 +418,7 @@ def read_outcomes(
         name: np.concatenate([getattr(block, name) for block in blocks])
         for name in ("utility", "prompt_tokens", "completion_tokens", "prediction")
     }
-    matrices["prompt_tokens"] += image_tokens * samples["image"].notna().to_numpy()[:, None]
+    matrices["prompt_tokens"] += image_tokens * counts(samples["image"])[:, None]
     used = [
         column for column in range(len(models)) if np.isfinite(matrices["utility"][:, column]).any()
     ]
