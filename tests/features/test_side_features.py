@@ -67,6 +67,8 @@ def test_several_images_are_counted_and_what_they_tell_is_averaged(pictures):
     assert (page["log_images"], both["log_images"]) == (1, np.float32(np.log2(3)))
     for name in SIDE_FEATURES[SIDE_FEATURES.index("log_width") :]:
         assert both[name] == pytest.approx((page[name] + stripes[name]) / 2, rel=1e-6, abs=1e-7)
+    alone = measure(pictures, "", "paper.png")["grey_levels"]
+    assert (alone, np.signbit(alone)) == (0, True)
     thrice = measure(pictures, "", "page.png//page.png//stripes.png")
     assert thrice["log_images"] == 2
     assert thrice["log_width"] == pytest.approx((2 * page["log_width"] + stripes["log_width"]) / 3)

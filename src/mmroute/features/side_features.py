@@ -98,7 +98,8 @@ def side_features(samples: pd.DataFrame, root: Path) -> np.ndarray:
             told = [_image_features(picture) for picture in pictures if picture is not None]
             if told:
                 row[1] = np.log2(1 + len(told))
-                row[image] = np.mean(told, axis=0)
+                # So that of a single image a negative zero stays one.
+                row[image] = np.sum(told, axis=0, initial=-0.0) / len(told)
     return rows
 
 
