@@ -638,8 +638,9 @@ def draw_logs(draw: random.Random) -> tuple[str, Callable[[Path], Expected]]:
     if kind == "cell":
         what = change_table(draw, files[path])
         contents[path] = WRITERS[suffix](files[path])
-        # A sample may get another name by it, and a prompt its length from another model.
-        expected = Expected(numbers, own, present=False)
+        # A sample may get another name by it, and a judged prompt its length from another model.
+        touched = own if of_logs else {pair for pair in numbers if pair[0].startswith(dataset)}
+        expected = Expected(numbers, touched, present=False)
     elif kind == "images":
         images, what = change_bytes(draw, images)
         expected = Expected(numbers)
