@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--mutations", type=int, default=300)
     parser.add_argument("--exports", type=int, default=1000)
-    parser.add_argument("--sources", type=int, default=700)
+    parser.add_argument("--sources", type=int, default=1100)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

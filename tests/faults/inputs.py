@@ -1,9 +1,10 @@
 """Small whole inputs of every kind that a run reads, and what they say."""
 
 import base64
+import gzip
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,20 @@ class Table:
             errors="replace"
         )
 
+    def packed(self) -> bytes:
+        return gzip.compress(self.text(), mtime=0)
+
     def jsonl(self) -> bytes:
-        lines = (
-            ", ".join(f"{json.dumps(name)}: {json.dumps(cell)}" for name, cell in pairs)
-            for pairs in (zip(self.columns, row, strict=True) for row in self.rows)
-        )
-        return "".join(f"{{{line}}}\n" for line in lines).encode()
+        return "".join(f"{line}\n" for line in self._objects()).encode()
+
+    def json(self) -> bytes:
+        return f"[{', '.join(self._objects())}]".encode()
+
+    def _objects(self) -> Iterator[str]:
+        for row in self.rows:
+            pairs = zip(self.columns, row, strict=True)
+            own = ", ".join(f"{json.dumps(name)}: {json.dumps(cell)}" for name, cell in pairs)
+            yield f"{{{own}}}"
 
     def arrow(self) -> pa.Table:
         columns = [[row[index] for row in self.rows] for index in range(len(self.columns))]
@@ -84,7 +93,9 @@ class Table:
 WRITERS: dict[str, Callable[[Table], bytes]] = {
     ".csv": Table.text,
     ".tsv": lambda table: table.text("\t"),
+    ".csv.gz": Table.packed,
     ".jsonl": Table.jsonl,
+    ".json": Table.json,
     ".parquet": Table.parquet,
     ".feather": Table.feather,
     ".xlsx": Table.xlsx,

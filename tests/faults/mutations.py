@@ -8,10 +8,12 @@ file or the key. Anything else is a failure, printed with the seed that draws it
 
 import argparse
 import codecs
+import copy
 import json
 import math
 import random
 import re
+import reprlib
 import resource
 import selectors
 import shutil
@@ -30,6 +32,7 @@ from typing import Any, NamedTuple
 import inputs
 import yaml
 from inputs import DATASETS, MODELS, SAMPLES, WRITERS, Numbers, Pair, Table
+from layouts import LAYOUTS, written
 
 LONGEST_SECONDS = 20
 MOST_BYTES = 2**30
@@ -521,8 +524,8 @@ def damaged(
         return SAME_NUMBERS[how](content.decode()), how, Expected(numbers, handled=harmless)
     changed, how = change_bytes(draw, content)
     if not text:
-        # A checksum covers what Parquet and XLSX hold; a footer may name it otherwise.
-        touched = set(numbers) if suffix == ".feather" else set()
+        # A checksum covers what the others hold; a footer may name it otherwise.
+        touched = set(numbers) if suffix in (".feather", ".json") else set()
         return changed, how, Expected(numbers, touched, present=False)
     whole = intact(table, suffix, changed)
     if suffix != ".jsonl" and not whole(Table(table.columns, [])):
@@ -635,8 +638,9 @@ def draw_logs(draw: random.Random) -> tuple[str, Callable[[Path], Expected]]:
     if kind == "cell":
         what = change_table(draw, files[path])
         contents[path] = WRITERS[suffix](files[path])
-        # A sample may get another name by it, and a prompt its length from another model.
-        expected = Expected(numbers, own, present=False)
+        # A sample may get another name by it, and a judged prompt its length from another model.
+        touched = own if of_logs else {pair for pair in numbers if pair[0].startswith(dataset)}
+        expected = Expected(numbers, touched, present=False)
     elif kind == "images":
         images, what = change_bytes(draw, images)
         expected = Expected(numbers)
@@ -658,6 +662,51 @@ def draw_logs(draw: random.Random) -> tuple[str, Callable[[Path], Expected]]:
         return expected
 
     return f"{'lmms-eval' if of_logs else 'VLMEvalKit'} {kind} {path}: {what}", write
+
+
+def draw_layout(draw: random.Random) -> tuple[str, Callable[[Path], Expected]]:
+    """Draw a release or an application's logs, with one place of one file changed."""
+    name = draw.choice(sorted(LAYOUTS))
+    layout = LAYOUTS[name]()
+    path = draw.choice(sorted(layout.files))
+    content = layout.files[path]
+    if isinstance(content, bytes) or draw.random() < 0.4:
+        layout.files[path], what = change_bytes(draw, written(path, content))
+    elif isinstance(content, Table):
+        what = change_table(draw, content)
+    else:
+        what = change_json(draw, content)
+
+    def write(folder: Path) -> Expected:
+        layout.write(folder)
+        inputs.write_config(folder / "config.yaml", _below(folder, layout.source))
+        return Expected(layout.numbers, layout.pairs[path], present=False)
+
+    return f"{name} {path}: {what}", write
+
+
+def change_json(draw: random.Random, content: Any) -> str:
+    """Change a place of nested lists and objects; say how."""
+    holder, key = draw.choice(list(_places(content)))
+    match draw.choice(("value", "value", "value", "wrap", "delete", "double", "swap")):
+        case "wrap":
+            holder[key] = draw.choice(([holder[key]], {"x": holder[key]}))
+        case "delete":
+            del holder[key]
+            return f"{key!r:.30} deleted"
+        case "double" if isinstance(holder, list):
+            holder.insert(draw.randrange(len(holder)), holder[key])
+            return f"{key} doubled"
+        case "swap":
+            other, place = draw.choice(list(_places(content)))
+            holder[key] = copy.deepcopy(other[place])
+        case _:
+            holder[key] = draw.choice(HOSTILE)
+    return f"{key!r:.30} is {reprlib.repr(holder[key])}"
+
+
+def _below(folder: Path, source: dict[str, Any]) -> dict[str, Any]:
+    return source | {key: str(folder / source[key]) for key in ("path", "prices") if key in source}
 
 
 def draw_image(draw: random.Random) -> tuple[str, Callable[[Path], Expected]]:
@@ -860,6 +909,7 @@ KINDS = (
     *3 * (draw_table,),
     draw_release,
     draw_logs,
+    *3 * (draw_layout,),
     draw_image,
     draw_prices,
     draw_config,

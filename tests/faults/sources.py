@@ -35,6 +35,7 @@ import inputs
 import mutations
 import yaml
 from inputs import Table
+from layouts import LAYOUTS, NOTED, zipped
 from mutations import Expected, Outcome
 from watch import Ended, NotMade, Place, Watch, answer, command_line, in_fork, outcomes
 
@@ -1006,6 +1007,14 @@ def no_files() -> Iterator[Attempt]:
     log = sorted(inputs.logs())[0]
     judged = sorted(inputs.judged())[0]
     for what, way in ways.items():
+        for kind, path in _FILES_OF_LAYOUTS:
+            numbers = LAYOUTS[kind]().numbers
+            yield Attempt(
+                f"of {kind}, {path} is {what}",
+                replaced(_layout(kind), path, way),
+                Path(path).name,
+                Expected(numbers, LAYOUTS[kind]().pairs[path], present=False),
+            )
         for name, write in (
             ("table.csv", _table("table.csv", inputs.long_table().text)),
             ("table.parquet", _table("table.parquet", inputs.long_table().parquet)),
@@ -1370,6 +1379,299 @@ def logs() -> Iterator[Attempt]:
         )
 
 
+# -- Layouts ------------------------------------------------------------------------------
+
+_FILES_OF_LAYOUTS = (
+    ("helm", "runs/A,model=m-small/per_instance_stats.json"),
+    ("helm", "runs/A,model=m-small/run_spec.json"),
+    ("helm", "runs/A,model=m-small/scenario_state.json"),
+    ("inspect_ai", "logs/A_m-small.json"),
+    ("inspect_ai, packed", "logs/A_m-small.eval"),
+    ("promptfoo", "results/A.json"),
+    ("opencompass", f"outputs/{inputs.DATE}/results/m-small/A.json"),
+    ("opencompass", f"outputs/{inputs.DATE}/predictions/m-small/A.json"),
+    ("lm-evaluation-harness", f"logs/m-small/samples_A_{NOTED}.jsonl"),
+    ("older lmms-eval", "logs/0102_0304_m-small/A.json"),
+    ("llmrouterbench", f"release/bench/A/test/m-small/m-small_{inputs.DATE}.json"),
+    ("xroutebench", "release/A/train.parquet"),
+    ("xroutebench", "release/llm_candidates/train.parquet"),
+    ("r2bench", "release/data/m-small/100_judge.csv"),
+    ("routerarena", "release/cached_results/m-small.jsonl"),
+    ("mmr_v2", "release/data/instances/A.parquet"),
+    ("mmr_v2", "release/data/results/m-small/A.parquet"),
+)
+"""One file of each kind that a layout has."""
+
+
+def _layout(kind: str, changed: dict[str, Content] | None = None) -> Write:
+    """Return what writes a layout, with other contents in place of some files'."""
+
+    def write(folder: Path) -> None:
+        layout = LAYOUTS[kind]()
+        layout.write(folder)
+        for path, content in (changed or {}).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(_made(content))
+        _config(folder, layout.source)
+
+    return write
+
+
+def _json_with(place: bytes) -> Callable[[bytes], bytes]:
+    """Return what puts a key of JSON before the first one of a file."""
+    return lambda own: own.replace(b"{", b'{"x": ' + place + b", ", 1)
+
+
+_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "is empty": lambda own: b"",
+    "is cut": lambda own: own[: len(own) // 2],
+    "is zeros": lambda own: b"\0" * 1000,
+    "is packed": _gzipped,
+}
+_TEXTS: dict[str, Callable[[bytes], bytes]] = {
+    "is UTF-16": lambda own: own.decode().encode("utf-16"),
+    "holds no UTF-8": lambda own: own[:30] + b"\xff\xfe" + own[30:],
+    "ends in 200 MB of blanks": lambda own: own + b" " * 200 * MB,
+    "is a line of 200 MB": lambda own: b"y" * 200 * MB,
+}
+_JSONS: dict[str, Callable[[bytes], bytes]] = {
+    "nests without end": lambda own: b"[" * 10**6,
+    "is a list": lambda own: b"[]\n",
+    "is an object": lambda own: b"{}\n",
+    "is null": lambda own: b"null\n",
+    "has a number of 10,000 digits": _json_with(b"9" * 10_000),
+    "has text of 300 MB": _json_with(b'"' + b"y" * 300 * MB + b'"'),
+    "has 20,000 keys": _json_with(b", ".join([b"1", *(b'"k%d": 1' % i for i in range(20_000))])),
+    "nests 900 deep": _json_with(b"[" * 900 + b"]" * 900),
+    "has a key twice": lambda own: _json_with(b"1")(_json_with(b"2")(own)),
+    "has half a surrogate": _json_with(b'"\\ud800"'),
+}
+_PARQUETS: dict[str, Callable[[bytes], bytes]] = {
+    "has a footer of 2^31": lambda own: b"PAR1" + b"\xff\xff\xff\x7fPAR1",
+    "is encrypted": lambda own: b"PARE" + own[4:-4] + b"PARE",
+    "is a CSV": lambda own: b"sample_id,model\n",
+    "has 20 million rows": lambda own: _parquet_like(own, 20),
+    "has every row twice": lambda own: _parquet_like(own, 0, 2),
+    "holds lists": lambda own: _parquet_as(own, lambda column: [[cell] for cell in column]),
+    "holds bytes": lambda own: _parquet_as(own, lambda column: [b"\xff\xfe"] * len(column)),
+    "holds nothing": lambda own: _parquet_as(own, lambda column: [None] * len(column)),
+    "has no rows": lambda own: _parquet_like(own, 0, 0),
+}
+
+
+def _parquet_like(own: bytes, millions: int, times: int = 1) -> bytes:
+    """Return a table of the same rows so many times, or of its first one so many million times."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table, stream = pq.read_table(io.BytesIO(own)), io.BytesIO()
+    part = table.take(pa.array([0] * 10**6, pa.int32())) if millions else table
+    with pq.ParquetWriter(stream, table.schema, compression="zstd") as writer:
+        for _ in range(millions or times):
+            writer.write_table(part)
+    return stream.getvalue()
+
+
+def _parquet_as(own: bytes, change: Callable[[list[Any]], list[Any]]) -> bytes:
+    """Return a table whose columns hold something else."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table, stream = pq.read_table(io.BytesIO(own)), io.BytesIO()
+    changed = {name: change(table[name].to_pylist()) for name in table.column_names}
+    pq.write_table(pa.table(changed), stream)
+    return stream.getvalue()
+
+
+_LAWFUL_DAMAGES = (
+    *("ends in 200 MB of blanks", "has text of 300 MB", "has 20,000 keys", "nests 900 deep"),
+    *("has a key twice", "has half a surrogate"),
+)
+_SKIPPED = ("is a list", "is an object", "is null")
+"""What may be taken for a file that is no log; fewer logs are fewer outcomes."""
+_LENIENT = ("lm-evaluation-harness", "older lmms-eval")
+
+
+def layouts() -> Iterator[Attempt]:
+    """Damage files of releases and of applications' logs, and put bombs in their place."""
+    for kind, path in _FILES_OF_LAYOUTS:
+        layout = LAYOUTS[kind]()
+        own, suffix = layout.contents()[path], Path(path).suffix
+        loose = Expected(layout.numbers, layout.pairs[path], present=False)
+        damages = dict(_DAMAGES)
+        damages |= _TEXTS if suffix in (".json", ".jsonl", ".csv") else {}
+        damages |= _JSONS if suffix in (".json", ".jsonl") else {}
+        damages |= _PARQUETS if suffix == ".parquet" else {}
+        for what, damage in damages.items():
+            # A log of older lmms-eval is known by its content, and that of a killed run is cut.
+            lawful = what in (*_LAWFUL_DAMAGES, *_SKIPPED) or kind in _LENIENT
+            expected = loose if lawful else None
+            if what == "is UTF-16" and suffix == ".csv":
+                expected = Expected(layout.numbers)
+            content = lambda own=own, damage=damage: damage(own)  # noqa: E731
+            yield Attempt(
+                f"of {kind}, {path} {what}",
+                _layout(kind, {path: content}),
+                Path(path).name,
+                expected,
+            )
+    yield from _packed_logs()
+    yield from _packed_results()
+    yield from _packed_tables()
+
+
+def _packed_logs() -> Iterator[Attempt]:
+    """Make logs of Inspect AI that are no sound zips."""
+    path = "logs/A_m-small.eval"
+    layout = LAYOUTS["inspect_ai, packed"]()
+    whole = layout.contents()[path]
+    loose = Expected(layout.numbers, layout.pairs[path], present=False)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    first = "samples/0_epoch_1.json"
+
+    def with_member(name: str, content: Content) -> Callable[[], bytes]:
+        return lambda: zipped(members | {name: _made(content)})
+
+    def zstandard(content: bytes, size: int) -> bytes:
+        """Return a zip whose member says that it is packed by Zstandard, and so large."""
+        stored = io.BytesIO()
+        with zipfile.ZipFile(stored, "w") as archive:
+            archive.writestr("header.json", members["header.json"])
+            archive.writestr(first, content)
+        packed = bytearray(stored.getvalue())
+        for mark, method, length in ((b"PK\x03\x04", 8, 22), (b"PK\x01\x02", 10, 24)):
+            place = packed.rindex(mark)
+            packed[place + method : place + method + 2] = struct.pack("<H", 93)
+            packed[place + length : place + length + 4] = struct.pack("<I", size)
+        return bytes(packed)
+
+    def bomb() -> bytes:
+        import pyarrow as pa
+
+        return zstandard(pa.compress(bytes(900 * MB), codec="zstd", asbytes=True), 900 * MB)
+
+    for what, content, expected in (
+        ("has a member of 2 GB", with_member(first, lambda: bytes(2000 * MB)), None),
+        ("has a member of 500 MB of one text", with_member(first, _long_json), None),
+        ("has 900 MB of zeros by Zstandard", bomb, None),
+        ("says too little by Zstandard", lambda: zstandard(b"\x28\xb5\x2f\xfd", 7), None),
+        ("has a member that is cut", with_member(first, members[first][:50]), None),
+        ("has a header that is cut", with_member("header.json", b'{"eval":'), None),
+        ("has a header that is a list", with_member("header.json", b"[]"), loose),
+        ("has a sample that is null", with_member(first, b"null"), None),
+        ("has a sample that nests", with_member(first, b"[" * 10**6), None),
+        ("has a member that leaves its folder", with_member("samples/../../x.json", b"{}"), None),
+        ("has a member of 60,000 letters", with_member(f"samples/{'x' * 60_000}.json", b"1"), None),
+        ("has a member called by an escape", with_member("samples/\x1b[31m.json", b"1"), None),
+        ("has 20,000 other members", lambda: zipped(members | _many_members()), loose),
+        ("has a bit flipped", lambda: whole[:60] + bytes([whole[60] ^ 4]) + whole[61:], None),
+        ("is cut before its end", lambda: whole[:-10], None),
+        ("is encrypted", lambda: whole.replace(*_ENCRYPTED), None),
+        ("is a workbook", inputs.long_table().xlsx, loose),
+    ):
+        yield Attempt(
+            f"a log of Inspect AI {what}",
+            _layout("inspect_ai, packed", {path: content}),
+            Path(path).name,
+            expected,
+        )
+
+
+_ENCRYPTED = (b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+
+
+def _long_json() -> bytes:
+    return b'{"id": "' + b"y" * 500 * MB + b'"}'
+
+
+def _many_members() -> dict[str, bytes]:
+    return {f"summaries/{number}.json": b"{}" for number in range(20_000)}
+
+
+def _packed_results() -> Iterator[Attempt]:
+    """Make archives of LLMRouterBench that write elsewhere, or to no end."""
+
+    def write(change: Callable[[tarfile.TarFile], None]) -> Write:
+        def write_archive(folder: Path) -> None:
+            layout = LAYOUTS["llmrouterbench"]()
+            (folder / "release").mkdir()
+            with tarfile.open(folder / "release/bench-release.tar.gz", "w:gz") as archive:
+                for path, content in layout.contents().items():
+                    _add(archive, path.removeprefix("release/"), content)
+                change(archive)
+            _config(folder, layout.source | {"max_gigabytes": 0.1})
+
+        return write_archive
+
+    def bomb(archive: tarfile.TarFile) -> None:
+        member = tarfile.TarInfo("bench/C/test/m/m_20250102_030405.json")
+        member.size = 300 * MB
+        archive.addfile(member, _Zeros())
+
+    for what, change in {
+        "leaves its folder": lambda own: _add(own, "../../outside", b"x"),
+        "is absolute": lambda own: _add(own, "/tmp/outside-of-an-archive", b"x"),
+        "is a link": lambda own: _add(own, "bench/x", type=tarfile.SYMTYPE, linkname="../../.."),
+        "is a bomb": bomb,
+    }.items():
+        yield Attempt(f"of LLMRouterBench a member {what}", write(change), "bench-release.tar.gz")
+
+
+def _packed_tables() -> Iterator[Attempt]:
+    """Make packed tables and tables of JSON that are bombs, or none."""
+    plain = inputs.long_table()
+    whole, listed = plain.packed(), plain.json()
+    for suffix, content, expected in (
+        (".csv.gz, 5 GB of zeros", lambda: _deflated_zeros(5000), None),
+        (".csv.gz, 5 GB of zeros in a cell", lambda: whole + _deflated_zeros(5000), None),
+        (".csv.gz, cut", lambda: whole[:-20], None),
+        (".csv.gz, another checksum", lambda: whole[:-8] + b"\0" * 8, None),
+        (".csv.gz, no gzip", plain.text, None),
+        (".csv.gz, packed twice", lambda: _gzipped(whole), None),
+        (".csv.gz, empty", lambda: b"", None),
+        (".csv.gz, nothing", lambda: _gzipped(b""), None),
+        (".csv.gz, something behind", lambda: whole + b"something", None),
+        (
+            ".csv.gz, two in one",
+            lambda: _gzipped(plain.text()[:500]) + _gzipped(plain.text()[500:]),
+            _numbers(),
+        ),
+        (".jsonl.gz, nested without end", lambda: _gzipped(b"[" * 10**7), None),
+        (".jsonl.gz, 2 GB of lines", lambda: _deflated_zeros(2000), None),
+        (".parquet.gz, a Parquet file", lambda: _gzipped(plain.parquet()), None),
+        (".json.gz, a list", lambda: _gzipped(listed), _numbers()),
+        (".json, nested without end", lambda: b"[" * 10**6, None),
+        (".json, objects without end", lambda: b'[{"a":' * 10**5, None),
+        (".json, an object", lambda: b'{"a": [1]}', None),
+        (".json, null", lambda: b"null", None),
+        (
+            ".json, a number of 10^400",
+            lambda: listed.replace(b'"cost": 0.001', b'"cost": 1' + b"0" * 400),
+            None,
+        ),
+        (".json, infinity", lambda: listed.replace(b'"cost": 0.001', b'"cost": Infinity'), None),
+        (
+            ".json, NaN",
+            lambda: listed.replace(b'"cost": 0.001', b'"cost": NaN'),
+            Expected({}, present=False),
+        ),
+        (".json, a column twice", lambda: listed.replace(b"{", b'{"cost": 1, ', 1), None),
+        (".json, lists", lambda: b"[[1], [2]]", None),
+        (".json, cut", lambda: listed[:-200], None),
+        (".json, 20,000 keys a record", _sparse_json, None),
+        (".json, UTF-16", lambda: listed.decode().encode("utf-16"), _numbers()),
+        (".xls, a workbook", plain.xlsx, None),
+    ):
+        kind = suffix.split(",")[0]
+        yield Attempt(f"a table{suffix}", _table(f"table{kind}", content), f"table{kind}", expected)
+
+
+def _sparse_json() -> bytes:
+    keys = [", ".join(f'"{own}_{number}": 1' for number in range(2000)) for own in range(300)]
+    return f"[{', '.join(f'{{{own}}}' for own in keys)}]".encode()
+
+
 # -- Prices -------------------------------------------------------------------------------
 
 
@@ -1552,7 +1854,19 @@ def _renamed(value: str, column: str) -> Table:
     return table
 
 
-FAMILIES = (pickles, archives, workbooks, tables, no_files, images, logs, prices, configs, words)
+FAMILIES = (
+    pickles,
+    archives,
+    workbooks,
+    tables,
+    no_files,
+    images,
+    logs,
+    layouts,
+    prices,
+    configs,
+    words,
+)
 
 
 # -- Running ------------------------------------------------------------------------------

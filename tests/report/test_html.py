@@ -392,6 +392,14 @@ def test_notices_captions_and_the_configuration_are_shown(report):
         assert shown in text
 
 
+def test_what_costs_rest_on_is_said_beside_the_decision_too(report):
+    said = ["r: costs are estimates", "token counts are estimated", "two samples left out"]
+    html = replace(report, notices=said).render()
+    advice = html.partition("<h2>What to run</h2>")[2].partition("<h2>The routers in short</h2>")[0]
+    assert [notice in advice for notice in said] == [True, True, False]
+    assert [html.count(f"<li>{notice}</li>") for notice in said] == [1, 1, 1]
+
+
 def test_gain_and_nauc_stand_beside_each_other_first(report):
     page = Page(report.render())
     (heading,) = (name for name in page.tables if name.startswith("What routing gains"))

@@ -7,7 +7,7 @@ import pytest
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import validate
-from mmroute.sources.calls import Call, CallLogs, Log
+from mmroute.sources.calls import UNSCALED, Call, CallLogs, Log
 from mmroute.sources.cells import LONGEST_ANSWER
 
 NAN = float("nan")
@@ -146,14 +146,31 @@ def test_scores_that_differ_need_a_word_by_data_set_or_scenario(tmp_path):
         read(tmp_path, metrics={"d": "bleu"})
 
 
+def test_scores_in_percent_are_refused_with_the_key_that_reads_them(tmp_path):
+    write(tmp_path, {"scores": {"acc": 85.0}}, {"sample": "1", "scores": {"acc": 0.5}})
+    way = r"'acc' is 85\.0, not in \[0, 1\]; .* best possible answer by 'scale: \{s: <score>\}'"
+    with pytest.raises(InputError, match=way):
+        read(tmp_path)
+    for name in ("s", "d"):
+        assert read(tmp_path, scale={name: 100})[0].utility[:, 0].tolist() == [0.85, 0.005]
+    with pytest.raises(InputError, match=r"'acc' is 85\.0, not in \[0, 10\]"):
+        read(tmp_path, scale={"d": 10})
+    with pytest.raises(InputError, match=r"source\.scale: .* no data set 'x'; it has d"):
+        read(tmp_path, scale={"s": 100, "x": 10})
+    write(tmp_path, {"scores": {"acc": 1.0}})
+    table, said = read(tmp_path, scale={"d": 100})
+    assert table.utility.tolist() == [[0.01]]
+    assert f"1 {UNSCALED} (such as d: 100)" in said[0]
+
+
 def test_what_cannot_be_used_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no lists of calls below it; set source\.path"):
         read(tmp_path)
     write(tmp_path)
     with pytest.raises(InputError, match=r"1 files are no logs .*; give lists of calls"):
         read(tmp_path)
-    write(tmp_path, {"scores": {"acc": 7.0}})
-    with pytest.raises(InputError, match=r"here: the metric 'acc' is 7\.0, not in \[0, 1\]"):
+    write(tmp_path, {"scores": {"acc": -7.0}})
+    with pytest.raises(InputError, match=r"here: the metric 'acc' is -7\.0, not in \[0, 1\]; name"):
         read(tmp_path)
     write(tmp_path, {"dataset": "a", "sample": "1_2"}, {"dataset": "a_1", "sample": "2"})
     with pytest.raises(InputError, match="sample id 'a_1_2' is taken by data set 'a'"):

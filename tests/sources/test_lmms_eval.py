@@ -10,6 +10,7 @@ import pytest
 
 from mmroute.errors import InputError
 from mmroute.outcome_table import validate
+from mmroute.sources.calls import UNSCALED
 from mmroute.sources.cells import LONGEST_ANSWER
 from mmroute.sources.lmms_eval import LmmsEval
 from mmroute.storage import digest_bytes
@@ -217,6 +218,30 @@ def test_a_utility_out_of_range_is_refused(tmp_path, value):
     log(tmp_path, [line(0), line(1, value)])
     with pytest.raises(InputError, match=r"line 2: the metric 'exact_match' is .*not in \[0, 1\]"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\0\0"])
+def test_a_json_that_is_no_log_is_told_of_unless_it_has_the_results(tmp_path, content):
+    log(tmp_path, [line(0)])
+    (tmp_path / "org__m" / f"{DATE}_results.json").write_text(content)
+    assert about(read(tmp_path)[1], "are no logs of samples") == []
+    (tmp_path / "org__m/vqa_test.json").write_text(content)
+    told = about(read(tmp_path)[1], "1 files are no logs of samples and were skipped")
+    assert "vqa_test.json" in told[0]
+
+
+def test_scores_in_percent_are_refused_with_the_key_that_reads_them(tmp_path):
+    log(tmp_path, [line(0, 85), line(1, 0.5)])
+    way = r"not in \[0, 1\]; .* by 'scale: \{vqa_val: <score>\}'"
+    with pytest.raises(InputError, match=way):
+        read(tmp_path)
+    assert read(tmp_path, scale={"vqa_val": 100})[0].utility[:, 0].tolist() == [0.85, 0.005]
+    with pytest.raises(InputError, match=r"source\.scale: .* no logs of a task 'x'"):
+        read(tmp_path, scale={"x": 100})
+    log(tmp_path, [line(0, 1.0), line(1, 0.0)])
+    table, said = read(tmp_path, scale={"vqa_val": 100})
+    assert table.utility[:, 0].tolist() == [0.01, 0]
+    assert any(UNSCALED in one for one in said)
 
 
 def test_a_sample_without_a_score_is_missing_and_counted(tmp_path):

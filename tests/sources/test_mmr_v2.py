@@ -157,6 +157,20 @@ def test_the_fingerprint_changes_with_tables_and_images(tmp_path):
     assert len({first, second, source.fingerprint()}) == 3
 
 
+def test_the_fingerprint_of_the_hubs_tables_changes_with_images_of_ones_own(tmp_path):
+    place = {"repo": "o/n", "revision": "v1"}
+    assert MmrRelease(**place).fingerprint() == ""
+    release(tmp_path / "r", tmp_path / "mine")
+    source = MmrRelease(**place, images=str(tmp_path / "mine"))
+    first = source.fingerprint()
+    (tmp_path / "mine/notes.txt").write_text("no image")
+    assert source.fingerprint() == first
+    (tmp_path / "mine/images/ERQA/0_0.png").write_bytes(b"another")
+    second = source.fingerprint()
+    (tmp_path / "mine/images/ERQA/1.png").write_bytes(b"now there")
+    assert len({"", first, second, source.fingerprint()}) == 4
+
+
 def test_a_column_of_groups_may_be_named(tmp_path):
     folder = release(tmp_path / "r")
     table, _ = read(folder, group="level")

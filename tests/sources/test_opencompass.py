@@ -133,3 +133,12 @@ def test_equal_answers_are_right_where_that_gives_the_accuracy(tmp_path):
     write(tmp_path, predictions, {"accuracy": 100.0, "details": details})
     with pytest.raises(InputError, match="2 outcomes have no score"):
         read(tmp_path)
+
+
+def test_predictions_with_a_gap_are_refused_as_they_may_be_of_other_samples(tmp_path):
+    predictions = numbered(asked("one?"), asked("two?"), asked("three?"))
+    del predictions["1"]
+    write(tmp_path, predictions, {"details": numbered(*[verdict(True)] * 3)}, part="_0")
+    said = r"predictions/m/gsm8k_0\.json: has 2 predictions and none with the number 1, .* run the"
+    with pytest.raises(InputError, match=said):
+        read(tmp_path)

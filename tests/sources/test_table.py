@@ -567,6 +567,27 @@ def test_without_costs_counts_and_answers_a_price_per_call_is_left(tmp_path):
     np.testing.assert_array_equal(priced.cost, [[0.5, 0.25], [np.nan, 0.25]])
 
 
+def test_a_wide_model_of_verdicts_alone_is_priced_by_the_call(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "sample_id": ["a", "b"],
+            "m_correct": [1, ""],
+            "n_correct": [1, 0],
+            "n_cost": [0.5, 0.25],
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = read(write(tmp_path, frame), shape="wide")
+    assert table.model_names == ["m", "n"]
+    said = "model 'm' has no outcome with a known cost; .* usd_per_call, or name the other models"
+    with pytest.raises(InputError, match=said):
+        mask_unpriced(table, "mine")
+    prices = pd.DataFrame({"model": ["m"], "usd_per_call": ["0.125"]})
+    priced = mask_unpriced(reprice(table, prices, "prices.csv"), "mine")
+    np.testing.assert_array_equal(priced.cost, [[0.125, 0.5], [np.nan, 0.25]])
+
+
 def png(colour):
     stream = io.BytesIO()
     Image.new("RGB", (40, 30), colour).save(stream, "PNG")

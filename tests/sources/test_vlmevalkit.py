@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmroute.errors import InputError
 from mmroute.outcomes.groups import group_keys
+from mmroute.sources.calls import UNSCALED
 from mmroute.sources.token_counts import estimate
 from mmroute.sources.vlmevalkit import Vlmevalkit
 
@@ -490,6 +491,22 @@ def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path, rows, said):
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_scores_in_percent_are_refused_with_the_key_that_reads_them(tmp_path):
+    put(tmp_path, "m", MCQ, hits(85, 0.5, "no", "yes"))
+    dataset = MCQ.split("_")[0]
+    way = rf"which is above 1; .* possible answer by 'scale: \{{{dataset}: <score>\}}' below source"
+    with pytest.raises(InputError, match=way):
+        read(tmp_path)
+    table, _ = read(tmp_path, scale={dataset: 100})
+    assert table.utility[:, 0].tolist() == [0.85, 0.005, 0, 1]
+    with pytest.raises(InputError, match=r"source\.scale: .* no data set 'x'; it has"):
+        read(tmp_path, scale={"x": 100})
+    put(tmp_path, "m", MCQ, hits(1, 0.5))
+    table, said = read(tmp_path, scale={dataset: 100})
+    assert table.utility[:, 0].tolist() == [0.01, 0.005]
+    assert any(UNSCALED in one for one in said)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,13 @@ def test_a_model_needs_correctness_and_a_cost_or_tokens():
         assert find_models(columns, FILE) == ["b", "a_b"]
 
 
+def test_correctness_is_enough_where_it_may_stand_alone():
+    columns = ["a_correct", "b_correct", "b_cost", "_correct", "c_prediction"]
+    assert find_models(columns, FILE, alone=True) == ["a", "b"]
+    with pytest.raises(InputError, match=r"no model columns.*, or M_correct alone"):
+        find_models(["c_prediction", "_correct"], FILE, alone=True)
+
+
 def test_no_model_columns_is_an_error_that_says_what_they_look_like():
     with pytest.raises(InputError, match=r"t\.csv: no model columns.*M_correct and M_cost"):
         find_models(["dataset_idx", "question", "x_correct"], FILE)

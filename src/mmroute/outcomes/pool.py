@@ -254,7 +254,7 @@ def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
         raise InputError(
             f"{origin}: model {table.model_names[int(unpriced.argmax())]!r:.80} has no outcome "
             "with a known cost; give costs, or a price table in source.prices, with token counts "
-            f"or with a column {PER_CALL}"
+            f"or with a column {PER_CALL}, or name the other models in pool"
         )
     return replace(
         table,

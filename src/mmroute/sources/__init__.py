@@ -34,7 +34,10 @@ class Source(ABC):
         return ()
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
-        """List the files that ``image_names`` may mean; some may not be there."""
+        """List the files that ``image_names`` may mean; some may not be there.
+
+        Of tables that are fetched all names are possible.
+        """
         return []
 
     @abstractmethod
@@ -73,11 +76,9 @@ class Source(ABC):
             As ``local_files``, or if a file cannot be read for what it names.
         """
         known = known or KnownFiles()
-        files = list(self.local_files())
-        if not files:
-            return ""
-        reader = (
-            f"{code_digest((Path(inspect.getfile(type(self))), type(self).__name__))} {vars(self)}"
-        )
-        names = known.names(reader, files, self.image_names)
-        return known.fingerprint([*files, *self.image_files(names)])
+        files, names = list(self.local_files()), []
+        if files:
+            code = code_digest((Path(inspect.getfile(type(self))), type(self).__name__))
+            names = known.names(f"{code} {vars(self)}", files, self.image_names)
+        read = [*files, *self.image_files(names)]
+        return known.fingerprint(read) if read else ""

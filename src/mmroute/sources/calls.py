@@ -7,10 +7,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from annotated_types import Gt
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8
@@ -21,6 +22,7 @@ from mmroute.sources.release import clean
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.storage import is_file
 
+UNSCALED = "scales are of scores up to 1; leave them out of source.scale if these are from 0 to 1"
 AMOUNTS = ("utility", "cost", "prompt_tokens", "completion_tokens")
 
 
@@ -93,6 +95,9 @@ class CallLogs(Source):
         several that differ.
     failures
         What failed calls and empty answers are: missing or wrong.
+    scale
+        The score of the best possible answer of a data set, or of all of a scenario, where it is
+        not 1: 100 for percent.
 
     Raises
     ------
@@ -105,12 +110,14 @@ class CallLogs(Source):
         path: str,
         metrics: dict[str, str] | None = None,
         failures: Literal["missing", "wrong"] = "missing",
+        scale: dict[str, Annotated[float, Gt(0)]] | None = None,
     ) -> None:
         if failures not in ("missing", "wrong"):
             raise InputError(f"source.failures: {failures!r} is unknown; use 'missing' or 'wrong'")
         self.path = Path(path)
         self.metrics = metrics or {}
         self.failures = failures
+        self.scale = scale or {}
 
     @property
     @abstractmethod
@@ -149,7 +156,7 @@ class CallLogs(Source):
 
     def read(self, root: Path) -> OutcomeTable:
         """Read each model's best run on each data set."""
-        gathered = _Gathered(self.path, self.metrics, self.failures)
+        gathered = _Gathered(self.path, self.metrics, self.failures, self.scale)
         for path in self._found():
             with reading(path):
                 log = self.read_log(path, gathered.remark)
@@ -171,13 +178,17 @@ class CallLogs(Source):
 class _Gathered:
     """The calls read so far, by data set and model, each of the best run alone."""
 
-    def __init__(self, root: Path, metrics: Mapping[str, str], failures: str) -> None:
+    def __init__(
+        self, root: Path, metrics: Mapping[str, str], failures: str, scale: Mapping[str, float]
+    ) -> None:
         self.root = root
         self.metrics = metrics
         self.failures = failures
+        self.scale = scale
         self.runs: dict[tuple[str, str], tuple[Log, list[Call]]] = {}
         self.remarks: dict[str, tuple[int, str]] = {}
         self.used: dict[str, None] = {}
+        self.highest: dict[str, float] = {}
 
     def remark(self, kind: str, example: str) -> None:
         count, first = self.remarks.get(kind, (0, example))
@@ -279,7 +290,10 @@ class _Gathered:
             self.used[key] = None
         elif call.main:
             scores = {name: scores[name] for name in call.main if name in scores}
-        utility, _ = chosen_score(scores, call.place, key, metric)
+        scaled = call.dataset if call.dataset in self.scale else call.scenario
+        utility, _ = chosen_score(scores, call.place, key, metric, self.scale.get(scaled, 1.0))
+        if scaled in self.scale:
+            self.highest[scaled] = np.fmax(utility, self.highest.get(scaled, 0.0))
         if np.isnan(utility):
             what = "score" if metric is None else f"score {metric!r:.80}"
             named = f", which has {', '.join(call.scores):.300}" if call.scores else ""
@@ -300,13 +314,20 @@ class _Gathered:
         return [utility, call.cost, *counts]
 
     def _check_used(self) -> None:
-        unknown = next((name for name in self.metrics if name not in self.used), None)
-        if unknown is not None:
-            datasets = ", ".join(dict.fromkeys(dataset for dataset, _ in self.runs))
-            raise InputError(
-                f"source.metrics: {self.root} has no data set {unknown!r:.80}; it has "
-                f"{datasets:.500}"
-            )
+        for key, named, used in (
+            ("metrics", self.metrics, self.used),
+            ("scale", self.scale, self.highest),
+        ):
+            unknown = next((name for name in named if name not in used), None)
+            if unknown is not None:
+                datasets = ", ".join(dict.fromkeys(dataset for dataset, _ in self.runs))
+                raise InputError(
+                    f"source.{key}: {self.root} has no data set {unknown!r:.80}; it has "
+                    f"{datasets:.500}"
+                )
+        for name, highest in self.highest.items():
+            if is_unscaled(highest, self.scale[name]):
+                self.remark(UNSCALED, f"{name}: {self.scale[name]:g}")
 
     def _said(self) -> list[str]:
         """Put what a reader has to know into words, each kind once."""
@@ -336,8 +357,21 @@ def _frame(samples: Mapping[str, Call]) -> pd.DataFrame:
     )
 
 
+def is_unscaled(highest: float, scale: float) -> bool:
+    """Tell whether the highest utility on a scale above 1 was no more than 1 before it."""
+    return scale > 1 and 0 < highest * scale <= 1
+
+
+def way_to_scale(task: str) -> str:
+    """Return the way out for a score of a task that is too high, for messages."""
+    return (
+        "if it is right, give the score of the best possible answer by "
+        f"'scale: {{{task}: <score>}}' below source, 100 for percent"
+    )
+
+
 def chosen_score(
-    scores: Mapping[str, float], place: str, task: str, metric: str | None
+    scores: Mapping[str, float], place: str, task: str, metric: str | None, scale: float = 1.0
 ) -> tuple[float, frozenset[str]]:
     """Return the utility that scores agree on, and the names of those that hold it.
 
@@ -349,6 +383,8 @@ def chosen_score(
         Where they stand and of which task, for messages.
     metric
         The one that counts, if it is named.
+    scale
+        The score of the best possible answer, by which the utility is divided.
 
     Returns
     -------
@@ -374,12 +410,13 @@ def chosen_score(
     if not scores:
         return np.nan, frozenset()
     name, value = next(iter(scores.items()))
-    if not 0 <= value <= 1:
+    if not 0 <= value <= scale:
+        cure = f"name another by 'metrics: {{{task}: <metric>}}', or give your own table"
         raise InputError(
-            f"{place}: the metric {name!r} is {reprlib.repr(value)}, not in [0, 1]; name another "
-            f"by 'metrics: {{{task}: <metric>}}' below source, or give your own table"
+            f"{place}: the metric {name!r} is {reprlib.repr(value)}, not in [0, {scale:g}]; "
+            + (f"{way_to_scale(task)}, or {cure}" if value > scale else cure)
         )
-    return float(value), frozenset(scores)
+    return float(value) / scale, frozenset(scores)
 
 
 def load_json(content: bytes, place: str) -> Any:

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from annotated_types import Gt
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8, printable
 from mmroute.images import joined
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
-from mmroute.sources.calls import chosen_score
+from mmroute.sources.calls import UNSCALED, chosen_score, is_unscaled
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 from mmroute.sources.image_files import UNKNOWN, is_image, locate
 from mmroute.sources.release import clean
@@ -87,6 +88,8 @@ class LmmsEval(Source):
         turns of one conversation, have in common.
     filter
         The filter of answers whose rows are read where several give a sample several rows.
+    scale
+        The score of the best possible answer of a task, where it is not 1: 100 for percent.
     """
 
     name = "lmms_eval"
@@ -97,11 +100,13 @@ class LmmsEval(Source):
         metrics: dict[str, str] | None = None,
         group: str = "group",
         filter: str | None = None,
+        scale: dict[str, Annotated[float, Gt(0)]] | None = None,
     ) -> None:
         self.path = Path(path)
         self.metrics = metrics or {}
         self.group = group
         self.filter = filter
+        self.scale = scale or {}
 
     def local_files(self) -> list[Path]:
         """List all logs, and the results that name their models."""
@@ -136,16 +141,18 @@ class LmmsEval(Source):
     def read(self, root: Path) -> OutcomeTable:
         """Read each model's best run of each task, line by line."""
         logs = _find_logs(root)
-        for task in self.metrics:
-            if task not in logs:
-                raise InputError(
-                    f"source.metrics: {root} has no logs of a task {task!r}; it has "
-                    f"{', '.join(logs)}"
-                )
+        for key, named in (("metrics", self.metrics), ("scale", self.scale)):
+            for task in named:
+                if task not in logs:
+                    raise InputError(
+                        f"source.{key}: {root} has no logs of a task {task!r}; it has "
+                        f"{', '.join(logs)}"
+                    )
         models = sorted({model for runs in logs.values() for model in runs})
-        gathered = _Gathered(root, self.group, self.filter)
-        for path in sorted(root.glob("*/*.jsonl")):
-            if not (_log(path, root) and path.exists()):
+        gathered = _Gathered(root, self.group, self.filter, self.scale)
+        for path in sorted(root.glob("*/*.json*")):
+            # What a run writes of all its samples together is no log that is missed.
+            if "results" not in path.name and not (_log(path, root) and path.exists()):
                 gathered.remark(
                     "files are no logs of samples and were skipped", printable(str(path))
                 )
@@ -230,6 +237,8 @@ class _Gathered:
         Key of a document that holds its group.
     filter
         The filter whose rows are read, of a log that has several.
+    scale
+        By task, the score of the best possible answer where it is not 1.
     filters
         All filters of the logs.
     samples
@@ -250,6 +259,7 @@ class _Gathered:
     root: Path
     group: str
     filter: str | None
+    scale: Mapping[str, float]
     filters: dict[str, None] = field(default_factory=dict)
     samples: dict[str, _Sample] = field(default_factory=dict)
     outcomes: list[tuple[list[int], int, np.ndarray, list[str]]] = field(default_factory=list)
@@ -295,6 +305,9 @@ class _Gathered:
             self.remark(UNSCORED, f"{log.relative_to(self.root)}, which has {_metrics(log)}")
         else:
             self.outcomes.append((list(rows), column, found, answers))
+            scale = self.scale.get(task, 1.0)
+            if rows and is_unscaled(np.nanmax(found[0]), scale):
+                self.remark(UNSCALED, f"{task}: {scale:g} in {log.relative_to(self.root)}")
 
     def _sample(self, line: _Line, log: Path, task: str) -> _Sample:
         """Return a line's sample, after a comparison with what is known of it."""
@@ -618,7 +631,8 @@ def _read_line(
     if len(prediction or "") > LONGEST_ANSWER:
         gathered.remark(f"answers were cut after {LONGEST_ANSWER:,} characters", sample_id)
     target, group = record.get("target"), doc.get(gathered.group)
-    utility, measured_by = _utility(record, place, task, metric)
+    scale = gathered.scale.get(task, 1.0)
+    utility, measured_by = chosen_score(_scores(record), place, task, metric, scale)
     if np.isnan(utility):
         gathered.remark("outcomes have no score and are missing", f"{sample_id}, {place}")
     counts = record.get("token_counts")
@@ -637,13 +651,6 @@ def _read_line(
         response=prediction if response is None else response,
         prediction=(prediction or "")[:LONGEST_ANSWER],
     )
-
-
-def _utility(
-    record: Mapping[str, Any], place: str, task: str, metric: str | None
-) -> tuple[float, frozenset[str]]:
-    """Return a sample's utility and the metrics that hold it; NaN and none where missing."""
-    return chosen_score(_scores(record), place, task, metric)
 
 
 def _scores(record: Mapping[str, Any]) -> dict[str, float]:

@@ -111,9 +111,12 @@ class MmrRelease(ArchivedRelease):
             yield from paths_below(csv.parent, cells["img_path"])
 
     def image_files(self, names: Sequence[str]) -> list[Path]:
-        """List the images below the release's folder that a name is the end of."""
+        """List the images below the release's folder that a name is the end of.
+
+        Beside a hub's tables all images of ``images`` count: what these name is not known yet.
+        """
         if self.path is None:
-            return []
+            return [self.images / name for name in list_images(self.images)] if self.images else []
         root = Path(self.path)
         if mmr_v2.find_files(root):
             return [(self.images or root / mmr_v2.IMAGES) / name for name in names]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmroute.errors import InputError
 from mmroute.sources.calls import Call, CallLogs, Log, amount, at, read_json_file, scored, text
 from mmroute.storage import is_file
 
@@ -97,7 +98,13 @@ def _predictions(path: Path) -> dict[str, Any]:
     for part in _parts(path):
         content = read_json_file(part)
         own = content if isinstance(content, dict) else {}
-        found += [own.get(str(number)) for number in range(len(own))]
+        gap = next((number for number in range(len(own)) if str(number) not in own), None)
+        if gap is not None:
+            raise InputError(
+                f"{part}: has {len(own):,} predictions and none with the number {gap}, and those "
+                "after it may be of other samples; run the model again"
+            )
+        found += [own[str(number)] for number in range(len(own))]
     return {str(number): one for number, one in enumerate(found)}
 
 

@@ -51,7 +51,7 @@ class TableSource(Source):
     ``response``. Where there are neither costs nor counts, tokens are estimated from the
     answer and the question; where there is no answer either, only a price per call is left.
     ``wide`` has one row per sample, ``sample_id`` or ``dataset_idx``, and the model columns
-    of ``mmroute.sources.wide``.
+    of ``mmroute.sources.wide``, of which ``<model>_correct`` is enough.
 
     A long table without any of these columns describes samples of other sources that it is
     joined with.
@@ -175,7 +175,7 @@ class TableSource(Source):
             models, matrices, ids = _pivot(rows, self.path, self.scale)
             stated = rows.drop(columns=[name for name in OUTCOME_COLUMNS if name in rows])
         else:
-            models = find_models(rows.columns, self.path, answered=True)
+            models = find_models(rows.columns, self.path, alone=True)
             by_id = rows.set_index("sample_id", drop=False)
             matrices = read_matrices(by_id, models, self.path, self.scale)
             ids = pd.Index(rows["sample_id"])

@@ -27,10 +27,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from annotated_types import Gt
 from tqdm import tqdm
 
 from mmroute.confined import reading
@@ -38,6 +39,7 @@ from mmroute.errors import InputError, is_utf8, printable, raise_disk_fault
 from mmroute.images import counts
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source, image_tables, token_counts
+from mmroute.sources.calls import UNSCALED, is_unscaled, way_to_scale
 from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers, outcome_table, read_cells
 from mmroute.sources.image_files import digests
 from mmroute.sources.pickles import read_pickle
@@ -136,6 +138,8 @@ class Vlmevalkit(Source):
         ``g_index`` of circular evaluation.
     failures
         What calls that failed and answers that are empty are: missing outcomes, or wrong answers.
+    scale
+        The score of the best possible answer of a data set, where it is not 1: 100 for percent.
 
     Raises
     ------
@@ -152,6 +156,7 @@ class Vlmevalkit(Source):
         images: str | None = None,
         group: str = "group",
         failures: Literal["missing", "wrong"] = "missing",
+        scale: dict[str, Annotated[float, Gt(0)]] | None = None,
     ) -> None:
         named = list((datasets or {}).values())
         for theirs in named:
@@ -162,6 +167,7 @@ class Vlmevalkit(Source):
         self.images = None if images is None else Path(images)
         self.group = group
         self.failures = failures
+        self.scale = scale or {}
 
     def local_files(self) -> list[Path]:
         """List the files of the models' outputs and judgements, and the image tables."""
@@ -196,6 +202,12 @@ class Vlmevalkit(Source):
     def read(self, root: Path) -> OutcomeTable:
         """Read each model's newest complete run on each data set."""
         files = self._files()
+        there = {file.dataset for file in files}
+        if unknown := sorted(self.scale.keys() - there):
+            raise InputError(
+                f"source.scale: {self.path} has no data set {unknown[0]!r:.80}; it has "
+                f"{', '.join(sorted(there)):.500}"
+            )
         table = read_outcomes(
             self.path,
             files,
@@ -204,6 +216,7 @@ class Vlmevalkit(Source):
             root,
             self.group,
             failures_missing=self.failures == "missing",
+            scale=self.scale,
         )
         read = set(table.samples["dataset"])
         lost = [dataset for dataset in self.datasets or {} if dataset not in read]
@@ -327,6 +340,7 @@ def read_outcomes(
     group: str = "group",
     image_tokens: int = 0,
     failures_missing: bool = False,
+    scale: Mapping[str, float] | None = None,
 ) -> OutcomeTable:
     """Read judged and raw files of all models and join them on sample ids.
 
@@ -348,6 +362,9 @@ def read_outcomes(
         Prompt tokens that each image of a sample counts for every model.
     failures_missing
         Whether failed calls and empty answers are no outcomes; they are wrong answers otherwise.
+    scale
+        Of each data set the score of the best possible answer, 1 where it is missing; None if the
+        source has no such key.
 
     Raises
     ------
@@ -370,7 +387,9 @@ def read_outcomes(
         for dataset in sorted({dataset for dataset, _ in pairs}):
             keys = [(dataset, model) for model in models if (dataset, model) in pairs]
             found = pool.map(
-                lambda key: _read_answers(pairs[key], outputs.get(key, []), raw is judged, group),
+                lambda key: _read_answers(
+                    pairs[key], outputs.get(key, []), raw is judged, group, scale
+                ),
                 keys,
             )
             answers = {}
@@ -652,6 +671,7 @@ def _read_answers(
     raw_runs: Sequence[Sequence[WorkFile]],
     together: bool,
     group: str,
+    scale: Mapping[str, float] | None,
 ) -> _Answers | None:
     """Read the newest complete run of a model on a data set; None if none is judged."""
     remarks: list[tuple[str, str]] = []
@@ -671,7 +691,11 @@ def _read_answers(
                 str(file.path),
             )
         )
-    return _Answers(_tidy(cells, column, file), file.path, file.judge, remarks)
+    full = (scale or {}).get(file.dataset, 1.0)
+    tidy = _tidy(cells, column, file, full, scale is not None)
+    if is_unscaled(tidy["utility"].max(), full):
+        remarks.append((UNSCALED, str(file.path)))
+    return _Answers(tidy, file.path, file.judge, remarks)
 
 
 def _newest_complete(
@@ -814,21 +838,24 @@ def _require_ids(ids: pd.Series, path: Path) -> None:
         )
 
 
-def _tidy(cells: pd.DataFrame, column: str, file: WorkFile) -> pd.DataFrame:
+def _tidy(
+    cells: pd.DataFrame, column: str, file: WorkFile, scale: float, has_key: bool
+) -> pd.DataFrame:
     """Lay out a judged file's rows as ``_Answers`` has them."""
     ids = next((cells[name] for name in ID_COLUMNS if name in cells), None)
     marks = cells[column] if ids is None else cells[column].set_axis(ids)
     if column == "eval_match":
         utility = _match_scores(marks, file)
     else:
-        utility = numbers(marks, file.path, CORRECTNESS_WORDS)
+        words = {word: scale * value for word, value in CORRECTNESS_WORDS.items()}
+        utility = numbers(marks, file.path, words) / scale
         high = np.flatnonzero(utility > 1)
         if high.size:
+            cure = f"{way_to_scale(file.dataset)}, or leave the data set out in source.datasets"
             raise InputError(
                 f"{file.path}: column {column!r} of {marks.index[high[0]]!r:.80} holds "
-                f"{marks.iloc[high[0]]!r:.80}, which is above 1; scale it to [0, 1], or "
-                "leave the data "
-                "set out in source.datasets"
+                f"{marks.iloc[high[0]]!r:.80}, which is above {scale:g}; "
+                + (cure if has_key else "correct or empty the cell")
             )
     empty = pd.Series("", index=cells.index, dtype="str")
     question = next((cells[name] for name in QUESTION_COLUMNS if name in cells), empty)

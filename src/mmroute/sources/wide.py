@@ -2,7 +2,8 @@
 
 A model ``M`` is there if it has ``M_correct`` and either ``M_cost`` or token
 counts: ``M_prompt_token`` and ``M_token``, the completion tokens.
-``M_prediction`` is its answer.
+``M_prediction`` is its answer. In a table of one's own ``M_correct`` is enough: a price per call,
+or estimates from the answers, are costs as well.
 """
 
 import warnings
@@ -24,30 +25,30 @@ NUMBER_SUFFIXES = {
 PREDICTION_SUFFIX = "_prediction"
 
 
-def find_models(columns: Iterable[str], path: Path, answered: bool = False) -> list[str]:
+def find_models(columns: Iterable[str], path: Path, alone: bool = False) -> list[str]:
     """List the models in the order of their ``_correct`` columns.
 
-    If ``answered``, an answer is as good as a cost. Raises InputError naming ``path`` if
-    there is none. Warns of ``_correct`` columns alone.
+    If ``alone``, these are enough. Raises InputError naming ``path`` if there is none. Else
+    warns of ``_correct`` columns alone.
     """
     present = set(columns)
-    suffixes = (*NUMBER_SUFFIXES.values(), *([PREDICTION_SUFFIX] if answered else []))
-    models = [
+    judged = [
         model
         for column in columns
         if (model := column.removesuffix(UTILITY_SUFFIX)) not in ("", column)
-        and any(model + suffix in present for suffix in suffixes)
+    ]
+    models = [
+        model
+        for model in judged
+        if alone or any(model + suffix in present for suffix in NUMBER_SUFFIXES.values())
     ]
     if not models:
+        wanted = "M_correct and M_cost, or M_correct, M_prompt_token and M_token"
         raise InputError(
-            f"{path}: no model columns; a model M needs M_correct and M_cost, "
-            "or M_correct, M_prompt_token and M_token" + ", or M_prediction" * answered
+            f"{path}: no model columns; a model M needs {wanted}"
+            + ", or M_correct alone for a price per call or beside M_prediction" * alone
         )
-    unpriced = [
-        model
-        for column in columns
-        if (model := column.removesuffix(UTILITY_SUFFIX)) not in ("", column, *models)
-    ]
+    unpriced = [model for model in judged if model not in models]
     if unpriced:
         warnings.warn(
             f"{path}: {len(unpriced):,} columns end in {UTILITY_SUFFIX} and have no costs or token "
