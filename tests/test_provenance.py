@@ -105,6 +105,7 @@ def test_it_says_what_the_run_was_made_with(results, tmp_path):
         "text_only": None,
         "prices": {str(tmp_path / "prices.csv"): digest_bytes(b"model")},
         "checkpoints": {},
+        "choices": {},
         "downloads": [{"repo": "a/b", "commit": "c0ffee"}],
     }
 
@@ -250,6 +251,7 @@ def whole(results, make_table, tmp_path, monkeypatch):
     for name in (
         "own.csv",
         "p.csv",
+        "c.csv",
         "weights.pt",
         "pictures/1.png",
         "pictures/2.png",
@@ -269,7 +271,8 @@ def whole(results, make_table, tmp_path, monkeypatch):
     write_text(results / "source/0/fetched/came.csv", "came")
     came = {"path": "came.csv", "sha256": digest_sha256(results / "source/0/fetched/came.csv")}
     write_json(results / "source/0/fetched/manifest.json", {"files": [came]})
-    content = describe(results, CONFIG, "9.9", [Path("p.csv")], [], (), [Path("weights.pt")])
+    prices, *own = ([Path(name)] for name in ("p.csv", "weights.pt", "c.csv"))
+    content = describe(results, CONFIG, "9.9", prices, [], (), *own)
     write_json(results / "provenance.json", content | {"files": {}})
     return results
 
@@ -282,7 +285,7 @@ def differing(results):
 
 
 def test_inputs_are_compared_by_the_rule_that_reads_them(whole, tmp_path, monkeypatch):
-    nothing = {"fetch": [], "fetch_text_only": [], "outcomes": [], "embed": []}
+    nothing = {"fetch": [], "fetch_text_only": [], "outcomes": [], "embed": [], "train": []}
     assert differing(whole) == nothing
     assert verify_inputs(whole, threads=1)["fetch"].matching == 4
     monkeypatch.chdir("/")
@@ -296,6 +299,7 @@ def test_inputs_are_compared_by_the_rule_that_reads_them(whole, tmp_path, monkey
         ("fetch_text_only", tmp_path / "own/text.csv", "own/text.csv"),
         ("outcomes", tmp_path / "p.csv", "p.csv"),
         ("embed", tmp_path / "weights.pt", "weights.pt"),
+        ("train", tmp_path / "c.csv", "c.csv"),
     ):
         content = file.read_bytes()
         file.write_bytes(content[:-1] + b"!")

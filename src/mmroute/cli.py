@@ -181,7 +181,7 @@ def export(
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's, results/<name>.", metavar="FOLDER")],
     inputs: Annotated[
-        bool, typer.Option("--inputs", help="Also what it was made of: data, prices, checkpoints.")
+        bool, typer.Option("--inputs", help="Also what it was made of: data, prices, choices.")
     ] = False,
 ) -> None:
     """Check every file of a run against its provenance.json.

@@ -44,6 +44,7 @@ def describe(
     manifests: Iterable[Path],
     unfinished: Collection[str],
     checkpoints: Iterable[Path] = (),
+    choices: Iterable[Path] = (),
 ) -> dict[str, Any]:
     """Return what stands in ``provenance.json`` and in the report, but for the files' digests.
 
@@ -66,6 +67,8 @@ def describe(
         Stages whose jobs may not have ended yet; they are left out.
     checkpoints
         The user's own files that encoders and routers begin with.
+    choices
+        What routers from elsewhere chose.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def describe(
         "config": json.loads(json.dumps(config), parse_constant=str),
         "versions": versions(SOURCE_TREE) | {"snakemake": snakemake},
         "code": code(SOURCE_TREE),
-        "data": data(results, prices, manifests, checkpoints),
+        "data": data(results, prices, manifests, checkpoints, choices),
         "seeds": {"seed": config["seed"], "salts": config["split"]["salts"]},
         "machine": machine(),
         "stages": stages(results / "benchmarks", unfinished),
@@ -141,12 +144,13 @@ def data(
     prices: Iterable[Path],
     manifests: Iterable[Path],
     checkpoints: Iterable[Path],
+    choices: Iterable[Path],
 ) -> dict[str, Any]:
     """Return the digests of what came in.
 
     ``datasets`` and ``text_only`` (None without a second source) are those of the
-    sources' indices, see ``outcomes.write_datasets``; ``prices`` and ``checkpoints`` have
-    the digest of each file by its path, and ``downloads`` the manifests.
+    sources' indices, see ``outcomes.write_datasets``; ``prices``, ``checkpoints`` and
+    ``choices`` have the digest of each file by its path, and ``downloads`` the manifests.
     """
     indices = (results / "data/index.json", results / "text_only/data/index.json")
     datasets, text_only = (
@@ -157,6 +161,7 @@ def data(
         "text_only": text_only,
         "prices": {str(path): digest_file(path) for path in prices},
         "checkpoints": {str(path): digest_file(path) for path in checkpoints},
+        "choices": {str(path): digest_file(path) for path in choices},
         "downloads": [read_json(path) for path in manifests if path.is_file()],
     }
 
@@ -319,8 +324,9 @@ def verify_inputs(results: Path, threads: int) -> dict[str, Comparison]:
     -------
     dict
         By the rule that reads them first: ``fetch`` and ``fetch_text_only`` for tables,
-        logs, archives, downloads and images, ``outcomes`` for price tables and ``embed``
-        for checkpoints; those without such files are left out.
+        logs, archives, downloads and images, ``outcomes`` for price tables, ``embed`` for
+        checkpoints and ``train`` for choices from elsewhere; those without such files are left
+        out.
 
     Raises
     ------
@@ -334,6 +340,7 @@ def verify_inputs(results: Path, threads: int) -> dict[str, Comparison]:
         "fetch_text_only": _read_by(results / "text_only"),
         "outcomes": dict(came["prices"]),
         "embed": dict(came["checkpoints"]),
+        "train": dict(came.get("choices", {})),
     }
     start = results.absolute().parents[1]
     return {rule: _compared(known, start, threads) for rule, known in recorded.items() if known}

@@ -14,7 +14,7 @@ from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import fold_of, require_labels
 from mmroute.predictions import Predictions
-from mmroute.routers import GridRouter, Pool, Router, UpperBound, fit
+from mmroute.routers import Elsewhere, GridRouter, Pool, Router, UpperBound, fit
 from mmroute.storage import read_json, read_vectors
 
 Inputs = np.ndarray | pd.DataFrame | None
@@ -129,8 +129,10 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     Returns
     -------
     Predictions of the training samples, NaN for a model that was never observed
-    in the other folds.
+    in the other folds, and for a sample without a choice from elsewhere.
     """
+    if isinstance(router, Elsewhere):
+        return router.predictions(benchmark, benchmark.in_train)
     table = benchmark.train
     ids = table.samples["sample_id"]
     if isinstance(router, UpperBound):
@@ -150,12 +152,13 @@ def cross_fit(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
 
 
 def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
-    """Train a router on the training split, in place; an upper bound learns nothing.
+    """Train a router on the training split, in place; some learn nothing.
 
     Parameters
     ----------
     router
-        A router, or an upper bound, which is shown the outcomes of the test split.
+        A router; an upper bound, which is shown the outcomes of the test split; or choices
+        from elsewhere.
     benchmark
         Outcomes and splits.
     inputs
@@ -166,7 +169,7 @@ def train(router: Any, benchmark: Benchmark, inputs: Inputs) -> None:
     InputError
         If a model of the pool has no outcome in the training split.
     """
-    if isinstance(router, UpperBound):
+    if isinstance(router, UpperBound | Elsewhere):
         return
     table, rows, held = benchmark.train, take(inputs, benchmark.in_train), benchmark.held_out
     require_labels(table if held is None else table.take(~held), benchmark.salt)
@@ -188,6 +191,8 @@ def train_on(
 
 def predict_test(router: Any, benchmark: Benchmark, inputs: Inputs) -> Predictions:
     """Return a trained router's predictions of the test split; arguments as for ``train``."""
+    if isinstance(router, Elsewhere):
+        return router.predictions(benchmark, benchmark.in_test)
     test = benchmark.test
     ids = test.samples["sample_id"]
     if isinstance(router, UpperBound):

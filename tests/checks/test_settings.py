@@ -98,3 +98,51 @@ def test_a_pool_of_one(bench):
 def test_a_vote_needs_answers(bench):
     note = bench.check(experiments={"main": {}, "uncertainty": {}}).one("the vote is left out")
     assert note.level == "note"
+
+
+def theirs(bench, **columns):
+    """Write choices for all samples, and return the row of routers that has them."""
+    rows = bench.rows.drop_duplicates("sample_id")[["sample_id"]].assign(model="a", **columns)
+    path = bench.folder / "theirs.csv"
+    rows.to_csv(path, index=False)
+    return path, {"routers": {"knn": {}, "theirs": {"choices": str(path)}}, "studied": ["knn"]}
+
+
+def test_what_a_router_from_elsewhere_chose(bench):
+    path, config = theirs(bench)
+    found = bench.check(**config)
+    assert found.errors == []
+    note = found.one("theirs: choices for")
+    trained = int(bench.trained.sum())
+    assert note.message == (
+        f"theirs: choices for {400 - trained} of {400 - trained} test samples and {trained} of "
+        f"{trained} training samples (salt 0), at 1 operating point"
+    )
+    assert found.one("it may have seen these samples").level == "note"
+    tested = bench.number.drop_duplicates()[~bench.trained].tolist()
+    path.write_text("".join(["sample_id,model\n", *(f"s{number},a\n" for number in tested)]))
+    assert f" and 0 of {trained} training samples" in bench.check().one("theirs: choices").message
+
+
+def test_choices_that_would_stop_a_run(bench):
+    path, config = theirs(bench)
+    whole = path.read_text()
+    path.write_text(whole + "new,a\n")
+    assert bench.check(**config).one("1 samples are not in the benchmark").level == "warning"
+    path.write_text(whole.replace("s7,a", "s7,gpt"))
+    error = bench.check(split={"salts": [0, 1]}).errors[0]
+    assert (
+        "theirs.csv: column 'model' of 's7' holds 'gpt', which is not in the pool" in error.message
+    )
+    assert error.cure.startswith("correct it, or add the model to the source")
+    path.write_text("sample_id,model\ns7,a\n")
+    assert bench.check(split={"salts": [0]}).one("no choice for").cure == "add rows for them"
+    path.unlink()
+    assert "theirs.csv" in bench.check().errors[0].message
+
+
+def test_choices_of_models_without_outcome_are_counted(bench):
+    bench.rows = bench.rows[~(bench.of("a") & bench.number.isin([3, 9]))]
+    _, config = theirs(bench)
+    remark = bench.check(**config).one("2 of 400 choices are of a model without an outcome")
+    assert remark.level == "warning"

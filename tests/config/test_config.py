@@ -355,6 +355,43 @@ def test_every_router_that_needs_nothing_can_be_asked_for_by_name():
     assert "llm" not in known
 
 
+CHOICES = {"choices": "theirs.csv"}
+
+
+@pytest.mark.parametrize("row", ["theirs", "choices", "kmeans_vl"])
+def test_a_row_of_choices_needs_no_class_and_predicts_nothing(row):
+    config = load(LEAST | {"routers": {row: CHOICES, "knn": {}}}, "x")
+    own = config.routers[row]
+    assert (own.name, own.parameters, own.elsewhere) == ("choices", CHOICES, "theirs.csv")
+    assert (own.predicts, own.fusion, own.reads_samples, own.gpu) == (False, None, False, False)
+    assert config.elsewhere == {row: "theirs.csv"}
+    assert config == load(
+        LEAST | {"routers": {row: CHOICES | {"class": "choices"}, "knn": {}}}, "x"
+    )
+    assert "choices" not in known_routers(load(LEAST, "x").routers)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"studied": ["knn", "theirs"]}, "studied: 'theirs' are choices from elsewhere, .* knn"),
+        ({"decision": {"router": "theirs"}}, "decision.router: 'theirs' are choices .* ensemble"),
+        ({"decision": {"router": "theirs+shrink"}}, "decision.router: 'theirs' are choices"),
+        ({"routers": {"knn": CHOICES}}, "studied: 'knn' are choices from elsewhere"),
+        (
+            {"routers": {"uniroute": CHOICES}, "experiments": {"main": {}, "pool": {}}},
+            "experiments: pool takes the router 'uniroute', .* name that row otherwise",
+        ),
+        ({"routers": {"theirs": CHOICES | {"seed": 1}}}, "theirs.seed: unknown key"),
+        ({"routers": {"theirs": {"choices": 3}}}, "theirs.choices: .* not 3"),
+        ({"routers": {"theirs": CHOICES | {"fusion": "text"}}}, "theirs.fusion: .* no features"),
+    ],
+)
+def test_what_a_row_of_choices_cannot_do_is_said(change, message):
+    with pytest.raises(InputError, match=message):
+        load(LEAST | {"routers": {"theirs": CHOICES}} | change, "x")
+
+
 def test_a_router_from_outside_the_package_has_what_its_base_has(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "derived_router.py").write_text(

@@ -284,7 +284,7 @@ def test_what_needs_no_router_has_the_values_of_the_oracle(over_all, kind, refer
 def full_grid(setting, predictions, crossfit):
     """Return every breakpoint of test and training samples, and every prediction."""
     start = [0.0 if setting.policy == "lambda" else -np.inf]
-    thresholds = [start, [] if predictions.grid is None else predictions.grid[1:]]
+    thresholds = [start if predictions.grid is None else predictions.grid]
     for table, part in ((setting.table, predictions), (setting.training, crossfit)):
         for u_hat, c_hat in zip(np.clip(part.u_hat, 0, 1), part.c_hat, strict=True):
             if part.grid is None:

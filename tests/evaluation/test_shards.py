@@ -183,12 +183,15 @@ def store(make_table, tmp_path):
             c_hat = generator.random((trials, *one)).round(2) + np.arange(N_MODELS)
             if part == "crossfit":
                 u_hat[0, :5, 0] = c_hat[0, :5, 0] = np.nan
+            scores = generator.random((3, *one)) if kind in ("grid", "elsewhere") else None
+            if (part, kind) == ("crossfit", "elsewhere"):
+                u_hat, c_hat, scores = (np.full_like(own, np.nan) for own in (u_hat, c_hat, scores))
             Predictions(
                 benchmark.table.samples["sample_id"][mask].reset_index(drop=True),
                 u_hat,
                 c_hat,
-                np.array([0.0, 0.5, 2.0]) if kind == "grid" else None,
-                generator.random((3, *one)) if kind == "grid" else None,
+                None if scores is None else np.array([-0.5 if kind == "elsewhere" else 0, 0.5, 2]),
+                scores,
                 generator.random(one[0]) / 9 if kind == "overhead" else None,
             ).write(tmp_path / f"{part}.parquet")
         return tmp_path
@@ -233,7 +236,7 @@ def full_grid(folder, setting):
     parts = [Predictions.read(folder / f"{part}.parquet") for part in ("predictions", "crossfit")]
     start = [LOWEST[setting.policy]]
     if parts[0].grid is not None:
-        threshold = np.concatenate([start, parts[0].grid[1:]])
+        threshold = parts[0].grid
     else:
         breakpoints = [
             policy_steps(*map(np.nan_to_num, own), seen & np.isfinite(own[0]), setting.policy)
@@ -272,6 +275,8 @@ def assert_alike(found, expected, tolerance=1e-9):
         ("plain", "budget"),
         ("random", "lambda"),
         ("grid", "lambda"),
+        ("elsewhere", "lambda"),
+        ("elsewhere", "budget"),
         ("overhead", "lambda"),
         ("uneven", "lambda"),
         ("grouped", "lambda"),

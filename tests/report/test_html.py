@@ -234,6 +234,7 @@ def report(tmp_path):
                 "datasets": [digests_of("A", 1234), digests_of("B", 5)],
                 "text_only": None,
                 "prices": {},
+                "choices": {},
                 "downloads": [],
             },
             "seeds": {"seed": 17, "salts": [0, "b"]},
@@ -329,6 +330,7 @@ def test_text_from_data_is_shown_and_never_run(report, tmp_path):
                 "datasets": [digests_of(HOSTILE, 1)],
                 "text_only": [digests_of(HOSTILE, 2)],
                 "prices": {HOSTILE: HOSTILE},
+                "choices": {HOSTILE: HOSTILE},
                 "downloads": [
                     dict.fromkeys(["repo", "revision", "commit"], HOSTILE) | {"files": []}
                 ],

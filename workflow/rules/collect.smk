@@ -33,7 +33,8 @@ NOTEBOOKS = {
     ),
     "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
 }
-# Routers whose predictions the main table or an experiment reads, and what is embedded for each.
+# Routers whose predictions the main table or an experiment reads, and what is embedded for each;
+# how long choices from elsewhere took is not known.
 TIMED = {
     row: [
         modality
@@ -43,7 +44,7 @@ TIMED = {
     ]
     for row in dict.fromkeys(
         [
-            *CONFIG.routers,
+            *(row for row in CONFIG.routers if row not in CONFIG.elsewhere),
             *(row for name in ASKED if not says(name, "trains") for row in routers_of(name)),
         ]
     )

@@ -75,7 +75,7 @@ def stop(error):
 
 
 def inspect(known):
-    """Digest the files of each source, some of which are looked into, and the price tables."""
+    """Digest the files of each source, some of which are looked into, prices and choices."""
 
     def fingerprint(part):
         with working_on(Path(part.label)):
@@ -88,7 +88,8 @@ def inspect(known):
         key: sources.prices and digest_file(Path(sources.prices))
         for key, sources in SOURCES.items()
     }
-    return fingerprints, price_digests, known
+    choice_digests = {row: digest_file(Path(path)) for row, path in CONFIG.elsewhere.items()}
+    return fingerprints, price_digests, choice_digests, known
 
 
 if set("{}:") & set(str(SOURCE_TREE)):
@@ -125,6 +126,9 @@ try:
     for key, sources in SOURCES.items():
         if sources.prices and not Path(sources.prices).is_file():
             raise InputError(f"config key {key}.prices: no file {sources.prices!r}; give a CSV")
+    for row, path in CONFIG.elsewhere.items():
+        if not Path(path).is_file():
+            raise InputError(f"config key routers.{row}.choices: no file {path!r}; give a table")
     RESULTS = f"results/{CONFIG.name}"
     # Scripts find the limits with their defaults there, and what reading checks beforehand; in
     # params, another limit would make all anew.
@@ -136,7 +140,7 @@ try:
         "pool": CONFIG.pool,
         "min_coverage": CONFIG.min_coverage,
     }
-    FINGERPRINTS, PRICE_DIGESTS, KNOWN = confined(
+    FINGERPRINTS, PRICE_DIGESTS, CHOICE_DIGESTS, KNOWN = confined(
         lambda: inspect(KnownFiles(Path(RESULTS, ".inputs.json"))), Limits(**config["limits"])
     )
     ENCODERS = {
@@ -385,10 +389,12 @@ def router_parameters(row):
     return dict(router.parameters) | ({"random_state": CONFIG.seed} if draws else {})
 
 
-def towers_fingerprint(row):
-    """Return what tells the checkpoint of an encoder that a router trains from another one."""
+def own_fingerprint(row):
+    """Return what tells a router's own file from another: the checkpoint of an encoder, choices."""
     encoder = ROUTERS[row].encoder
-    return build("encoders", encoder.name, encoder.parameters).fingerprint() if encoder else None
+    if encoder:
+        return build("encoders", encoder.name, encoder.parameters).fingerprint()
+    return CHOICE_DIGESTS.get(row)
 
 
 def as_built(named):
@@ -556,7 +562,7 @@ try:
                 FINGERPRINTS,
                 PRICE_DIGESTS,
                 ENCODER_FINGERPRINTS,
-                [towers_fingerprint(row) for row in ROUTERS],
+                [own_fingerprint(row) for row in ROUTERS],
                 script_digest(
                     "ingest.py",
                     *sorted((SOURCE_TREE / "workflow/scripts").glob("*.py")),

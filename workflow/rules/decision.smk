@@ -20,7 +20,7 @@ rule hold_out:
         held=lambda wildcards: [int(fold) for fold in wildcards.held.split("-")],
         router=lambda wildcards: ROUTERS[wildcards.router].name,
         parameters=lambda wildcards: router_parameters(wildcards.router),
-        checkpoint=lambda wildcards: towers_fingerprint(wildcards.router),
+        checkpoint=lambda wildcards: own_fingerprint(wildcards.router),
         code=lambda wildcards: script_digest("hold_out.py", *router_files([wildcards.router])),
     message:
         "Training {wildcards.router} on all labels without the folds {wildcards.held}"
@@ -50,7 +50,7 @@ rule refit:
     params:
         router=lambda wildcards: ROUTERS[wildcards.router].name,
         parameters=lambda wildcards: router_parameters(wildcards.router),
-        checkpoint=lambda wildcards: towers_fingerprint(wildcards.router),
+        checkpoint=lambda wildcards: own_fingerprint(wildcards.router),
         code=lambda wildcards: script_digest("refit.py", *router_files([wildcards.router])),
     message:
         "Training {wildcards.router} on all labels, to be taken away"

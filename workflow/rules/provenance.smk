@@ -27,6 +27,7 @@ rule provenance:
         snakemake=version("snakemake"),
         manifests=MANIFESTS,
         prices=lambda wildcards: PRICES,
+        choices=lambda wildcards: [*CONFIG.elsewhere.values()],
         checkpoints=lambda wildcards: [
             str(file) for encoder in ENCODERS.values() for file in encoder.local_files()
         ],

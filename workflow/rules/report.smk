@@ -40,6 +40,7 @@ rule main_table:
         runtime=growing(20),
     params:
         routers=ROWS,
+        elsewhere=lambda wildcards: [*CONFIG.elsewhere],
         salts=SALTS,
         title=TITLE,
         conventions=CONFIG.conventions,
@@ -88,6 +89,7 @@ rule data_report:
     params:
         simulated=SIMULATED,
         in_shards=lambda wildcards: bool(evaluation_shards()),
+        elsewhere=lambda wildcards: CONFIG.elsewhere,
         resamples=CONFIG.resamples,
         seed=CONFIG.seed,
         code=script_digest("data_report.py"),
@@ -216,6 +218,7 @@ rule html_report:
         manifests=MANIFESTS,
         prices=lambda wildcards: PRICES,
         priced=PRICE_DIGESTS,
+        choices=lambda wildcards: [*CONFIG.elsewhere.values()],
         code=script_digest("html_report.py"),
     message:
         "Rendering the report"

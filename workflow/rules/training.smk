@@ -25,7 +25,7 @@ rule train:
     params:
         router=lambda wildcards: ROUTERS[wildcards.router].name,
         parameters=lambda wildcards: router_parameters(wildcards.router),
-        checkpoint=lambda wildcards: towers_fingerprint(wildcards.router),
+        checkpoint=lambda wildcards: own_fingerprint(wildcards.router),
         code=lambda wildcards: script_digest("train.py", *router_files([wildcards.router])),
     message:
         "Training {wildcards.router} (salt {wildcards.salt})"

@@ -29,8 +29,8 @@ with job(snakemake):
     ingested = Path(snakemake.input.index).parent
     origins = read_table(ingested / "origins.parquet").to_pandas()
     write_csv(Path(snakemake.output.origins), origins[origins["model"].isin(table.model_names)])
+    how = (getattr(snakemake.params, name) for name in ("simulated", "in_shards", "elsewhere"))
     write_json(
         Path(snakemake.output.notices),
-        notices(table, datasets, left_out, snakemake.params.simulated, snakemake.params.in_shards)
-        + read_json(ingested / "notices.json"),
+        notices(table, datasets, left_out, *how) + read_json(ingested / "notices.json"),
     )

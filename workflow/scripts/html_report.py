@@ -65,6 +65,7 @@ with job(snakemake, confined=True):
             prices=map(Path, snakemake.params.prices),
             manifests=map(Path, snakemake.params.manifests),
             unfinished={"notebook", "html_report", "provenance"},
+            choices=map(Path, snakemake.params.choices),
         ),
     )
     write_text(Path(snakemake.output[0]), report.render())

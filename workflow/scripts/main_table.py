@@ -3,6 +3,8 @@
 from itertools import product
 from pathlib import Path
 
+import numpy as np
+
 from mmroute.evaluation.metrics import CURVE_METRICS
 from mmroute.job import job
 from mmroute.outcomes.datasets import read_samples
@@ -25,6 +27,8 @@ with job(snakemake):
         zip(salts, snakemake.input.singles, strict=True),
         zip(product(snakemake.params.routers, salts), snakemake.input.routers, strict=True),
     )
+    # What chose may have seen the training samples: nothing is to be chosen by its values there.
+    replicates.loc[replicates["router"].isin(snakemake.params.elsewhere), "training"] = np.nan
     samples = read_samples(Path(snakemake.input.index).parent)
     scenarios = dict(zip(samples["dataset"], samples["scenario"], strict=True))
     unasked = {metric.name for metric in CURVE_METRICS if metric.convention}

@@ -18,6 +18,7 @@ with job(snakemake):
             manifests=map(Path, snakemake.params.manifests),
             unfinished={"provenance"},
             checkpoints=map(Path, snakemake.params.checkpoints),
+            choices=map(Path, snakemake.params.choices),
         )
         | {
             "made_from": snakemake.params.made_from,

@@ -4,13 +4,14 @@ from pathlib import Path
 from time import perf_counter
 
 from mmroute import persistence
-from mmroute.catalogue import build
+from mmroute.catalogue import build, find
 from mmroute.job import job, split_of
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.storage import write_json
 from mmroute.training import cross_fit, predict_test, read_inputs, train
 
-with job(snakemake, confined=bool(snakemake.input.get("source"))):
+elsewhere = find("routers", snakemake.params.router).attributes.get("elsewhere")
+with job(snakemake, confined=bool(snakemake.input.get("source") or elsewhere)):
     benchmark = Benchmark.read(*split_of(snakemake))
     router = build("routers", snakemake.params.router, snakemake.params.parameters)
     given = (snakemake.input.get(name) for name in ("features", "source"))

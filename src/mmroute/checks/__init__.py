@@ -96,6 +96,7 @@ def check(config: Config, folder: Path) -> Check:
             by_salt = settings.benchmarks(table, splits)
             found += settings.unmeasured(by_salt)
             found += settings.settings(config, pool.model_names, by_salt)
+            settings.choices(config, by_salt, found)
             found += settings.experiments(config, next(iter(by_salt.values())), text_only)
     found.sort(key=lambda remark: LEVELS.index(remark.level))
     return Check(config.name, datasets[list(DATASET_COLUMNS)], models, found)

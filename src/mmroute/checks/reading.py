@@ -298,7 +298,7 @@ def told(
     for notice in source.ingested.notices:
         yield Remark("warning", notice)
     in_shards = len(table.samples) > config.shard_size.evaluate
-    for line in notices(table, datasets, [], simulated, in_shards):
+    for line in notices(table, datasets, [], simulated, in_shards, config.elsewhere):
         yield Remark("note", line)
     pairs = source.ingested.origins.groupby("source", sort=False)["pairs"].sum()
     if len(pairs) > 1:

@@ -1,5 +1,6 @@
 """What a config asks for, beside what there is: checkpoints, outcomes, experiments."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,29 @@ def checkpoints(config: Config, found: list[Remark]) -> None:
     for line, encoder in named.items():
         with stopping(found, line):
             build("encoders", encoder.name, encoder.parameters).fingerprint()
+
+
+def choices(config: Config, by_salt: Mapping[str, Benchmark], found: list[Remark]) -> None:
+    """Read what routers from elsewhere chose, under each salt."""
+    for row in config.elsewhere:
+        router = build("routers", config.routers[row].name, config.routers[row].parameters)
+        said: dict[str, None] = {}
+        for salt, benchmark in by_salt.items():
+            with stopping(found), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                thresholds, chosen = router.read(benchmark)
+                has = (chosen >= 0).any(axis=0)
+                parts = [
+                    f"{int(has[rows].sum()):,} of {counted(int(rows.sum()), f'{part} sample')}"
+                    for part, rows in (
+                        ("test", benchmark.in_test),
+                        ("training", benchmark.in_train),
+                    )
+                ]
+                message = f"{row}: choices for {' and '.join(parts)} (salt {salt}), at "
+                found.append(Remark("note", message + counted(len(thresholds), "operating point")))
+            said |= dict.fromkeys(str(one.message) for one in caught)
+        found += [Remark("warning", line) for line in said]
 
 
 def benchmarks(table: OutcomeTable, splits: pd.DataFrame) -> dict[str, Benchmark]:

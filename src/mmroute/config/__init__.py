@@ -146,6 +146,12 @@ class RouterConfig(Named):
     encoder: Named | None
 
     @property
+    def elsewhere(self) -> str | None:
+        """The file of what a router from elsewhere chose, which cannot be trained, nor asked."""
+        key = find("routers", self.name).attributes.get("elsewhere")
+        return str(self.parameters[key]) if key else None
+
+    @property
     def gpu(self) -> bool:
         """Whether training it wants a GPU."""
         classes = [find("routers", self.name)]
@@ -331,11 +337,20 @@ def _require_row_name(row: Any) -> None:
         raise InputError(f"{row:.20}...: a row's name {_FITTING}")
 
 
+def _elsewhere() -> dict[str, str]:
+    """Keys by which a row has a router from elsewhere, and needs no class, with its class."""
+    named = {
+        entry.attributes.get("elsewhere"): name for name, entry in catalogue("routers").items()
+    }
+    return {key: name for key, name in named.items() if key}
+
+
 def parse_router(row: str, given: Any) -> RouterConfig:
     """Validate a row of the config's ``routers``; raises InputError."""
     _require_row_name(row)
     given = dict(given) if isinstance(given, Mapping) else given
-    name = given.pop("class", row) if isinstance(given, dict) else row
+    told = (name for key, name in _elsewhere().items() if isinstance(given, dict) and key in given)
+    name = given.pop("class", next(told, row)) if isinstance(given, dict) else row
     if not isinstance(name, str):
         raise InputError(f"{row}.class: give a router's name or module:Class, not {_brief(name)}")
     attributes = find("routers", name).attributes
@@ -366,8 +381,11 @@ def _trained_encoder(
 
 
 def _rows_shape(package: str, **more: Any) -> Any:
-    """Rows by the names of their classes, and others that give their class."""
-    other = {"type": "object", "required": ["class"]}
+    """Rows by the names of their classes, and others that give their class or choices."""
+    other: dict[str, Any] = {"type": "object", "required": ["class"]}
+    if package == "routers":
+        keys = "class", *_elsewhere()
+        other = {"type": "object", "anyOf": [{"required": [key]} for key in keys]}
     return _model(package, more | _by_name(package), minProperties=1, additionalProperties=other)
 
 
@@ -560,7 +578,8 @@ class Config(Strict):
         dict[str, RouterConfig], _Parsed(_parse_routers, partial(_rows_shape, "routers"))
     ] = Field({name: {} for name in DEFAULT_ROUTERS}, validate_default=True)
     """Routers to train, with hyper-parameters that differ from the published defaults. A row
-    of another name gives its router as ``class``: a router's name, or ``module:Class``."""
+    of another name gives its router as ``class``: a router's name, or ``module:Class``; or, of
+    a router from elsewhere, ``choices``: a table of what it chose."""
     shrink: bool = True
     """Whether each router that predicts has a second row, ``<router>+shrink``."""
     policy: Literal["lambda", "budget"] = "lambda"
@@ -607,6 +626,12 @@ class Config(Strict):
             named += [router, *([router.fusion] if router.fusion else [])]
         return sorted({part.name.split(":")[0] for part in named if ":" in part.name})
 
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Rows that a router from elsewhere has, and the file of what it chose."""
+        files = {row: router.elsewhere for row, router in self.routers.items()}
+        return {row: file for row, file in files.items() if file}
+
     @model_validator(mode="after")
     def _decided_on_exists(self) -> "Config":
         known = known_routers(self.routers)
@@ -614,8 +639,14 @@ class Config(Strict):
             row
             for row, router in known.items()
             if not find("routers", router.name).attributes.get("upper_bound")
+            and not router.elsewhere
         ]
         row = self.decision.router.removesuffix(SHRUNK)
+        if row in known and known[row].elsewhere:
+            raise ValueError(
+                f"decision.router: {row!r} are choices from elsewhere, by which no new query can "
+                "be routed; choose from: " + ", ".join(usable)
+            )
         if row not in usable or (row != self.decision.router and not known[row].predicts):
             raise ValueError(
                 f"decision.router: {self.decision.router!r} is no router that could be used; "
@@ -627,6 +658,12 @@ class Config(Strict):
     def _studied_exist(self) -> "Config":
         known = known_routers(self.routers)
         for name in self.studied:
+            if name in known and known[name].elsewhere:
+                raise ValueError(
+                    f"studied: {name!r} are choices from elsewhere, which no experiment can train "
+                    "anew; choose from: "
+                    + ", ".join(row for row, router in known.items() if router.fusion)
+                )
             if name not in known or known[name].fusion is None:
                 raise ValueError(
                     f"studied: {name!r} is no router with features; choose from: "
@@ -642,6 +679,11 @@ class Config(Strict):
                     raise ValueError(
                         f"experiments: {row} takes the router {name!r}, which is not known; "
                         "give it a row of routers"
+                    )
+                if known[name].elsewhere:
+                    raise ValueError(
+                        f"experiments: {row} takes the router {name!r}, whose row of routers are "
+                        "choices from elsewhere; name that row otherwise"
                     )
             for name in attributes.get("fusions", ()):
                 published_fusion(name)

@@ -87,7 +87,11 @@ def _type(field: Mapping[str, Any]) -> str:
             return f"`{value}`"
         case {"type": "array", "items": items}:
             return f"{'non-empty ' if field.get('minItems') else ''}list: {_type(items)}"
-        case {"type": "object", "additionalProperties": {"required": _}, "properties": rows}:
+        case {
+            "type": "object",
+            "additionalProperties": {"required": _} | {"anyOf": [{"required": _}, *_]},
+            "properties": rows,
+        }:
             room = "experiments" if TRUNK in rows else "routers"
             return f"mapping of names to [{room}](#{room})"
         case {"type": "object", "additionalProperties": dict() as values}:

@@ -364,6 +364,12 @@ class _Run:
                 f"no row {self.choice.row!r} in the config; it has: {', '.join(rows)}; or a model: "
                 + ", ".join(models)
             )
+        if rows[row].elsewhere:
+            usable = [name for name, own in rows.items() if not own.elsewhere]
+            raise InputError(
+                f"no router to export: the row {row!r} are choices from elsewhere; name another "
+                f"row ({', '.join(usable)}) or a model"
+            )
         if not np.isfinite(self.choice.threshold):
             raise InputError(
                 f"threshold: missing for {self.choice.row!r}; give one, or a budget or accuracy"

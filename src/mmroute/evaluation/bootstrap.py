@@ -250,8 +250,15 @@ def measure_curve(
         if not len(grid):
             grid = _band_grid(own.cost[own.row == 0])
         heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
+        undefined = np.full(len(costs), np.nan)
         parts.append(
-            {metric.name: metric.measure(curve) for metric in CURVE_METRICS if metric.measure}
+            {
+                metric.name: metric.measure(curve)
+                if len(points) or not metric.trained
+                else undefined
+                for metric in CURVE_METRICS
+                if metric.measure
+            }
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     low, high = np.array([interval(column) for column in np.array(heights).T]).T

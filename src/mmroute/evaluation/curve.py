@@ -34,7 +34,7 @@ class Curve:
         (P,) means over the samples of the true outcomes of the chosen models.
     threshold
         (P,) the smallest parameter value at which a point holds; it holds up to
-        the next one's. lambda starts at 0, a budget at -inf.
+        the next one's. lambda starts at 0, a budget at -inf, a router's own grid at its first.
     """
 
     cost: np.ndarray
@@ -60,6 +60,8 @@ class Steps:
         (S,) the sample that changes.
     before, after
         (S,) its model below the threshold, and from the threshold on.
+    start
+        The smallest parameter value of a router with its own grid; None: the policy's.
     """
 
     first: np.ndarray
@@ -67,6 +69,7 @@ class Steps:
     sample: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    start: float | None = None
 
     def take(self, rows: np.ndarray) -> "Steps":
         """The steps of some samples, given by their indices, renumbered in that order."""
@@ -79,6 +82,7 @@ class Steps:
             position[self.sample[kept]],
             self.before[kept],
             self.after[kept],
+            self.start,
         )
 
     def choices(self, parameter: float) -> np.ndarray:
@@ -137,7 +141,8 @@ def trace(steps: Steps, utility: np.ndarray, cost: np.ndarray, policy: Policy) -
 
 def thresholds(steps: Steps, policy: Policy) -> np.ndarray:
     """The (S + 1,) parameter values from which each running sum holds."""
-    return np.concatenate([[-np.inf if policy == "budget" else 0.0], steps.threshold])
+    start = -np.inf if policy == "budget" else 0.0
+    return np.concatenate([[start if steps.start is None else steps.start], steps.threshold])
 
 
 def last_of_ties(threshold: np.ndarray) -> np.ndarray:
@@ -298,8 +303,13 @@ def training_steps(
 def training_frontier(
     crossfit: Predictions, utility: np.ndarray, cost: np.ndarray, policy: Policy
 ) -> Curve:
-    """The frontier that cross-fitted predictions reach on (n, K) training outcomes."""
+    """The frontier that cross-fitted predictions reach on (n, K) training outcomes.
+
+    It has no point if no training sample has a prediction.
+    """
     kept, steps = training_steps(crossfit, utility, policy)
+    if not len(kept):
+        return Curve(*np.empty((3, 0)))
     paid = crossfit.take(kept).paid(cost[kept])
     return frontier(trace(steps, utility[kept], paid, policy))
 
@@ -312,7 +322,7 @@ def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> St
     scores
         (G, N, K); at each lambda the largest is chosen, of equals the first model.
     grid
-        (G,) lambdas, ascending.
+        (G,) lambdas, or what else its points are at, ascending.
     observed
         (N, K) whether an outcome is there; every sample has one.
     """
@@ -324,6 +334,7 @@ def grid_steps(scores: np.ndarray, grid: np.ndarray, observed: np.ndarray) -> St
         sample.astype(np.int32),
         choices[point, sample],
         choices[point + 1, sample],
+        float(grid[0]),
     )
 
 

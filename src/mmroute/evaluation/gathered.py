@@ -14,6 +14,7 @@ from mmroute.evaluation.bootstrap import (
     weightings,
 )
 from mmroute.evaluation.curve import (
+    Curve,
     frontier,
 )
 from mmroute.evaluation.measured import (
@@ -126,7 +127,7 @@ def _gather_curves(
         # As in ``_training_rows``.
         known = trained.get(name, everything)
         predicted = known if known.values["n_samples"].any() else everything
-        learned, alone = frontier(predicted.curve(0)), _singles(known.values)
+        learned, alone = _frontier_of(predicted), _singles(known.values)
         for trial in range(len(own.values["cost"])):
             best = frontier(own.curve(trial))
             own_foreseen = foreseen[trial] if foreseen else None
@@ -152,6 +153,13 @@ def _slice_sums(sharded: Sharded, folders: Sequence[Path]) -> Iterator[tuple[str
             yield name, own
     if full is not None:
         yield "full", full
+
+
+def _frontier_of(trained: Sums) -> Curve:
+    """The frontier of training samples, as ``training_frontier`` has it."""
+    if not trained.values["n_samples"].any():
+        return Curve(*np.empty((3, 0)))
+    return frontier(trained.curve(0))
 
 
 def _singles(sums: Mapping[str, np.ndarray]) -> SingleModels:

@@ -152,13 +152,15 @@ def choose(
     Parameters
     ----------
     best
-        The frontier of cross-fitted predictions there.
+        The frontier of cross-fitted predictions there; without a point it chooses none.
     parameters
         Of its points, for the router that is measured, as from ``Carrier.carry``.
     known, measured
         The single models there, and where the router is measured.
     """
     zero = static_models(known, measured)
+    if not len(best):
+        return Chosen(parameters, 0, None, zero, {})
     own, line = frontier_of(best), static_line(known, zero)
     ranks = rank_score(best.utility, best.cost, *(ends[0] for ends in cost_range(known.cost)))
     reached = np.flatnonzero(reaches(best.utility, static_peak(known, zero)))

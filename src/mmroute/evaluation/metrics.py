@@ -382,7 +382,8 @@ class Chosen:
     Attributes
     ----------
     parameters
-        (M,) of the policy, for this fit, by ascending cost of the frontier there.
+        (M,) of the policy, for this fit, by ascending cost of the frontier there; none of a
+        router without predictions of training samples, whose honest metrics are undefined.
     ranked
         Which of the M has the largest rank score there.
     at_parity

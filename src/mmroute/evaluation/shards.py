@@ -320,7 +320,7 @@ class Grid:
             method="inverted_cdf",
         ).T
         if own.grid is not None:
-            return cls(np.concatenate([[_start(policy)], own.grid[1:]]), edges)
+            return cls(own.grid, edges)
         u_hat, c_hat = (
             np.concatenate([own_matrix[0], other_matrix[0]])
             for own_matrix, other_matrix in ((own.u_hat, other.u_hat), (own.c_hat, other.c_hat))

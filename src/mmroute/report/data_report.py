@@ -124,6 +124,7 @@ def notices(
     left_out: Sequence[str],
     simulated: bool,
     in_shards: bool,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Put into words what a reader of the results has to know.
 
@@ -139,6 +140,8 @@ def notices(
         Whether the source makes its outcomes up.
     in_shards
         Whether evaluation is scattered.
+    elsewhere
+        Rows that a router from elsewhere has, and the file of what it chose.
     """
     full = datasets.iloc[-1]
     lines = ["the data are simulated: nothing here says anything about a real model"] * simulated
@@ -147,6 +150,12 @@ def notices(
             f"operating curves and frontiers are known at {GRID_SIZE} thresholds only, exactly "
             "there: the benchmark is larger than shard_size.evaluate, what one job evaluates"
         )
+    lines += [
+        f"{row}: its choices come from elsewhere ({path}); what it was trained on is unknown, and "
+        "it may have seen these samples, so that it is never the router that training chose. "
+        "Without choices for training samples, what takes points chosen there is undefined"
+        for row, path in (elsewhere or {}).items()
+    ]
     lines += left_out
     small = datasets[datasets["small"]]
     if len(small):

@@ -352,12 +352,12 @@ class Summary:
 def summarise(
     table: pd.DataFrame, singles: pd.DataFrame, differences: pd.DataFrame
 ) -> Summary | None:
-    """Pick the numbers that a reader asks for first; None without any router."""
+    """Pick the numbers that a reader asks for first; None without any router to choose."""
     models = singles[singles["dataset"] == "full"]
     most = models[models["utility"] >= models["utility"].max() - ROUNDING]
     best = most.sort_values("cost").iloc[0]
     full = table[(table["dataset"] == "full") & ~table["router"].isin(REFERENCES)]
-    ranking = full[full["metric"] == "nauc_honest"].set_index("router")
+    ranking = full[full["metric"] == "nauc_honest"].set_index("router").dropna(subset="training")
     if ranking.empty:
         return None
     router = str(ranking["training"].idxmax())

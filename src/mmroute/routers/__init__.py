@@ -7,13 +7,17 @@ config. The conformance test runs every router that is found.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
 from mmroute.errors import InputError
+
+if TYPE_CHECKING:
+    from mmroute.outcomes.benchmark import Benchmark
+    from mmroute.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,22 @@ class UpperBound(ABC):
     @abstractmethod
     def reveal(self, U: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (N, K) scores made of the true outcomes, NaN where missing."""
+
+
+class Elsewhere(ABC):
+    """A router from elsewhere, by what it chose: it is not trained here, nor asked."""
+
+    name: ClassVar[str]
+    fusion: ClassVar[None] = None
+    elsewhere: ClassVar[str] = "choices"
+    """The parameter with the file of what it chose: a row of the config with it needs no class."""
+
+    @abstractmethod
+    def predictions(self, benchmark: "Benchmark", rows: np.ndarray) -> "Predictions":
+        """Return what it chose for the samples of an (N,) mask, as scores of a grid.
+
+        They are NaN for a sample that it was not asked about.
+        """
 
 
 def observed_means(Y: np.ndarray) -> np.ndarray:
