@@ -256,10 +256,12 @@ def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
             "with a known cost; give costs, or a price table in source.prices, with token counts "
             f"or with a column {PER_CALL}"
         )
+    latency = table.latency_s
     return replace(
         table,
         utility=np.where(observed, table.utility, np.nan),
         cost=np.where(observed, table.cost, np.nan),
+        latency_s=None if latency is None else np.where(observed, latency, np.nan),
     )
 
 

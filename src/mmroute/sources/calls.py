@@ -14,14 +14,14 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8
-from mmroute.outcome_table import OutcomeTable
+from mmroute.outcome_table import LATENCY, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 from mmroute.sources.release import clean
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.storage import is_file
 
-AMOUNTS = ("utility", "cost", "prompt_tokens", "completion_tokens")
+AMOUNTS = ("utility", "cost", "prompt_tokens", "completion_tokens", LATENCY)
 
 
 class Call(NamedTuple):
@@ -49,6 +49,8 @@ class Call(NamedTuple):
         Whether the call gave no answer to judge.
     place
         Where it stands, for messages.
+    latency_s
+        Seconds that it took.
     """
 
     sample: str
@@ -66,6 +68,7 @@ class Call(NamedTuple):
     prediction: str | None
     failed: bool
     place: str
+    latency_s: float = np.nan
 
 
 class Log(NamedTuple):
@@ -297,7 +300,7 @@ class _Gathered:
                 "without images",
                 call.place,
             )
-        return [utility, call.cost, *counts]
+        return [utility, call.cost, *counts, call.latency_s]
 
     def _check_used(self) -> None:
         unknown = next((name for name in self.metrics if name not in self.used), None)
