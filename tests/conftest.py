@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from mmroute.evaluation.setting import Setting
-from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 
 
@@ -148,13 +148,14 @@ def make_setting() -> Callable[..., Setting]:
         n_resamples: int = 100,
         seed: int = 0,
     ) -> Setting:
-        matrices = (
-            np.concatenate([getattr(test, name), getattr(training, name)]) for name in MATRICES
-        )
+        matrices = {
+            name: np.concatenate([own, training.matrices[name]])
+            for name, own in test.matrices.items()
+        }
         samples = pd.concat([test.samples, training.samples], ignore_index=True)
         in_test = np.arange(len(samples)) < len(test.samples)
         benchmark = Benchmark(
-            OutcomeTable(samples, test.models, *matrices), unit, ~in_test, in_test
+            OutcomeTable(samples, test.models, **matrices), unit, ~in_test, in_test
         )
         return Setting(benchmark, policy, n_resamples, seed)
 

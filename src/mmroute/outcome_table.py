@@ -20,6 +20,8 @@ each:
     one float64 column per model, null where missing; utility in [0, 1], cost in USD.
 ``prediction.parquet``
     one string column per model, null where unknown.
+``latency_s.parquet``
+    as the others of float64, in seconds; it is there only where some latency is known.
 """
 
 from collections.abc import Collection, Sequence
@@ -54,6 +56,8 @@ PER_CALL = "usd_per_call"
 PRICE_COLUMNS = ("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens")
 
 MATRICES = ("utility", "cost", "prompt_tokens", "completion_tokens", "prediction")
+LATENCY = "latency_s"
+"""The outcomes that few sources have: a table without any holds no matrix of them."""
 
 
 _INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs"}
@@ -82,6 +86,8 @@ class OutcomeTable:
         (N, K) counts; NaN where unknown.
     prediction
         (N, K) predicted answers as strings, None where unknown.
+    latency_s
+        (N, K) seconds that each call took, NaN where unknown; None where all are.
     """
 
     samples: pd.DataFrame
@@ -91,6 +97,18 @@ class OutcomeTable:
     prompt_tokens: np.ndarray
     completion_tokens: np.ndarray
     prediction: np.ndarray = field(repr=False)
+    latency_s: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Hold no latencies where none is known."""
+        if self.latency_s is not None and np.isnan(self.latency_s).all():
+            self.latency_s = None
+
+    @property
+    def matrices(self) -> dict[str, np.ndarray]:
+        """The N x K outcomes by name; latencies only where there are any."""
+        own = {name: getattr(self, name) for name in MATRICES}
+        return own if self.latency_s is None else own | {LATENCY: self.latency_s}
 
     @property
     def model_names(self) -> list[str]:
@@ -113,7 +131,7 @@ class OutcomeTable:
             if rows.dtype == bool
             else self.samples.iloc[rows].reset_index(drop=True),
             self.models.iloc[list(columns)].reset_index(drop=True),
-            *(getattr(self, name)[rows][:, list(columns)] for name in MATRICES),
+            **{name: own[rows][:, list(columns)] for name, own in self.matrices.items()},
         )
 
     def write(self, folder: Path) -> None:
@@ -124,15 +142,17 @@ class OutcomeTable:
         write_table(
             folder / "models.parquet", pa.Table.from_pandas(self.models, preserve_index=False)
         )
-        for name in MATRICES:
-            matrix = getattr(self, name)
+        for name, matrix in self.matrices.items():
             kind = pa.string() if name == "prediction" else pa.float64()
             columns = [pa.array(column, kind, from_pandas=True) for column in matrix.T]
             write_table(folder / f"{name}.parquet", pa.table(columns, names=self.model_names))
 
     @classmethod
     def read(
-        cls, folder: Path, rows: slice = slice(None), matrices: Collection[str] = MATRICES
+        cls,
+        folder: Path,
+        rows: slice = slice(None),
+        matrices: Collection[str] = (*MATRICES, LATENCY),
     ) -> "OutcomeTable":
         """Read a table that ``write`` has written; raise InputError if a file is damaged.
 
@@ -143,12 +163,13 @@ class OutcomeTable:
         rows
             Consecutive samples to read.
         matrices
-            Which of ``MATRICES`` to read; the others are missing everywhere.
+            Which of ``MATRICES`` and ``LATENCY`` to read; the others are missing everywhere.
         """
         samples = read_table(folder / "samples.parquet", rows).to_pandas()
         models = read_table(folder / "models.parquet").to_pandas()
         outcomes = {}
-        for name in MATRICES:
+        timed = LATENCY in matrices and (folder / f"{LATENCY}.parquet").exists()
+        for name in (*MATRICES, *[LATENCY] * timed):
             missing, kind = (None, object) if name == "prediction" else (np.nan, float)
             outcomes[name] = np.full((len(samples), len(models)), missing, kind)
             if name in matrices:
@@ -221,8 +242,9 @@ def validate(table: OutcomeTable, origin: str, joined: bool = False) -> None:
         "scale it to [0, 1]",
         origin,
     )
-    for name in ("cost", "prompt_tokens", "completion_tokens"):
-        matrix = getattr(table, name)
+    for name, matrix in table.matrices.items():
+        if name in ("utility", "prediction"):
+            continue
         wrong = ~((matrix >= 0) & np.isfinite(matrix))
         _refuse(table, name, wrong, "give a number that is not negative", origin)
     unobserved = np.isnan(table.utility).all(axis=0)

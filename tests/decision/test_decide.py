@@ -9,8 +9,10 @@ import pytest
 
 from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SHARE, decide
 from mmroute.decision.evidence import Evidence
+from mmroute.decision.files import HELD
 from mmroute.decision.words import answers, cards, changes, present, used
 from mmroute.errors import InputError
+from mmroute.outcomes.splits import fold_of
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import write_csv
 
@@ -270,3 +272,106 @@ def test_what_would_change_the_advice_names_labels_and_prices(setting):
     other = changes(all_decided(setting, misled, ["50%"], prices={"model-2": 0.5}))
     assert "change what to run for 1 of 1 things asked" in other
     assert changes(all_decided(setting, targets=["90%"])) == ""
+
+
+# --- latencies --------------------------------------------------------------------------------
+
+SECONDS = np.array([1.0, 3.0, 9.0])
+
+
+def timed(setting, seconds=SECONDS):
+    table = replace(
+        setting.benchmark.table,
+        latency_s=np.broadcast_to(seconds, setting.benchmark.table.utility.shape).copy(),
+    )
+    return replace(setting, benchmark=replace(setting.benchmark, table=table))
+
+
+def within(setting, max_latency, make=clairvoyant, budgets=("50%",), targets=()):
+    evidence = Evidence.of_splits(setting, make(setting.table), make(setting.training))
+    how = setting.n_resamples, setting.seed
+    table = decide(evidence, "own", list(budgets), list(targets), {}, *how, max_latency)
+    return table[table["asked"] != ALL_BUDGETS].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("make", [clairvoyant, misled])
+def test_the_latency_of_what_is_advised_is_the_mean_of_its_traffics(setting, make):
+    plain, table = (decided(one, make, budgets=["50%"]) for one in (setting, timed(setting)))
+    shares = table.filter(like=SHARE).to_numpy(float)
+    np.testing.assert_allclose(table["latency_s"], shares @ SECONDS)
+    assert table["latency_coverage"].item() == 1
+    pd.testing.assert_frame_equal(table[plain.columns], plain)
+    assert not any("latency" in column for column in plain)
+    (card,) = cards(table)
+    assert card.facts["seconds per query"].startswith(f"{table['latency_s'].item():.3g} [")
+    assert "Seconds" in present(table)
+    assert "Seconds" not in present(plain)
+
+
+@pytest.mark.parametrize("make", [clairvoyant, misled])
+def test_models_that_are_too_slow_get_no_query(setting, make):
+    table = within(timed(setting), 5, make, ["50%", "100%"], ["90%"])
+    assert (table["share model-2"] == 0).all()
+    assert (table["latency_s"] <= 3).all()
+    assert (table["latency_kept"] == 1).all()
+    assert table["latency_feasible"].all()
+    assert set(table["too_slow"]) == {"model-2 (9 s)"}
+    # The best single model is that of those that are left.
+    assert table["limit"][1] == pytest.approx(4.0)
+    told = cards(table)[0]
+    assert told.asked.endswith("of the best single model's cost) and 5 s a query")
+    assert "Not surely within 5 s on average, and left out: model-2 (9 s)." in told.told
+
+
+def test_what_is_fast_enough_is_decided_as_without_a_limit(setting):
+    free, bound = within(timed(setting), None), within(timed(setting), 9)
+    pd.testing.assert_frame_equal(bound[free.columns], free)
+    assert bound["too_slow"].item() == ""
+
+
+def test_a_router_that_takes_too_long_on_average_is_not_used(setting):
+    whole = setting.benchmark.table
+    # A call of the cheap model takes long where it is right, and the router chooses it there.
+    latency = np.where(whole.utility == 1, [8.0, 4, 4], [0.0, 4, 4])
+    slow = replace(
+        setting, benchmark=replace(setting.benchmark, table=replace(whole, latency_s=latency))
+    )
+    free = within(slow, 100, budgets=["50%"])
+    assert free["router"].item() == "own"
+    assert free["latency_s"].item() > 4.5
+    table = within(slow, 4.5, budgets=["50%"])
+    assert table["too_slow"].item() == ""
+    assert table["router"].item() == ""
+    assert table["latency_s"].item() < 4.5
+
+
+def test_the_fastest_is_taken_where_no_model_answers_in_time(setting):
+    table = within(timed(setting), 0.5, budgets=["100%"], targets=["100%"])
+    assert [used(row) for _, row in table.iterrows()] == ["always model-0"] * 2
+    assert not table["feasible"].any()
+    assert (table["latency_s"] == 1).all()
+    told = cards(table)[0].told
+    assert "No model surely answers within 0.5 s on average: model-0 (1 s), model-1 (3 s)" in told
+    assert told.endswith("the fastest is taken.")
+
+
+def test_a_model_without_latencies_is_no_candidate(setting):
+    table = within(timed(setting, [1.0, np.nan, 2.0]), 5)
+    assert table["share model-1"].item() == 0
+    assert table["too_slow"].item() == "model-1 (no latency known)"
+
+
+def test_a_limit_in_seconds_takes_latencies(setting):
+    with pytest.raises(InputError, match=r"decision\.max_latency: no outcome .*; give a source"):
+        within(setting, 5)
+
+
+def test_the_trials_of_folds_keep_a_latency_too(setting):
+    own = timed(setting)
+    table = own.benchmark.observed
+    fold = fold_of(table.samples["group"])
+    held = {folds: clairvoyant(table.take(np.isin(fold, folds))) for folds in HELD}
+    found = decide(Evidence.of_folds(own, held), "own", ["50%"], [], {}, 200, 0, 5.0)
+    assert (found["share model-2"][:1] == 0).all()
+    assert 1 <= found["latency_s"][0] <= 3
+    assert found["labels"][0] == 300

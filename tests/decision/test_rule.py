@@ -327,3 +327,22 @@ def test_as_many_labels_as_it_says_settle_whether_an_accuracy_is_cheaper(seed):
     if needed > N and times < 60:
         point = repeated(times).reaching(target)
         assert repeated(times).means[point, PAID] < usd
+
+
+def test_a_model_surely_answers_within_its_mean_latency_and_its_margin():
+    latency = np.array([[1.0, 4, 2, 1, np.nan], [3, 4, np.nan, 1, np.nan]] * 4)
+    latency[2:, 2] = np.nan
+    utility = np.ones((8, 5))
+    labels = Labels(utility, utility, np.arange(8), 8, latency=latency)
+    np.testing.assert_array_equal(labels.mean_latency, [2, 4, 2, 1, np.nan])
+    # 8 values of variance 8 / 7, and as many queries.
+    bound = 2 + 2.33 * np.sqrt(2 * 8 / 7 / 8)
+    assert labels.within(bound).tolist() == [True, False, False, True, False]
+    assert labels.within(bound - 1e-6).tolist() == [False, False, False, True, False]
+    assert labels.within(4).tolist() == [True, True, False, True, False]
+    fast, others = labels.candidates(bound, ["a", "b", "c", "d", "e"])
+    assert fast.tolist() == [True, False, False, True, False]
+    assert others == "b (4 s), c (2 s), e (no latency known)"
+    fast, others = labels.candidates(0.5, ["a", "b", "c", "d", "e"])
+    assert fast.tolist() == [False, False, False, True, False]
+    assert others.startswith("a (2 s), b (4 s)")

@@ -487,3 +487,17 @@ def test_auroc_of_bins_is_exact_where_each_holds_one_prediction(seed):
     )
     expected = auroc(u_hat, utility, weights)
     assert binned_auroc(won, lost) == pytest.approx(expected, nan_ok=True)
+
+
+def test_mean_latency_is_that_of_the_choices_whose_latency_is_known():
+    latency = np.array([[9, 9, 0.5], [2, 9, 9], [9, GONE, 9], [3.5, 9, 9]])
+    predicted = of_chosen(U_HAT, CHOICE)
+    given = CHOICE, predicted, UTILITY, COST, np.array([[1, 1, 1, 1], [2, 0, 1, 1]])
+    rest = equal_mass_cuts(predicted), dearest_models(single_models(UTILITY, COST))
+    plain = policy_sums(*given, *rest).metrics()
+    timed = policy_sums(*given, *rest, latency=latency).metrics()
+    assert timed.pop("latency_s").tolist() == [(0.5 + 2 + 3.5) / 3, (2 * 0.5 + 3.5) / 3]
+    assert timed.pop("latency_coverage").tolist() == [3 / 4, 3 / 4]
+    assert timed.keys() == plain.keys()
+    for name, values in plain.items():
+        np.testing.assert_allclose(timed[name], values, rtol=1e-12)

@@ -1,5 +1,6 @@
 """Sums over shards give the evaluation of the whole table, at every threshold of the grid."""
 
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -166,6 +167,10 @@ def store(make_table, tmp_path):
             # The first of seven shards has no test samples, and one data set no training samples.
             train[:60] = True
             train[table.samples["dataset"] == "B"] = False
+        if kind == "timed":
+            # Some shards hold no latency at all.
+            seconds = np.where(np.arange(N_SAMPLES) < N_SAMPLES // 2, 1.0, np.nan)
+            replace(table, latency_s=seconds[:, None] * cost).write(tmp_path / "outcomes")
         slices = table.samples["dataset"].copy()
         if kind == "grouped":
             table.samples["group"] = generator.integers(0, 90, N_SAMPLES).astype(str)
@@ -280,6 +285,7 @@ def assert_alike(found, expected, tolerance=1e-9):
         ("overhead", "lambda"),
         ("uneven", "lambda"),
         ("grouped", "lambda"),
+        ("timed", "lambda"),
     ],
 )
 def test_shards_on_every_breakpoint_give_the_exact_evaluation(store, kind, policy, n_shards):

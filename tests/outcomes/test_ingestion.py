@@ -251,3 +251,17 @@ def test_names_that_differ_in_blanks_only_are_refused(make_table, names):
     table.models["model"] = names
     with pytest.raises(InputError, match=r"models 'a.* and 'a.* differ in blanks only"):
         ingest({"a": Given(table)}, Path("root"))
+
+
+def test_latency_goes_with_the_outcome_that_counts(make_table):
+    first, second = make_table(n_samples=4), make_table(n_samples=4)
+    first.utility[0, 0] = np.nan
+    second.latency_s = np.full((4, 3), 2.0)
+    whole = ingest({"first": Given(first), "second": Given(second)}, Path("root")).table
+    expected = np.full((4, 3), np.nan)
+    expected[0, 0] = 2
+    np.testing.assert_array_equal(whole.latency_s, expected)
+    whole = ingest({"second": Given(second), "first": Given(first)}, Path("root")).table
+    assert (whole.latency_s == 2).all()
+    alone = ingest({"first": Given(first), "again": Given(first)}, Path("root")).table
+    assert alone.latency_s is None

@@ -303,3 +303,57 @@ def test_a_pipe_in_place_of_a_price_table_is_refused(tmp_path):
     os.mkfifo(tmp_path / "prices.csv")
     with pytest.raises(InputError, match=r"prices\.csv: is a pipe"):
         read_prices(tmp_path / "prices.csv")
+
+
+def timed(table):
+    """Take a table with latencies of all outcomes but one."""
+    latency = np.arange(table.utility.size, dtype=float).reshape(table.utility.shape)
+    latency[1, 2] = np.nan
+    return replace(table, latency_s=latency)
+
+
+def test_a_table_without_latencies_has_no_file_and_no_matrix_of_them(make_table, tmp_path):
+    table = replace(make_table(), latency_s=np.full((12, 3), np.nan))
+    assert table.latency_s is None
+    table.write(tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"samples", "models", *MATRICES}
+    assert OutcomeTable.read(tmp_path).latency_s is None
+    assert list(table.matrices) == list(MATRICES)
+
+
+def test_latencies_are_written_read_and_taken(make_table, tmp_path):
+    table = timed(make_table())
+    table.write(tmp_path)
+    read = OutcomeTable.read(tmp_path)
+    same(read, table)
+    np.testing.assert_array_equal(read.latency_s, table.latency_s)
+    np.testing.assert_array_equal(
+        OutcomeTable.read(tmp_path, slice(1, 3)).latency_s, table.latency_s[1:3]
+    )
+    assert OutcomeTable.read(tmp_path, matrices=("utility", "cost")).latency_s is None
+    taken = table.take(np.array([1, 4]), [2, 0])
+    np.testing.assert_array_equal(taken.latency_s, [[np.nan, 3], [14, 12]])
+    assert table.take(np.array([1]), [2]).latency_s is None
+
+
+@pytest.mark.parametrize("value", [-1, np.inf])
+def test_what_is_no_latency_is_refused(make_table, value):
+    table = with_cell(timed(make_table()), "latency_s", value)
+    with pytest.raises(InputError, match=r"latency_s of model 'model-2' on sample 'B_1' is"):
+        validate(table, "file.csv")
+
+
+def test_data_sets_with_and_without_latencies_are_joined(make_table):
+    plain, other = make_table(datasets=("A",)), timed(make_table(datasets=("T",), n_models=3))
+    joined = join([plain, other])
+    assert np.isnan(joined.latency_s[:12]).all()
+    np.testing.assert_array_equal(joined.latency_s[12:], other.latency_s)
+    assert join([plain, plain]).latency_s is None
+
+
+def test_an_outcome_that_does_not_count_has_no_latency(make_table):
+    table = timed(make_table())
+    table.cost[0, 1] = np.nan
+    masked = mask_unpriced(table, "here")
+    assert np.isnan(masked.latency_s[0, 1])
+    assert masked.latency_s[0, 0] == 0

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 
 from mmroute.outcome_table import PRICE_COLUMNS
 from mmroute.outcomes.splits import SLICE
@@ -111,3 +114,34 @@ def test_models_say_where_their_costs_come_from(make_table):
     for name in ("accuracy", "cost_usd"):
         assert (report[f"{name}_low"] < report[name]).all()
         assert (report[name] < report[f"{name}_high"]).all()
+
+
+def test_models_have_their_mean_latency_and_its_95th_percentile(make_table):
+    table = make_table(n_samples=40, n_models=3)
+    latency = np.tile(np.arange(1.0, 41)[:, None], (1, 3))
+    latency[20:, 1] = latency[:, 2] = np.nan
+    table.utility[0, 0] = np.nan
+    report = model_report(replace(table, latency_s=latency), 200, 0)
+    assert report["latency_s"][:2].tolist() == [21, 10.5]
+    # Of 39 the 38th, of 20 the 19th.
+    assert report["latency_p95_s"][:2].tolist() == [39, 19]
+    assert report["latency_coverage"].tolist() == [1, 0.5, 0]
+    assert report.loc[2, ["latency_s", "latency_s_low", "latency_p95_s"]].isna().all()
+    for name in ("latency_s", "latency_p95_s"):
+        assert (report[f"{name}_low"] <= report[name])[:2].all()
+        assert (report[name] < report[f"{name}_high"])[:2].all()
+    plain = model_report(table, 200, 0)
+    pd.testing.assert_frame_equal(report[plain.columns], plain)
+    assert not any(column.startswith("latency") for column in plain)
+
+
+def test_latencies_that_are_not_known_are_counted(make_table):
+    table = make_table()
+    latency = np.ones((12, 3))
+    latency[:, 1] = np.nan
+    (line,) = notices(replace(table, latency_s=latency), report_of(table), [], False, False)
+    assert line == (
+        "latencies are means over the 66.67% of the outcomes that have one; none is of model-1"
+    )
+    latency[:, 1] = 1
+    assert notices(replace(table, latency_s=latency), report_of(table), [], False, False) == []

@@ -860,3 +860,30 @@ def test_published_values_stand_beside_the_reproduced_ones(report):
     section = Section("Short", "How short?", both, None)
     page = Page(replace(report, sections=[section]).render())
     assert [text for _, text in page.tables["Published values beside"][1]] == ["1", "2"]
+
+
+# --- latencies --------------------------------------------------------------------------------
+
+
+def test_latencies_stand_beside_the_models_and_the_operating_points_where_there_are_any(report):
+    plain = report.render()
+    assert "latency" not in plain
+    told = {"latency_s": (1.5, 1.25, 1.75), "latency_coverage": (0.5, 0.5, 0.5)}
+    numbers = {
+        f"{name}{bound}": value
+        for name in ("latency_s", "latency_p95_s")
+        for bound, value in (("", 2.5), ("_low", 2.25), ("_high", 2.75))
+    }
+    timed = replace(
+        report,
+        points=points_of("knn", "peak", **told),
+        models=report.models.assign(**numbers, latency_coverage=1.0),
+    )
+    page = Page(timed.render())
+    cells = [[text for _, text in row] for row in page.tables["Models"]]
+    assert cells[0][-2:] == ["mean latency (s)", "95th percentile (s)"]
+    assert cells[1][-2:] == ["2.500 | (2.250 to 2.750)"] * 2
+    points = [[text for _, text in row] for row in page.tables["Operating points"]]
+    at = points[0].index("mean latency (s)")
+    assert points[1][at] == "1.500 | (1.250 to 1.750)"
+    assert points[1][at + 1].startswith("50.0%")

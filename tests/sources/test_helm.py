@@ -157,3 +157,14 @@ def test_a_run_without_its_spec_is_no_run_and_a_broken_file_is_named(tmp_path):
     (run / "per_instance_stats.json").write_text(json.dumps([stats("1", max_prob=1.0)]))
     with pytest.raises(InputError, match="no score .*instance '1', which has .*max_prob"):
         read(tmp_path)
+
+
+def test_latencies_are_inference_runtimes_and_trials_are_averaged(tmp_path):
+    scores = {"exact_match": 1}
+    rows = [
+        stats("id1", **scores, inference_runtime=0.5),
+        stats("id1", trial=1, **scores, inference_runtime=1.5),
+        stats("id2", **scores, inference_runtime=-1),
+    ]
+    table, _ = read(write(tmp_path, rows))
+    np.testing.assert_array_equal(table.latency_s, [[1], [np.nan]])

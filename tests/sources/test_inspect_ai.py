@@ -252,3 +252,30 @@ def test_a_zip_that_states_another_size_than_it_has_is_refused(tmp_path):
     path.write_bytes(before + struct.pack("<I", 50) + after)
     with pytest.raises(InputError, match=r"'header\.json' is damaged"):
         read(tmp_path)
+
+
+def call(seconds, model="org/m", **own):
+    return {"event": "model", "model": model, "output": {"time": seconds}} | own
+
+
+@pytest.mark.parametrize(
+    ("events", "latency"),
+    [
+        ([call(1.25), {"event": "tool", "working_time": 9}, call(0.5)], 1.75),
+        ([call(1.25), call(8, "grader"), call(8, role="grader")], 1.25),
+        ([call(1.25), call(None)], 2.5),
+        ([], 2.5),
+        (None, 2.5),
+        ([call(1.25), call(0.001, cache="read")], np.nan),
+    ],
+    ids=["calls", "other models", "untimed", "none", "no events", "cached"],
+)
+def test_latency_is_the_time_of_the_models_calls_else_the_working_time(tmp_path, events, latency):
+    write_json(tmp_path, [sample(1, events=events, working_time=2.5), sample(2, working_time=1.0)])
+    table, _ = read(tmp_path)
+    np.testing.assert_array_equal(table.latency_s, [[latency], [1]])
+
+
+def test_the_time_that_a_sample_waited_is_no_latency(tmp_path):
+    write_json(tmp_path, [sample(1)])
+    assert read(tmp_path)[0].latency_s is None

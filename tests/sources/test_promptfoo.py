@@ -145,3 +145,12 @@ def test_rows_that_are_not_as_they_should_be_are_missing_or_named(tmp_path):
         read(tmp_path)
     with pytest.raises(InputError, match=r"no results of promptfoo.* below it"):
         read(tmp_path / "none")
+
+
+def test_latencies_are_in_seconds_and_unknown_from_the_cache(tmp_path):
+    cached = {"output": "yes", "cached": True, "tokenUsage": {}}
+    rows = [result("one", latencyMs=250), result("two", response=cached), result("three")]
+    del rows[2]["latencyMs"]
+    table, (said, *_) = read(write(tmp_path, rows))
+    np.testing.assert_array_equal(table.latency_s, [[0.25], [np.nan], [np.nan]])
+    assert "what they cost and how long they took is unknown" in said

@@ -706,3 +706,34 @@ def test_a_list_may_hold_images_in_base64_beside_paths(tmp_path):
     assert images[1] == "beside/1.jpg"
     assert samples["image_digest"][0] == "//".join(map(digest_bytes, (red, b"pixels", blue)))
     assert list(source.image_names()) == ["1.jpg"]
+
+
+def test_latencies_of_a_long_table_are_outcomes(tmp_path):
+    table = read(write(tmp_path, LONG.assign(latency_s=[1.5, 0, np.nan])))
+    np.testing.assert_array_equal(table.latency_s, [[1.5, 0], [np.nan, np.nan]])
+    assert read(write(tmp_path)).latency_s is None
+    mine = LONG.assign(seconds=[1.5, 0, 3])
+    named = read(write(tmp_path, mine), columns={"latency_s": "seconds"})
+    np.testing.assert_array_equal(named.latency_s, [[1.5, 0], [np.nan, 3]])
+    assert not [name for name in named.samples if name.startswith("tag_")]
+
+
+def test_latencies_of_a_wide_table_are_outcomes(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "sample_id": ["s1", "s2"],
+            "m_correct": [1, 0],
+            "m_cost": [1, 1],
+            "m_latency_s": [0.5, None],
+        }
+    )
+    table = read(write(tmp_path, frame), shape="wide")
+    np.testing.assert_array_equal(table.latency_s, [[0.5], [np.nan]])
+    assert not [name for name in table.samples if name.startswith("tag_")]
+
+
+@pytest.mark.parametrize("cell", ["-0.5", "fast", "inf", "1e999"])
+def test_what_is_no_latency_is_an_error_that_names_it(tmp_path, cell):
+    frame = LONG.astype(object).assign(latency_s=["1", cell, ""])
+    with pytest.raises(InputError, match=rf"mine\.csv: column 'latency_s' of 's2' holds '{cell}'"):
+        read(write(tmp_path, frame))

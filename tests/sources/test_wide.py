@@ -60,7 +60,7 @@ def test_matrices_follow_the_models_and_missing_cells_stay_missing():
     assert matrices["prediction"].tolist() == [[None, "B"], [None, None]]
 
 
-@pytest.mark.parametrize("suffix", ["correct", "cost", "prompt_token", "token"])
+@pytest.mark.parametrize("suffix", ["correct", "cost", "prompt_token", "token", "latency_s"])
 def test_a_bad_cell_is_named(suffix):
     cells = pd.DataFrame({"m_correct": ["1"], "m_cost": ["1"]}, index=["s1"])
     cells[f"m_{suffix}"] = "?"
@@ -75,9 +75,30 @@ def test_the_columns_of_a_model_are_all_its_suffixes():
         "m_prompt_token",
         "m_token",
         "m_prediction",
+        "m_latency_s",
     }
 
 
 def test_models_without_costs_are_told_of():
     with pytest.warns(UserWarning, match=r"t\.csv: 1 columns end in _correct .*: lost$"):
         find_models(["m_correct", "m_cost", "lost_correct", "LOST_COST"], FILE)
+
+
+def test_latencies_make_no_model_and_are_read_where_there_are_any():
+    cells = pd.DataFrame(
+        {
+            "a_correct": ["1", "0"],
+            "a_cost": ["1", "1"],
+            "b_correct": ["1", "0"],
+            "b_cost": ["1", "1"],
+            "b_latency_s": ["0.25", ""],
+            "c_correct": ["1", "1"],
+            "c_latency_s": ["1", "1"],
+        },
+        index=["s1", "s2"],
+    )
+    with pytest.warns(UserWarning, match="no models here: c$"):
+        assert find_models(cells.columns, FILE) == ["a", "b"]
+    told = read_matrices(cells, ["a", "b"], FILE)["latency_s"]
+    np.testing.assert_array_equal(told, [[math.nan, 0.25], [math.nan, math.nan]])
+    assert "latency_s" not in read_matrices(cells, ["a"], FILE)

@@ -138,3 +138,13 @@ def test_a_row_of_another_query_is_left_out_and_counted(tmp_path):
     np.testing.assert_array_equal(table.utility[1], [1])
     assert "1 outcomes are left out" in said[0]
     assert "1 models have no outcome and are left out (such as 'large')" in said[1]
+
+
+def test_response_times_are_latencies_but_for_those_of_calls_that_failed(tmp_path):
+    table, _ = read(release(tmp_path / "r", response_time=[0.5, 2.25, 0]))
+    nan = np.nan
+    np.testing.assert_array_equal(
+        table.latency_s, [[nan, nan], [0.5, 2.25], [nan, nan], [nan, nan]]
+    )
+    with pytest.raises(InputError, match="column 'response_time' of 'generic_train_0' holds '-1"):
+        read(release(tmp_path / "bad", response_time=[-1.0, 2, 3]))

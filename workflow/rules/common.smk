@@ -139,6 +139,7 @@ try:
         "prices": CONFIG.source.prices,
         "pool": CONFIG.pool,
         "min_coverage": CONFIG.min_coverage,
+        "max_latency": CONFIG.decision.max_latency,
     }
     FINGERPRINTS, PRICE_DIGESTS, CHOICE_DIGESTS, KNOWN = confined(
         lambda: inspect(KnownFiles(Path(RESULTS, ".inputs.json"))), Limits(**config["limits"])

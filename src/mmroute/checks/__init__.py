@@ -36,8 +36,8 @@ class Check:
         A row per model of the source, with ``MODEL_COLUMNS``: whether the run uses it,
         the share of the samples it was observed on, mean utility, mean cost of a call
         in USD, prices in USD per million tokens, and where the costs come from:
-        ``tokens``, ``source`` or ``mixed``, empty if unknown. What a model costs that
-        is not used stays unknown.
+        ``tokens``, ``source`` or ``mixed``, empty if unknown; and the mean latency of a call in
+        seconds. What a model costs or takes that is not used stays unknown.
     remarks
         Errors first, then warnings, then notes.
     """
@@ -97,6 +97,7 @@ def check(config: Config, folder: Path) -> Check:
             found += settings.unmeasured(by_salt)
             found += settings.settings(config, pool.model_names, by_salt)
             settings.choices(config, by_salt, found)
+            found += settings.latencies(config, next(iter(by_salt.values())))
             found += settings.experiments(config, next(iter(by_salt.values())), text_only)
     found.sort(key=lambda remark: LEVELS.index(remark.level))
     return Check(config.name, datasets[list(DATASET_COLUMNS)], models, found)

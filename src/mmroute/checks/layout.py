@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.checks.remark import LEVELS, Remark, counted
-from mmroute.outcome_table import PRICE_COLUMNS
+from mmroute.outcome_table import LATENCY, PRICE_COLUMNS
 
 COLUMNS = 100
 """Width of the terminal that a check is printed for."""
@@ -46,9 +46,12 @@ def _tables(datasets: pd.DataFrame, models: pd.DataFrame) -> Iterator[str]:
             for row in datasets.to_dict("records")
         ],
     )
-    amounts = ("cost_usd", *PRICE_COLUMNS)
+    titles = ["USD/call", "USD/1M in", "USD/1M out"]
+    amounts = ["cost_usd", *PRICE_COLUMNS]
+    if LATENCY in models and models[LATENCY].notna().any():
+        titles, amounts = [*titles, "s/call"], [*amounts, LATENCY]
     yield _aligned(
-        ["model", "coverage", "accuracy", "USD/call", "USD/1M in", "USD/1M out", "costs from"],
+        ["model", "coverage", "accuracy", *titles, "costs from"],
         [
             [row["model"], f"{row['coverage']:.1%}", f"{row['accuracy']:.1%}"]
             + ["-" if np.isnan(row[name]) else f"{row[name]:.3g}" for name in amounts]

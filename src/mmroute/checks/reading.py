@@ -25,7 +25,7 @@ from mmroute.checks.remark import (
 from mmroute.config import Config, SourceConfig
 from mmroute.confined import working_on
 from mmroute.errors import InputError
-from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import LATENCY, PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.ingestion import Ingested, fetch, ingest, read_valid
 from mmroute.outcomes.pool import choose_pool, mask_unpriced, read_prices, reprice
 from mmroute.outcomes.splits import freeze, masks, require_parts
@@ -35,7 +35,10 @@ from mmroute.sources import Source
 SHARES = np.arange(1, 20) / 20
 """Training shares that are tried as a cure."""
 DATASET_COLUMNS = ("dataset", "scenario", "samples", "train", "test", "text", "image", "coverage")
-MODEL_COLUMNS = ("model", "used", "coverage", "accuracy", "cost_usd", *PRICE_COLUMNS, "cost_from")
+MODEL_COLUMNS = (
+    *("model", "used", "coverage", "accuracy", "cost_usd", *PRICE_COLUMNS, "cost_from"),
+    LATENCY,
+)
 
 
 class Read(NamedTuple):

@@ -11,10 +11,11 @@ from mmroute.catalogue import build, find
 from mmroute.checks.reading import other_share
 from mmroute.checks.remark import Level, Remark, counted, flow, pool_line, stopping, with_close
 from mmroute.config import TRUNK, Config, Named
+from mmroute.decision.rule import Labels
 from mmroute.errors import InputError
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
-from mmroute.outcomes.pool import cost_unit
+from mmroute.outcomes.pool import cost_unit, require_latencies
 from mmroute.outcomes.splits import salts_of
 
 FEWEST_TEST_SAMPLES = 100
@@ -110,6 +111,27 @@ def settings(config: Config, pool: list[str], by_salt: Mapping[str, Benchmark]) 
     for model in [name for name in factors if name not in pool]:
         message = f"decision.what_if_prices: no model {with_close(model, pool)} in the pool"
         yield Remark("error", message, f"decision: {{..., what_if_prices: {rest}}}")
+
+
+def latencies(config: Config, first: Benchmark) -> Iterator[Remark]:
+    """Say which models the decision leaves out as too slow, under the first salt."""
+    asked = config.decision
+    if asked.max_latency is None:
+        return
+    table = first.observed if asked.labels == "all" else first.train
+    try:
+        require_latencies(table)
+    except InputError as error:
+        yield Remark.of(error, "decision: {..., max_latency: null}")
+        return
+    n_queries = len((first.observed if asked.labels == "all" else first.test).samples)
+    labels = Labels.of(table, n_queries)
+    _, others = labels.candidates(asked.max_latency, table.model_names)
+    limit = f"decision.max_latency: not surely within {asked.max_latency:g} s on average"
+    if not labels.within(asked.max_latency).any():
+        yield Remark("warning", f"{limit} is any model, and the fastest is taken: {others}")
+    elif others:
+        yield Remark("note", f"{limit}, and left out of the decision: {others}")
 
 
 def experiments(

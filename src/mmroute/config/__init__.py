@@ -557,6 +557,9 @@ class Decision(Strict):
     """Accuracies to reach: numbers up to 1, or shares of the best single model's."""
     what_if_prices: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Model to a multiple of its price; all is decided once more with these."""
+    max_latency: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that a query is to take at most, on average. Only models that surely do are chosen
+    among; null: all. It takes a source with latencies."""
 
 
 class Config(Strict):

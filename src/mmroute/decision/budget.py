@@ -128,6 +128,7 @@ class Budget:
             parameter = self._foresight.cheapest(self._ratios)
         predicted = self._router.choose(predictions, parameter).cost_usd[0]
         foreseen = np.array([self._foreseen(*one) for one in enumerate(predicted)])
+        foreseen[~self._router.allowed] = np.inf
         room = self._limit.usd * (self.n_queries + ADVANCE)
         allowed = (foreseen + self._foreseen_usd).max(axis=1) + self._paid_usd <= room
         self.kept = bool(allowed.any())

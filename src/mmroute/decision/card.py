@@ -127,6 +127,10 @@ class Card(Strict):
     encoders: dict[Literal["text", "image"], Encoder]
     measured: dict[str, float | str | dict[str, Share] | None]
     """On labels that had no say, with the bounds of the intervals."""
+    max_latency: Annotated[float, Field(gt=0)] | None = None
+    """Seconds a query, on average, that it was decided within."""
+    left_out: list[str] = Field(default_factory=list)
+    """Models that it does not choose, as they do not surely keep that."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -136,6 +140,9 @@ class Card(Strict):
         for name in (self.mixture.first, self.mixture.second):
             if name not in names:
                 raise ValueError(f"mixture: {name!r:.80} is no model of the card")
+        chosen = {self.mixture.first, self.mixture.second}
+        if not set(self.left_out) <= set(names) - chosen:
+            raise ValueError("left_out: names what is no model of the card, or one of its mixture")
         if self.router is None:
             if self.row != self.mixture.first:
                 raise ValueError(f"row: {self.row!r:.80} is not the mixture's first model")

@@ -17,6 +17,7 @@ from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import resample_weights
 from mmroute.evaluation.inference import interval, p_value
 from mmroute.evaluation.metrics import ROUNDING, reaches
+from mmroute.outcome_table import LATENCY
 
 TODAY, WHAT_IF = "today", "what if"
 BUDGET, ACCURACY, ALL_BUDGETS = "budget", "accuracy", "all budgets"
@@ -24,7 +25,9 @@ PER_1000 = 1000
 SHARE = "share "
 EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
 """What is expected of anything that is run."""
-COSTS = ("cost_usd_per_1000", "saving", "mixture_cost_usd_per_1000")
+DEPLOYED = ("cost_usd_per_1000", "saving", LATENCY)
+"""What is expected of what is advised on all labels, whatever a trial advises."""
+COSTS = (*DEPLOYED, "mixture_cost_usd_per_1000")
 MEASURED = (*EXPECTED, "gain", "routed_gain", "mixture_accuracy", "mixture_cost_usd_per_1000")
 """What of a decision has an interval."""
 RANGES = {
@@ -33,6 +36,7 @@ RANGES = {
     "cost_usd_per_1000": (0.0, np.inf),
     "mixture_cost_usd_per_1000": (0.0, np.inf),
     "saving": (-np.inf, 1.0),
+    LATENCY: (0.0, np.inf),
 }
 """What there can be of these: no interval is wider."""
 OVERLAP, UNSTEADY = 7.0, 1.2
@@ -77,13 +81,16 @@ class Yardstick:
         return self.weights[:, known] @ values[known] / self.weights[:, known].sum(axis=1)
 
     def expected(self, run: Run) -> dict[str, np.ndarray]:
-        """The (1 + B,) values of ``EXPECTED``."""
+        """The (1 + B,) values of ``EXPECTED``, and of the latency where any is known."""
         cost, spent = self.mean(run.cost), self.mean(self.reference.cost)
         with np.errstate(divide="ignore", invalid="ignore"):
             saving = np.where(spent > 0, 1 - cost / spent, np.nan)
         gain = self.mean(run.utility - self.best.utility)
         values = (self.mean(run.utility), PER_1000 * cost, saving, gain)
-        return dict(zip(EXPECTED, values, strict=True))
+        told = dict(zip(EXPECTED, values, strict=True))
+        if np.isfinite(run.latency).any():
+            told[LATENCY] = self.mean(run.latency)
+        return told
 
 
 def _compared(evidence: Evidence) -> tuple[Run, Run]:
@@ -108,6 +115,7 @@ def decide(
     what_if_prices: Mapping[str, float],
     n_resamples: int,
     seed: int,
+    max_latency: float | None = None,
 ) -> pd.DataFrame:
     """Choose what to run for each budget and quality, and measure the choice.
 
@@ -127,6 +135,11 @@ def decide(
         the costs of these models, true and predicted ones, multiplied.
     n_resamples, seed
         The bootstrap's.
+    max_latency
+        Seconds that a query is to take at most, on average: only models that surely do are
+        chosen among, and a router's points at which its choices surely do; see
+        ``Evidence.within``. A share of the best single model's cost or accuracy is then of the
+        best of these. None: no such limit.
 
     Returns
     -------
@@ -147,7 +160,11 @@ def decide(
     that were decided on; ``labels_for_1``, ``_2``, ``_5``: how many would show a ``routed_gain``
     of as many points in 80 % of the cases. ``labels_for_target``: for an accuracy, how many
     would surely show that the router has it at nine tenths of the cost of what is advised, if it
-    is as it looks on these. ``share <model>``: the traffic. Accuracies and gains
+    is as it looks on these. Where latencies are known, ``latency_s`` with its bounds, the mean of
+    what is advised over the queries where it is known, and ``latency_coverage``, which share of
+    them these are. With ``max_latency`` the column of that name, ``latency_kept``: the share of
+    resamples whose mean keeps it, ``latency_feasible``: whether any model surely does, and
+    ``too_slow``: those that do not, in words. ``share <model>``: the traffic. Accuracies and gains
     are the procedure's, which may advise otherwise in a trial; costs and traffic are of what is
     advised on all that was learned.
 
@@ -158,7 +175,7 @@ def decide(
     Raises
     ------
     InputError
-        If a model of ``what_if_prices`` is not in the pool.
+        If a model of ``what_if_prices`` is not in the pool, or no latency is known to limit.
     """
     names = evidence.learned.table.model_names
     for model in what_if_prices:
@@ -169,6 +186,8 @@ def decide(
             )
     asked: list[tuple[str, float | str]] = [(BUDGET, amount) for amount in budgets]
     asked += [(ACCURACY, amount) for amount in quality_targets]
+    if max_latency is not None:
+        evidence = evidence.within(max_latency)
     measure = Yardstick.of(evidence, n_resamples, seed)
     rows = _decide(evidence, measure, row, asked)
     if what_if_prices:
@@ -176,16 +195,21 @@ def decide(
         repriced = evidence.repriced(factor)
         again = _decide(repriced, Yardstick(measure.weights, *_compared(repriced)), row, asked)
         rows += [one | {"prices": WHAT_IF} for one in again]
-    return pd.DataFrame(rows, columns=_columns(names))
+    timed = evidence.learned.table.latency_s is not None
+    return pd.DataFrame(rows, columns=_columns(names, timed, max_latency is not None))
 
 
-def _columns(models: Sequence[str]) -> list[str]:
+def _columns(models: Sequence[str], timed: bool, limited: bool) -> list[str]:
     """The columns, which are there even if nothing was asked."""
     bounds = [f"{name}{bound}" for name in MEASURED for bound in ("", "_low", "_high")]
     first = ["prices", "asked", "amount", "limit", "router", "first", "second", "second_share"]
     needed = [*(f"labels_for_{100 * gain:.0f}" for gain in SETTLED), "labels_for_target"]
     shares = [f"{SHARE}{name}" for name in models]
-    return [*first, "threshold", "feasible", *bounds, "p_value", "kept", "labels", *needed, *shares]
+    seconds = [f"{LATENCY}{bound}" for bound in ("", "_low", "_high")]
+    latency = [*seconds, "latency_coverage"] if timed else []
+    latency += ["max_latency", "latency_kept", "latency_feasible", "too_slow"] if limited else []
+    told = [*bounds, *latency, "p_value", "kept", "labels", *needed]
+    return [*first, "threshold", "feasible", *told, *shares]
 
 
 def request(what: str, amount: float | str) -> Limit | Target:
@@ -221,9 +245,8 @@ def _decide(
         fixed = Run.joined([trial.mixed(chosen.mixture) for trial in evidence.trials])
         deployed = routed if chosen.routed else fixed
         costs = measure.expected(deployed)
-        values = measure.expected(run) | {
-            name: costs[name] for name in ("cost_usd_per_1000", "saving")
-        }
+        values = {name: own for name, own in measure.expected(run).items() if name not in DEPLOYED}
+        values |= {name: costs[name] for name in DEPLOYED if name in costs}
         values |= {"gain": measure.mean(run.utility - mixture.utility)}
         values |= {"routed_gain": measure.mean(routed.utility - mixture.utility)}
         values |= {"mixture_accuracy": measure.mean(mixture.utility)}
@@ -257,6 +280,10 @@ def _decide(
         told |= {"first": names[chosen.mixture.first], "second": names[chosen.mixture.second]}
         told |= {"second_share": chosen.mixture.share, "kept": keeps[1:].mean()}
         told |= {"feasible": chosen.routed or chosen.mixture.kept}
+        told |= {"latency_coverage": np.isfinite(deployed.latency).sum() / len(deployed.latency)}
+        if learned.max_latency is not None:
+            told |= _within(learned, learned.max_latency, costs.get(LATENCY, np.full(2, np.nan)))
+            told["feasible"] = told["feasible"] and told["latency_feasible"]
         traffic = np.nanmean(deployed.traffic, axis=0)
         told |= {f"{SHARE}{name}": share for name, share in zip(names, traffic, strict=True)}
         rows.append(told | settled | _settled(values, gain, *sizes))
@@ -265,6 +292,17 @@ def _decide(
         told = {"prices": TODAY, "asked": ALL_BUDGETS, "amount": "", "router": row}
         rows.append(told | _settled({"routed_gain": widened}, gain, *sizes))
     return rows
+
+
+def _within(learned: Learned, seconds: float, latency: np.ndarray) -> dict[str, Any]:
+    """What is told of a limit in seconds, with the (1 + B,) mean latencies of what is advised."""
+    _, too_slow = learned.labels.candidates(seconds, learned.table.model_names)
+    return {
+        "max_latency": seconds,
+        "latency_kept": (latency[1:] <= seconds).mean(),
+        "latency_feasible": bool(learned.labels.within(seconds).any()),
+        "too_slow": too_slow,
+    }
 
 
 def _standing(

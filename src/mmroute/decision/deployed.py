@@ -136,6 +136,8 @@ class DeployedRouter:
         The K models that it chooses among.
     card
         The content of ``router.json``.
+    allowed
+        (K,) mask of the models that it may choose: those that are not too slow.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class DeployedRouter:
     ) -> None:
         self.card = card
         self.models = [model.model for model in card.models]
+        self.allowed = ~np.isin(self.models, card.left_out)
         self._config = card.router_config(trusted)
         self._encoders = {name: card.encoder(name, trusted) for name in card.encoders}
         self._network = network
@@ -377,7 +380,7 @@ class DeployedRouter:
     def _steps(self, predictions: Predictions, allowed: np.ndarray | None = None) -> Steps:
         if allowed is None:
             allowed = np.ones(predictions.u_hat.shape[1:], bool)
-        return steps_of(predictions, 0, allowed, self.card.policy)
+        return steps_of(predictions, 0, allowed & self.allowed, self.card.policy)
 
     def choose(
         self,

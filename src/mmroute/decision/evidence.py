@@ -25,6 +25,7 @@ from mmroute.evaluation.curve import Policy, Steps, training_steps
 from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.shrinkage import choose, shrink_crossfit
 from mmroute.outcome_table import OutcomeTable
+from mmroute.outcomes.pool import require_latencies
 from mmroute.outcomes.splits import N_FOLDS, fold_of
 from mmroute.predictions import Predictions
 from mmroute.storage import SHRUNK
@@ -46,6 +47,8 @@ class Learned:
         USD of a normalised cost of 1, and the policy family.
     priced_by
         As for ``Labels``.
+    max_latency
+        Seconds that a query is to take at most, on average; None: no such limit.
     """
 
     table: OutcomeTable
@@ -54,12 +57,12 @@ class Learned:
     unit: float
     policy: Policy
     priced_by: int | None = None
+    max_latency: float | None = None
 
     @cached_property
     def labels(self) -> Labels:
         """The outcomes, as the rule takes them."""
-        group = pd.factorize(self.table.samples["group"])[0]
-        return Labels(self.table.utility, self.table.cost, group, self.n_queries, self.priced_by)
+        return Labels.of(self.table, self.n_queries, self.priced_by)
 
     @cached_property
     def fold(self) -> np.ndarray:
@@ -69,7 +72,7 @@ class Learned:
     @cached_property
     def spending(self) -> Spending:
         """What the router's cross-fitted choices spend and earn."""
-        return Spending.of(self.labels, self.crossfit, self.unit, self.policy)
+        return Spending.of(self.labels, self.crossfit, self.unit, self.policy, self.max_latency)
 
     def advise(self, asked: Sequence[Limit | Target]) -> list[Advice]:
         """Choose between static mixtures and the router."""
@@ -87,17 +90,20 @@ class Run:
         could be sent to.
     utility, cost
         (N,) likewise; cost in USD, the decision's own included.
+    latency
+        (N,) seconds, likewise; NaN where they are not known of a model that it could be sent to.
     """
 
     traffic: np.ndarray
     utility: np.ndarray
     cost: np.ndarray
+    latency: np.ndarray
 
     @classmethod
     def joined(cls, runs: "list[Run]") -> "Run":
         """Several, one after the other."""
-        parts = ([getattr(run, name) for run in runs] for name in ("traffic", "utility", "cost"))
-        return cls(*map(np.concatenate, parts))
+        names = ("traffic", "utility", "cost", "latency")
+        return cls(*(np.concatenate([getattr(run, name) for run in runs]) for name in names))
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,14 @@ class Trial:
         earned, paid = (
             np.nansum(share * matrix, axis=1) + 0 * share[:, 0] for matrix in (utility, cost)
         )
-        return Run(share, earned, paid)
+        taken = np.where(share > 0, share * self._latency, 0).sum(axis=1) + 0 * share[:, 0]
+        return Run(share, earned, paid, taken)
+
+    @property
+    def _latency(self) -> np.ndarray:
+        """(N, K) seconds of the queries, NaN where unknown."""
+        own = self.table.latency_s
+        return np.broadcast_to(np.nan, self.table.utility.shape) if own is None else own
 
     @cached_property
     def _steps(self) -> tuple[np.ndarray, Steps]:
@@ -164,9 +177,10 @@ class Trial:
         rows, steps = self._steps
         choice = steps.choices(parameter)
         paid = self.predictions.paid(table.cost / unit) * unit
-        run = Run(*(np.full(shape, np.nan) for shape in (table.utility.shape, *[len(paid)] * 2)))
+        run = Run(*(np.full(shape, np.nan) for shape in (table.utility.shape, *[len(paid)] * 3)))
         run.traffic[rows] = np.eye(table.utility.shape[1])[choice]
         run.utility[rows], run.cost[rows] = table.utility[rows, choice], paid[rows, choice]
+        run.latency[rows] = self._latency[rows, choice]
         return run
 
     def parameter(self, asked: Limit | Target, learned: Learned, advice: Advice) -> float | None:
@@ -288,6 +302,43 @@ class Evidence:
     def samples(self) -> pd.DataFrame:
         """Of the queries of all trials, in their order."""
         return pd.concat([trial.table.samples for trial in self.trials], ignore_index=True)
+
+    def within(self, seconds: float) -> "Evidence":
+        """The same among the models that surely answer within so many seconds on average.
+
+        Which these are is decided on what was learned, for all trials alike; the fastest alone
+        where none does. The others are as if they had never been observed.
+
+        Raises
+        ------
+        InputError
+            If no latency is known.
+        """
+        require_latencies(self.learned.table)
+        names = self.learned.table.model_names
+        fast, _ = self.learned.labels.candidates(seconds, names)
+
+        def known(table: OutcomeTable) -> OutcomeTable:
+            utility, cost = (np.where(fast, own, np.nan) for own in (table.utility, table.cost))
+            return replace(table, utility=utility, cost=cost)
+
+        def decided(learned: Learned, priced_by: int | None) -> Learned:
+            return replace(
+                learned, table=known(learned.table), max_latency=seconds, priced_by=priced_by
+            )
+
+        whole = decided(self.learned, None)
+        trials = (
+            replace(
+                trial,
+                learned=whole
+                if trial.learned is self.learned
+                else decided(trial.learned, whole.labels.best),
+                table=known(trial.table),
+            )
+            for trial in self.trials
+        )
+        return Evidence(whole, tuple(trials))
 
     def repriced(self, factor: np.ndarray) -> "Evidence":
         """The same with the costs of the K models, true and predicted ones, multiplied."""

@@ -50,7 +50,7 @@ from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.shrinkage import Shrinkage, choose
 from mmroute.features.embeddings import Embeddings, read_all
 from mmroute.features.fusion import Features
-from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import LATENCY, PRICE_COLUMNS, OutcomeTable
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import markdown_escape
 from mmroute.routers import DynamicRouter, Router
@@ -67,11 +67,16 @@ from mmroute.storage import (
 )
 from mmroute.training import Inputs, read_inputs, take
 
+UNTIMED = (
+    "within decision.max_latency, and labels of new models do not tell how long these take; name "
+    "a router and a threshold, or take that key out and run again"
+)
 TITLES = {
     "accuracy": "accuracy",
     "cost_usd_per_1000": "USD per 1,000 queries",
     "saving": "saving against the best single model",
     "gain_on_best": "accuracy gained on it",
+    LATENCY: "seconds a query",
 }
 
 
@@ -95,6 +100,8 @@ class Choice:
         What a router is to keep on the queries at hand; None: the threshold holds.
     measured
         What to expect, as ``decide`` has it; None: it is measured on the test split.
+    max_latency
+        What it was decided within, as of the config.
     """
 
     row: str
@@ -104,6 +111,7 @@ class Choice:
     labels: Labelled = "train"
     asked: Limit | Target | None = None
     measured: Mapping[str, Any] | None = None
+    max_latency: float | None = None
 
 
 def decided(
@@ -140,7 +148,8 @@ def decided(
     labels = labels or own.labels
     evidence = _evidence(setting, results, own.router, labels)
     how = setting.n_resamples, setting.seed
-    table = decide(evidence, own.router, own.budgets, own.quality_targets, {}, *how)
+    asked_for = own.router, own.budgets, own.quality_targets
+    table = decide(evidence, *asked_for, {}, *how, own.max_latency)
     row = table[(table["asked"] == asked) & (table["amount"] == amount)].iloc[0]
     if not row["feasible"]:
         raise InputError(
@@ -153,10 +162,12 @@ def decided(
     measured = {str(name): value for name, value in row.items()}
     if row["router"]:
         one, threshold = request(asked, amounts[amount]), float(row["threshold"])
-        return Choice(row["router"], threshold, reason, mixture, labels, one, measured)
+        routed = row["router"], threshold, reason, mixture, labels, one, measured
+        return Choice(*routed, own.max_latency)
     if mixture.share == 1:
         mixture = Mixture(second, second, 0.0, True)
-    return Choice(names[mixture.first], np.nan, reason, mixture, labels, None, measured)
+    static = names[mixture.first], np.nan, reason, mixture, labels, None, measured
+    return Choice(*static, own.max_latency)
 
 
 def exported(config: Config, results: Path, folder: Path) -> Choice:
@@ -178,6 +189,8 @@ def exported(config: Config, results: Path, folder: Path) -> Choice:
     card, path = read_card(folder), folder / CARD
     if card.listed_usd is not None:
         raise InputError(f"{path}: it was decided for an accuracy; give that again instead")
+    if card.max_latency is not None:
+        raise InputError(f"{path}: it was decided {UNTIMED}")
     models = [model.model for model in card.models]
     names = _setting(config, results).table.model_names
     if models != names:
@@ -283,7 +296,10 @@ class _Run:
         benchmark = self.setting.benchmark
         self.labelled = benchmark.observed if choice.labels == "all" else benchmark.train
         if self.router:
-            self.learned = _evidence(self.setting, results, choice.row, choice.labels).learned
+            evidence = _evidence(self.setting, results, choice.row, choice.labels)
+            if choice.max_latency is not None:
+                evidence = evidence.within(choice.max_latency)
+            self.learned = evidence.learned
         else:
             nothing = _unforeseen(self.labelled)
             self.learned = Learned(
@@ -301,6 +317,8 @@ class _Run:
                 f"{path}: no model can join {self.choice.row!r} without training; export a row of "
                 "uniroute, or add the model to the source and run the config again"
             )
+        if self.choice.max_latency is not None:
+            raise InputError(f"{path}: {self.choice.row!r} was decided {UNTIMED}")
         cells = confined(lambda: read_cells(path), Limits(**self.config.limits.model_dump()))
         joining = Joining.of(
             with_labels(self.labelled, cells, path),
@@ -432,7 +450,7 @@ class _Run:
                     folder / FEATURES, persistence.read(features, Features, self.config.modules)
                 )
         persistence.write(folder / CURVE, dict(zip(CURVE_COLUMNS, self._curve(), strict=True)))
-        write_json(folder / CARD, Card.model_validate(card).model_dump())
+        write_json(folder / CARD, Card.model_validate(card).model_dump(exclude_unset=True))
         write_text(folder / MODEL_CARD, self._model_card(card))
         write_digests(folder)
 
@@ -446,7 +464,9 @@ class _Run:
     def _card(self) -> dict[str, Any]:
         prices = self.labelled.models[list(PRICE_COLUMNS)].astype(object)
         prices = prices.where(prices.notna(), None)
-        labels, names = self.learned.labels, self.labelled.model_names
+        # Of those too slow to be chosen, too.
+        labels = replace(self.learned, table=self.labelled).labels
+        names = self.labelled.model_names
         models = [
             {"model": name, "utility": float(utility), "cost_usd": float(cost)} | dict(row)
             for name, utility, cost, (_, row) in zip(
@@ -486,7 +506,16 @@ class _Run:
             "models": models,
             "encoders": self._encoders() if router and router.fusion else {},
             "measured": self._measured(),
+            **self._within(),
         }
+
+    def _within(self) -> dict[str, Any]:
+        """What the card says of a limit in seconds, if there is one."""
+        if self.choice.max_latency is None:
+            return {}
+        slow = np.isnan(self.learned.table.utility).all(axis=0)
+        left_out = np.array(self.labelled.model_names)[slow].tolist()
+        return {"max_latency": self.choice.max_latency, "left_out": left_out}
 
     def _built_encoders(self) -> Iterator[tuple[Modality, Encoder]]:
         for modality in ("text", "image"):
@@ -539,7 +568,7 @@ class _Run:
             measured, samples = self._tried()
         expected = {
             name: None if np.isnan(measured[name]) else float(measured[name])
-            for title in EXPECTED
+            for title in (*EXPECTED, *({LATENCY} & measured.keys()))
             for name in (title, f"{title}_low", f"{title}_high")
         }
         return expected | {
@@ -585,13 +614,15 @@ class _Run:
         spending = self.learned.spending
         limit = Limit(0.0, paired=False)
         scale = limit.margin * np.sqrt(labels.spread / len(self.labelled.samples))
-        return (
+        columns = [
             spending.threshold,
             PER_1000 * spending.means[:, PAID],
             spending.means[:, EARNED],
             *spending.ratios.T,
             PER_1000 * spending.reserve(limit) / scale,
-        )
+        ]
+        fast = np.broadcast_to(spending.fast, len(spending.threshold))
+        return tuple(column[fast] for column in columns)
 
     def _reaches_network(self) -> bool:
         attributes = find("routers", self.router.name).attributes if self.router else {}
@@ -612,6 +643,7 @@ class _Run:
         allowed = np.tile(known, (len(foreseen.sample_ids), 1))
         decisions = deployed.choose(foreseen, self.choice.threshold, allowed)
         everything = np.ones(predictions.u_hat.shape[1:], bool)
+        everything &= deployed.allowed[: predictions.u_hat.shape[2]]
         steps = steps_of(predictions, 0, everything, self.config.policy)
         # Just at a threshold the last digit decides.
         nearby = self.choice.threshold * np.array([1 - ROUNDING, 1, 1 + ROUNDING])
@@ -660,7 +692,7 @@ class _Run:
         }
         return environment.get_template("model_card.md.j2").render(
             card=card,
-            titles=TITLES,
+            titles={name: title for name, title in TITLES.items() if name in card["measured"]},
             datasets=self.setting.table.samples["dataset"].drop_duplicates(),
             reaches_network=self._reaches_network(),
             joined=self.joining.names if self.joining else [],
@@ -680,4 +712,4 @@ def _as_json(named: Named) -> dict[str, Any]:
 def _shown(value: float | None, name: str) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if name == "cost_usd_per_1000" else f"{value:.1%}"
+    return f"{value:.4g}" if name in ("cost_usd_per_1000", LATENCY) else f"{value:.1%}"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmroute.errors import InputError
 from mmroute.evaluation.shrinkage import Shrinkage
-from mmroute.outcome_table import MATRICES, PRICE_COLUMNS, OutcomeTable, validate
+from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable, validate
 from mmroute.outcomes.splits import fold_of
 from mmroute.predictions import Predictions
 from mmroute.routers import DynamicRouter
@@ -190,8 +190,7 @@ def with_labels(table: OutcomeTable, cells: pd.DataFrame, path: Path) -> Outcome
         pairs = zip(TOKENS, PRICE_COLUMNS, strict=True)
         told["cost"] = np.sum([told[count] * told[usd] for count, usd in pairs], axis=0) / 1e6
     matrices = {}
-    for name in MATRICES:
-        old = getattr(table, name)
+    for name, old in table.matrices.items():
         new = np.full((len(old), len(names)), None if name == "prediction" else np.nan, old.dtype)
         if name in told:
             new[row, model] = told[name]

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from mmroute.evaluation.curve import Policy, Steps, last_of_ties, thresholds, training_steps
 from mmroute.evaluation.metrics import ROUNDING
+from mmroute.outcome_table import OutcomeTable
 from mmroute.predictions import Predictions
 
 MARGIN, SURE = 1.645, 2.33
@@ -102,6 +104,8 @@ class Labels:
         N.
     priced_by
         The model whose cost a limit in percent is of; None: the best.
+    latency
+        (n, K) seconds, NaN where unknown; None without latencies.
     """
 
     utility: np.ndarray
@@ -109,6 +113,14 @@ class Labels:
     group: np.ndarray
     n_queries: int
     priced_by: int | None = None
+    latency: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, table: OutcomeTable, n_queries: int, priced_by: int | None = None) -> "Labels":
+        """Take the outcomes of a table, all of whose samples are labelled."""
+        group = pd.factorize(table.samples["group"])[0]
+        given = table.utility, table.cost, group, n_queries, priced_by
+        return cls(*given, table.latency_s)
 
     def take(self, rows: np.ndarray) -> "Labels":
         """Those of some samples, given by a mask."""
@@ -117,6 +129,7 @@ class Labels:
             utility=self.utility[rows],
             cost=self.cost[rows],
             group=_codes(self.group[rows]),
+            latency=None if self.latency is None else self.latency[rows],
         )
 
     @cached_property
@@ -128,6 +141,42 @@ class Labels:
     def mean_cost(self) -> np.ndarray:
         """(K,) likewise; +inf where it never was."""
         return np.nan_to_num(_means(self.cost), nan=np.inf)
+
+    @cached_property
+    def mean_latency(self) -> np.ndarray:
+        """(K,) seconds of each model where they are known; NaN where they never are."""
+        untold = np.full(self.utility.shape, np.nan)
+        return _means(untold if self.latency is None else self.latency)
+
+    def within(self, seconds: float) -> np.ndarray:
+        """(K,) whether each model surely answers within so many seconds on average.
+
+        As a limit in USD is kept: mean + 2.33 * s.e. <= seconds. One that was timed once, or
+        never, does not surely.
+        """
+        if self.latency is None:
+            return np.zeros(self.utility.shape[1], bool)
+        n_known = np.isfinite(self.latency).sum(axis=0)
+        sums = _sums_by(self.group, np.nan_to_num(self.latency - self.mean_latency))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = np.square(sums).sum(axis=0) / (n_known * (n_known - 1.0))
+            bound = self.mean_latency + SURE * np.sqrt(self.spread * variance)
+        return (n_known > 1) & (bound <= seconds * (1 + ROUNDING))
+
+    def candidates(self, seconds: float, names: Sequence[str]) -> tuple[np.ndarray, str]:
+        """(K,) mask of the models that are chosen among within a latency, and the others in words.
+
+        Where no model surely keeps it, the fastest on average is left, and all are told of.
+        """
+        fast, latency = self.within(seconds), self.mean_latency
+        others = ", ".join(
+            f"{name} ({'no latency known' if np.isnan(mean) else f'{mean:.3g} s'})"
+            for name, mean, own in zip(names, latency, fast, strict=True)
+            if not own
+        )
+        if not fast.any():
+            fast[np.nanargmin(latency)] = True
+        return fast, others
 
     @cached_property
     def best(self) -> int:
@@ -287,16 +336,36 @@ class Spending:
         (P, 7, 7) sums over the groups of the products of their sums.
     spread
         As for ``Labels``.
+    fast
+        (P,) whether the choices surely keep the latency that is asked for; True where none is.
     """
 
     threshold: np.ndarray
     sums: np.ndarray
     products: np.ndarray
     spread: float
+    fast: np.ndarray | bool = True
 
     @classmethod
-    def of(cls, labels: Labels, crossfit: Predictions, unit: float, policy: Policy) -> "Spending":
-        """Follow a router's choices; ``unit`` is the USD of a predicted cost of 1."""
+    def of(
+        cls,
+        labels: Labels,
+        crossfit: Predictions,
+        unit: float,
+        policy: Policy,
+        max_latency: float | None = None,
+    ) -> "Spending":
+        """Follow a router's choices.
+
+        Parameters
+        ----------
+        labels, crossfit, policy
+            Outcomes, what was predicted of them, and the policy family.
+        unit
+            USD of a predicted cost of 1.
+        max_latency
+            Seconds that the choices are to take at most, on average; None: no such limit.
+        """
         kept, steps = training_steps(crossfit, labels.utility, policy)
         predictions = crossfit.take(kept)
         utility, cost = labels.utility[kept], labels.cost[kept]
@@ -319,7 +388,11 @@ class Spending:
         policy = own_policy(crossfit, policy)
         threshold = np.maximum(thresholds(steps, policy), LOWEST)
         points = _dearest_first(threshold, policy)
-        return cls(threshold[points], sums[points], products[points], labels.spread)
+        fast: np.ndarray | bool = True
+        if max_latency is not None and labels.latency is not None:
+            group = _codes(labels.group[kept])
+            fast = _fast(steps, labels.latency[kept], group, labels.spread, max_latency)[points]
+        return cls(threshold[points], sums[points], products[points], labels.spread, fast)
 
     @property
     def means(self) -> np.ndarray:
@@ -355,12 +428,13 @@ class Spending:
     def at(self, limit: Limit, usd: float) -> int | None:
         """The dearest point that keeps a limit, which is ``usd`` a query; None if none does."""
         keeps = self.means[:, PAID] + self.reserve(limit) <= usd * (1 + ROUNDING)
+        keeps &= self.fast
         return int(keeps.argmax()) if keeps.any() else None
 
     def reaching(self, target: Target) -> int | None:
         """The cheapest point that surely reaches a target; None if none does."""
         lead, error = self._lead(target)
-        reaches = lead >= SURE * error - ROUNDING
+        reaches = (lead >= SURE * error - ROUNDING) & self.fast
         if not reaches.any():
             return None
         return int(np.where(reaches, self.sums[:, PAID], np.inf).argmin())
@@ -371,7 +445,7 @@ class Spending:
         Infinite where none looks so.
         """
         lead, error = self._lead(target)
-        needed = np.where(lead > 0, self.sums[:, ONE], np.inf)
+        needed = np.where((lead > 0) & self.fast, self.sums[:, ONE], np.inf)
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = needed * (SURE * error / lead) ** 2
         return float(np.where(self.means[:, PAID] < usd, needed, np.inf).min(initial=np.inf))
@@ -567,6 +641,22 @@ def _running(
     crossed = held[:, :, None] * change[:, None, :]
     grown = crossed + crossed.transpose(0, 2, 1) + change[:, :, None] * change[:, None, :]
     return sums, np.cumsum(np.concatenate([(start.T @ start)[None], grown]), axis=0)
+
+
+def _fast(
+    steps: Steps, latency: np.ndarray, group: np.ndarray, spread: float, seconds: float
+) -> np.ndarray:
+    """(S + 1,) whether choices surely take at most so long on average, as ``Labels.within``."""
+    columns = np.stack([np.nan_to_num(latency), np.isfinite(latency)], axis=2)
+    sums, products = _running(steps, columns, group)
+    n_known = sums[:, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = sums[:, 0] / n_known
+        weights = np.column_stack([np.ones(len(mean)), -mean])
+        square = np.einsum("pi,pij,pj->p", weights, products, weights)
+        variance = np.maximum(square, 0) / (n_known * (n_known - 1))
+        bound = mean + SURE * np.sqrt(spread * variance)
+    return (n_known > 1) & (bound <= seconds * (1 + ROUNDING))
 
 
 def _codes(group: np.ndarray) -> np.ndarray:

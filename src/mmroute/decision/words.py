@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SETTLED, SHARE, TODAY, WHAT_IF
+from mmroute.outcome_table import LATENCY
 
 MOST_NAMED, LEAST_NAMED = 3, 0.05
 """Models that a card names, and the share of the traffic from which on."""
@@ -111,8 +112,30 @@ def _card(row: pd.Series) -> Card:
         "mostly goes to": _traffic(row),
     }
     prices = "" if row["prices"] == TODAY else "With the other prices, "
+    if LATENCY in row.index:
+        facts["seconds per query"] = _seconds(row)
     asked = f"{prices}{_asked(row)}"
-    return Card(asked[0].upper() + asked[1:], used(row), facts, _told(row))
+    told = " ".join(filter(None, (_told(row), _too_slow(row))))
+    return Card(asked[0].upper() + asked[1:], used(row), facts, told)
+
+
+def _seconds(row: pd.Series) -> str:
+    """The mean latency, and of which share of the queries where it is not known of all."""
+    if np.isnan(row[LATENCY]):
+        return "–"
+    share, shown = row["latency_coverage"], _usd(row, LATENCY)
+    return shown if share == 1 else f"{shown}, of the {share:.0%} whose latency is known"
+
+
+def _too_slow(row: pd.Series) -> str:
+    """Which models were no candidates, as they do not surely answer in time."""
+    slow = row.get("too_slow")
+    if not isinstance(slow, str) or not slow:
+        return ""
+    limit = f"{row['max_latency']:g} s on average"
+    if row["latency_feasible"]:
+        return f"Not surely within {limit}, and left out: {slow}."
+    return f"No model surely answers within {limit}: {slow}; the fastest is taken."
 
 
 def _told(row: pd.Series) -> str:
@@ -179,6 +202,8 @@ def present(table: pd.DataFrame) -> pd.DataFrame:
             ],
         }
     )
+    if LATENCY in table:
+        shown.insert(4, "Seconds", [_seconds(row) for row in rows])
     if any(row["prices"] == WHAT_IF for row in rows):
         shown.insert(0, "Prices", [row["prices"] for row in rows])
     return shown
@@ -216,6 +241,8 @@ def _asked(row: pd.Series) -> str:
     amount = str(row["amount"])
     if amount.endswith("%"):
         text += f" ({amount} of the best single model's {of})"
+    if "max_latency" in row.index:
+        text += f" and {row['max_latency']:g} s a query"
     if row["feasible"]:
         return text
     return f"{text}: {'not sure' if reached else 'out of reach'}, this comes nearest"

@@ -102,7 +102,8 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
                 predicted = of_chosen(u_hat[rows], choice)
                 cuts = equal_mass_cuts(predicted)
                 given = choice, predicted, utility, cost[rows], own, cuts, dearest_models(singles)
-                policy = policy_sums(*given, predictions.overhead_of(rows))
+                latency = None if table.latency_s is None else table.latency_s[rows]
+                policy = policy_sums(*given, predictions.overhead_of(rows), latency)
                 measured.add_policy(part.name, point, policy)
                 if part.level == "full" and trial == 0:
                     bins = calibration_sums(choice, predicted, utility, own, cuts)

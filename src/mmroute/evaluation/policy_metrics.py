@@ -20,6 +20,7 @@ import numpy as np
 from mmroute.errors import InputError
 from mmroute.evaluation.metrics import ROUNDING, SingleModels
 from mmroute.evaluation.record import Metric
+from mmroute.outcome_table import LATENCY
 from mmroute.rank_score import cost_range, rank_score
 
 ECE_BINS = 15
@@ -43,6 +44,9 @@ class Choices:
         cost of a model that has it.
     dearest
         (N,) whether the chosen models are the most expensive ones of all samples.
+    latency
+        (N,) seconds that the chosen models took, NaN where unknown; empty without
+        latencies.
     """
 
     gained: np.ndarray
@@ -51,6 +55,7 @@ class Choices:
     best: np.ndarray
     optimal: np.ndarray
     dearest: np.ndarray
+    latency: np.ndarray
 
     @classmethod
     def of(
@@ -60,6 +65,7 @@ class Choices:
         utility: np.ndarray,
         cost: np.ndarray,
         dearest: np.ndarray,
+        latency: np.ndarray | None = None,
     ) -> Self:
         """Compare the choices with what there was to choose; arguments as for ``policy_sums``."""
         observed = np.isfinite(utility) & np.isfinite(cost)
@@ -71,6 +77,7 @@ class Choices:
             best,
             np.where(observed & (utility == best[:, None]), cost, np.inf).min(axis=1),
             dearest[choice],
+            np.empty(0) if latency is None else of_chosen(latency, choice),
         )
 
     def solved(self) -> np.ndarray:
@@ -89,10 +96,13 @@ class PolicyMetric(Metric):
         second may be 1, for a mean. None where the metric is no such ratio, see ``PolicySums``.
     unit
         How the report writes it: ``share``, ``usd`` (per query) or ``metric``, a plain number.
+    timed
+        Whether it is a ratio of latencies, and there only where there are any.
     """
 
     ratio: Callable[[Choices], tuple[np.ndarray, np.ndarray | int]] | None = None
     unit: str = "metric"
+    timed: bool = False
 
 
 POLICY_METRICS = [
@@ -115,6 +125,23 @@ POLICY_METRICS = [
         unit="usd",
         lower_is_better=True,
         shown=True,
+    ),
+    # Mean over the choices whose latency is known, and which share of them these are.
+    PolicyMetric(
+        name=LATENCY,
+        title="mean latency (s)",
+        ratio=lambda own: (np.nan_to_num(own.latency), np.isfinite(own.latency)),
+        lower_is_better=True,
+        shown=True,
+        timed=True,
+    ),
+    PolicyMetric(
+        name="latency_coverage",
+        title="latency known",
+        ratio=lambda own: (np.isfinite(own.latency), 1),
+        unit="share",
+        shown=True,
+        timed=True,
     ),
     # Mean of the chosen over the largest utility, over the samples that can be solved.
     PolicyMetric(
@@ -170,6 +197,15 @@ POLICY_METRICS = [
 """Metrics of one policy; another ratio is another record here."""
 
 
+def _ratios(timed: bool) -> dict[str, Callable[[Choices], tuple[np.ndarray, np.ndarray | int]]]:
+    """The ratios by their metrics, with those of latencies or without."""
+    return {
+        metric.name: metric.ratio
+        for metric in POLICY_METRICS
+        if metric.ratio and (timed or not metric.timed)
+    }
+
+
 @dataclass(frozen=True)
 class _Sums:
     def __add__(self, other: Self) -> Self:
@@ -207,7 +243,8 @@ class PolicySums(_Sums):
     def metrics(self) -> dict[str, np.ndarray]:
         """Every metric that follows from the choices, under each weighting: name to (B,) values.
 
-        ``POLICY_METRICS`` but for ``cost_usd``, which takes a unit. ``cost`` is in the unit of
+        ``POLICY_METRICS`` but for ``cost_usd``, which takes a unit, and for latencies where there
+        are none. ``cost`` is in the unit of
         the costs. ``rank_score`` is over the single models' ``cost_range`` (VL-RouterBench,
         RouterArena). ``ece`` is the expected calibration error of the chosen models'
         predictions over 15 bins of equal mass; the bins are those of the samples themselves
@@ -216,7 +253,8 @@ class PolicySums(_Sums):
         A model that is never chosen, and no better than a cheaper one, can change
         ``rank_score`` and ``rci`` by being expensive, and no other metric.
         """
-        ratios = [metric.name for metric in POLICY_METRICS if metric.ratio]
+        every = _ratios(timed=True)
+        ratios = every if self.above.shape[1] == len(every) else _ratios(timed=False)
         values = dict(zip(ratios, _ratio(self.above, self.below).T, strict=True))
         values["ece"] = _ratio(np.abs(self.gap).sum(axis=1), self.n_samples)
         single_cost = _ratio(self.single_cost, self.single_count)
@@ -239,6 +277,7 @@ def policy_sums(
     cuts: np.ndarray,
     dearest: np.ndarray,
     overhead: np.ndarray | None = None,
+    latency: np.ndarray | None = None,
 ) -> PolicySums:
     """Add up what follows from the choices, under each weighting.
 
@@ -258,6 +297,8 @@ def policy_sums(
         The most expensive models of ``rci``, see ``dearest_models``.
     overhead
         (N,) costs of the decisions themselves; None: nothing.
+    latency
+        (N, K) seconds, NaN where unknown; None without latencies.
 
     Raises
     ------
@@ -265,7 +306,7 @@ def policy_sums(
         If the outcome of a choice is missing.
     """
     paid = cost if overhead is None else cost + overhead[:, None]
-    own = Choices.of(choice, predicted, utility, paid, dearest)
+    own = Choices.of(choice, predicted, utility, paid, dearest, latency)
     missing = ~(np.isfinite(own.gained) & np.isfinite(own.paid))
     if missing.any():
         row = int(missing.argmax())
@@ -273,7 +314,7 @@ def policy_sums(
             f"the choice of sample {row}, model {choice[row]}, has no observed outcome; "
             "choose among the models observed for the sample"
         )
-    ratios = [metric.ratio(own) for metric in POLICY_METRICS if metric.ratio]
+    ratios = [ratio(own) for ratio in _ratios(timed=latency is not None).values()]
     numerators, denominators = zip(*ratios, strict=True)
     every = np.ones(len(choice))
     priced = np.isfinite(cost)

@@ -33,7 +33,7 @@ from mmroute.evaluation.policy_metrics import (
     policy_sums,
 )
 from mmroute.evaluation.setting import level_of
-from mmroute.outcome_table import rows_by_label
+from mmroute.outcome_table import LATENCY, rows_by_label
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import SLICE
 from mmroute.predictions import Predictions
@@ -47,7 +47,7 @@ GRID_ROWS = 20_000
 """About how many rows of predictions a grid is proposed from."""
 AUROC_BINS = 256
 """Bins of a model's predictions, in which they count as equal for ``auroc``."""
-MEASURED = ("utility", "cost")
+MEASURED = ("utility", "cost", LATENCY)
 """The outcomes that evaluation reads."""
 _PIECE = 1 << 13
 """Samples that are weighted at once."""
@@ -162,6 +162,11 @@ class Sharded:
         named = groups, dict(laid_out["slices"])
         return cls(outcomes, splits, salt, *named, laid_out["shards"], **how)
 
+    @cached_property
+    def timed(self) -> bool:
+        """Whether latencies of some samples are known."""
+        return (self.outcomes / f"{LATENCY}.parquet").exists()
+
     @property
     def n_test(self) -> int:
         """Number of test samples."""
@@ -217,6 +222,8 @@ class Shard:
         Where its samples lie among all of a split.
     samples, utility, cost
         Of its n test samples: the frame, and (n, K) outcomes, the cost normalised.
+    latency
+        (n, K) seconds of these samples, NaN where unknown; None if no shard has any.
     datasets
         Indices of each data set's test samples.
     """
@@ -229,6 +236,10 @@ class Shard:
         self.test, self.train = slice(*place["test"]), slice(*place["train"])
         self.samples, self.utility, self.cost = self._of(self._benchmark.in_test)
         self.datasets = rows_by_label(self.samples["dataset"])
+        self.latency = None
+        if whole.timed:
+            known = self._benchmark.test.latency_s
+            self.latency = np.full(self.utility.shape, np.nan) if known is None else known
 
     def training(self) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         """Samples, utility and normalised cost of its training samples."""
@@ -802,12 +813,13 @@ def sum_points(
             choices = [*shard.choices(predictions, dataset, points["parameter"])]
             for part, counts in shard.weights(dataset):
                 utility, cost = shard.utility[rows[part]], shard.cost[rows[part]]
+                latency = None if shard.latency is None else shard.latency[rows[part]]
                 overhead = predictions.overhead_of(rows[part])
                 weights = counts.astype(float)
                 for own, (choice, predicted) in zip(points.itertuples(), choices, strict=True):
                     given = choice[part], predicted[part], utility
                     told = own.cuts, own.dearest, overhead
-                    found = vars(policy_sums(*given, cost, weights, *told))
+                    found = vars(policy_sums(*given, cost, weights, *told, latency=latency))
                     if trial == 0 and own.slice == "full":
                         bins = vars(calibration_sums(*given, weights, own.cuts))
                         found = found | {f"{_BINNED}{name}": more for name, more in bins.items()}

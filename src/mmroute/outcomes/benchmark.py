@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmroute.outcome_table import MATRICES, OutcomeTable
+from mmroute.outcome_table import LATENCY, MATRICES, OutcomeTable
 from mmroute.outcomes.splits import DEVELOPMENT, SLICE
 from mmroute.storage import check_samples, read_json, read_table
 
@@ -45,7 +45,7 @@ class Benchmark:
         splits: Path,
         salt: str,
         rows: slice = slice(None),
-        matrices: Collection[str] = MATRICES,
+        matrices: Collection[str] = (*MATRICES, LATENCY),
     ) -> "Benchmark":
         """Read the stored outcome table and the split of one salt.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmroute.outcome_table import MATRICES, OutcomeTable, rows_by_label
+from mmroute.outcome_table import OutcomeTable, rows_by_label
 from mmroute.storage import (
     digest_bytes,
     digest_file,
@@ -85,14 +85,14 @@ def join(tables: Sequence[OutcomeTable]) -> OutcomeTable:
     )
     position = {name: index for index, name in enumerate(models["model"])}
     matrices = {}
-    for name in MATRICES:
+    for name in dict.fromkeys(name for table in tables for name in table.matrices):
+        missing, kind = (None, object) if name == "prediction" else (np.nan, float)
         blocks = []
         for table in tables:
-            matrix = getattr(table, name)
-            block = np.full(
-                (len(matrix), len(models)), None if matrix.dtype == object else np.nan, matrix.dtype
-            )
-            block[:, [position[model] for model in table.model_names]] = matrix
+            block = np.full((len(table.samples), len(models)), missing, kind)
+            if name in table.matrices:
+                columns = [position[model] for model in table.model_names]
+                block[:, columns] = table.matrices[name]
             blocks.append(block)
         matrices[name] = np.concatenate(blocks)
     samples = pd.concat([table.samples for table in tables], ignore_index=True)

@@ -13,7 +13,7 @@ import pandas as pd
 from mmroute.confined import working_on
 from mmroute.errors import InputError
 from mmroute.images import each, joined
-from mmroute.outcome_table import MATRICES, SAMPLE_COLUMNS, OutcomeTable, validate, validate_samples
+from mmroute.outcome_table import SAMPLE_COLUMNS, OutcomeTable, validate, validate_samples
 from mmroute.outcomes.groups import group_keys
 from mmroute.sources import Source
 from mmroute.storage import link_to
@@ -158,7 +158,8 @@ class _Joined:
     samples, models
         As in an outcome table.
     matrices
-        Those of an outcome table, and ``origin``: the number of the pair's source.
+        Those of an outcome table, where latencies may be missing altogether, and ``origin``: the
+        number of the pair's source.
     label
         Of the last source.
     notices
@@ -174,14 +175,13 @@ class _Joined:
     @classmethod
     def of(cls, number: int, labelled: tuple[str, OutcomeTable]) -> "_Joined":
         label, table = labelled
-        matrices = {name: getattr(table, name) for name in MATRICES}
-        matrices["origin"] = np.where(np.isfinite(table.utility), number, np.nan)
+        origin = np.where(np.isfinite(table.utility), number, np.nan)
+        matrices = table.matrices | {"origin": origin}
         return cls(table.samples, table.models, matrices, label, [])
 
     def table(self) -> OutcomeTable:
-        return OutcomeTable(
-            self.samples, self.models, **{name: self.matrices[name] for name in MATRICES}
-        )
+        outcomes = {name: own for name, own in self.matrices.items() if name != "origin"}
+        return OutcomeTable(self.samples, self.models, **outcomes)
 
     def answered(self, tables: Mapping[str, OutcomeTable]) -> "_Joined":
         """Leave out the samples that only tables without outcomes have."""
@@ -228,8 +228,10 @@ class _Joined:
         names = _union(self.models["model"], other.models["model"])
         first, second = (own._spread(ids, names) for own in (self, other))
         known, new = (np.isfinite(own["utility"]) for own in (first, second))
+        untold = np.full(known.shape, np.nan)
         matrices = {
-            name: np.where(new & ~known, second[name], matrix) for name, matrix in first.items()
+            name: np.where(new & ~known, second.get(name, untold), first.get(name, untold))
+            for name in first | second
         }
         samples, notices = _join_samples(self.samples, other.samples, other.label)
         twice = np.argwhere(known & new)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, raise_disk_fault
-from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import LATENCY, PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.datasets import join
 from mmroute.outcomes.splits import freeze, require_outcomes, require_parts
 from mmroute.storage import read_json, read_table, write_json
@@ -59,8 +59,9 @@ def require_benchmark(
     prices: Path | str | None,
     pool: Sequence[str] | None,
     min_coverage: float,
+    max_latency: float | None = None,
 ) -> None:
-    """Raise InputError for what ``assemble``, or a split of the samples, would refuse.
+    """Raise InputError for what ``assemble``, a split or the decision would refuse.
 
     Parameters
     ----------
@@ -70,10 +71,25 @@ def require_benchmark(
         As for ``splits.freeze``.
     prices, pool, min_coverage
         As for ``assemble``.
+    max_latency
+        As of the decision.
     """
     given = table.samples, train, salts
     require_parts(*given)
-    require_outcomes(_in_use(table, prices, pool, min_coverage)[0], freeze(*given))
+    used, _ = _in_use(table, prices, pool, min_coverage)
+    require_outcomes(used, freeze(*given))
+    if max_latency is not None:
+        require_latencies(used)
+
+
+def require_latencies(table: OutcomeTable) -> None:
+    """Raise InputError for a limit in seconds where no outcome has a latency."""
+    if table.latency_s is None:
+        raise InputError(
+            "config key decision.max_latency: no outcome of the pool has a latency; give a "
+            f"source that says how long calls took, such as a table's column {LATENCY}, or "
+            "remove the key"
+        )
 
 
 def _in_use(
@@ -256,10 +272,12 @@ def mask_unpriced(table: OutcomeTable, origin: str) -> OutcomeTable:
             "with a known cost; give costs, or a price table in source.prices, with token counts "
             f"or with a column {PER_CALL}, or name the other models in pool"
         )
+    latency = table.latency_s
     return replace(
         table,
         utility=np.where(observed, table.utility, np.nan),
         cost=np.where(observed, table.cost, np.nan),
+        latency_s=None if latency is None else np.where(observed, latency, np.nan),
     )
 
 

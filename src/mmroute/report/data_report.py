@@ -10,9 +10,12 @@ from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import single_models
 from mmroute.evaluation.shards import GRID_SIZE
 from mmroute.images import counts as image_counts
-from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import LATENCY, PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.pool import cost_unit
 from mmroute.outcomes.splits import SLICE, salts_of
+
+TAIL = 0.95
+"""Share of the calls that a percentile of latencies is of."""
 
 
 def dataset_report(
@@ -88,15 +91,14 @@ def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFra
     ``model``, ``coverage``, ``accuracy``, ``cost_usd`` (mean per call), each of the two
     with its bounds ``_low`` and ``_high``, ``cost`` (normalised), the prices, and
     ``cost_from``: ``tokens`` where prices and token counts gave all costs, ``source``
-    where the source did, ``price per call`` where there is one, ``mixed`` otherwise.
+    where the source did, ``price per call`` where there is one, ``mixed`` otherwise. Where
+    latencies are known, in seconds and with bounds, ``latency_s``, their mean, and
+    ``latency_p95_s``, their 95th percentile; ``latency_coverage``: of which share of the
+    outcomes they are known.
     """
     weights = resample_weights(table.samples, n_resamples, seed)
     singles = single_models(table.utility, table.cost, weights)
-    measured = {}
-    for name, replicates in (("accuracy", singles.utility), ("cost_usd", singles.cost)):
-        bounds = np.array([interval(column) for column in replicates.T])
-        measured[name] = replicates[0]
-        measured[f"{name}_low"], measured[f"{name}_high"] = bounds.T
+    measured = _bounded("accuracy", singles.utility) | _bounded("cost_usd", singles.cost)
     counted = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
     counted &= np.isfinite(table.models[list(PRICE_COLUMNS)].to_numpy(float)).all(axis=1)
     by_call = np.isfinite(table.models.get(PER_CALL, pd.Series(np.nan, table.models.index)))
@@ -114,8 +116,40 @@ def model_report(table: OutcomeTable, n_resamples: int, seed: int) -> pd.DataFra
                 ["price per call", "tokens", "source"],
                 "mixed",
             ),
+            **({} if table.latency_s is None else _latencies(table, table.latency_s, weights)),
         }
     )
+
+
+def _bounded(name: str, replicates: np.ndarray, atoms: bool = False) -> dict[str, np.ndarray]:
+    """The (K,) values of (1 + B, K) replicates, with their bounds."""
+    low, high = np.array([interval(column, atoms) for column in replicates.T]).T
+    return {name: replicates[0], f"{name}_low": low, f"{name}_high": high}
+
+
+def _latencies(
+    table: OutcomeTable, latency: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What ``model_report`` says of (N, K) latencies under (1 + B, N) weights."""
+    observed = np.isfinite(table.utility)
+    latency = np.where(observed, latency, np.nan)
+    percentiles = [_percentile(column, weights, TAIL) for column in latency.T]
+    return {
+        **_bounded(LATENCY, single_models(latency, latency, weights).cost),
+        **_bounded("latency_p95_s", np.stack(percentiles, axis=1), atoms=True),
+        "latency_coverage": np.isfinite(latency).sum(axis=0) / observed.sum(axis=0),
+    }
+
+
+def _percentile(values: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+    """The (1 + B,) smallest of (N,) values that a share of those known does not exceed."""
+    order = np.argsort(values)[: np.isfinite(values).sum()]
+    if not len(order):
+        return np.full(len(weights), np.nan)
+    below = np.cumsum(weights[:, order], axis=1, dtype=np.uint32)
+    total = below[:, -1]
+    at = (below >= share * total[:, None]).argmax(axis=1)
+    return np.where(total > 0, values[order][at], np.nan)
 
 
 def notices(
@@ -178,6 +212,17 @@ def notices(
         lines.append(f"{full['duplicates']} samples repeat the question and image of another")
     if full["coverage"] < 1:
         lines.append(f"coverage is {full['coverage']:.2%} of all (sample, model) pairs")
+    if table.latency_s is not None:
+        known = np.isfinite(table.latency_s)
+        share = (known & np.isfinite(table.utility)).sum() / np.isfinite(table.utility).sum()
+        untimed = [
+            name for name, own in zip(table.model_names, known.T, strict=True) if not own.any()
+        ]
+        if share < 1:
+            none = f"; none is of {', '.join(untimed)}" if untimed else ""
+            lines.append(
+                f"latencies are means over the {share:.2%} of the outcomes that have one{none}"
+            )
     if not np.isfinite(table.prompt_tokens).any():
         lines.append("prompt tokens are unknown: costs are used as the source gives them")
     return lines

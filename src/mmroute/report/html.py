@@ -16,6 +16,7 @@ from mmroute.evaluation.inference import SIGNIFICANCE
 from mmroute.evaluation.metrics import CURVE_METRICS, ROUNDING, SAVED_AT
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.evaluation.static import ZERO
+from mmroute.outcome_table import LATENCY
 from mmroute.presentation.tables import (
     AVERAGES,
     REFERENCES,
@@ -194,7 +195,12 @@ class Report:
                 for metric in self.table["metric"].unique()
                 if metric not in {own.name for own in CURVE_METRICS if own.shown or own.convention}
             ],
-            point_metrics=[metric for metric in POLICY_METRICS if metric.shown],
+            point_metrics=[
+                metric
+                for metric in POLICY_METRICS
+                if metric.shown and metric.name in set(self.points["metric"])
+            ],
+            timed=LATENCY in self.models,
             points=self._points,
             differences=self._differences,
             answers=self.answers,
@@ -260,7 +266,8 @@ class Report:
     def _models(self) -> list[dict[str, Any]]:
         """The single models on the test split, the cheapest first."""
         tested = self.singles[self.singles["dataset"] == "full"].sort_values("cost")
-        cost_from = self.models.set_index("model")["cost_from"]
+        by_model = self.models.set_index("model")
+        timed = [name for name in (LATENCY, "latency_p95_s") if name in self.models]
         return [
             {
                 "model": row["model"],
@@ -268,7 +275,8 @@ class Report:
                 "cost_usd": _estimate(row, "cost_usd"),
                 "cost": row["cost"],
                 "coverage": row["coverage"],
-                "cost_from": cost_from[row["model"]],
+                "cost_from": by_model["cost_from"][row["model"]],
+                **{name: _estimate(by_model.loc[row["model"]], name) for name in timed},
             }
             for _, row in tested.iterrows()
         ]

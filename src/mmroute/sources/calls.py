@@ -15,7 +15,7 @@ from annotated_types import Gt
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, is_utf8
-from mmroute.outcome_table import OutcomeTable
+from mmroute.outcome_table import LATENCY, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 from mmroute.sources.release import clean
@@ -23,7 +23,7 @@ from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.storage import is_file
 
 UNSCALED = "scales are of scores up to 1; leave them out of source.scale if these are from 0 to 1"
-AMOUNTS = ("utility", "cost", "prompt_tokens", "completion_tokens")
+AMOUNTS = ("utility", "cost", "prompt_tokens", "completion_tokens", LATENCY)
 
 
 class Call(NamedTuple):
@@ -51,6 +51,8 @@ class Call(NamedTuple):
         Whether the call gave no answer to judge.
     place
         Where it stands, for messages.
+    latency_s
+        Seconds that it took.
     """
 
     sample: str
@@ -68,6 +70,7 @@ class Call(NamedTuple):
     prediction: str | None
     failed: bool
     place: str
+    latency_s: float = np.nan
 
 
 class Log(NamedTuple):
@@ -311,7 +314,7 @@ class _Gathered:
                 "without images",
                 call.place,
             )
-        return [utility, call.cost, *counts]
+        return [utility, call.cost, *counts, call.latency_s]
 
     def _check_used(self) -> None:
         for key, named, used in (

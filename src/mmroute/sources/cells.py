@@ -299,7 +299,7 @@ def outcome_table(
     models
         K names.
     matrices
-        The five N x K fields of ``OutcomeTable`` by name.
+        The N x K fields of ``OutcomeTable`` by name; latencies may be left out.
     """
     tags = [name for name in samples.columns if name not in SAMPLE_COLUMNS]
     samples = samples.assign(group=samples.get("group", ""))

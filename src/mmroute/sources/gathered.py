@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError
-from mmroute.outcome_table import MATRICES, OutcomeTable
+from mmroute.outcome_table import LATENCY, MATRICES, OutcomeTable
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 
 
@@ -82,7 +82,8 @@ class Gathered:
         rows
             (n,) row of each one's sample; -1 for one that is left out.
         outcomes
-            n rows indexed by sample id, with columns among ``MATRICES``; predictions are text.
+            n rows indexed by sample id, with columns among ``MATRICES`` and ``LATENCY``;
+            predictions are text.
         path
             Where they come from, for the message.
 
@@ -128,9 +129,10 @@ class Gathered:
         """
         models = {model: column for column, model in enumerate(self.models)}
         shape = (len(self.samples), len(models))
+        timed = any(LATENCY in outcomes for _, _, outcomes in self._outcomes)
         matrices = {
             name: np.full(shape, None, object) if name == "prediction" else np.full(shape, np.nan)
-            for name in MATRICES
+            for name in (*MATRICES, *[LATENCY] * timed)
         }
         for model, rows, outcomes in self._outcomes:
             for name in outcomes:

@@ -45,7 +45,8 @@ class Helm(CallLogs):
     name's first colon. The question is the instance's input, with the options of a multiple
     choice, not the prompt with its examples. Perturbed instances are left out; several
     trials are averaged. The utility is what HELM itself reports of a scenario, ``MAIN``, else
-    one of ``METRICS``, or what ``metrics`` names.
+    one of ``METRICS``, or what ``metrics`` names. A call took ``inference_runtime`` seconds, of
+    models that answer offline the time of the whole batch.
 
     The layout is that of HELM (github.com/stanford-crfm/helm,
     ``src/helm/benchmark/runner.py`` and ``adaptation/request_state.py``).
@@ -168,6 +169,7 @@ def _call(
         prediction=answer,
         failed=failed,
         place=f"{path}: instance {key!r:.80}",
+        latency_s=amount(stats.get("inference_runtime")),
         **counts,
     )
 

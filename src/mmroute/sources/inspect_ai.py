@@ -43,8 +43,11 @@ class InspectAi(CallLogs):
     The data set is the task, the sample its id; epochs are averaged. The utility is the value
     of a scorer, or of one part of it, ``scorer.part``, by Inspect's own conversion. Tokens are
     those of the evaluated model alone, those of its cache among the prompt's; the cost is
-    ``total_cost`` where it stands. Of several logs of a model on a task one that has not
-    broken off counts, of those with the most samples the last. Images are not read.
+    ``total_cost`` where it stands. The latency is the time of the evaluated model's calls, added
+    up from the sample's events; where these do not tell it, the sample's ``working_time``, which
+    holds tools and sandboxes too; unknown where an answer came from Inspect's cache. Of several
+    logs of a model on a task one that has not broken off counts, of those with the most samples
+    the last. Images are not read.
 
     The layout is that of ``EvalLog`` (github.com/UKGovernmentBEIS/inspect_ai,
     ``src/inspect_ai/log/_log.py`` and ``_recorders/eval.py``); the library itself is no light
@@ -160,7 +163,24 @@ def _calls(
         prediction=answer,
         failed=at(sample, "error") is not None or answer == "",
         place=place,
+        latency_s=_latency(sample, model),
     )
+
+
+def _latency(sample: Any, model: str) -> float:
+    """Return the seconds that the model's calls took, see ``InspectAi``."""
+    events = at(sample, "events")
+    calls = [
+        event
+        for event in (events if isinstance(events, list) else [])
+        if (at(event, "event"), at(event, "model"), at(event, "role")) == ("model", model, None)
+    ]
+    if any(at(call, "cache") == "read" for call in calls):
+        return np.nan
+    seconds = sum((amount(at(call, "output", "time")) for call in calls), 0.0)
+    if calls and seconds == seconds:
+        return seconds
+    return amount(at(sample, "working_time"))
 
 
 def _question(sample: Any) -> tuple[str, bool]:

@@ -11,6 +11,7 @@ from mmroute.errors import InputError
 from mmroute.sources.calls import Call, CallLogs, Log, amount, at, read_json_file, scored, text
 from mmroute.storage import digest_bytes
 
+MS_PER_SECOND = 1000
 ERROR = 2
 """Of ``failureReason``: the call itself failed, not an assertion about its answer."""
 
@@ -22,7 +23,8 @@ class Promptfoo(CallLogs):
     variables; the prompts of one set of variables are a group. Calls of equal prompts,
     ``--repeat``, are averaged. The data set is the evaluation's description, else the file's
     name. The utility is ``score``, of all assertions, or ``namedScores.<name>`` if
-    ``metrics`` says so. What an answer from promptfoo's cache cost is unknown.
+    ``metrics`` says so. What an answer from promptfoo's cache cost, and how long it took, is
+    unknown; else it took ``latencyMs``.
 
     The layout is that of promptfoo's ``EvaluateResult`` (github.com/promptfoo/promptfoo,
     ``src/types/index.ts``).
@@ -50,7 +52,11 @@ class Promptfoo(CallLogs):
         for number, row in enumerate(rows, 1):
             place = f"{path}: result {number}"
             if at(row, "response", "cached"):
-                remark("answers came from promptfoo's cache, and their cost is unknown", place)
+                remark(
+                    "answers came from promptfoo's cache, and what they cost and how long they "
+                    "took is unknown",
+                    place,
+                )
             calls.append(_call(row, dataset, place))
         return Log(path, True, text(at(content, "results", "timestamp")), calls)
 
@@ -89,6 +95,9 @@ def _call(row: Any, dataset: str, place: str) -> Call:
         prediction=written,
         failed=at(row, "failureReason") == ERROR or not (written or "").strip(),
         place=place,
+        latency_s=np.nan
+        if at(row, "response", "cached")
+        else amount(at(row, "latencyMs")) / MS_PER_SECOND,
     )
 
 

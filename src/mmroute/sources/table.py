@@ -11,7 +11,7 @@ from annotated_types import Gt
 
 from mmroute.errors import InputError
 from mmroute.images import counts
-from mmroute.outcome_table import MATRICES, OutcomeTable
+from mmroute.outcome_table import LATENCY, MATRICES, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
     PACKED,
@@ -37,7 +37,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LONGEST_HEADER = 2**16
 LINK = "beside"
 """What links to the table's folder from that of the images which it holds itself."""
-OUTCOME_COLUMNS = ("model", "utility", *NUMBER_COLUMNS, "prediction", "response")
+OUTCOME_COLUMNS = ("model", "utility", *NUMBER_COLUMNS, LATENCY, "prediction", "response")
 
 
 class TableSource(Source):
@@ -48,8 +48,9 @@ class TableSource(Source):
     ``long`` has one row per sample and model: ``sample_id``, ``model``,
     ``utility``, and ``cost`` in USD or ``prompt_tokens`` and
     ``completion_tokens``; the model's answer may stand in ``prediction`` or
-    ``response``. Where there are neither costs nor counts, tokens are estimated from the
-    answer and the question; where there is no answer either, only a price per call is left.
+    ``response``, and the seconds that it took in ``latency_s``. Where there are neither costs
+    nor counts, tokens are estimated from the answer and the question; where there is no answer
+    either, only a price per call is left.
     ``wide`` has one row per sample, ``sample_id`` or ``dataset_idx``, and the model columns
     of ``mmroute.sources.wide``, of which ``<model>_correct`` is enough.
 
@@ -350,14 +351,13 @@ def _pivot(
             f"{path}: row {twice[0] + 1} repeats sample {ids[i[twice[0]]]!r:.80} with model "
             f"{models[j[twice[0]]]!r:.80}; keep one row for each pair"
         )
-    numeric = ["utility", *(column for column in NUMBER_COLUMNS if column in rows)]
-    by_id = rows[["sample_id", *numeric]].set_index("sample_id")
+    numeric = [column for column in (*NUMBER_COLUMNS, LATENCY) if column in rows]
+    by_id = rows[["sample_id", "utility", *numeric]].set_index("sample_id")
     shape = (len(ids), len(models))
-    matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_COLUMNS)}
+    matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_COLUMNS, *numeric)}
     matrices["utility"][i, j] = utilities(by_id["utility"], path, scale)
-    for column in NUMBER_COLUMNS:
-        if column in by_id:
-            matrices[column][i, j] = numbers(by_id[column], path)
+    for column in numeric:
+        matrices[column][i, j] = numbers(by_id[column], path)
     matrices["prediction"] = np.full(shape, None, dtype=object)
     answer = next((name for name in ("prediction", "response") if name in rows), None)
     if answer is not None:

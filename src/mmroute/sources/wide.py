@@ -2,8 +2,8 @@
 
 A model ``M`` is there if it has ``M_correct`` and either ``M_cost`` or token
 counts: ``M_prompt_token`` and ``M_token``, the completion tokens.
-``M_prediction`` is its answer. In a table of one's own ``M_correct`` is enough: a price per call,
-or estimates from the answers, are costs as well.
+``M_prediction`` is its answer, and ``M_latency_s`` how many seconds it took. In a table of one's
+own ``M_correct`` is enough: a price per call, or estimates from the answers, are costs as well.
 """
 
 import warnings
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError
+from mmroute.outcome_table import LATENCY
 from mmroute.sources.cells import nullable, numbers, utilities
 
 UTILITY_SUFFIX = "_correct"
@@ -23,6 +24,7 @@ NUMBER_SUFFIXES = {
     "completion_tokens": "_token",
 }
 PREDICTION_SUFFIX = "_prediction"
+LATENCY_SUFFIX = f"_{LATENCY}"
 
 
 def find_models(columns: Iterable[str], path: Path, alone: bool = False) -> list[str]:
@@ -60,7 +62,7 @@ def find_models(columns: Iterable[str], path: Path, alone: bool = False) -> list
 
 def model_columns(models: Iterable[str]) -> set[str]:
     """Name every column that belongs to one of the models, present or not."""
-    suffixes = (UTILITY_SUFFIX, *NUMBER_SUFFIXES.values(), PREDICTION_SUFFIX)
+    suffixes = (UTILITY_SUFFIX, *NUMBER_SUFFIXES.values(), PREDICTION_SUFFIX, LATENCY_SUFFIX)
     return {model + suffix for model in models for suffix in suffixes}
 
 
@@ -85,7 +87,7 @@ def read_matrices(
     dict
         ``utility``, ``cost`` (USD), ``prompt_tokens`` and ``completion_tokens``,
         (N, K) float64 with NaN where missing; ``prediction``, (N, K) strings
-        with None where missing.
+        with None where missing; ``latency_s``, seconds, where there are such columns.
 
     Raises
     ------
@@ -93,11 +95,14 @@ def read_matrices(
         If a cell that should be a number is none, or is out of its range.
     """
     shape = (len(cells), len(models))
-    matrices = {name: np.full(shape, np.nan) for name in ("utility", *NUMBER_SUFFIXES)}
+    suffixes = dict(NUMBER_SUFFIXES)
+    if any(model + LATENCY_SUFFIX in cells for model in models):
+        suffixes[LATENCY] = LATENCY_SUFFIX
+    matrices = {name: np.full(shape, np.nan) for name in ("utility", *suffixes)}
     prediction = np.full(shape, None, dtype=object)
     for j, model in enumerate(models):
         matrices["utility"][:, j] = utilities(cells[model + UTILITY_SUFFIX], path, scale)
-        for name, suffix in NUMBER_SUFFIXES.items():
+        for name, suffix in suffixes.items():
             if model + suffix in cells:
                 matrices[name][:, j] = numbers(cells[model + suffix], path)
         if model + PREDICTION_SUFFIX in cells:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.errors import InputError
-from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
+from mmroute.outcome_table import LATENCY, PRICE_COLUMNS, OutcomeTable
 from mmroute.sources.cells import column_names, numbers, read_cells
 from mmroute.sources.gathered import Gathered, require_columns
 from mmroute.sources.release import Release
@@ -19,7 +19,10 @@ _OUTCOMES = re.compile(r"[^/]+(?<!_queries)/(train|test)\.parquet")
 LAYOUT = "xRouteBench's layout"
 PRICES = ("input_price_per_1m", "output_price_per_1m")
 TOKENS = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
-MAYBE = ("ground_truth", "response", "conversation_id")
+TIME = "response_time"
+"""Of a call that failed it is 0 (github.com/ulab-uiuc/LLMRouter,
+``llmrouter/data/api_calling_evaluation.py``)."""
+MAYBE = ("ground_truth", "response", "conversation_id", TIME)
 COLUMNS = ("embedding_id", "task_name", "query", "model_name", "performance", *TOKENS)
 
 
@@ -29,7 +32,8 @@ class XRouteBench(Release):
     ``<scenario>/train.parquet`` and ``<scenario>/test.parquet`` have a row for each sample and
     model: ``embedding_id``, ``task_name``, which is the data set, ``query``, ``model_name``,
     ``performance`` in [0, 1], ``input_tokens`` and ``output_tokens``, and maybe ``ground_truth``,
-    ``response`` and ``conversation_id``, which is the group. Of a scenario whose tables have no
+    ``response``, ``conversation_id``, which is the group, and ``response_time`` in seconds, where
+    0 stands for none. Of a scenario whose tables have no
     performance, such as one of preferences between pairs, a warning says that it is left out.
     ``llm_candidates/train.parquet`` has the models' prices in USD per million tokens, from which
     costs are computed unless the config names a price table.
@@ -133,6 +137,9 @@ def _read(path: Path, prices: pd.DataFrame, candidates: Path, gathered: Gathered
     )
     if "response" in cells:
         outcomes["prediction"] = cells["response"]
+    if TIME in cells:
+        seconds = numbers(cells[TIME], path)
+        outcomes[LATENCY] = np.where(seconds > 0, seconds, np.nan)
     unknown = ~cells["model_name"].isin(prices.index)
     if unknown.any():
         raise InputError(
