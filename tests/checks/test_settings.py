@@ -146,3 +146,34 @@ def test_choices_of_models_without_outcome_are_counted(bench):
     _, config = theirs(bench)
     remark = bench.check(**config).one("2 of 400 choices are of a model without an outcome")
     assert remark.level == "warning"
+
+
+def test_latencies_are_shown_and_models_that_are_too_slow_named(bench):
+    seconds = bench.rows["model"].map({"a": "1", "b": "4", "c": ""})
+    bench.rows["latency_s"] = seconds
+    found = bench.check()
+    assert found.models["latency_s"].fillna(-1).tolist() == [1, 4, -1]
+    assert "USD/1M out  s/call  costs from" in found.text()
+    assert not [one for one in found.remarks if "max_latency" in one.message]
+    (left_out,) = (
+        one
+        for one in bench.check(decision={"max_latency": 2}).remarks
+        if "max_latency" in one.message
+    )
+    assert left_out.level == "note"
+    assert left_out.message == (
+        "decision.max_latency: not surely within 2 s on average, and left out of the decision: "
+        "b (4 s), c (no latency known)"
+    )
+    none = bench.check(decision={"max_latency": 0.5, "labels": "train"}).remarks
+    (none,) = (one for one in none if "max_latency" in one.message)
+    assert none.level == "warning"
+    assert "is any model, and the fastest is taken: a (1 s), b (4 s), c" in none.message
+
+
+def test_a_limit_in_seconds_without_latencies_is_an_error_with_a_cure(bench):
+    found = bench.check(decision={"max_latency": 2})
+    (error,) = found.errors
+    assert "decision.max_latency: no outcome of the pool has a latency" in error.message
+    assert error.cure.endswith("decision: {..., max_latency: null}")
+    assert "s/call" not in found.text()

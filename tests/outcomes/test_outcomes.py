@@ -19,6 +19,7 @@ from mmroute.outcomes.pool import (
     mask_unpriced,
     read_prices,
     reprice,
+    require_benchmark,
 )
 from mmroute.storage import LONGEST_NAME, folder_name, read_json, write_text
 
@@ -357,3 +358,12 @@ def test_an_outcome_that_does_not_count_has_no_latency(make_table):
     masked = mask_unpriced(table, "here")
     assert np.isnan(masked.latency_s[0, 1])
     assert masked.latency_s[0, 0] == 0
+
+
+def test_a_limit_in_seconds_takes_latencies_before_anything_is_trained(make_table):
+    given = 0.5, [0], None, None, 0.0
+    table = make_table(n_samples=40)
+    require_benchmark(table, *given)
+    with pytest.raises(InputError, match=r"decision\.max_latency: no outcome .* column latency_s"):
+        require_benchmark(table, *given, max_latency=2.0)
+    require_benchmark(timed(table), *given, max_latency=2.0)
