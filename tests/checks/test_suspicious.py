@@ -76,6 +76,14 @@ def test_all_models_equally_dear(bench):
     assert found.none("costs the same")
 
 
+def test_ids_that_became_numbers_with_a_fraction(bench):
+    assert bench.check().none("but for '.0'")
+    bench.rows["sample_id"] = bench.rows["sample_id"].str[1:]
+    bench.rows.loc[bench.of("b"), "sample_id"] += ".0"
+    remark = bench.check(min_coverage=0.1).one("400 samples whose id is another one's but for '.0'")
+    assert "without '.0'" in remark.cure
+
+
 def test_sound_images(bench):
     bench.draw(range(400))
     found = bench.check()

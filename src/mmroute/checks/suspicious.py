@@ -93,7 +93,13 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Remark]:
 
 
 def questions(samples: pd.DataFrame, files: str) -> Iterator[Remark]:
-    """Look for samples that have an image only."""
+    """Look for samples that have an image only, or another one's id as a spreadsheet has it."""
+    ids = samples["sample_id"]
+    twice = ids[ids.str.endswith(".0") & ids.str.removesuffix(".0").isin(ids)]
+    if len(twice):
+        message = f"{counted(len(twice), 'sample')} whose id is another one's but for '.0'"
+        cure = f"in {files}: write the ids as text, without '.0', if the two are one"
+        yield Remark("warning", f"{message}: {some(twice)}", cure)
     silent = samples["sample_id"][samples["question"].str.strip() == ""]
     if len(silent):
         message = f"{counted(len(silent), 'sample')} with an image and no question: {some(silent)}"
