@@ -51,6 +51,19 @@ def test_costs_by_a_price_per_call_are_equal_and_meant_to_be(bench):
     assert "usd_per_call in source.prices" in remark.cure
 
 
+def test_completion_tokens_that_are_too_few_for_the_answers(bench):
+    bench.tokens_for_costs()
+    bench.price_file("a,1,2", "b,1,2", "c,1,2")
+    bench.rows["prediction"] = "x" * 64
+    assert bench.check().none("completion tokens are too few")
+    bench.rows.loc[bench.of("b"), "completion_tokens"] = 0
+    bench.rows.loc[bench.of("c") & (bench.number == 0), "completion_tokens"] = 1
+    bench.rows.loc[bench.of("c") & (bench.number == 1), "completion_tokens"] = 2
+    remark = bench.check().one("completion tokens are too few for the text of the answers")
+    assert "b (400 answers), c (1 answer)" in remark.message
+    assert "correct the counts" in remark.cure
+
+
 def test_free_calls(bench):
     bench.rows.loc[bench.of("b"), "cost"] = 0
     assert bench.check().one("every call is free: b").level == "warning"
@@ -61,6 +74,14 @@ def test_all_models_equally_dear(bench):
     found = bench.check()
     assert found.one("all models are equally dear").level == "warning"
     assert found.none("costs the same")
+
+
+def test_ids_that_became_numbers_with_a_fraction(bench):
+    assert bench.check().none("but for '.0'")
+    bench.rows["sample_id"] = bench.rows["sample_id"].str[1:]
+    bench.rows.loc[bench.of("b"), "sample_id"] += ".0"
+    remark = bench.check(min_coverage=0.1).one("400 samples whose id is another one's but for '.0'")
+    assert "without '.0'" in remark.cure
 
 
 def test_sound_images(bench):

@@ -141,7 +141,8 @@ def test_scores_that_differ_need_a_word_by_data_set_or_scenario(tmp_path):
     with pytest.raises(InputError, match=r"source\.metrics: .* no data set 'x'; it has d"):
         read(tmp_path, metrics={"s": "acc", "x": "acc"})
     with pytest.raises(
-        InputError, match=r"no score 'bleu' .* here, which has acc, f1\); give lists"
+        InputError,
+        match=r"no score 'bleu' .* here, which has acc, f1; write 'metrics: \{d: <one of",
     ):
         read(tmp_path, metrics={"d": "bleu"})
 

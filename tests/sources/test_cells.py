@@ -126,7 +126,7 @@ def test_a_cell_that_is_no_number_is_named(bad):
         ("t.parquet.gz", b"", "or .gz of one of .csv, .tsv"),
         ("t.feather", b"broken", "FEATHER"),
         ("t.jsonl", b'{"a": 1}\n[2]\n', "line 2"),
-        ("t.jsonl", b'{"a": 1}\n{"a": \n', "JSONL"),
+        ("t.jsonl", b'{"a": 1}\n{"a": \n', "JSONL (line 2: Expecting value, character"),
         ("t.jsonl", b'{"a": [1, 2]}\n', "'a' holds lists"),
         ("t.ods", b"", "'.ods'"),
         ("t.xlsx", b"", "zip"),

@@ -9,9 +9,9 @@ from mmroute.outcome_table import validate
 from mmroute.sources.helm import Helm
 
 
-def stats(instance_id, trial=0, perturbation=None, **values):
+def stats(instance_id, trial=0, perturbation=None, split="test", **values):
     listed = [
-        {"name": {"name": name, "split": "test"}, "count": 1, "sum": value, "mean": value}
+        {"name": {"name": name, "split": split}, "count": 1, "sum": value, "mean": value}
         for name, value in {"num_prompt_tokens": 90, "num_output_tokens": 3, **values}.items()
     ]
     row = {"instance_id": instance_id, "train_trial_index": trial, "stats": listed}
@@ -47,6 +47,7 @@ def write(folder, rows, states=(), name="mmlu:subject=law,model=org_m", method="
     run.mkdir(parents=True, exist_ok=True)
     model = own.get("model", "org/m")
     spec = {"name": name, "adapter_spec": {"method": method, "model": model}}
+    spec |= {"groups": own.get("groups", ["mmlu"])}
     files = {"per_instance_stats": rows, "run_spec": spec, "stats": []}
     if states:
         files["scenario_state"] = {"adapter_spec": {}, "request_states": states}
@@ -98,6 +99,62 @@ def test_runs_become_outcomes_by_the_metric_that_helm_reports(tmp_path):
         "run_spec.json",
         "scenario_state.json",
     }
+
+
+def test_rows_of_several_metrics_on_one_instance_count_together(tmp_path):
+    rows = [
+        stats("id1"),
+        stats("id1", exact_match=1.0),
+        stats("id2"),
+        stats("id2", exact_match=0.0),
+    ]
+    for row in rows[1::2]:
+        row["stats"] = row["stats"][2:]
+    write(tmp_path, rows, [state(ONE, "yes"), state(TWO, "red")])
+    table, said = read(tmp_path)
+    assert said == []
+    np.testing.assert_array_equal(table.utility[:, 0], [1, 0])
+    np.testing.assert_array_equal(table.completion_tokens[:, 0], [3, 3])
+
+
+def test_instances_of_another_split_than_the_reported_one_are_left_out(tmp_path):
+    rows = [stats("id1", exact_match=1.0), stats("id2", exact_match=0.0, split="valid")]
+    write(tmp_path, rows)
+    table, said = read(tmp_path)
+    assert table.samples["sample_id"].tolist() == ["mmlu:subject=law_id1"]
+    assert "1 instances are of another split" in said[0]
+    assert "instance 'id2' of 'valid'" in said[0]
+    write(tmp_path, [rows[1]])
+    assert read(tmp_path)[0].utility.tolist() == [[0]]
+
+
+def test_the_schema_of_a_suite_names_metric_and_split(tmp_path):
+    rows = [
+        stats("id1", exact_match=1.0, red_team_score=0.5),
+        stats("id2", exact_match=1.0, red_team_score=0.25, split="valid"),
+    ]
+    write(tmp_path, rows, groups=["safety", "red_team"])
+    environment = {"main_name": "red_team_score", "main_split": "valid"}
+    groups = [{"name": "safety"}, {"name": "red_team", "environment": environment}]
+    (tmp_path / "schema.json").write_text(json.dumps({"run_groups": groups}))
+    table, _ = read(tmp_path)
+    assert table.samples["sample_id"].tolist() == ["mmlu:subject=law_id2"]
+    assert table.utility.tolist() == [[0.25]]
+    assert tmp_path / "schema.json" in Helm(str(tmp_path)).local_files()
+    environment["main_name"] = "of_no_instance"
+    (tmp_path / "schema.json").write_text(json.dumps({"run_groups": groups}))
+    assert read(tmp_path)[0].utility.tolist() == [[1]]
+
+
+def test_counts_that_are_too_low_for_an_answer_are_unknown(tmp_path):
+    counted = stats("id1", exact_match=1.0, num_output_tokens=0)
+    write(tmp_path, [counted], [state(ONE, "yes, as all of them are")])
+    table, said = read(tmp_path)
+    assert table.completion_tokens.tolist() == [[6]]
+    assert table.prompt_tokens.tolist() == [[90]]
+    assert "1 counts of completion tokens are too low for the answer" in said[0]
+    write(tmp_path, [stats("id1", exact_match=1.0, num_output_tokens=1)], [state(ONE, "x" * 32)])
+    assert read(tmp_path)[0].completion_tokens.tolist() == [[1]]
 
 
 def test_a_scenario_without_a_known_metric_needs_agreement_or_a_word(tmp_path):

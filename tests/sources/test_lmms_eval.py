@@ -322,7 +322,22 @@ def test_a_line_needs_an_id(tmp_path, doc_id):
 
 def test_a_doc_id_that_stands_twice_is_refused(tmp_path):
     log(tmp_path, [line(0), line(1), line("0")])
-    with pytest.raises(InputError, match="doc_id '0' stands twice"):
+    with pytest.raises(InputError, match="doc_id '0' stands twice; .* the lines of one filter"):
+        read(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    path = log(tmp_path, [line(0), line(1)])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read(tmp_path)[0].samples) == 2
+
+
+def test_a_metric_within_bounds_is_proposed_where_several_differ(tmp_path):
+    log(tmp_path, [line(0, exact_match=None, bleu_max=41.5, bleu_acc=1)])
+    with pytest.raises(InputError, match=r"name the one .*: bleu_acc\}' below source"):
+        read(tmp_path)
+    log(tmp_path, [line(0, exact_match=None, mae=float("inf"))])
+    with pytest.raises(InputError, match=r"'mae' is inf, .*take the logs of 'vqa_val' out of"):
         read(tmp_path)
 
 

@@ -103,6 +103,13 @@ def test_halves_of_surrogate_pairs_are_replaced(tmp_path):
     assert table.prediction.tolist() == [["?"]]
 
 
+def test_a_cached_answer_costs_what_its_call_did(tmp_path):
+    cached = {"output": "yes", "cached": True, "cost": 0.25, "tokenUsage": {"total": 12}}
+    table, said = read(write(tmp_path, [result("one", response=cached, cost=0.25)]))
+    assert table.cost.tolist() == [[0.25]]
+    assert said == []
+
+
 def test_what_a_cached_answer_cost_is_unknown_and_so_is_an_unstated_0(tmp_path):
     cached = {"output": "yes", "cached": True, "cost": 0, "tokenUsage": {"total": 12, "cached": 12}}
     unstated = {"output": {"a": 1}, "tokenUsage": {"prompt": 7, "completion": 3}}
@@ -119,6 +126,12 @@ def test_what_a_cached_answer_cost_is_unknown_and_so_is_an_unstated_0(tmp_path):
     np.testing.assert_array_equal(table.completion_tokens[:, 0], [1, 3, np.nan])
     assert table.prediction[1, 0] == '{"a": 1}'
     assert "1 answers came from promptfoo's cache" in said[0]
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    path = write(tmp_path, [result("one")])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read(path)[0].samples) == 1
 
 
 @pytest.mark.parametrize("content", ["[", "\udcff", "[" * 10**5])

@@ -343,6 +343,17 @@ def test_without_any_answer_its_tokens_are_unknown(tmp_path):
     assert table.prediction.tolist() == [[None]]
 
 
+def test_an_id_of_several_questions_names_none_of_them(tmp_path):
+    root = tmp_path / "work"
+    rows = [*hits(1, 0, 1), hits(0, question="other")[0]]
+    put(root, "m", MCQ, rows)
+    put(root, "m", "MMStar.xlsx", rows)
+    table, told = read(root)
+    assert outcomes(table) == {"MMStar_1": [0], "MMStar_2": [1]}
+    assert any("files name several questions by one id" in one for one in told)
+    assert any("2 rows of " in one and "such as 0" in one for one in told)
+
+
 def test_the_id_is_the_first_column_that_all_models_have(tmp_path):
     named = [row | {"id": f"s{row['index']}"} for row in hits(1, 0)]
     put(tmp_path / "a", "m", MCQ, named)

@@ -11,6 +11,7 @@ from mmroute.checks.remark import Remark, counted, pool_line, some
 from mmroute.evaluation.metrics import ROUNDING
 from mmroute.images import decode, each, quiet_decoding
 from mmroute.outcome_table import PER_CALL, OutcomeTable
+from mmroute.sources.token_counts import is_too_low
 
 FEWEST_OUTCOMES = 20
 """With fewer, it says nothing that all of them are alike."""
@@ -70,6 +71,17 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Remark]:
     for those, what in ((free, "is free"), (constant, "of the model costs the same")):
         if those.any():
             yield Remark("warning", f"every call {what}: {', '.join(names[those])}", cure)
+    low = [
+        sum(map(is_too_low, counts, answers))
+        for counts, answers in zip(table.completion_tokens.T, table.prediction.T, strict=True)
+    ]
+    if any(low):
+        told = [f"{name} ({counted(n, 'answer')})" for name, n in zip(names, low, strict=True) if n]
+        yield Remark(
+            "warning",
+            f"completion tokens are too few for the text of the answers: {some(told)}",
+            f"in {files}: correct the counts, or leave them out to have them estimated",
+        )
     means = np.nanmean(table.cost, axis=0)
     if len(names) > 1 and means.max() <= means.min() * (1 + ROUNDING):
         yield Remark(
@@ -81,7 +93,13 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Remark]:
 
 
 def questions(samples: pd.DataFrame, files: str) -> Iterator[Remark]:
-    """Look for samples that have an image only."""
+    """Look for samples that have an image only, or another one's id as a spreadsheet has it."""
+    ids = samples["sample_id"]
+    twice = ids[ids.str.endswith(".0") & ids.str.removesuffix(".0").isin(ids)]
+    if len(twice):
+        message = f"{counted(len(twice), 'sample')} whose id is another one's but for '.0'"
+        cure = f"in {files}: write the ids as text, without '.0', if the two are one"
+        yield Remark("warning", f"{message}: {some(twice)}", cure)
     silent = samples["sample_id"][samples["question"].str.strip() == ""]
     if len(silent):
         message = f"{counted(len(silent), 'sample')} with an image and no question: {some(silent)}"

@@ -19,7 +19,7 @@ from mmroute.outcome_table import LATENCY, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 from mmroute.sources.release import clean
-from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
+from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate, is_too_low
 from mmroute.storage import is_file
 
 UNSCALED = "scales are of scores up to 1; leave them out of source.scale if these are from 0 to 1"
@@ -265,9 +265,8 @@ class _Gathered:
         self._check_used()
         seen = np.isfinite(matrices["utility"]).any(axis=0)
         if not seen.any():
-            raise InputError(
-                f"{self.root}: no call has a score: {'; '.join(self._said()):.1000}; give {wanted}"
-            )
+            said = "; ".join(self._said()) or "the logs hold no calls"
+            raise InputError(f"{self.root}: no call has a score: {said:.1000}; give {wanted}")
         for column in np.flatnonzero(~seen):
             self.remark("models have no outcome and are left out", models[column])
         for words in self._said():
@@ -299,13 +298,24 @@ class _Gathered:
             self.highest[scaled] = np.fmax(utility, self.highest.get(scaled, 0.0))
         if np.isnan(utility):
             what = "score" if metric is None else f"score {metric!r:.80}"
-            named = f", which has {', '.join(call.scores):.300}" if call.scores else ""
+            named = ""
+            if call.scores:
+                listed = shorten(", ".join(call.scores), 300, placeholder=" ...")
+                named = (
+                    f", which has {listed}; write 'metrics: {{{key}: <one of them>}}' below source"
+                )
             self.remark(f"outcomes have no {what} and are missing", f"{call.place}{named}")
         return utility
 
     def _amounts(self, call: Call, utility: float) -> list[float]:
         """Return the amounts of a call; tokens are estimated where there is no cost either."""
         counts = [call.prompt_tokens, call.completion_tokens]
+        if is_too_low(call.completion_tokens, call.prediction):
+            counts[1] = np.nan
+            self.remark(
+                "counts of completion tokens are too low for the answer, and are unknown",
+                f"{call.place}: {call.completion_tokens:g}",
+            )
         if np.isnan(call.cost) and np.isnan(counts).any():
             texts = pd.Series([call.question, call.prediction], dtype=object)
             counts = np.where(np.isnan(counts), estimate(texts), counts).tolist()
@@ -406,15 +416,19 @@ def chosen_score(
         }
     if len(set(scores.values())) > 1:
         listed = ", ".join(f"{name} is {reprlib.repr(value)}" for name, value in scores.items())
+        likely = next((name for name, value in scores.items() if 0 <= value <= 1), "<metric>")
         raise InputError(
             f"{place}: {shorten(listed, 500, placeholder=' ...')}; name the one that is the "
-            f"utility: 'metrics: {{{task}: {next(iter(scores))}}}' below source"
+            f"utility: 'metrics: {{{task}: {likely}}}' below source"
         )
     if not scores:
         return np.nan, frozenset()
     name, value = next(iter(scores.items()))
     if not 0 <= value <= scale:
-        cure = f"name another by 'metrics: {{{task}: <metric>}}', or give your own table"
+        cure = (
+            f"name another by 'metrics: {{{task}: <metric>}}' below source, or give your own table, "
+            f"or take the logs of {task!r:.80} out of the folder"
+        )
         raise InputError(
             f"{place}: the metric {name!r} is {reprlib.repr(value)}, not in [0, {scale:g}]; "
             + (f"{way_to_scale(task)}, or {cure}" if value > scale else cure)
@@ -425,7 +439,7 @@ def chosen_score(
 def load_json(content: bytes, place: str) -> Any:
     """Parse JSON; raise InputError, naming ``place``, if it is not whole."""
     try:
-        return json.loads(content.decode("utf-8"))
+        return json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{place}: not readable as JSON ({shorten(str(error), 200)}); give a whole file"

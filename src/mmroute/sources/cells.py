@@ -473,22 +473,22 @@ def _jsonl_names(path: Path, encoding: str) -> list[str]:
     with _opened(path) as stream:
         lines = enumerate(io.TextIOWrapper(stream, encoding), 1)
         first = next(((number, line) for number, line in lines if line.strip()), None)
-    return (
-        []
-        if first is None
-        else list(_record(json.loads(first[1], **_AS_PAIRS), f"line {first[0]}"))
-    )
+    return [] if first is None else list(_line(*first))
 
 
 def _read_jsonl(path: Path, columns: Sequence[str] | None, encoding: str) -> pa.Table:
     with _opened(path) as stream:
         lines = enumerate(io.TextIOWrapper(stream, encoding), 1)
-        records = [
-            _record(json.loads(line, **_AS_PAIRS), f"line {number}")
-            for number, line in lines
-            if line.strip()
-        ]
+        records = [_line(number, line) for number, line in lines if line.strip()]
     return _json_table(records, columns)
+
+
+def _line(number: int, line: str) -> dict[str, Any]:
+    try:
+        pairs = json.loads(line, **_AS_PAIRS)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}: {error.msg}, character {error.pos + 1}") from error
+    return _record(pairs, f"line {number}")
 
 
 def _json_records(path: Path, encoding: str) -> list[dict[str, Any]]:

@@ -11,6 +11,10 @@ from mmroute.storage import is_file
 
 STATS, SPEC = "per_instance_stats.json", "run_spec.json"
 STATE, INSTANCES = "scenario_state.json", "instances.json"
+SCHEMA = "schema.json"
+"""Of a suite, beside its runs, as ``helm-summarize`` writes it."""
+MAIN_SPLIT = "test"
+"""The ``main_split`` of most of HELM's scenarios."""
 MAIN = {
     **dict.fromkeys(("narrative_qa", "natural_qa"), "f1_score"),
     **dict.fromkeys(("commonsense", "mmlu"), "exact_match"),
@@ -40,16 +44,20 @@ class Helm(CallLogs):
     """Runs of HELM, a folder ``benchmark_output/runs/<suite>`` or one run of it.
 
     A run is a folder with ``per_instance_stats.json`` and ``run_spec.json``, and, for
-    questions and answers, ``scenario_state.json`` or ``instances.json``. The model is that of
+    questions and answers, ``scenario_state.json`` or ``instances.json``. An instance has a row
+    of statistics for each of HELM's metrics, which count together. The model is that of
     its adapter; the data set its name without the model, the scenario what stands before the
     name's first colon. The question is the instance's input, with the options of a multiple
     choice, not the prompt with its examples. Perturbed instances are left out; several
-    trials are averaged. The utility is what HELM itself reports of a scenario, ``MAIN``, else
-    one of ``METRICS``, or what ``metrics`` names. A call took ``inference_runtime`` seconds, of
-    models that answer offline the time of the whole batch.
+    trials are averaged. The metric and the split of instances are what HELM itself reports of a
+    scenario: the ``main_name`` and ``main_split`` of its group in the suite's ``schema.json``,
+    else ``MAIN``, or one of ``METRICS``, and ``test`` where a run has it. ``metrics`` may name
+    another metric. A call took ``inference_runtime`` seconds, of models that answer offline the
+    time of the whole batch.
 
     The layout is that of HELM (github.com/stanford-crfm/helm,
-    ``src/helm/benchmark/runner.py`` and ``adaptation/request_state.py``).
+    ``src/helm/benchmark/runner.py``, ``adaptation/request_state.py`` and
+    ``presentation/schema.py``).
     """
 
     name = "helm"
@@ -65,7 +73,8 @@ class Helm(CallLogs):
 
     def companions(self, path: Path) -> list[Path]:
         """List the run's other files that are read."""
-        return [path.with_name(name) for name in (SPEC, STATE, INSTANCES)]
+        own = [path.with_name(name) for name in (SPEC, STATE, INSTANCES)]
+        return [*own, path.parent.with_name(SCHEMA)]
 
     def read_log(self, path: Path, remark: Callable[[str, str], None]) -> Log | None:
         """Read a run."""
@@ -75,16 +84,45 @@ class Helm(CallLogs):
         model, name = text(at(run, "adapter_spec", "model")), text(at(run, "name"))
         if not isinstance(rows, list) or not model:
             return None
+        name = name or path.parent.name
         instances, answers = _described(path, at(run, "adapter_spec", "method"))
-        calls = []
+        main, split = _reported(path.parent.with_name(SCHEMA), _list(at(run, "groups")))
+        main = main or MAIN.get(_without_model(name).split(":")[0], "")
+        stats: dict[tuple[str, str], list[Any]] = {}
         for row in rows:
             if at(row, "perturbation") is None:
-                key = text(at(row, "instance_id"))
-                trial = text(at(row, "train_trial_index"))
-                about = instances.get(key, ("", ""))
-                said = answers.get((key, trial))
-                calls.append(_call(path, row, key, model, name or path.parent.name, about, said))
+                one = text(at(row, "instance_id")), text(at(row, "train_trial_index"))
+                stats.setdefault(one, []).extend(_list(at(row, "stats")))
+        splits = {one: _split(own) for one, own in stats.items()}
+        found = set(splits.values())
+        reported = next(({one} for one in (split, MAIN_SPLIT) if one in found), found)
+        calls = []
+        for (key, trial), own in stats.items():
+            if splits[key, trial] not in reported:
+                remark(
+                    "instances are of another split than the one that HELM reports, and are left "
+                    "out",
+                    f"{path}: instance {key!r:.80} of {splits[key, trial]!r:.80}",
+                )
+                continue
+            about, said = instances.get(key, ("", "")), answers.get((key, trial))
+            calls.append(_call(path, own, key, model, name, main, about, said))
         return Log(path, True, "", calls)
+
+
+def _reported(schema: Path, groups: list[Any]) -> tuple[str, str]:
+    """Return the metric and the split that HELM reports of a run's groups, empty where unknown."""
+    listed = _list(at(read_json_file(schema), "run_groups")) if is_file(schema) else []
+    for group in listed:
+        main = text(at(group, "environment", "main_name"))
+        if main and at(group, "name") in groups:
+            return main, text(at(group, "environment", "main_split"))
+    return "", ""
+
+
+def _split(stats: list[Any]) -> str:
+    """Return the split of an instance, which each of its statistics names."""
+    return next((text(at(one, "name", "split")) for one in stats), "")
 
 
 def _described(
@@ -135,16 +173,17 @@ def _question(instance: Any, is_choice: bool) -> tuple[str, str]:
 
 def _call(
     path: Path,
-    row: Any,
+    listed: list[Any],
     key: str,
     model: str,
     name: str,
+    main: str,
     about: tuple[str, str],
     said: tuple[str | None, bool] | None,
 ) -> Call:
     stats = {
         text(at(one, "name", "name")): at(one, "mean") if "mean" in one else at(one, "sum")
-        for one in _list(at(row, "stats"))
+        for one in listed
         if isinstance(one, dict) and at(one, "name", "perturbation") is None
     }
     counts = {
@@ -152,13 +191,11 @@ def _call(
         for ours, theirs in TOKENS.items()
     }
     dataset = _without_model(name)
-    scenario = dataset.split(":")[0]
-    main = MAIN.get(scenario, "")
     answer, failed = said or (None, False)
     return Call(
         sample=key,
         dataset=dataset,
-        scenario=scenario,
+        scenario=dataset.split(":")[0],
         group="",
         question=about[0],
         answer=about[1],

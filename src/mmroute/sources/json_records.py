@@ -31,7 +31,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def _object(content: bytes, where: str) -> dict[str, Any]:
     try:
-        record = json.loads(content.decode("utf-8"))
+        record = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{where} is not readable as JSON ({shorten(str(error), 200)}); give a whole file"

@@ -48,8 +48,8 @@ SCORE_NAMES = ("score", "correct")
 """Of an object with several numbers, the one that is the score, in the order of search."""
 IDENTIFIER = re.compile(r"(.*_)?(id|idx|index)", re.IGNORECASE)
 UNSCORED = (
-    "logs have no metric that holds one number per sample, its score being computed over all of "
-    "them, and are left out: compute it and give your own table"
+    "logs have no metric that holds one number per sample, as those of --predict_only and of tasks "
+    "whose score is computed over all samples, and are left out: compute it and give your own table"
 )
 CHUNK_LINES = 256
 
@@ -287,7 +287,8 @@ class _Gathered:
                 if row in rows:
                     raise InputError(
                         f"{log}: doc_id {line.sample_id.removeprefix(f'{task}_')!r} stands twice; "
-                        "keep one line per doc_id"
+                        "keep one line per doc_id: of a log that does not name its filters, the "
+                        "lines of one filter, which follow each other"
                     )
                 rows[row] = None
                 answers.append(line.prediction)
@@ -549,7 +550,7 @@ def _size(log: Path) -> int:
 def _parsed(line: bytes) -> Any:
     """Return what a line of JSON holds, None where it is broken."""
     try:
-        return json.loads(line.decode("utf-8"))
+        return json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
 

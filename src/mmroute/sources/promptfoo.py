@@ -23,8 +23,9 @@ class Promptfoo(CallLogs):
     variables; the prompts of one set of variables are a group. Calls of equal prompts,
     ``--repeat``, are averaged. The data set is the evaluation's description, else the file's
     name. The utility is ``score``, of all assertions, or ``namedScores.<name>`` if
-    ``metrics`` says so. What an answer from promptfoo's cache cost, and how long it took, is
-    unknown; else it took ``latencyMs``.
+    ``metrics`` says so. An answer from promptfoo's cache costs what the call did that it is of,
+    which is unknown where none is stated, and how long it took is unknown; else a call took
+    ``latencyMs``.
 
     The layout is that of promptfoo's ``EvaluateResult`` (github.com/promptfoo/promptfoo,
     ``src/types/index.ts``).
@@ -51,13 +52,10 @@ class Promptfoo(CallLogs):
         calls = []
         for number, row in enumerate(rows, 1):
             place = f"{path}: result {number}"
-            if at(row, "response", "cached"):
-                remark(
-                    "answers came from promptfoo's cache, and what they cost and how long they "
-                    "took is unknown",
-                    place,
-                )
-            calls.append(_call(row, dataset, place))
+            call = _call(row, dataset, place)
+            if at(row, "response", "cached") and np.isnan(call.cost):
+                remark("answers came from promptfoo's cache, and their cost is unknown", place)
+            calls.append(call)
         return Log(path, True, text(at(content, "results", "timestamp")), calls)
 
 
@@ -103,7 +101,7 @@ def _call(row: Any, dataset: str, place: str) -> Call:
 
 def _cost(row: Any) -> float:
     """Return the cost in USD; unknown where it is 0 and the provider states none."""
+    stated, noted = amount(at(row, "response", "cost")), amount(at(row, "cost")) or np.nan
     if at(row, "response", "cached"):
-        return np.nan
-    stated = amount(at(row, "response", "cost"))
-    return stated if stated == stated else amount(at(row, "cost")) or np.nan
+        stated = stated or np.nan
+    return stated if stated == stated else noted

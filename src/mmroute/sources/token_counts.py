@@ -13,6 +13,17 @@ from mmroute.sources.cells import outcome_table
 BYTES_PER_TOKEN = 4
 """Of UTF-8, a common rule of thumb for English; other scripts have about 3 bytes a character."""
 
+MOST_BYTES_PER_TOKEN = 32
+"""Of an answer, with room to spare; a count that would need more has missed some of it."""
+
+
+def is_too_low(count: float, answer: str | None) -> bool:
+    """Tell whether an answer has more text than so many tokens can hold.
+
+    Logs have 0 or 1 for whole answers where the model's service does not say how many they are.
+    """
+    return len((answer or "").encode("utf-8", "replace")) > MOST_BYTES_PER_TOKEN * count
+
 
 def estimate(texts: pd.Series) -> np.ndarray:
     """Return the (N,) estimated tokens of N texts; NaN where a text is null, 0 of an empty one.

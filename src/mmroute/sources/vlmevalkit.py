@@ -679,11 +679,12 @@ def _read_answers(
     if chosen is None:
         return None
     file, cells, column = chosen
+    cells = _unambiguous(cells, file.path, remarks)
     if together:
         raw_runs = [run for run in raw_runs if run[0].run == file.run]
     raw = _newest_complete(raw_runs, partial(_read_raw, group=group), remarks)
     if raw is not None and raw[0].path != file.path:
-        cells = _with_raw(cells, raw[1], raw[0].path)
+        cells = _with_raw(cells, _unambiguous(raw[1], raw[0].path, remarks), raw[0].path)
     elif raw is None:
         remarks.append(
             (
@@ -696,6 +697,25 @@ def _read_answers(
     if is_unscaled(tidy["utility"].max(), full):
         remarks.append((UNSCALED, str(file.path)))
     return _Answers(tidy, file.path, file.judge, remarks)
+
+
+def _unambiguous(cells: pd.DataFrame, path: Path, remarks: list[tuple[str, str]]) -> pd.DataFrame:
+    """Leave out rows whose id names other questions, too, as in SEEDBench2."""
+    key = next((name for name in ID_COLUMNS if name in cells), None)
+    asked = next((name for name in QUESTION_COLUMNS if name in cells), None)
+    if key is None or asked is None:
+        return cells
+    twice = cells[cells[key].duplicated(keep=False)]
+    several = twice.groupby(key)[asked].nunique() == twice.groupby(key).size()
+    ambiguous = cells[key].isin(several.index[several])
+    if ambiguous.any():
+        remarks.append(
+            (
+                "files name several questions by one id, and these are left out",
+                f"{int(ambiguous.sum()):,} rows of {path}, such as {cells[key][ambiguous].iloc[0]}",
+            )
+        )
+    return cells[~ambiguous].reset_index(drop=True)
 
 
 def _newest_complete(
