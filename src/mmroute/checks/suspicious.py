@@ -11,6 +11,7 @@ from mmroute.checks.remark import Remark, counted, pool_line, some
 from mmroute.evaluation.metrics import ROUNDING
 from mmroute.images import decode, quiet_decoding
 from mmroute.outcome_table import PER_CALL, OutcomeTable
+from mmroute.report.data_report import equal_prices
 
 FEWEST_OUTCOMES = 20
 """With fewer, it says nothing that all of them are alike."""
@@ -70,6 +71,8 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Remark]:
     for those, what in ((free, "is free"), (constant, "of the model costs the same")):
         if those.any():
             yield Remark("warning", f"every call {what}: {', '.join(names[those])}", cure)
+    for said in equal_prices(table):
+        yield Remark("warning", said, "write what the models really cost into source.prices")
     means = np.nanmean(table.cost, axis=0)
     if len(names) > 1 and means.max() <= means.min() * (1 + ROUNDING):
         yield Remark(
