@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mmroute.confined import reading
-from mmroute.errors import InputError, is_utf8
+from mmroute.errors import InputError, Undecided, is_utf8
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
@@ -367,9 +367,11 @@ def chosen_score(
         }
     if len(set(scores.values())) > 1:
         listed = ", ".join(f"{name} is {reprlib.repr(value)}" for name, value in scores.items())
-        raise InputError(
+        fitting = [name for name, value in scores.items() if 0 <= value <= 1] or list(scores)
+        raise Undecided(
             f"{place}: {shorten(listed, 500, placeholder=' ...')}; name the one that is the "
-            f"utility: 'metrics: {{{task}: {next(iter(scores))}}}' below source"
+            f"utility: 'metrics: {{{task}: {fitting[0]}}}' below source",
+            {"metrics": {task: fitting[0]}},
         )
     if not scores:
         return np.nan, frozenset()
