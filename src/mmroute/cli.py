@@ -102,7 +102,7 @@ def check(
 
         if _are_logs(config):
             proposal = _proposed(config)
-            _show(f"{config}: {proposal.kind}\n\n{proposal.text()}\n")
+            _show(f"{plain(str(config))}: {proposal.kind}\n\n{proposal.text()}\n")
             settings = load(proposal.content, str(config))
         else:
             settings = _read(config)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
@@ -58,9 +57,10 @@ class Undecided(InputError):
         As given.
     """
 
-    def __init__(self, message: str, keys: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, message: str, keys: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.keys = keys
+        # Another process makes it of the message alone, and adds these.
+        self.keys = dict(keys or {})
 
 
 def printable(text: str) -> str:

@@ -123,9 +123,10 @@ def test_a_price_table_beside_the_logs_counts(tmp_path):
     header = ["model", "usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens"]
     prices = [dict(zip(header, row, strict=True)) for row in (("a", 1, 2), ("b", 3, 4))]
     write(tmp_path / "logs/prices.csv", prices)
-    proposal, found = proposed(tmp_path / "logs", tmp_path / "results")
-    assert proposal.content["source"]["prices"] == str(tmp_path / "logs/prices.csv")
-    assert not found.errors
+    for logs in ("logs", "logs/t.csv"):
+        proposal, found = proposed(tmp_path / logs, tmp_path / "results")
+        assert proposal.content["source"]["prices"] == str(tmp_path / "logs/prices.csv")
+        assert not found.errors
 
 
 def test_without_costs_tokens_and_answers_a_call_has_a_price(tmp_path):
@@ -189,7 +190,7 @@ def test_text_in_another_encoding_is_said(tmp_path):
     ],
 )
 def test_hostile_names_are_written_as_safe_yaml(tmp_path, folder, name):
-    model = "m: [1\n# é"
+    model = "m: [1\n# é\u202e"
     own = [row | {"model": row["model"] + model} for row in rows()]
     path = write(tmp_path / folder / f"{folder[:20]}.csv", own)
     proposal, _ = proposed(tmp_path / folder, tmp_path / "results")
@@ -197,6 +198,7 @@ def test_hostile_names_are_written_as_safe_yaml(tmp_path, folder, name):
     assert proposal.content["source"]["path"] == str(path)
     keys = {line.split(":")[0] for line in proposal.text().splitlines() if line[:1].isalpha()}
     assert keys == {"name", "source"}
+    assert proposal.text().replace("\n", "").isprintable()
 
 
 def test_logs_that_cannot_be_used_are_shown_with_the_reason(tmp_path):

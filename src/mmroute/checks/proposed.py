@@ -25,7 +25,7 @@ from mmroute.outcomes.pool import read_prices, require_benchmark
 from mmroute.source_tree import SOURCE_TREE
 from mmroute.sources import Source
 from mmroute.sources.survey import Survey
-from mmroute.storage import file_name
+from mmroute.storage import file_name, is_file
 
 PRICES_BESIDE = "prices.csv"
 ONE = 1.0
@@ -119,8 +119,7 @@ def propose(path: Path, results: Path) -> Proposal:
         "",
     )
     if others:
-        text = f"It is in the layout of {', '.join(others)}, too, which says less."
-        proposal.said.append(("name", text))
+        proposal.said.append(("name", f"It could be read as {', '.join(others)}, too."))
     if not there.whole:
         proposal.said.append(("name", f"Only the first {len(there.names):,} files were looked at."))
     for guess in found.guesses:
@@ -210,8 +209,9 @@ def _price(proposal: Proposal, table: OutcomeTable, there: Survey) -> None:
     if has_cost.all():
         return
     source, said = proposal.content["source"], proposal.said
-    if PRICES_BESIDE in there.names and "model" in there.columns(PRICES_BESIDE):
-        source["prices"] = str(there.root / PRICES_BESIDE)
+    beside = there.root / PRICES_BESIDE
+    if is_file(beside) and "model" in there.columns(PRICES_BESIDE):
+        source["prices"] = str(beside)
         return
     priced = counted if counted.any() else ~has_cost
     if has_cost.any() and not counted.all():
@@ -299,13 +299,14 @@ def _entry(key: str, value: Any) -> str:
     if isinstance(value, Mapping):
         own = "\n".join(_entry(str(name), inner) for name, inner in value.items())
         return f"{key}:\n{indent(own, '  ')}"
-    texts = [key, *([value] if isinstance(value, str) else [])]
+    listed = value if isinstance(value, list) else [value]
+    is_plain = all(str(text).isprintable() for text in (key, *listed))
     written: str = yaml.safe_dump(
         {key: value},
-        # Across lines a text would be folded.
-        default_style=None if all(map(str.isprintable, texts)) else '"',
+        # Across lines a text would be folded, and a mark of direction would steer the reader.
+        default_style=None if is_plain else '"',
         default_flow_style=None if isinstance(value, list) else False,
-        allow_unicode=True,
+        allow_unicode=is_plain,
         width=float("inf"),
     )
     return written.rstrip("\n")
