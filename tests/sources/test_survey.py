@@ -170,7 +170,7 @@ def test_columns_of_a_table_may_be_called_otherwise(tmp_path, columns, expected)
     assert keys["path"] == str(tmp_path / "t.csv")
     assert keys.get("shape", "long") == ("wide" if "m_correct" in columns else "long")
     assert expected.items() <= keys.get("columns", {}).items()
-    assert all(theirs in found.guesses[0] for theirs in keys.get("columns", {}).values())
+    assert all(theirs in found.guesses[0][1] for theirs in keys.get("columns", {}).values())
 
 
 def test_questions_may_stand_beside_the_outcomes(tmp_path):
@@ -181,7 +181,7 @@ def test_questions_may_stand_beside_the_outcomes(tmp_path):
     paths = {"path": str(tmp_path / "outcomes.csv"), "samples": str(tmp_path / "q.csv")}
     assert found.keys == paths
     pd.DataFrame(outcomes).to_csv(tmp_path / "z.csv", index=False)
-    assert "not z.csv" in recognised(tmp_path)["table"].guesses[0]
+    assert "not z.csv" in recognised(tmp_path)["table"].guesses[0][1]
 
 
 def test_a_lone_table_with_another_separator_says_so(tmp_path):

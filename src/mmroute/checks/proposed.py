@@ -122,8 +122,7 @@ def propose(path: Path, results: Path) -> Proposal:
         proposal.said.append(("name", f"It could be read as {', '.join(others)}, too."))
     if not there.whole:
         proposal.said.append(("name", f"Only the first {len(there.names):,} files were looked at."))
-    for guess in found.guesses:
-        proposal.said.append(("source.columns" if "columns" in guess else "source.path", guess))
+    proposal.said.extend((f"source.{key}", f"A guess: {text}") for key, text in found.guesses)
     return _completed(proposal, there, results)
 
 

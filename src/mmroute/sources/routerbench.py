@@ -94,7 +94,7 @@ class RouterBench(Release):
             return Recognised({"path": str(there.path)})
         file = sorted(found, key=lambda name: (name != FILE, found.index(name)))[0]
         others = [name for name in found if name != file]
-        beside = (f"{file} is read, and not {', '.join(others):.300} beside it",)
+        beside = (("path", f"{file} is read, and not {', '.join(others):.300} beside it"),)
         return Recognised(
             {"path": str(there.path)} | ({} if file == FILE else {"file": file}),
             beside if others else (),

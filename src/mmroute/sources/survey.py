@@ -32,11 +32,11 @@ class Recognised(NamedTuple):
     keys
         What stands beside ``kind`` in the config's ``source``.
     guesses
-        What was taken for what, where the layout leaves a choice.
+        What was taken for what, where the layout leaves a choice, each with the key it is about.
     """
 
     keys: dict[str, Any]
-    guesses: tuple[str, ...] = ()
+    guesses: tuple[tuple[str, str], ...] = ()
 
 
 class Survey:

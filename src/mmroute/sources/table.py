@@ -162,7 +162,8 @@ class TableSource(Source):
         if described:
             keys["samples"] = str(there.root / described)
         others = ", ".join(tables[1:])
-        beside = (f"{tables[0]} is read, and not {others:.300}; 'join' reads several",)
+        told = f"{tables[0]} is read, and not {others:.300}; 'join' reads several"
+        beside = (("path", told),)
         return Recognised(keys | own.keys, own.guesses + (beside if others else ()))
 
     @property
@@ -380,7 +381,8 @@ def _recognised(columns: Sequence[str]) -> Recognised | None:
     if not guessed:
         return Recognised(keys)
     listed = ", ".join(f"{theirs!r:.80} for our {ours}" for ours, theirs in guessed.items())
-    return Recognised(keys | {"columns": guessed}, (f"columns are taken by their names: {listed}",))
+    told = f"columns are taken by their names: {listed}"
+    return Recognised(keys | {"columns": guessed}, (("columns", told),))
 
 
 def _described_in(there: Survey, table: str, keys: Mapping[str, Any]) -> str | None:
