@@ -52,6 +52,47 @@ def test_what_would_stop_a_run_ends_with_two(config, tmp_path, change, said):
     assert said in done.stdout
 
 
+def test_logs_are_described_with_a_config_that_init_writes(config, tmp_path):
+    (tmp_path / "my.yaml").unlink()
+    written = call("init", "mine.csv")
+    assert (written.exit_code, written.stderr) == (0, "")
+    assert yaml.safe_load(written.stdout) == config
+    done = call("check", "mine.csv")
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"mine.csv: table\n\n{written.stdout}\nmine: 40 samples")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "mine.csv").rename(tmp_path / "other/mine.csv")
+    whole = call("init", str(tmp_path / "other"))
+    (tmp_path / "my.yaml").write_bytes(whole.stdout_bytes)
+    assert call("check", "my.yaml").exit_code == 0
+
+
+def test_logs_that_cannot_be_used_end_with_two(config, tmp_path):
+    (tmp_path / "mine.csv").write_text(TABLE.replace("question", "asked"))
+    done = call("init", "mine.csv")
+    assert done.exit_code == 2
+    assert yaml.safe_load(done.stdout)["source"]["path"] == "mine.csv"
+    assert done.stderr.startswith("error: table mine.csv: sample 's0' has neither a question nor")
+    assert done.stderr.count("\n") == 1
+    assert call("check", "mine.csv").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["check", "init"])
+def test_what_is_no_logs_is_one_line(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/x\x1b[2J.bin").touch()
+    done = call(command, "there")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: there: no logs of a known layout: it has 1 file (.bin)")
+    assert "\x1b" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    missing = call(command, "gone.yaml")
+    assert missing.exit_code == 2
+    assert missing.stderr.startswith("error: gone.yaml: no such file")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -10,6 +10,7 @@ from mmroute.errors import (
     DISK_FAULTS,
     DamagedFile,
     InputError,
+    Undecided,
     naming_extra,
     plain,
     raise_disk_fault,
@@ -90,3 +91,8 @@ def test_a_module_of_an_extra_is_missed_with_the_extras_name():
 def test_a_module_of_no_extra_is_missed_as_it_was():
     with pytest.raises(ModuleNotFoundError, match="my_routers"), naming_extra("a router"):
         raise ModuleNotFoundError("No module named 'my_routers'", name="my_routers")
+
+
+def test_an_error_that_names_ways_out_comes_whole_from_another_process():
+    again = pickle.loads(pickle.dumps(Undecided("two ways", {"filter": "strict"})))
+    assert (type(again), str(again), again.keys) == (Undecided, "two ways", {"filter": "strict"})

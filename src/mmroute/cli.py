@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,9 @@ from mmroute.config import file as config_file
 from mmroute.confined import Limits, confined, go_on_confined, reading, working_on
 from mmroute.errors import InputError, is_utf8, naming_extra, plain, refusal
 from mmroute.source_tree import SOURCE_TREE
+
+if TYPE_CHECKING:
+    from mmroute.checks.proposed import Proposal
 
 FAULT = 2
 """Exit code where a user has something to put right."""
@@ -65,20 +68,44 @@ def _read(path: Path) -> Config:
     return load(config_file.read(path), str(path))
 
 
+def _are_logs(path: Path) -> bool:
+    return path.exists() and not (path.is_file() and path.suffix.lower() in (".yaml", ".yml"))
+
+
+def _proposed(path: Path) -> "Proposal":
+    from mmroute.checks.proposed import propose
+
+    limits = Config.model_fields["limits"].default
+    return confined(lambda: propose(path, Path("results")), Limits(**limits.model_dump()))
+
+
+def _show(text: str) -> None:
+    """Write UTF-8, as a config is read, whatever the terminal's encoding."""
+    typer.echo(text.encode(), nl=False)
+
+
 def _results(config: Config) -> Path:
     return Path("results") / config.name
 
 
 @app.command()
-def check(config: ConfigFile) -> None:
+def check(
+    config: Annotated[Path, typer.Argument(help="The config, or logs.", metavar="CONFIG")],
+) -> None:
     """Say what a run would use and what is wrong, before hours of work.
 
-    Exit code 2 if something would stop a run, else 0.
+    Of logs, any folder or file that is no YAML, say first which kind they are, and show a config
+    for them, as init writes it. Exit code 2 if something would stop a run, else 0.
     """
     with _one_line_errors():
         from mmroute.checks import check as examine
 
-        settings = _read(config)
+        if _are_logs(config):
+            proposal = _proposed(config)
+            _show(f"{plain(str(config))}: {proposal.kind}\n\n{proposal.text()}\n")
+            settings = load(proposal.content, str(config))
+        else:
+            settings = _read(config)
         found = confined(
             lambda: examine(settings, _results(settings) / "source"),
             Limits(**settings.limits.model_dump()),
@@ -86,6 +113,22 @@ def check(config: ConfigFile) -> None:
     typer.echo(plain(found.text()), nl=False)
     if found.errors:
         raise typer.Exit(FAULT)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="A folder of logs, or one.", metavar="LOGS")],
+) -> None:
+    """Write a config for logs to standard output: mmroute init LOGS > my.yaml.
+
+    Its comments say what was guessed and what is missing. Exit code 2 if the logs cannot be
+    used as they are, or are of no known layout.
+    """
+    with _one_line_errors():
+        proposal = _proposed(path)
+    _show(proposal.text())
+    if proposal.problem:
+        _fail(proposal.problem)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -3,9 +3,10 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors of a disk that is full, read-only or broken, whatever was to be read or written."""
@@ -38,6 +39,28 @@ class InputError(ValueError):
     offending value and the way out. It is shown to the user without a
     traceback.
     """
+
+
+class Undecided(InputError):
+    """Data that can be read in several ways, of which the config has to name one.
+
+    Parameters
+    ----------
+    message
+        What there is to choose from.
+    keys
+        What to write beside ``kind`` in the config's ``source`` to take one of the ways.
+
+    Attributes
+    ----------
+    keys
+        As given.
+    """
+
+    def __init__(self, message: str, keys: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        # Another process makes it of the message alone, and adds these.
+        self.keys = dict(keys or {})
 
 
 def printable(text: str) -> str:

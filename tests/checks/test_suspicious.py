@@ -64,6 +64,19 @@ def test_completion_tokens_that_are_too_few_for_the_answers(bench):
     assert "correct the counts" in remark.cure
 
 
+def test_one_price_of_tokens_for_all_models(bench):
+    bench.tokens_for_costs()
+    bench.source["prices"] = {model: [1, 1] for model in "abc"}
+    found = bench.check()
+    assert found.one("tokens cost the same whatever the model").level == "warning"
+    assert not found.errors
+    bench.source["prices"] = {"a": [1, 1], "b": [1, 2]}
+    found = bench.check()
+    assert found.none("whatever the model")
+    remark = found.one("config key source.prices: no price for 1 model: c")
+    assert remark.cure.endswith("\nc: [?, ?]")
+
+
 def test_free_calls(bench):
     bench.rows.loc[bench.of("b"), "cost"] = 0
     assert bench.check().one("every call is free: b").level == "warning"

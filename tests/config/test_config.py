@@ -167,6 +167,13 @@ def test_several_sources_share_one_price_table_and_have_different_labels():
         "table my.csv (source 3)",
     ]
     assert source.parts[0].parameters["shape"] == "long"
+    assert source.price_file == Path("p.csv")
+
+
+def test_prices_may_stand_in_the_config():
+    prices = {"m": [2.5, 10], "n": 0.25}
+    source = load({"name": "x", "source": {"kind": "demo", "prices": prices}}, "my.yaml").source
+    assert (source.prices, source.price_file) == (prices, None)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +198,10 @@ def test_several_sources_share_one_price_table_and_have_different_labels():
             "join.0: prices: all models are priced by one table",
         ),
         ({"source": "demo"}, "source: give a mapping with the key kind"),
-        ({"source": {"kind": "demo", "prices": 3}}, "prices: give the path of a CSV file, not 3"),
+        *(
+            ({"source": {"kind": "demo", "prices": bad}}, "prices: give the path of a CSV file, or")
+            for bad in (3, {}, {"m": [1]}, {"m": [1, -1]}, {"m": "1"}, {"m": True}, {4: [1, 1]})
+        ),
         ({"routers": {"kn": {}}}, "routers: unknown router 'kn'; choose from: .*knn"),
         ({"routers": {"knn": {"n_neighbours": 3}}}, "knn.n_neighbours: unknown key; did you mean"),
         ({"routers": {"knn": {"n_neighbors": 0}}}, "knn.n_neighbors: .* not 0"),

@@ -17,6 +17,7 @@ from mmroute.outcomes.pool import (
     choose_pool,
     cost_unit,
     mask_unpriced,
+    price_origin,
     read_prices,
     reprice,
     require_benchmark,
@@ -168,6 +169,17 @@ def test_repricing_multiplies_tokens_by_prices(make_table):
     priced = reprice(table, PRICES, "prices.csv")
     expected = (table.prompt_tokens * [2, 1, 3] + table.completion_tokens * [20, 10, 30]) / 1e6
     np.testing.assert_allclose(priced.cost, expected)
+
+
+def test_prices_of_a_config_are_those_of_a_table(make_table):
+    table = make_table()
+    listed = {"model-0": [2, 20], "model-1": [1, 10], "model-2": 0.25, "other": [1, 1]}
+    priced = reprice(table, read_prices(listed), price_origin(listed))
+    tokens = (table.prompt_tokens * [2, 1, 0] + table.completion_tokens * [20, 10, 0]) / 1e6
+    np.testing.assert_allclose(priced.cost[:, :2], tokens[:, :2])
+    assert (priced.cost[:, 2] == 0.25).all()
+    with pytest.raises(InputError, match="key source.prices: .* model 'model-2' is nan; give"):
+        reprice(table, read_prices({"model-0": [2, 20], "model-1": [1, 1]}), price_origin(listed))
 
 
 def test_costs_without_token_counts_stay_as_given(make_table):

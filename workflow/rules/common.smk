@@ -85,7 +85,7 @@ def inspect(known):
         key: [fingerprint(part) for part in sources.parts] for key, sources in SOURCES.items()
     }
     price_digests = {
-        key: sources.prices and digest_file(Path(sources.prices))
+        key: sources.price_file and digest_file(sources.price_file)
         for key, sources in SOURCES.items()
     }
     choice_digests = {row: digest_file(Path(path)) for row, path in CONFIG.elsewhere.items()}
@@ -124,7 +124,7 @@ try:
         if sources
     }
     for key, sources in SOURCES.items():
-        if sources.prices and not Path(sources.prices).is_file():
+        if sources.price_file and not sources.price_file.is_file():
             raise InputError(f"config key {key}.prices: no file {sources.prices!r}; give a CSV")
     for row, path in CONFIG.elsewhere.items():
         if not Path(path).is_file():
@@ -159,7 +159,7 @@ SIMULATED = any(
 )
 # On simulated data the papers' values would stand beside what was made up to be like them.
 PUBLISHED = "" if SIMULATED else lasting(SOURCE_TREE / "config/published")
-PRICES = [sources.prices for sources in SOURCES.values() if sources.prices]
+PRICES = [str(sources.price_file) for sources in SOURCES.values() if sources.price_file]
 # What downloads have written down, if there are any.
 MANIFESTS = [
     f"{RESULTS}/{folder}source/{f'{index}/fetched/' if len(sources.parts) > 1 else ''}manifest.json"

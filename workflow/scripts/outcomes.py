@@ -9,7 +9,7 @@ with job(snakemake, confined=bool(snakemake.params.prices)):
     folder = snakemake.input.get("data") or Path(snakemake.input.index).parent
     assemble(
         Path(folder),
-        Path(snakemake.params.prices) if snakemake.params.prices else None,
+        snakemake.params.prices,
         snakemake.params.pool,
         snakemake.params.min_coverage,
         Path(snakemake.output[0]),

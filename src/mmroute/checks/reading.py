@@ -27,7 +27,14 @@ from mmroute.confined import working_on
 from mmroute.errors import InputError
 from mmroute.outcome_table import LATENCY, PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.ingestion import Ingested, fetch, ingest, read_valid
-from mmroute.outcomes.pool import choose_pool, mask_unpriced, read_prices, reprice
+from mmroute.outcomes.pool import (
+    Prices,
+    choose_pool,
+    mask_unpriced,
+    price_origin,
+    read_prices,
+    reprice,
+)
 from mmroute.outcomes.splits import freeze, masks, require_parts
 from mmroute.report.data_report import dataset_report, model_report, notices
 from mmroute.sources import Source
@@ -74,7 +81,7 @@ class _Held:
 
 def built(key: str, config: SourceConfig, found: list[Remark]) -> dict[str, Source]:
     """Build sources by their labels, and look for the files that the config names."""
-    if config.prices and not Path(config.prices).is_file():
+    if config.price_file and not config.price_file.is_file():
         cure = "write this file, or name another"
         found.append(Remark("error", f"{key}.prices: no file {config.prices!r}", cure))
     sources = {}
@@ -170,15 +177,15 @@ def priced(
     key: str, config: SourceConfig, source: Read, table: OutcomeTable, found: list[Remark]
 ) -> OutcomeTable | None:
     """Reprice a table as a run does; None if no model is left whose costs are known."""
-    if config.prices is not None and Path(config.prices).is_file():
-        table = _repriced(Path(config.prices), table, found)
+    if config.prices and (config.price_file is None or config.price_file.is_file()):
+        table = _repriced(config.prices, table, found)
     names = np.array(table.model_names)
     seen, known = np.isfinite(table.utility), np.isfinite(table.cost)
     free = ~(seen & known).any(axis=0)
     counts = np.isfinite(table.prompt_tokens) & np.isfinite(table.completion_tokens)
     by_tokens = (seen & counts).any(axis=0)
     if (free & by_tokens).any():
-        path, lacking = config.prices or "my/prices.csv", names[free & by_tokens]
+        path, lacking = str(config.price_file or "my/prices.csv"), names[free & by_tokens]
         found.append(
             Remark(
                 "error",
@@ -207,27 +214,32 @@ def priced(
     return mask_unpriced(table.take(columns=np.flatnonzero(~free)), "")
 
 
-def _repriced(path: Path, table: OutcomeTable, found: list[Remark]) -> OutcomeTable:
+def _repriced(given: Prices, table: OutcomeTable, found: list[Remark]) -> OutcomeTable:
     """Reprice what a price table prices; leave out the models that it should and does not."""
+    origin = price_origin(given)
     try:
-        prices = read_prices(path)
-        reprice(table.take(columns=[]), prices, str(path))
+        prices = read_prices(given)
+        reprice(table.take(columns=[]), prices, origin)
     except InputError as error:
         found.append(Remark.of(error, ",".join(("model", *PRICE_COLUMNS))))
         return table
     unpriced, priced = [], []
     for column, name in enumerate(table.model_names):
         try:
-            reprice(table.take(columns=[column]), prices, str(path))
+            reprice(table.take(columns=[column]), prices, origin)
             priced.append(column)
         except InputError:
             unpriced.append(name)
     if unpriced:
         told = (with_close(name, prices["model"].dropna()) for name in unpriced)
-        message = f"{path}: no price for {counted(len(unpriced), 'model')}: {', '.join(told)}"
-        cure = f"correct {path}, with USD per million tokens for each ?:\n"
-        found.append(Remark("error", message, cure + _price_lines(prices, unpriced)))
-    return reprice(table.take(columns=priced), prices, str(path))
+        message = f"{origin}: no price for {counted(len(unpriced), 'model')}: {', '.join(told)}"
+        cure = f"correct {origin}, with USD per million tokens for each ?:\n"
+        if isinstance(given, Mapping):
+            cure += "\n".join(f"{flow(name)}: [?, ?]" for name in unpriced)
+        else:
+            cure += _price_lines(prices, unpriced)
+        found.append(Remark("error", message, cure))
+    return reprice(table.take(columns=priced), prices, origin)
 
 
 def _price_lines(prices: pd.DataFrame, names: Iterable[str], header: bool = False) -> str:

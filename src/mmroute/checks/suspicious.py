@@ -11,6 +11,7 @@ from mmroute.checks.remark import Remark, counted, pool_line, some
 from mmroute.evaluation.metrics import ROUNDING
 from mmroute.images import decode, each, quiet_decoding
 from mmroute.outcome_table import PER_CALL, OutcomeTable
+from mmroute.report.data_report import equal_prices
 from mmroute.sources.token_counts import is_too_low
 
 FEWEST_OUTCOMES = 20
@@ -82,6 +83,8 @@ def costs(table: OutcomeTable, files: str) -> Iterator[Remark]:
             f"completion tokens are too few for the text of the answers: {some(told)}",
             f"in {files}: correct the counts, or leave them out to have them estimated",
         )
+    for said in equal_prices(table):
+        yield Remark("warning", said, "write what the models really cost into source.prices")
     means = np.nanmean(table.cost, axis=0)
     if len(names) > 1 and means.max() <= means.min() * (1 + ROUNDING):
         yield Remark(

@@ -67,6 +67,23 @@ def undeclared(config: SourceConfig, table: OutcomeTable, files: str) -> Iterato
             )
 
 
+def group_column(table: OutcomeTable) -> str | None:
+    """Name the column that tells likely groups of a data set, if one does.
+
+    Parameters
+    ----------
+    table
+        As for ``undeclared``.
+    """
+    for rows in rows_by_label(table.samples["dataset"]).values():
+        own = table.take(rows)
+        for found, _ in _found(own):
+            column = _column(own.samples, found)
+            if column is not None:
+                return column
+    return None
+
+
 def _found(table: OutcomeTable) -> Iterator[tuple[pd.Series, str]]:
     """Yield (N,) labels of likely groups of a data set, missing outside of them, and what they are.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial, reduce
 from operator import or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -107,11 +108,17 @@ class SourceConfig:
     parts
         One place, or several that are joined on sample ids.
     prices
-        The price table to reprice tokens with, if there is one.
+        What to reprice tokens with, if anything: the path of a price table, or by model USD per
+        million prompt and completion tokens, or USD per call.
     """
 
     parts: tuple[SourcePart, ...]
-    prices: str | None
+    prices: str | dict[str, list[float] | float] | None
+
+    @property
+    def price_file(self) -> Path | None:
+        """Return the price table's path, if the prices are in one."""
+        return Path(self.prices) if isinstance(self.prices, str) else None
 
     @property
     def labelled(self) -> dict[str, SourcePart]:
@@ -267,6 +274,19 @@ else:
     )
 
 
+_Price: TypeAlias = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+# As an alias it is one definition of the schema.
+Prices: Any = TypeAliasType(
+    "Prices",
+    str
+    | Annotated[
+        dict[str, Annotated[list[_Price], Field(min_length=2, max_length=2)] | _Price],
+        Field(min_length=1),
+    ],
+)
+_PRICES: TypeAdapter[Any] = TypeAdapter(Prices | None)
+
+
 def _parse_source(value: Any) -> SourceConfig:
     kinds = ", ".join(sorted(catalogue("sources")))
     if not isinstance(value, Mapping) or ("kind" in value) == ("join" in value):
@@ -276,8 +296,13 @@ def _parse_source(value: Any) -> SourceConfig:
         )
     given = dict(value)
     prices = given.pop("prices", None)
-    if prices is not None and not isinstance(prices, str):
-        raise InputError(f"prices: give the path of a CSV file, not {_brief(prices)}")
+    try:
+        _PRICES.validate_python(prices)
+    except ValidationError:
+        raise InputError(
+            "prices: give the path of a CSV file, or {model: [USD per million prompt tokens, per "
+            f"million completion tokens]}} or {{model: USD per call}}, not {_brief(prices)}"
+        ) from None
     if "kind" in given:
         return SourceConfig((_parse_part(given),), prices)
     joined = given.pop("join")
@@ -302,8 +327,11 @@ def _parse_part(value: Any) -> SourcePart:
 
 
 def _source_shape() -> Any:
-    text = "CSV of USD per million tokens, to compute costs from token counts."
-    prices: dict[str, Any] = {"prices": (str | None, Field(None, description=text))}
+    text = (
+        "CSV of USD per million tokens, to compute costs from token counts; or these prices "
+        "themselves, of a model's prompt and completion tokens, or of each call."
+    )
+    prices: dict[str, Any] = {"prices": (Prices | None, Field(None, description=text))}
     models = []
     for kind in catalogue("sources"):
         fields: dict[str, Any] = {"kind": (Literal[kind], ...)} | prices

@@ -1,8 +1,9 @@
 """The outcome table of a benchmark: its data sets joined, the pool chosen, tokens priced."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,13 @@ from mmroute.outcomes.datasets import join
 from mmroute.outcomes.splits import freeze, require_outcomes, require_parts
 from mmroute.storage import read_json, read_table, write_json
 
+Prices: TypeAlias = Path | str | Mapping[str, Sequence[float] | float]
+"""A price table's path, or by model USD per million prompt and completion tokens, or per call."""
+
 
 def assemble(
     folder: Path,
-    prices: Path | None,
+    prices: Prices | None,
     pool: Sequence[str] | None,
     min_coverage: float,
     destination: Path,
@@ -33,7 +37,7 @@ def assemble(
     folder
         What ``write_datasets`` has written.
     prices
-        CSV to reprice tokens with; None keeps the source's costs.
+        What to reprice tokens with; None keeps the source's costs.
     pool, min_coverage
         As for ``choose_pool``.
     destination
@@ -56,7 +60,7 @@ def require_benchmark(
     table: OutcomeTable,
     train: float,
     salts: Sequence[int | str],
-    prices: Path | str | None,
+    prices: Prices | None,
     pool: Sequence[str] | None,
     min_coverage: float,
     max_latency: float | None = None,
@@ -94,19 +98,32 @@ def require_latencies(table: OutcomeTable) -> None:
 
 def _in_use(
     table: OutcomeTable,
-    prices: Path | str | None,
+    prices: Prices | None,
     pool: Sequence[str] | None,
     min_coverage: float,
 ) -> tuple[OutcomeTable, list[str]]:
     """The outcomes of the pool that have a cost, and a notice for each model left out."""
     table, left_out = choose_pool(table, pool, min_coverage)
     if prices is not None:
-        table = reprice(table, read_prices(Path(prices)), str(prices))
+        table = reprice(table, read_prices(prices), price_origin(prices))
     return mask_unpriced(table, "the source"), left_out
 
 
-def read_prices(path: Path) -> pd.DataFrame:
-    """Read a price table's CSV; raise InputError if it is not one."""
+def price_origin(prices: Prices) -> str:
+    """Return what messages call prices: their file, or their key of the config."""
+    return "config key source.prices" if isinstance(prices, Mapping) else str(prices)
+
+
+def read_prices(given: Prices) -> pd.DataFrame:
+    """Read a price table's CSV, or lay prices out as one; raise InputError if it is none."""
+    if isinstance(given, Mapping):
+        listed = [
+            (model, *price, "") if isinstance(price, Sequence) else (model, "", "", price)
+            for model, price in given.items()
+        ]
+        prices = pd.DataFrame(listed, columns=["model", *PRICE_COLUMNS, PER_CALL], dtype=object)
+        return prices if (prices[PER_CALL] != "").any() else prices.drop(columns=PER_CALL)
+    path = Path(given)
     try:
         with reading(path):
             # All is text at first: pandas would take a price True for 1, and name columns anew.

@@ -223,6 +223,18 @@ def notices(
             lines.append(
                 f"latencies are means over the {share:.2%} of the outcomes that have one{none}"
             )
+    lines += equal_prices(table)
     if not np.isfinite(table.prompt_tokens).any():
         lines.append("prompt tokens are unknown: costs are used as the source gives them")
     return lines
+
+
+def equal_prices(table: OutcomeTable) -> list[str]:
+    """Say that tokens of all models have one price, if they have."""
+    prices = table.models[list(PRICE_COLUMNS)].drop_duplicates()
+    if len(table.models) < 2 or len(prices) > 1 or prices.isna().any(axis=None):
+        return []
+    return [
+        "tokens cost the same whatever the model: costs compare how many tokens each takes, and "
+        "no prices"
+    ]

@@ -4,11 +4,14 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mmroute.digest import code_digest
 from mmroute.known_files import KnownFiles
 from mmroute.outcome_table import OutcomeTable
+
+if TYPE_CHECKING:
+    from mmroute.sources.survey import Recognised, Survey
 
 
 class Source(ABC):
@@ -21,6 +24,21 @@ class Source(ABC):
     name: ClassVar[str]
     simulated: ClassVar[bool] = False
     """Whether the outcomes are made up, which is said wherever they show."""
+    general: ClassVar[bool] = False
+    """Whether what is in its layout may be in another one too, which then counts."""
+
+    @classmethod
+    def recognise(cls, there: "Survey") -> "Recognised | None":
+        """Return how to read what lies at a path, by names and heads of files; None if it cannot.
+
+        It is as cheap as to list a folder, and raises nothing for what is in no layout.
+        """
+        return None
+
+    @property
+    def wanted(self) -> str:
+        """What its files are called, for messages."""
+        return ""
 
     @abstractmethod
     def local_files(self) -> Iterable[Path]:

@@ -14,7 +14,7 @@ import pandas as pd
 from annotated_types import Gt
 
 from mmroute.confined import reading
-from mmroute.errors import InputError, is_utf8
+from mmroute.errors import InputError, Undecided, is_utf8
 from mmroute.outcome_table import LATENCY, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
@@ -416,18 +416,21 @@ def chosen_score(
         }
     if len(set(scores.values())) > 1:
         listed = ", ".join(f"{name} is {reprlib.repr(value)}" for name, value in scores.items())
-        likely = next((name for name, value in scores.items() if 0 <= value <= 1), "<metric>")
-        raise InputError(
+        likely = next((name for name, value in scores.items() if 0 <= value <= 1), "")
+        message = (
             f"{place}: {shorten(listed, 500, placeholder=' ...')}; name the one that is the "
-            f"utility: 'metrics: {{{task}: {likely}}}' below source"
+            f"utility: 'metrics: {{{task}: {likely or '<metric>'}}}' below source"
         )
+        if likely:
+            raise Undecided(message, {"metrics": {task: likely}})
+        raise InputError(message)
     if not scores:
         return np.nan, frozenset()
     name, value = next(iter(scores.items()))
     if not 0 <= value <= scale:
         cure = (
-            f"name another by 'metrics: {{{task}: <metric>}}' below source, or give your own table, "
-            f"or take the logs of {task!r:.80} out of the folder"
+            f"name another by 'metrics: {{{task}: <metric>}}' below source, or give your own "
+            f"table, or take the logs of {task!r:.80} out of the folder"
         )
         raise InputError(
             f"{place}: the metric {name!r} is {reprlib.repr(value)}, not in [0, {scale:g}]; "

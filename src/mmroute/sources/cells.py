@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from python_calamine import CalamineError
 
 from mmroute.confined import reading
-from mmroute.errors import InputError, raise_disk_fault
+from mmroute.errors import InputError, Undecided, raise_disk_fault
 from mmroute.outcome_table import PRICE_COLUMNS, SAMPLE_COLUMNS, OutcomeTable
 
 NUMBER_MISSING = frozenset({"", "nan", "none", "null"})
@@ -47,6 +47,8 @@ CORRECTNESS_WORDS = {
     "incorrect": 0.0,
 }
 
+SCALES = (5, 10, 100)
+"""Of scores that are not from 0 to 1, the common ones."""
 LONGEST_ANSWER = 1000
 """Characters of an answer that logs keep: some are a whole train of thought."""
 TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
@@ -271,7 +273,11 @@ def utilities(cells: pd.Series, path: Path, scale: float | None = None) -> np.nd
         )
     words = {word: full * value for word, value in CORRECTNESS_WORDS.items()}
     texts = cells.str.rstrip().str.removesuffix("%") if full == 100 else cells
-    found = numbers(texts, path, words, full, cure)
+    try:
+        found = numbers(texts, path, words, full, cure)
+    except InputError as error:
+        likely = _likely_scale(cells) if scale == 1 else None
+        raise (Undecided(str(error), {"scale": likely}) if likely else error) from None
     if full > 1 and np.isfinite(found).any() and np.nanmax(found) <= 1:
         warnings.warn(
             f"{path}: no number in column {cells.name!r:.80} is above 1, though source.scale is "
@@ -279,6 +285,12 @@ def utilities(cells: pd.Series, path: Path, scale: float | None = None) -> np.nd
             stacklevel=2,
         )
     return found / full
+
+
+def _likely_scale(cells: pd.Series) -> int | None:
+    """Return the least common scale that all numbers fit in, None if there is none."""
+    values = pd.to_numeric(cells.str.rstrip().str.removesuffix("%"), errors="coerce")
+    return next((scale for scale in SCALES if 1 < values.max() <= scale), None)
 
 
 def nullable(cells: pd.Series) -> pd.Series:
@@ -401,7 +413,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise_disk_fault(error, path)
         is_text = _suffix(path) in TEXT_SUFFIXES and isinstance(error, ValueError)
         if is_text and (odd := _no_utf8(path)):
-            raise InputError(f"{path}: {odd}") from error
+            raise Undecided(f"{path}: {odd[0]}", {"encoding": odd[1]}) from error
         reason = shorten(str(error), 200, placeholder=" ...")
         raise InputError(
             f"{path}: not readable as {_suffix(path)[1:].upper()} ({reason}); "
@@ -418,8 +430,8 @@ def _encoding(path: Path, encoding: str) -> str:
     return next((name for mark, name in _MARKS.items() if first.startswith(mark)), encoding)
 
 
-def _no_utf8(path: Path) -> str:
-    """Say where a text file is no UTF-8, and what it may be; empty where it is."""
+def _no_utf8(path: Path) -> tuple[str, str] | None:
+    """Say where a text file is no UTF-8, and what it may be; None where it is."""
     with suppress(OSError, ValueError, EOFError, zlib.error), _opened(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:
@@ -431,8 +443,8 @@ def _no_utf8(path: Path) -> str:
                     f"byte {line[error.start]:#04x} in line {number} is no UTF-8, and may be "
                     f"{likely}, to read {around.strip()!r}; set source.encoding to {likely!r}, or "
                     "save the file as UTF-8"
-                )
-    return ""
+                ), likely
+    return None
 
 
 def _csv_options(separator: str, encoding: str) -> dict[str, Any]:

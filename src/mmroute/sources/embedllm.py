@@ -21,6 +21,7 @@ from mmroute.sources.cells import (
     numbers,
 )
 from mmroute.sources.release import Release, scenarios
+from mmroute.sources.survey import Survey
 from mmroute.sources.token_counts import without_counts
 
 FILES = ("train.csv", "val.csv", "test.csv")
@@ -62,6 +63,13 @@ class EmbedLlm(Release):
     ) -> None:
         super().__init__(path, repo, revision)
         self.completion_tokens = completion_tokens
+
+    @classmethod
+    def is_own(cls, there: Survey, name: str) -> bool:
+        """Tell by the columns."""
+        columns = there.columns(name)
+        one_of = (MODEL, CATEGORY, (PROMPT_ID,), (PROMPT,), (LABEL,))
+        return all(any(name in columns for name in names) for names in one_of)
 
     @property
     def wanted(self) -> str:

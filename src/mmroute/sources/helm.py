@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmroute.sources.calls import Call, CallLogs, Log, amount, at, read_json_file, scored, text
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.storage import is_file
 
 STATS, SPEC = "per_instance_stats.json", "run_spec.json"
@@ -61,6 +62,13 @@ class Helm(CallLogs):
     """
 
     name = "helm"
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise a run by its files' names."""
+        found = (there.root / name for name in there.some(STATS))
+        own = any(path.name == STATS and is_file(path.with_name(SPEC)) for path in found)
+        return Recognised({"path": str(there.path)}) if own else None
 
     @property
     def wanted(self) -> str:

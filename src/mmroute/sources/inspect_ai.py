@@ -22,6 +22,7 @@ from mmroute.sources.calls import (
     scored,
     text,
 )
+from mmroute.sources.survey import Recognised, Survey
 
 MAX_MEMBER_BYTES = 2**30
 ZSTANDARD = 93
@@ -55,6 +56,14 @@ class InspectAi(CallLogs):
     """
 
     name = "inspect_ai"
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise a zip by its suffix, JSON by the task and the model that it names."""
+        own = any(zipfile.is_zipfile(there.root / name) for name in there.some(".eval")) or any(
+            {"eval.task", "eval.model"} <= there.keys(name) for name in there.some(".json")
+        )
+        return Recognised({"path": str(there.path)}) if own else None
 
     @property
     def wanted(self) -> str:

@@ -15,6 +15,7 @@ from mmroute.sources.archives import unpack
 from mmroute.sources.gathered import Gathered
 from mmroute.sources.json_records import number, read_object, text
 from mmroute.sources.release import Release, clean
+from mmroute.sources.survey import Recognised, Survey
 
 ARCHIVES = ("bench-release.tar.gz", "bench.tar.gz")
 UNPACKED = "unpacked"
@@ -64,6 +65,20 @@ class LlmRouterBench(Release):
         self.datasets = datasets
         self.max_members = max_members
         self.max_gigabytes = max_gigabytes
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise the files or the archive, which only their folder is read with."""
+        found = super().recognise(there)
+        return found and Recognised({"path": str(there.root)})
+
+    @classmethod
+    def is_own(cls, there: Survey, name: str) -> bool:
+        """Tell by the records, or the archive's name."""
+        return PurePosixPath(name).name in ARCHIVES or {
+            "records.index",
+            "records.score",
+        } <= there.keys(name)
 
     @property
     def wanted(self) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 from annotated_types import Gt
 
 from mmroute.confined import reading
-from mmroute.errors import InputError, is_utf8, printable
+from mmroute.errors import InputError, Undecided, is_utf8, printable
 from mmroute.images import joined
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source
@@ -24,6 +24,7 @@ from mmroute.sources.calls import UNSCALED, chosen_score, is_unscaled
 from mmroute.sources.cells import LONGEST_ANSWER, nullable, outcome_table
 from mmroute.sources.image_files import UNKNOWN, is_image, locate
 from mmroute.sources.release import clean
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.sources.token_counts import estimate
 from mmroute.storage import is_file, leaves_folder
 
@@ -34,6 +35,10 @@ LOG_NAMES = (
 """Of lm-evaluation-harness and of lmms-eval."""
 DATED_FOLDER = re.compile(r"(?P<date>\d{4}_\d{4})_(?P<model>.+)")
 """Of a run of older lmms-eval, whose logs have no date in their own name."""
+WANTED = (
+    "<model>/<date>_samples_<task>.jsonl, samples_<task>_<date>.jsonl or <model>/<task>.json with "
+    "logs"
+)
 LOGS_KEY = re.compile(rb'"logs"\s*:\s*\[')
 HEAD_BYTES = 2**20
 LIKELIHOOD = re.compile(r"-?(\d+(\.\d+)?(e[-+]?\d+)?|inf)")
@@ -107,6 +112,26 @@ class LmmsEval(Source):
         self.group = group
         self.filter = filter
         self.scale = scale or {}
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise the names of logs, and older logs by what they hold."""
+        below = [name.split("/") for name in there.names if name.count("/") < 2]
+        own = any(
+            form.fullmatch(file)
+            for *folder, file in below
+            for form in (LOG_NAMES if folder else LOG_NAMES[:1])
+        ) or any(
+            "logs.doc_id" in there.keys(name)
+            for name in there.some(".json")
+            if name.count("/") == 1
+        )
+        return Recognised({"path": str(there.root)}) if own else None
+
+    @property
+    def wanted(self) -> str:
+        """The logs' paths."""
+        return WANTED
 
     def local_files(self) -> list[Path]:
         """List all logs, and the results that name their models."""
@@ -458,8 +483,7 @@ def _find_logs(root: Path) -> dict[str, dict[str, list[_Log]]]:
         logs.setdefault(log.task, {}).setdefault(log.model, []).append(log)
     if not logs:
         raise InputError(
-            f"{root}: no <model>/<date>_samples_<task>.jsonl, samples_<task>_<date>.jsonl or "
-            "<model>/<task>.json with logs in this folder; run lmms-eval or lm_eval with "
+            f"{root}: no {WANTED} in this folder; run lmms-eval or lm_eval with "
             "--log_samples and set source.path to its --output_path"
         )
     return {task: dict(sorted(logs[task].items())) for task in sorted(logs)}
@@ -602,9 +626,10 @@ def _filters(log: Path, gathered: _Gathered) -> bool:
         )
     gathered.filters |= found
     if len(found) > 1 and gathered.filter not in found:
-        raise InputError(
+        raise Undecided(
             f"{log}: its rows are of the filters {', '.join(found):.500}; name the one that counts "
-            f"in source.filter, such as {next(iter(found))!r:.80}"
+            f"in source.filter, such as {next(iter(found))!r:.80}",
+            {"filter": next(iter(found))},
         )
     return len(found) > 1
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, Undecided
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.cells import outcome_table
 from mmroute.sources.json_records import records
 from mmroute.sources.release import Release, clean
+from mmroute.sources.survey import Survey
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 
 SUFFIX = "_data_prepared"
@@ -73,6 +74,11 @@ class MixInstruct(Release):
         self.metric = metric
         self.lowest = lowest
         self.highest = highest
+
+    @classmethod
+    def is_own(cls, there: Survey, name: str) -> bool:
+        """Tell by the candidates."""
+        return "candidates.scores" in there.keys(name)
 
     @property
     def wanted(self) -> str:
@@ -160,9 +166,10 @@ class MixInstruct(Release):
         if all(math.isnan(utility) for column in models.values() for utility in column.utility):
             _, record = next(records(self.files(root)[0]))
             metrics = sorted({name for part in record["candidates"] for name in part["scores"]})
-            raise InputError(
+            raise Undecided(
                 f"{root}: no candidate has a score {self.metric!r}; set source.metric to one of "
-                f"{', '.join(metrics) or 'those it has'}"
+                f"{', '.join(metrics) or 'those it has'}",
+                {"metric": metrics[0]} if metrics else {},
             )
 
 

@@ -28,6 +28,7 @@ from mmroute.sources.image_files import (
     relative_paths,
 )
 from mmroute.sources.release import ArchivedRelease
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.sources.wide import find_models, model_columns, read_matrices
 from mmroute.storage import link_to
 
@@ -81,6 +82,17 @@ class MmrRelease(ArchivedRelease):
     ) -> None:
         super().__init__(path, repo, revision, max_members, max_gigabytes, group)
         self.images = None if images is None else Path(images)
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise the CSV or the second version's tables by their names."""
+        own = bool(mmr_v2.choose(there.names)) or bool(set(CSV_NAMES) & set(there.names))
+        return Recognised({"path": str(there.root)}) if own else None
+
+    @property
+    def wanted(self) -> str:
+        """The tables' paths."""
+        return f"{' or '.join(CSV_NAMES)}, or data/instances/<task>.parquet"
 
     def local_files(self) -> list[Path]:
         """List the tables, and the image archive if there is one; none for a hub."""

@@ -9,8 +9,10 @@ import numpy as np
 
 from mmroute.errors import InputError
 from mmroute.sources.calls import Call, CallLogs, Log, amount, at, read_json_file, scored, text
+from mmroute.sources.survey import TRIED_FILES, Recognised, Survey
 from mmroute.storage import is_file
 
+RESULTS = "results"
 VERDICTS = ("correct", "is_correct", "score")
 
 
@@ -33,6 +35,17 @@ class OpenCompass(CallLogs):
 
     name = "opencompass"
 
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise results by their place, and by their details or the predictions beside them."""
+        names = {there.root / name: name for name in there.names if name.endswith(".json")}
+        results = [path for path in names if path.parent.parent.name == RESULTS]
+        own = any(
+            "details" in there.keys(names[path]) or any(_parts(path))
+            for path in results[:TRIED_FILES]
+        )
+        return Recognised({"path": str(there.path)}) if own else None
+
     @property
     def wanted(self) -> str:
         """What the logs are called."""
@@ -40,7 +53,7 @@ class OpenCompass(CallLogs):
 
     def find(self, root: Path) -> list[Path]:
         """List the files of verdicts."""
-        return [path for path in root.rglob("*.json") if path.parent.parent.name == "results"]
+        return [path for path in root.rglob("*.json") if path.parent.parent.name == RESULTS]
 
     def companions(self, path: Path) -> list[Path]:
         """List the files of predictions."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmroute.errors import InputError
 from mmroute.sources.calls import Call, CallLogs, Log, amount, at, read_json_file, scored, text
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.storage import digest_bytes
 
 MS_PER_SECOND = 1000
@@ -32,6 +33,12 @@ class Promptfoo(CallLogs):
     """
 
     name = "promptfoo"
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise results by their results' providers."""
+        own = any("results.results.provider" in there.keys(name) for name in there.some(".json"))
+        return Recognised({"path": str(there.path)}) if own else None
 
     @property
     def wanted(self) -> str:

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt
 from mmroute.errors import InputError, is_utf8
 from mmroute.hub import check_place, download
 from mmroute.sources import Source
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.storage import is_file
 
 
@@ -37,6 +38,18 @@ class Release(Source):
         check_place(path, repo, revision)
         self.path = None if path is None else Path(path)
         self.repo, self.revision = repo or "", revision or ""
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise the files by their names, and the first one by what it holds."""
+        chosen = cls(str(there.root), None, None).choose(there.names)
+        own = bool(chosen) and cls.is_own(there, chosen[0])
+        return Recognised({"path": str(there.path)}) if own else None
+
+    @classmethod
+    def is_own(cls, there: Survey, name: str) -> bool:
+        """Tell whether the first of the files that were chosen is of this layout."""
+        return True
 
     @property
     @abstractmethod

@@ -13,6 +13,7 @@ from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.gathered import Gathered
 from mmroute.sources.json_records import number, records, text
 from mmroute.sources.release import Release, clean, scenarios
+from mmroute.sources.survey import Survey
 
 _CACHED = re.compile(r"(?:.*/)?cached_results/[^/]+\.jsonl")
 TOKENS = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
@@ -47,6 +48,11 @@ class RouterArena(Release):
         self, path: str | None = None, repo: str | None = None, revision: str | None = None
     ) -> None:
         super().__init__(path, repo, revision)
+
+    @classmethod
+    def is_own(cls, there: Survey, name: str) -> bool:
+        """Tell by the keys of the lines."""
+        return "global_index" in there.keys(name)
 
     @property
     def wanted(self) -> str:

@@ -23,7 +23,10 @@ from mmroute.sources.cells import (
 )
 from mmroute.sources.pickles import read_pickle
 from mmroute.sources.release import Release, clean, scenarios
+from mmroute.sources.survey import Recognised, Survey
 
+FILE = "routerbench_0shot.pkl"
+_PICKLE = re.compile(r"routerbench_[^/]*\.pkl(\.gz)?")
 SAMPLE_ID, PROMPT, EVAL_NAME = "sample_id", "prompt", "eval_name"
 ORACLE = "oracle_model_to_route_to"
 RESPONSE, COST = "|model_response", "|total_cost"
@@ -75,6 +78,27 @@ class RouterBench(Release):
         super().__init__(path, repo, revision)
         self.file = file
         self.group = group
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise a pickle by its name, which nothing is unpacked for, a table by its columns."""
+        found = [name for name in there.names if _PICKLE.fullmatch(name)]
+        for name in there.tables():
+            columns = there.columns(name) if "/" not in name else []
+            has_cost = any(column + COST in columns for column in columns)
+            if has_cost and {SAMPLE_ID, PROMPT, EVAL_NAME} <= set(columns):
+                found.append(name)
+        if not found:
+            return None
+        if there.path != there.root:
+            return Recognised({"path": str(there.path)})
+        file = sorted(found, key=lambda name: (name != FILE, found.index(name)))[0]
+        others = [name for name in found if name != file]
+        beside = (("path", f"{file} is read, and not {', '.join(others):.300} beside it"),)
+        return Recognised(
+            {"path": str(there.path)} | ({} if file == FILE else {"file": file}),
+            beside if others else (),
+        )
 
     @property
     def wanted(self) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from annotated_types import Ge, Gt
 
 from mmroute.confined import reading
-from mmroute.errors import InputError, raise_disk_fault
+from mmroute.errors import InputError, Undecided, raise_disk_fault
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources.archives import MAX_BYTES
 from mmroute.sources.pickles import read_pickle
@@ -26,6 +26,8 @@ SUFFIX = "_router_dataset.pkl"
 ARCHIVE = "router_dataset.zip"
 UNPACKED = "unpacked"
 SPLITS = ("train", "val", "test")
+LEVELS, POOL_SIZES = ("easy", "hard"), (5, 3, 10, 100, 1000)
+GROUPS = ("strong_to_weak", "all_strong", "all_weak")
 
 
 class RouterEval(Release):
@@ -150,12 +152,21 @@ class RouterEval(Release):
                 f"{archive}: not readable as zip ({shorten(str(error), 200)}); fetch it again"
             ) from error
 
+    def _pool(self, content: Any, path: Path) -> Any:
+        """Return the pool that the config names."""
+        size = self.pool_size
+        try:
+            return _get(content, path, self.level, (size, str(size)), self.group)
+        except InputError as error:
+            there = _first(content, LEVELS, POOL_SIZES, GROUPS)
+            keys = dict(zip(("level", "pool_size", "group"), there, strict=False))
+            raise Undecided(str(error), keys) from None
+
     def _read_benchmark(self, path: Path) -> tuple[pd.DataFrame, list[str], np.ndarray]:
         """Return a benchmark's N samples, its pool's K models and their (N, K) scores."""
         content = read_pickle(path)
         benchmark = path.stem.removesuffix(SUFFIX.removesuffix(".pkl"))
-        size = self.pool_size
-        pool = _get(content, path, self.level, (size, str(size)), self.group)
+        pool = self._pool(content, path)
         models = _models(_get(pool, path, "model"), path)
         samples, scores = [], []
         for split in SPLITS:
@@ -176,6 +187,19 @@ class RouterEval(Release):
             given = _get(pool, path, "data", (f"{split}_score", f"{split}_label"))
             scores.append(_scores(given, (len(prompts), len(models)), split, path))
         return pd.DataFrame(samples), models, np.concatenate(scores)
+
+
+def _first(content: Any, *keys: Sequence[Any]) -> list[Any]:
+    """Return the first keys of nested dicts that are among those of each level; empty if none."""
+    there = content if isinstance(content, dict) else {}
+    for key in keys[0]:
+        found = next((own for own in (key, str(key)) if own in there), None)
+        if found is not None:
+            if len(keys) == 1:
+                return [key]
+            if below := _first(there[found], *keys[1:]):
+                return [key, *below]
+    return []
 
 
 def _get(content: Any, path: Path, *keys: Any) -> Any:

@@ -1,9 +1,9 @@
 """Your own table of outcomes: long or wide, in any common table format."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,12 +27,43 @@ from mmroute.sources.cells import (
 from mmroute.sources.image_cells import image_file, write_images
 from mmroute.sources.image_files import locate, paths_below, relative_paths, spelled_each
 from mmroute.sources.image_tables import entries
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
-from mmroute.sources.wide import find_models, model_columns, read_matrices
+from mmroute.sources.wide import (
+    NUMBER_SUFFIXES,
+    PREDICTION_SUFFIX,
+    UTILITY_SUFFIX,
+    find_models,
+    model_columns,
+    read_matrices,
+)
 from mmroute.storage import is_file, link_to
 
 CORE_COLUMNS = ("dataset", "scenario", "group", "question", "answer", "image")
 NUMBER_COLUMNS = ("cost", "prompt_tokens", "completion_tokens")
+ALSO_CALLED = {
+    "sample_id": (
+        *("id", "question_id", "query_id", "prompt_id", "doc_id", "qid", "uid", "uuid", "index"),
+        *("idx", "example_id", "item_id"),
+    ),
+    "model": ("model_name", "model_id", "llm", "llm_name", "engine", "provider"),
+    "utility": (
+        *("score", "accuracy", "acc", "correct", "is_correct", "correctness", "performance"),
+        *("hit", "reward", "label"),
+    ),
+    "cost": ("cost_usd", "total_cost", "cost_in_usd", "usd"),
+    "prompt_tokens": ("input_tokens", "num_prompt_tokens", "n_prompt_tokens", "tokens_in"),
+    "completion_tokens": (
+        *("output_tokens", "num_completion_tokens", "n_completion_tokens", "tokens_out"),
+    ),
+    "prediction": ("model_response", "model_answer", "completion", "generation", "output"),
+    "question": ("prompt", "query", "instruction", "input", "text"),
+    "answer": ("ground_truth", "reference", "target", "gold"),
+    "image": ("image_path", "img_path", "image_file"),
+    "dataset": ("data_set", "benchmark", "task", "task_name", "eval_name"),
+    "group": ("group_id", "conversation_id", "seed_question", "g_index"),
+}
+"""What others call our columns, the likeliest first; case does not count."""
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LONGEST_HEADER = 2**16
 LINK = "beside"
@@ -85,6 +116,7 @@ class TableSource(Source):
     """
 
     name = "table"
+    general = True
 
     def __init__(
         self,
@@ -115,6 +147,33 @@ class TableSource(Source):
         self.shape = shape
         self.samples = None if samples is None else Path(samples)
         self.columns = columns or {}
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise a table of outcomes by its columns, and one of their samples beside it.
+
+        Raises InputError for a lone table with another separator than its suffix says.
+        """
+        if there.path != there.root:
+            _check_separator(there.path)
+        found = {name: _recognised(there.columns(name)) for name in there.tables()}
+        tables = [name for name, own in found.items() if own]
+        own = found[tables[0]] if tables else None
+        if own is None:
+            return None
+        described = _described_in(there, tables[0], own.keys)
+        keys = {"path": str(there.root / tables[0])}
+        if described:
+            keys["samples"] = str(there.root / described)
+        others = ", ".join(tables[1:])
+        told = f"{tables[0]} is read, and not {others:.300}; 'join' reads several"
+        beside = (("path", told),)
+        return Recognised(keys | own.keys, own.guesses + (beside if others else ()))
+
+    @property
+    def wanted(self) -> str:
+        """What the table needs."""
+        return "a table with sample_id, model and utility, or with M_correct for each model M"
 
     def local_files(self) -> list[Path]:
         """List the table and the samples' file."""
@@ -297,6 +356,67 @@ class TableSource(Source):
                 **{f"tag_{name}": facts[name] for name in tags},
             }
         )
+
+
+def _recognised(columns: Sequence[str]) -> Recognised | None:
+    """Tell how columns can be a table of outcomes, the path aside; None if they are not."""
+    by_models = {
+        model + suffix
+        for column in columns
+        if (model := column.removesuffix(UTILITY_SUFFIX)) not in ("", column)
+        for suffix in (UTILITY_SUFFIX, PREDICTION_SUFFIX, *NUMBER_SUFFIXES.values())
+        if model + suffix in columns
+    }
+    is_wide = any(not column.endswith(UTILITY_SUFFIX) for column in by_models)
+    needed = ["sample_id", *(() if is_wide else ("model", "utility"))]
+    known = [*needed, *CORE_COLUMNS, *(() if is_wide else (*NUMBER_COLUMNS, "prediction"))]
+    free = [column for column in columns if not is_wide or column not in by_models]
+    named = {ours: ours for ours in known if ours in free}
+    if is_wide and "dataset_idx" in free:
+        named.setdefault("sample_id", "dataset_idx")
+    if "prediction" in known and "response" in free:
+        named.setdefault("prediction", "response")
+    guessed: dict[str, str] = {}
+    for ours in known:
+        left = {
+            column.strip().lower(): column
+            for column in free
+            if column not in (*named.values(), *guessed.values())
+        }
+        theirs = next((left[one] for one in (ours, *ALSO_CALLED.get(ours, ())) if one in left), "")
+        if ours not in named and theirs:
+            guessed[ours] = theirs
+    both = named | guessed
+    if "sample_id" not in both and "question" in both:
+        guessed["sample_id"] = both["question"]
+        guessed["question"] = both["question"]
+    if not set(needed) <= set(named | guessed):
+        return None
+    keys: dict[str, Any] = {"shape": "wide"} if is_wide else {}
+    if not guessed:
+        return Recognised(keys)
+    listed = ", ".join(f"{theirs!r:.80} for our {ours}" for ours, theirs in guessed.items())
+    told = f"columns are taken by their names: {listed}"
+    return Recognised(keys | {"columns": guessed}, (("columns", told),))
+
+
+def _described_in(there: Survey, table: str, keys: Mapping[str, Any]) -> str | None:
+    """Find the table with the questions or images of one that has neither."""
+    columns = keys.get("columns", {})
+    told = {columns.get(name, name) for name in ("question", "image")}
+    sample_id = columns.get("sample_id", "sample_id")
+    if told & set(there.columns(table)):
+        return None
+    return next(
+        (
+            name
+            for name in there.tables()
+            if name != table
+            and sample_id in there.columns(name)
+            and told & set(there.columns(name))
+        ),
+        None,
+    )
 
 
 def _require_file(path: Path) -> None:

@@ -9,6 +9,7 @@ from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import image_tables
 from mmroute.sources.archives import unpack
 from mmroute.sources.release import ArchivedRelease
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.sources.vlmevalkit import LINK, WorkFile, read_outcomes, scan
 from mmroute.storage import link_to
 
@@ -56,6 +57,20 @@ class VlRelease(ArchivedRelease):
     """
 
     name = "vl_release"
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise the archive or the folder of judgements by their names."""
+        own = ARCHIVE_NAME in there.names or any(
+            name.removeprefix(f"{FOLDER_NAME}/").startswith(f"{EVALUATION}/")
+            for name in there.names
+        )
+        return Recognised({"path": str(there.root)}) if own else None
+
+    @property
+    def wanted(self) -> str:
+        """The archive's name, and what it holds."""
+        return f"{ARCHIVE_NAME} or {EVALUATION}"
 
     def local_files(self) -> list[Path]:
         """List the archive, or all that it would unpack to; none for a hub."""

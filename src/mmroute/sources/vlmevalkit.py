@@ -43,6 +43,7 @@ from mmroute.sources.calls import UNSCALED, is_unscaled, way_to_scale
 from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers, outcome_table, read_cells
 from mmroute.sources.image_files import digests
 from mmroute.sources.pickles import read_pickle
+from mmroute.sources.survey import Recognised, Survey
 from mmroute.sources.verdicts import verdicts
 from mmroute.storage import is_file, link_to
 
@@ -148,6 +149,7 @@ class Vlmevalkit(Source):
     """
 
     name = "vlmevalkit"
+    general = True
 
     def __init__(
         self,
@@ -168,6 +170,20 @@ class Vlmevalkit(Source):
         self.group = group
         self.failures = failures
         self.scale = scale or {}
+
+    @classmethod
+    def recognise(cls, there: Survey) -> Recognised | None:
+        """Recognise the names of models' files, which begin as their folders are called."""
+        if there.path != there.root or not any(
+            _work_file(there.root / name, there.root) for name in there.names
+        ):
+            return None
+        return Recognised({"path": str(there.path)})
+
+    @property
+    def wanted(self) -> str:
+        """The files' paths."""
+        return "<model>/[T<date>_G<hash>/]<model>_<dataset>[_<judge>].xlsx, .tsv, .json or .pkl"
 
     def local_files(self) -> list[Path]:
         """List the files of the models' outputs and judgements, and the image tables."""
@@ -287,32 +303,36 @@ def scan(root: Path, known: Collection[str] = ()) -> list[WorkFile]:
     InputError
         If the name of such a file is not UTF-8.
     """
-    found = []
-    for path in _walk(root):
-        suffix = path.suffix.lower()
-        folder = path.parent
-        run = RUN_FOLDER.fullmatch(folder.name) is not None and folder != root
-        home = folder.parent if run else folder
-        model = home.name if home != root else ""
-        if suffix not in SUFFIXES or not is_file(path):
-            continue
-        if model and path.stem.startswith(f"{model}_"):
-            rest = path.stem[len(model) + 1 :]
-        elif folder == root and (parts := _split_known(path.stem, known)):
-            model, rest = parts
-        else:
-            continue
-        kind = _kind(rest, suffix, known)
-        if kind is not None:
-            if not is_utf8(str(path)):
-                raise InputError(
-                    f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder"
-                )
-            dataset, order, judge, judged = kind
-            rank = (order, judge == EXACT, judge != "openai", judge, SUFFIXES.index(suffix))
-            key = (folder.name if run else "", str(folder))
-            found.append(WorkFile(model, dataset, key, rank, judge, judged, path))
-    return found
+    found = (_work_file(path, root, known) for path in _walk(root))
+    return [file for file in found if file and is_file(file.path)]
+
+
+def _work_file(path: Path, root: Path, known: Collection[str] = ()) -> WorkFile | None:
+    """Tell by its name which file of a model it is, as ``scan`` does; None for another one."""
+    suffix = path.suffix.lower()
+    folder = path.parent
+    run = RUN_FOLDER.fullmatch(folder.name) is not None and folder != root
+    home = folder.parent if run else folder
+    model = home.name if home != root else ""
+    if suffix not in SUFFIXES:
+        return None
+    if model and path.stem.startswith(f"{model}_"):
+        rest = path.stem[len(model) + 1 :]
+    elif folder == root and (parts := _split_known(path.stem, known)):
+        model, rest = parts
+    else:
+        return None
+    kind = _kind(rest, suffix, known)
+    if kind is None:
+        return None
+    if not is_utf8(str(path)):
+        raise InputError(
+            f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder"
+        )
+    dataset, order, judge, judged = kind
+    rank = (order, judge == EXACT, judge != "openai", judge, SUFFIXES.index(suffix))
+    key = (folder.name if run else "", str(folder))
+    return WorkFile(model, dataset, key, rank, judge, judged, path)
 
 
 def select(files: Sequence[WorkFile], datasets: Mapping[str, str], root: Path) -> list[WorkFile]:
