@@ -30,6 +30,7 @@ from mmroute.sources.image_tables import entries
 from mmroute.sources.survey import Recognised, Survey
 from mmroute.sources.token_counts import BYTES_PER_TOKEN, estimate
 from mmroute.sources.wide import (
+    LATENCY_SUFFIX,
     NUMBER_SUFFIXES,
     PREDICTION_SUFFIX,
     UTILITY_SUFFIX,
@@ -56,6 +57,7 @@ ALSO_CALLED = {
     "completion_tokens": (
         *("output_tokens", "num_completion_tokens", "n_completion_tokens", "tokens_out"),
     ),
+    "latency_s": ("latency_seconds", "latency_sec", "duration_s", "response_time_s", "elapsed_s"),
     "prediction": ("model_response", "model_answer", "completion", "generation", "output"),
     "question": ("prompt", "query", "instruction", "input", "text"),
     "answer": ("ground_truth", "reference", "target", "gold"),
@@ -364,12 +366,14 @@ def _recognised(columns: Sequence[str]) -> Recognised | None:
         model + suffix
         for column in columns
         if (model := column.removesuffix(UTILITY_SUFFIX)) not in ("", column)
-        for suffix in (UTILITY_SUFFIX, PREDICTION_SUFFIX, *NUMBER_SUFFIXES.values())
+        for suffix in (UTILITY_SUFFIX, PREDICTION_SUFFIX, LATENCY_SUFFIX, *NUMBER_SUFFIXES.values())
         if model + suffix in columns
     }
-    is_wide = any(not column.endswith(UTILITY_SUFFIX) for column in by_models)
+    is_wide = any(not column.endswith(UTILITY_SUFFIX) for column in by_models) or (
+        len(by_models) > 1 and "model" not in columns
+    )
     needed = ["sample_id", *(() if is_wide else ("model", "utility"))]
-    known = [*needed, *CORE_COLUMNS, *(() if is_wide else (*NUMBER_COLUMNS, "prediction"))]
+    known = [*needed, *CORE_COLUMNS, *(() if is_wide else (*NUMBER_COLUMNS, LATENCY, "prediction"))]
     free = [column for column in columns if not is_wide or column not in by_models]
     named = {ours: ours for ours in known if ours in free}
     if is_wide and "dataset_idx" in free:
