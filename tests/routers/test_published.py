@@ -49,4 +49,4 @@ def test_the_docstring_names_the_paper_its_figures_and_each_departure(name):
 def test_every_router_that_is_no_baseline_and_not_ours_is_listed():
     others = {"random", "cheapest", "strongest", "strongest_per_dataset", "oracle"}
     listed = {*SOURCES, *PAPERS}
-    assert listed == set(catalogue("routers")) - others - {"ensemble", "llm"}
+    assert listed == set(catalogue("routers")) - others - {"ensemble", "llm", "choices"}

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from mmroute.images import counts
 from mmroute.sources import vl_release
 from mmroute.sources.mmr_release import SCENARIOS
 
@@ -106,7 +107,9 @@ def test_vl_routerbench_stands_beside_the_published_values_of_its_protocol(make_
     )
     samples = pd.read_parquet(outcomes / "samples.parquet")
     assert samples["image"].notna().all()
-    np.testing.assert_array_equal(prompt, 256 + np.ceil(samples["question"].str.len() / 4))
+    images = counts(samples["image"])
+    assert set(images) == {1, 2}
+    np.testing.assert_array_equal(prompt, 256 * images + np.ceil(samples["question"].str.len() / 4))
     np.testing.assert_allclose(cost, (prompt * 2.5 + completion * 10) / 1e6)
     assert len(models) == 17
     table = pd.read_csv(results / "tables/vl_main.csv")

@@ -80,6 +80,8 @@ def _type(field: Mapping[str, Any]) -> str:
             return " or ".join(map(_type, parts))
         case {"$ref": _}:
             room = _target(field).lower()
+            if room == "prices":
+                return "[prices](sources.md#a-table)"
             return f"[{room}](#{room}s)"
         case {"enum": values}:
             return " or ".join(f"`{value}`" for value in values)
