@@ -232,6 +232,13 @@ def test_where_nothing_is_recognised_it_is_said_what_is_there_and_what_is_known(
         propose(tmp_path / "none", tmp_path / "results")
 
 
+def test_of_a_lone_table_it_is_said_which_columns_it_has(tmp_path):
+    own = write(tmp_path / "t.csv", [{"who": "m", "what": "q", "how": 1}])
+    with pytest.raises(InputError, match="a table with the columns who, what, how") as caught:
+        propose(own, tmp_path / "results")
+    assert "columns: {sample_id: A, model: B, utility: C}}'" in str(caught.value)
+
+
 def test_a_folder_above_names_the_one_that_is_meant(tmp_path):
     MINIATURES["lmms_eval"][1](tmp_path / "runs/lmms")
     with pytest.raises(InputError, match=f"but {tmp_path}/runs/lmms is read as lmms_eval"):

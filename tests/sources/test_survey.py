@@ -156,6 +156,12 @@ def test_keys_of_json_are_taken_from_its_head(tmp_path, content, keys):
         (["model", "score", "prompt"], {"sample_id": "prompt", "question": "prompt"}),
         (["sample_id", "model", "utility", "score", "response", "output"], {}),
         (["sample_id", "m_correct", "m_cost"], {}),
+        (
+            ["my_id", "query_text", "m_correct", "m_cost"],
+            {"sample_id": "my_id", "question": "query_text"},
+        ),
+        (["my_id", "your_id", "m_correct", "m_cost"], None),
+        (["llm", "run_id", "score", "images"], {"sample_id": "run_id", "image": "images"}),
         (["sample_id", "model", "price"], None),
         (["sample_id", "is_correct"], None),
     ],

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from pyarrow import feather
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, Undecided
 from mmroute.outcomes.pool import mask_unpriced, reprice
 from mmroute.sources.table import TableSource, _gather
 from mmroute.storage import digest_bytes
@@ -326,6 +326,24 @@ def test_two_questions_of_one_sample_are_an_error(tmp_path):
         read(write(tmp_path, frame))
 
 
+def test_an_answer_that_differs_by_model_is_likely_the_models_own(tmp_path):
+    path = write(tmp_path, LONG.assign(answer=["A", "B", "C"]))
+    with pytest.raises(Undecided, match="'answer' differs between the rows of sample 's2'") as said:
+        read(path)
+    assert said.value.keys == {"columns": {"prediction": "answer"}}
+    table = read(path, columns={"prediction": "answer"})
+    assert table.prediction.tolist() == [["A", "B"], [None, "C"]]
+
+
+def test_empty_answers_that_count_as_wrong_are_said(tmp_path):
+    frame = LONG.assign(utility=[0, 0, 0], prediction=["A", "", "C"])
+    with pytest.warns(UserWarning, match=r"1 empty answers count as wrong \(small 1\), .* 's2'"):
+        read(write(tmp_path, frame))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(write(tmp_path, frame.assign(utility=[0, "", 0])))
+
+
 def test_a_contradiction_with_the_second_file_is_an_error(tmp_path):
     samples = pd.DataFrame({"sample_id": ["s1", "s2"], "question": ["one?", "three?"]})
     with pytest.raises(InputError, match="'s2' holds both 'two\\?' and 'three\\?'"):
@@ -524,7 +542,7 @@ def test_words_are_right_on_any_scale_and_numbers_within_it(tmp_path):
 
 
 def test_tokens_are_estimated_from_answers_where_there_is_neither_cost_nor_count(tmp_path):
-    frame = LONG.drop(columns="cost").assign(response=["a" * 9, "", "é" * 4])
+    frame = LONG.drop(columns="cost").assign(utility=1, response=["a" * 9, "", "é" * 4])
     with pytest.warns(UserWarning, match="counts of big, small; tokens are estimated") as said:
         table = read(write(tmp_path, frame))
     assert len(said) == 1

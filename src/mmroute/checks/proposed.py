@@ -320,6 +320,15 @@ def _unknown(there: Survey) -> str:
                 f"{there.path}: no logs of a known layout; but {there.root / folder} is read as "
                 f"{next(iter(kinds))}; name that folder"
             )
+    columns = there.columns(there.names[0]) if len(there.names) == 1 else []
+    if columns:
+        return (
+            f"{there.path}: no logs of a known layout: a table with the columns "
+            f"{', '.join(columns):.500}. Say which are the sample's id, the model and its score: "
+            f"'source: {{kind: table, path: {there.path}, columns: {{sample_id: A, model: B, "
+            "utility: C}}', or rename them; of a wide table, with a column <model>_correct for "
+            "each model, 'shape: wide' and 'columns: {sample_id: A}'"
+        )
     suffixes = dict.fromkeys(Path(name).suffix or "no suffix" for name in there.names)
     named = ", ".join(there.names[:NAMED_FILES])
     what = (

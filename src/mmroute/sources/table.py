@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Gt
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, Undecided
 from mmroute.images import counts
 from mmroute.outcome_table import LATENCY, MATRICES, OutcomeTable
 from mmroute.sources import Source
@@ -59,13 +59,17 @@ ALSO_CALLED = {
     ),
     "latency_s": ("latency_seconds", "latency_sec", "duration_s", "response_time_s", "elapsed_s"),
     "prediction": ("model_response", "model_answer", "completion", "generation", "output"),
-    "question": ("prompt", "query", "instruction", "input", "text"),
+    "question": (
+        *("prompt", "query", "instruction", "input", "text"),
+        *("question_text", "query_text", "prompt_text"),
+    ),
     "answer": ("ground_truth", "reference", "target", "gold"),
-    "image": ("image_path", "img_path", "image_file"),
+    "image": ("image_path", "img_path", "image_file", "images", "image_paths", "image_files"),
     "dataset": ("data_set", "benchmark", "task", "task_name", "eval_name"),
     "group": ("group_id", "conversation_id", "seed_question", "g_index"),
 }
 """What others call our columns, the likeliest first; case does not count."""
+ID_SUFFIX = "_id"
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LONGEST_HEADER = 2**16
 LINK = "beside"
@@ -234,6 +238,8 @@ class TableSource(Source):
             ids, stated = pd.Index(rows["sample_id"].unique()), rows
             matrices = {name: np.empty((len(ids), 0)) for name in MATRICES}
         elif self.shape == "long":
+            if "answer" not in self.columns:
+                _require_one_answer(rows, self.path)
             models, matrices, ids = _pivot(rows, self.path, self.scale)
             stated = rows.drop(columns=[name for name in OUTCOME_COLUMNS if name in rows])
         else:
@@ -243,6 +249,7 @@ class TableSource(Source):
             ids = pd.Index(rows["sample_id"])
             stated = rows.drop(columns=list(model_columns(models) & set(rows.columns)))
         facts = _gather(stated, description, ids, self.path)
+        _warn_of_silence(matrices, models, ids, self.path)
         self._estimate(matrices, models, facts)
         return outcome_table(self._describe(facts, root), models, matrices)
 
@@ -391,7 +398,10 @@ def _recognised(columns: Sequence[str]) -> Recognised | None:
         if ours not in named and theirs:
             guessed[ours] = theirs
     both = named | guessed
-    if "sample_id" not in both and "question" in both:
+    likely = [c for c in free if c not in both.values() and c.lower().endswith(ID_SUFFIX)]
+    if "sample_id" not in both and len(likely) == 1:
+        guessed["sample_id"] = likely[0]
+    elif "sample_id" not in both and "question" in both:
         guessed["sample_id"] = both["question"]
         guessed["question"] = both["question"]
     if not set(needed) <= set(named | guessed):
@@ -487,6 +497,36 @@ def _pivot(
     if answer is not None:
         matrices["prediction"][i, j] = nullable(rows[answer])
     return list(models), matrices, ids
+
+
+def _require_one_answer(rows: pd.DataFrame, path: Path) -> None:
+    """Raise Undecided if ``answer`` differs by model, and no other column holds their answers."""
+    if "answer" not in rows or {"prediction", "response"} & set(rows):
+        return
+    told = rows.loc[rows["answer"] != "", ["sample_id", "answer"]].drop_duplicates()
+    twice = told["sample_id"][told["sample_id"].duplicated()]
+    if len(twice):
+        raise Undecided(
+            f"{path}: column 'answer' differs between the rows of sample {twice.iloc[0]!r:.80}, as "
+            "what the models answered does; write columns: {prediction: answer}, or, if it is the "
+            "right answer, make the rows equal",
+            {"columns": {"prediction": "answer"}},
+        )
+
+
+def _warn_of_silence(
+    matrices: Mapping[str, np.ndarray], models: Sequence[str], ids: pd.Index, path: Path
+) -> None:
+    """Say which models gave empty answers that count as wrong, where they gave others too."""
+    silent = pd.isna(matrices["prediction"]) if "prediction" in matrices else np.empty((0, 0), bool)
+    empty = silent & (matrices["utility"] == 0) & ~silent.all(axis=0)
+    if empty.any():
+        of = ", ".join(f"{m} {n}" for m, n in zip(models, empty.sum(axis=0), strict=True) if n)
+        warnings.warn(
+            f"{path}: {empty.sum()} empty answers count as wrong ({of:.500}), such as that for "
+            f"{ids[empty.any(axis=1)][0]!r:.80}; where a call failed, leave its utility empty",
+            stacklevel=3,
+        )
 
 
 def _gather(
