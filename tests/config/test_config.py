@@ -231,8 +231,14 @@ def test_prices_may_stand_in_the_config():
 def test_a_wrong_config_is_refused_in_one_line_with_file_key_and_value(change, message):
     with pytest.raises(InputError, match=message) as caught:
         load(LEAST | change, "my.yaml")
-    assert str(caught.value).startswith("my.yaml: config key ")
+    assert re.match(r"my\.yaml: config key \w", str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_a_fault_of_several_keys_names_them_alone():
+    change = {"routers": {"theirs": {"choices": "c.csv"}}, "decision": {"router": "theirs"}}
+    with pytest.raises(InputError, match=r"^my\.yaml: config key decision\.router: 'theirs' are"):
+        load(LEAST | change, "my.yaml")
 
 
 def test_a_missing_key_is_named():

@@ -772,7 +772,8 @@ def describe(error: ValidationError, prefix: str = "", model: type[BaseModel] | 
         case "missing":
             message = f"{key}: missing; give it a value"
         case "value_error":
-            message = f"{key}: {first['ctx']['error']}"
+            # One about several keys names them itself.
+            message = f"{key}: {first['ctx']['error']}".removeprefix(": ")
         case _:
             message = f"{key}: {first['msg']}, not {_brief(first['input'])}"
     return message + (f" (and {len(others)} more)" if others else "")

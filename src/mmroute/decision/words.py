@@ -70,7 +70,8 @@ def changes(table: pd.DataFrame) -> str:
         ]
         told = (
             f"More labels: to show {needed[0]} labelled queries, {needed[1]}, {needed[2]} (with "
-            f"80 % power at the 5 % level; there are {row['labels']:,.0f})."
+            f"80 % power at the 5 % level; there are {row['labels']:,.0f}; by how its gain varies "
+            "with the queries alone, while the interval has how the advice varies, too)."
         )
     priced = table[table["prices"] == WHAT_IF]
     if priced.empty:
