@@ -232,11 +232,14 @@ def test_where_nothing_is_recognised_it_is_said_what_is_there_and_what_is_known(
         propose(tmp_path / "none", tmp_path / "results")
 
 
-def test_of_a_lone_table_it_is_said_which_columns_it_has(tmp_path):
+def test_of_tables_alone_it_is_said_which_columns_they_have(tmp_path):
     own = write(tmp_path / "t.csv", [{"who": "m", "what": "q", "how": 1}])
-    with pytest.raises(InputError, match="a table with the columns who, what, how") as caught:
-        propose(own, tmp_path / "results")
-    assert "columns: {sample_id: A, model: B, utility: C}}'" in str(caught.value)
+    for path in (own, tmp_path):
+        with pytest.raises(InputError, match=r"/t\.csv is a table with the columns who, what, how"):
+            propose(path, tmp_path / "results")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="it has 2 files"):
+        propose(tmp_path, tmp_path / "results")
 
 
 def test_a_folder_above_names_the_one_that_is_meant(tmp_path):

@@ -320,14 +320,16 @@ def _unknown(there: Survey) -> str:
                 f"{there.path}: no logs of a known layout; but {there.root / folder} is read as "
                 f"{next(iter(kinds))}; name that folder"
             )
-    columns = there.columns(there.names[0]) if len(there.names) == 1 else []
-    if columns:
+    tables = there.tables()
+    if tables and len(tables) == len(there.names) and (columns := there.columns(tables[0])):
+        table = there.root / tables[0]
         return (
-            f"{there.path}: no logs of a known layout: a table with the columns "
+            f"{there.path}: no logs of a known layout: {table} is a table with the columns "
             f"{', '.join(columns):.500}. Say which are the sample's id, the model and its score: "
-            f"'source: {{kind: table, path: {there.path}, columns: {{sample_id: A, model: B, "
+            f"'source: {{kind: table, path: {table}, columns: {{sample_id: A, model: B, "
             "utility: C}}', or rename them; of a wide table, with a column <model>_correct for "
-            "each model, 'shape: wide' and 'columns: {sample_id: A}'"
+            "each model, 'shape: wide' and 'columns: {sample_id: A}'; of a file for each model "
+            "make one, with a column 'model'"
         )
     suffixes = dict.fromkeys(Path(name).suffix or "no suffix" for name in there.names)
     named = ", ".join(there.names[:NAMED_FILES])
