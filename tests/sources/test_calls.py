@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmroute.errors import InputError
+from mmroute.errors import InputError, Undecided
 from mmroute.outcome_table import validate
-from mmroute.sources.calls import UNSCALED, Call, CallLogs, Log
+from mmroute.sources.calls import UNSCALED, Call, CallLogs, Log, chosen_score
 from mmroute.sources.cells import LONGEST_ANSWER
 
 NAN = float("nan")
@@ -185,3 +185,10 @@ def test_one_file_is_read_alone(tmp_path):
     assert source.local_files() == [path]
     assert source.fetch(tmp_path / "unused") == tmp_path
     assert read(path)[0].samples["dataset"].tolist() == ["d"]
+
+
+def test_of_scores_that_differ_one_within_the_scale_is_named():
+    for scale, named in ((1.0, "f1"), (100.0, "acc")):
+        with pytest.raises(Undecided) as undecided:
+            chosen_score({"acc": 50.0, "f1": 0.5}, "a.json", "task", None, scale)
+        assert undecided.value.keys == {"metrics": {"task": named}}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pyarrow import feather
 
 from mmroute.confined import Limits, confined
-from mmroute.errors import InputError
+from mmroute.errors import InputError, Undecided
 from mmroute.sources import cells as cells_module
 from mmroute.sources.cells import CORRECTNESS_WORDS, column_names, nullable, numbers, read_cells
 
@@ -386,4 +386,19 @@ def test_a_packed_table_unpacks_to_so_much_and_no_more(tmp_path, monkeypatch):
     assert len(read_cells(path)) == 499
     monkeypatch.setattr(cells_module, "MAX_UNPACKED_BYTES", 999)
     with pytest.raises(InputError, match=r"t\.csv\.gz: .*unpacks to more than 999 bytes"):
+        read_cells(path)
+
+
+@pytest.mark.parametrize("size", [4, 5, 6, 7, 64])
+def test_a_byte_that_is_no_utf8_is_found_in_a_line_that_is_longer_than_a_block(
+    tmp_path, monkeypatch, size
+):
+    path = tmp_path / "t.json"
+    path.write_bytes('[\n{"é": "ééé'.encode() + b'\xe9"}]')
+    monkeypatch.setattr(cells_module, "CSV_BLOCK_BYTES", size)
+    with pytest.raises(Undecided, match="byte 0xe9 in line 2 is no UTF-8, and may be cp1252") as no:
+        read_cells(path)
+    assert no.value.keys == {"encoding": "cp1252"}
+    path.write_bytes('[\n{"é": "ééé'.encode())
+    with pytest.raises(InputError, match="not readable as JSON"):
         read_cells(path)

@@ -166,3 +166,15 @@ def test_latencies_are_in_seconds_and_unknown_from_the_cache(tmp_path):
     del rows[2]["latencyMs"]
     table, _ = read(write(tmp_path, rows))
     np.testing.assert_array_equal(table.latency_s, [[0.25], [np.nan], [np.nan]])
+
+
+def test_repeats_from_the_cache_do_not_hide_what_the_others_cost_and_took(tmp_path):
+    cached = result("one")["response"] | {"cached": True, "cost": 0}
+    first = result("one", latencyMs=250)
+    again = result("one", score=0, latencyMs=2, response=cached, cost=0)
+    third = result("one", latencyMs=750, cost=0.003)
+    third["response"] = third["response"] | {"cost": 0.003}
+    table, _ = read(write(tmp_path, [first, again, third]))
+    assert table.utility.item() == pytest.approx(2 / 3)
+    assert table.latency_s.item() == 0.5
+    assert table.cost.item() == pytest.approx(0.002)

@@ -1,5 +1,6 @@
 """Each source recognises its own layout, of names and heads of files, and no other's."""
 
+import gzip
 import importlib
 import os
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from mmroute.catalogue import catalogue
 from mmroute.errors import InputError
-from mmroute.sources import survey
+from mmroute.sources import cells, survey
 from mmroute.sources.survey import Survey
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -137,6 +138,35 @@ def test_what_is_not_there_or_no_utf8_is_refused(tmp_path, name):
 def test_keys_of_json_are_taken_from_its_head(tmp_path, content, keys):
     (tmp_path / "x.json").write_bytes(content)
     assert Survey(tmp_path).keys("x.json") == keys
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(tmp_path):
+    MINIATURES["promptfoo"][1](tmp_path)
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    there = Survey(tmp_path)
+    (tmp_path / "a.json").unlink()
+    assert there.keys("a.json") == frozenset()
+    assert SOURCES["promptfoo"].recognise(there).keys == {"path": str(tmp_path)}
+    (tmp_path / "b.json").write_text('{"a": 1}')
+    alone = Survey(tmp_path / "b.json")
+    (tmp_path / "b.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        alone.keys("b.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "begin", "columns"),
+    [
+        ("t.jsonl.gz", b'{"id": "', ["id"]),
+        ("t.json.gz", b'[{"id": "', ["id"]),
+        ("t.json.gz", b'{"id": "', []),
+    ],
+)
+def test_packed_json_is_unpacked_at_its_head_alone(tmp_path, monkeypatch, name, begin, columns):
+    monkeypatch.setattr(survey, "HEAD_BYTES", 50)
+    monkeypatch.setattr(cells, "MAX_UNPACKED_BYTES", 100_000)
+    (tmp_path / name).write_bytes(gzip.compress(begin + bytes(1_000_000)))
+    assert Survey(tmp_path).columns(name) == columns
 
 
 @pytest.mark.parametrize(

@@ -258,9 +258,11 @@ class _Gathered:
             if len(kept) > 1:
                 self.remark("outcomes are means over repeated calls", f"{sample_id} of {model}")
             cell = ids[sample_id], models.index(model)
-            amounts = np.mean([self._amounts(*one) for one in kept], axis=0)
-            for name, amount in zip(AMOUNTS, amounts, strict=True):
-                matrices[name][cell] = amount
+            # Of a call from a cache neither cost nor latency is known, though it is of others.
+            amounts = [self._amounts(*one) for one in kept]
+            for name, told in zip(AMOUNTS, zip(*amounts, strict=True), strict=True):
+                known = [amount for amount in told if np.isfinite(amount)]
+                matrices[name][cell] = sum(known) / len(known) if known else np.nan
             prediction[cell] = clean(kept[0][0].prediction or "")[:LONGEST_ANSWER] or None
         self._check_used()
         seen = np.isfinite(matrices["utility"]).any(axis=0)
@@ -416,7 +418,7 @@ def chosen_score(
         }
     if len(set(scores.values())) > 1:
         listed = ", ".join(f"{name} is {reprlib.repr(value)}" for name, value in scores.items())
-        likely = next((name for name, value in scores.items() if 0 <= value <= 1), "")
+        likely = next((name for name, value in scores.items() if 0 <= value <= scale), "")
         message = (
             f"{place}: {shorten(listed, 500, placeholder=' ...')}; name the one that is the "
             f"utility: 'metrics: {{{task}: {likely or '<metric>'}}}' below source"

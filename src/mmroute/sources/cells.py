@@ -168,7 +168,24 @@ def _is_lists_of_text(kind: pa.DataType) -> bool:
 
 def is_table(path: Path) -> bool:
     """Tell by its suffix whether a file is one that ``read_cells`` reads."""
-    return _suffix(path) in _FORMATS
+    return suffix(path) in _FORMATS
+
+
+def head(path: Path, size: int) -> bytes:
+    """Return so many first bytes of a text table, unpacked.
+
+    Raises InputError if the file cannot be read.
+    """
+    with _reading(path), _opened(path) as stream:
+        return stream.read(size)
+
+
+def suffix(path: Path) -> str:
+    """Return the suffix that names a table's format, without that of its packing."""
+    if path.suffix.lower() == PACKED:
+        inner = path.with_suffix("").suffix.lower()
+        return inner if inner in TEXT_SUFFIXES else PACKED
+    return path.suffix.lower()
 
 
 def first_line(path: Path, longest: int) -> str:
@@ -346,17 +363,9 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.fill_null(column.cast(pa.string()), "")
 
 
-def _suffix(path: Path) -> str:
-    """Return the suffix that names a table's format, without that of its packing."""
-    if path.suffix.lower() == PACKED:
-        inner = path.with_suffix("").suffix.lower()
-        return inner if inner in TEXT_SUFFIXES else PACKED
-    return path.suffix.lower()
-
-
 def _format(path: Path) -> "_Format":
     try:
-        return _FORMATS[_suffix(path)]
+        return _FORMATS[suffix(path)]
     except KeyError:
         raise InputError(
             f"{path}: the suffix {path.suffix!r} is no known table format; "
@@ -411,19 +420,19 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except _UNREADABLE as error:
         raise_disk_fault(error, path)
-        is_text = _suffix(path) in TEXT_SUFFIXES and isinstance(error, ValueError)
+        is_text = suffix(path) in TEXT_SUFFIXES and isinstance(error, ValueError)
         if is_text and (odd := _no_utf8(path)):
             raise Undecided(f"{path}: {odd[0]}", {"encoding": odd[1]}) from error
         reason = shorten(str(error), 200, placeholder=" ...")
         raise InputError(
-            f"{path}: not readable as {_suffix(path)[1:].upper()} ({reason}); "
+            f"{path}: not readable as {suffix(path)[1:].upper()} ({reason}); "
             "give a whole file of that format"
         ) from error
 
 
 def _encoding(path: Path, encoding: str) -> str:
     """Return the encoding that a text file's first bytes mark it with, else the one given."""
-    if _suffix(path) not in TEXT_SUFFIXES:
+    if suffix(path) not in TEXT_SUFFIXES:
         return encoding
     with _opened(path) as stream:
         first = stream.read(4)
@@ -432,11 +441,14 @@ def _encoding(path: Path, encoding: str) -> str:
 
 def _no_utf8(path: Path) -> tuple[str, str] | None:
     """Say where a text file is no UTF-8, and what it may be; None where it is."""
+    decoder, number = codecs.getincrementaldecoder(UTF8)(), 1
     with suppress(OSError, ValueError, EOFError, zlib.error), _opened(path) as stream:
-        for number, line in enumerate(stream, start=1):
+        # A file without an end of line is not to be in memory at once.
+        for block in iter(partial(stream.readline, CSV_BLOCK_BYTES), b""):
             try:
-                line.decode(UTF8)
+                decoder.decode(block, len(block) < CSV_BLOCK_BYTES)
             except UnicodeDecodeError as error:
+                line = error.object
                 likely = "latin-1" if _UNKNOWN_TO_CP1252.search(line) else "cp1252"
                 around = line[max(0, error.start - 20) : error.end + 20].decode(likely)
                 return (
@@ -444,6 +456,7 @@ def _no_utf8(path: Path) -> tuple[str, str] | None:
                     f"{likely}, to read {around.strip()!r}; set source.encoding to {likely!r}, or "
                     "save the file as UTF-8"
                 ), likely
+            number += block.endswith(b"\n")
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from mmroute.confined import reading
 from mmroute.errors import InputError, Undecided, is_utf8, printable
-from mmroute.sources.cells import column_names, is_table
+from mmroute.sources.cells import column_names, head, is_table, suffix
 from mmroute.storage import is_file
 
 MOST_ENTRIES = 100_000
@@ -95,12 +95,18 @@ class Survey:
     def keys(self, name: str) -> frozenset[str]:
         """Return the keys of JSON, or of its lines, at the head of a file; ``outer.inner``.
 
-        Those of objects in a list are those of the list. Empty for what is no JSON.
+        Those of objects in a list are those of the list. Empty for what is no JSON, and in a
+        folder for what cannot be read.
         """
         if name not in self._keys:
-            path = self.root / name
-            with reading(path), path.open("rb") as stream:
-                self._keys[name] = _keys(stream.read(HEAD_BYTES))
+            path, first = self.root / name, b""
+            try:
+                with reading(path), path.open("rb") as stream:
+                    first = stream.read(HEAD_BYTES)
+            except OSError:
+                if self.path == path:
+                    raise
+            self._keys[name] = _keys(first)
         return self._keys[name]
 
     def columns(self, name: str) -> list[str]:
@@ -122,12 +128,11 @@ class Survey:
         return [name for name in self.names if is_table(Path(name))][:TRIED_FILES]
 
     def _names(self, path: Path) -> list[str]:
-        if path.suffix.lower() in (".json", ".jsonl"):
-            with reading(path), path.open("rb") as stream:
-                head = stream.read(HEAD_BYTES)
-            marked = {b"{": ".jsonl", b"[": ".json"}.get(head.lstrip()[:1])
-            own = marked == path.suffix.lower()
-            return sorted(key for key in _keys(head) if "." not in key) if own else []
+        if suffix(path) in (".json", ".jsonl"):
+            first = head(path, HEAD_BYTES)
+            marked = {b"{": ".jsonl", b"[": ".json"}.get(first.lstrip()[:1])
+            own = marked == suffix(path)
+            return sorted(key for key in _keys(first) if "." not in key) if own else []
         try:
             return column_names(path)
         except Undecided as undecided:
