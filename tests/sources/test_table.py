@@ -76,7 +76,7 @@ def test_tokens_may_stand_for_costs_and_responses_are_predictions(tmp_path):
     frame = LONG.drop(columns="cost").assign(
         prompt_tokens=[10, 20, 30], completion_tokens=[1, 2, 3], response=["a", "", "c"]
     )
-    with pytest.warns(UserWarning, match="1 empty answers count as wrong"):
+    with pytest.warns(UserWarning, match="1 answers that are empty, or .* count as wrong"):
         table = read(write(tmp_path, frame))
     np.testing.assert_array_equal(table.prompt_tokens, [[10, 20], [np.nan, 30]])
     np.testing.assert_array_equal(table.completion_tokens, [[1, 2], [np.nan, 3]])
@@ -338,8 +338,12 @@ def test_an_answer_that_differs_by_model_is_likely_the_models_own(tmp_path):
 
 def test_empty_answers_that_count_as_wrong_are_said(tmp_path):
     frame = LONG.assign(utility=[0, 0, 0], prediction=["A", "", "C"])
-    with pytest.warns(UserWarning, match=r"1 empty answers count as wrong \(small 1\), .* 's2'"):
+    told = r"%d answers that are empty, or .* count as wrong \(%s\), .* 's2'"
+    with pytest.warns(UserWarning, match=told % (1, "small 1")):
         read(write(tmp_path, frame))
+    failed = frame.assign(prediction=["A", "", "Failed to obtain answer via API."])
+    with pytest.warns(UserWarning, match=told % (2, "small 2")):
+        read(write(tmp_path, failed))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read(write(tmp_path, frame.assign(utility=[0, "", 0])))

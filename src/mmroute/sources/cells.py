@@ -49,6 +49,8 @@ CORRECTNESS_WORDS = {
 
 SCALES = (5, 10, 100)
 """Of scores that are not from 0 to 1, the common ones."""
+FAILED = "Failed to obtain answer"
+"""What VLMEvalKit writes for the answer of a call that failed, or begins it with."""
 LONGEST_ANSWER = 1000
 """Characters of an answer that logs keep: some are a whole train of thought."""
 TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")

@@ -14,6 +14,7 @@ from mmroute.images import counts
 from mmroute.outcome_table import LATENCY, MATRICES, OutcomeTable
 from mmroute.sources import Source
 from mmroute.sources.cells import (
+    FAILED,
     PACKED,
     column_names,
     first_line,
@@ -517,14 +518,20 @@ def _require_one_answer(rows: pd.DataFrame, path: Path) -> None:
 def _warn_of_silence(
     matrices: Mapping[str, np.ndarray], models: Sequence[str], ids: pd.Index, path: Path
 ) -> None:
-    """Say which models gave empty answers that count as wrong, where they gave others too."""
-    silent = pd.isna(matrices["prediction"]) if "prediction" in matrices else np.empty((0, 0), bool)
-    empty = silent & (matrices["utility"] == 0) & ~silent.all(axis=0)
-    if empty.any():
-        of = ", ".join(f"{m} {n}" for m, n in zip(models, empty.sum(axis=0), strict=True) if n)
+    """Say of which models failed calls and, beside other answers, empty ones count as wrong."""
+    if "prediction" not in matrices:
+        return
+    answers, wrong = matrices["prediction"], matrices["utility"] == 0
+    empty = pd.isna(answers)
+    none = wrong & empty & ~empty.all(axis=0)
+    told = wrong & ~empty
+    none[told] = pd.Series(answers[told], dtype=str).str.startswith(FAILED)
+    if none.any():
+        of = ", ".join(f"{m} {n}" for m, n in zip(models, none.sum(axis=0), strict=True) if n)
         warnings.warn(
-            f"{path}: {empty.sum()} empty answers count as wrong ({of:.500}), such as that for "
-            f"{ids[empty.any(axis=1)][0]!r:.80}; where a call failed, leave its utility empty",
+            f"{path}: {none.sum()} answers that are empty, or {FAILED!r}, count as wrong "
+            f"({of:.500}), such as that for {ids[none.any(axis=1)][0]!r:.80}; where a call failed, "
+            "leave its utility empty",
             stacklevel=3,
         )
 

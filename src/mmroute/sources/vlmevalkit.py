@@ -40,7 +40,14 @@ from mmroute.images import counts
 from mmroute.outcome_table import OutcomeTable
 from mmroute.sources import Source, image_tables, token_counts
 from mmroute.sources.calls import UNSCALED, is_unscaled, way_to_scale
-from mmroute.sources.cells import CORRECTNESS_WORDS, nullable, numbers, outcome_table, read_cells
+from mmroute.sources.cells import (
+    CORRECTNESS_WORDS,
+    FAILED,
+    nullable,
+    numbers,
+    outcome_table,
+    read_cells,
+)
 from mmroute.sources.image_files import digests
 from mmroute.sources.pickles import read_pickle
 from mmroute.sources.survey import Recognised, Survey
@@ -105,7 +112,6 @@ _ENDINGS = (
     ("_extract", 2),
 )
 """What a judged file's name ends in, and which is read first."""
-FAILED = "Failed to obtain answer"
 CACHES = ("_tmp", "_supp", "_PREV", "_checkpoint", "_acc")
 
 # Levenshtein distances, of which an answer that is half wrong counts as wrong.
