@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A file is one worker's: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-cluster test-faults bench bench-scale compare coverage lint schema lock docs dag clean
+.PHONY: demo test test-quick test-cluster slurm test-faults bench bench-scale compare coverage lint schema lock docs dag clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
@@ -16,12 +16,14 @@ test: $(VENV)/ready
 test-quick: $(VENV)/ready
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
-# On a SLURM of one node, this machine; where it cannot be had, the tests say so and are skipped.
-test-cluster: $(VENV)/ready
+# On a SLURM of one node, this machine.
+test-cluster: $(VENV)/ready slurm
+	$(BIN)/pytest tests/cluster
+
+slurm:
 	command -v slurmctld > /dev/null || DEBIAN_FRONTEND=noninteractive timeout 300 \
 		sh -c "apt-get --quiet update; apt-get --quiet --yes install slurm-wlm munge" || \
-		echo "SLURM cannot be installed here; as root: apt-get install slurm-wlm munge" >&2
-	$(BIN)/pytest -rs tests/cluster
+		{ echo "SLURM cannot be installed here; as root: apt-get install slurm-wlm munge" >&2; exit 1; }
 
 # Runs killed, disks filled, runs at once, inputs mutated: how many were tried, and survived.
 test-faults: $(VENV)/ready

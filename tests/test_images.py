@@ -296,11 +296,12 @@ def test_a_broken_disk_is_no_broken_image(tmp_path, monkeypatch):
         decode(path)
 
 
-def test_paths_of_several_images_are_one_text_and_many_again():
+def test_paths_of_several_images_are_one_text_and_many_again(tmp_path):
     assert joined(["a.png", "", "b/c.png"]) == "a.png//b/c.png"
     assert each("a.png//b/c.png") == ["a.png", "b/c.png"]
     assert [each(one) for one in ("a.png", "", None, np.nan)] == [["a.png"], [], [], []]
     assert counts(pd.Series(["a", None, "a//b//c"])).tolist() == [1, 0, 3]
-    below = paths_below(Path("/root"), ["a.png//b.png", None, "c"])
-    assert below.tolist() == ["/root/a.png///root/b.png", None, "/root/c"]
-    assert each(below[0]) == ["/root/a.png", "/root/b.png"]
+    for root in (Path("root"), tmp_path):
+        below = paths_below(root, ["a.png//b.png", None, "c"])
+        assert below.tolist() == [f"{root}/a.png//{root}/b.png", None, f"{root}/c"]
+        assert each(below[0]) == [f"{root}/a.png", f"{root}/b.png"]

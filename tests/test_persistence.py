@@ -345,9 +345,13 @@ def test_batch_norm_keeps_its_buffers(again):
     assert torch.equal(again(norm).running_mean, norm.running_mean)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_network_on_a_gpu_comes_back_on_the_cpu(again):
-    assert {own.device.type for own in again(network().cuda()).parameters()} == {"cpu"}
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_a_network_comes_back_on_the_cpu_wherever_it_was(again, device):
+    first = network().to(device)
+    second = again(first)
+    assert {own.device.type for own in second.parameters()} == {"cpu"}
+    for name, own in second.state_dict().items():
+        assert torch.equal(own, first.state_dict()[name].cpu())
 
 
 # The file

@@ -1,5 +1,6 @@
 """A config for logs passes the check, and says what was guessed and what is missing."""
 
+import errno
 import os
 import sys
 import warnings
@@ -248,10 +249,18 @@ def test_a_folder_above_names_the_one_that_is_meant(tmp_path):
         propose(tmp_path / "runs", tmp_path / "results")
 
 
-def test_a_folder_that_may_not_be_read_is_left_out_but_not_the_first(tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root reads all")
-    (tmp_path / "shut").mkdir(mode=0)
+def test_a_folder_that_may_not_be_read_is_left_out_but_not_the_first(tmp_path, monkeypatch):
+    shut, scandir = tmp_path / "shut", os.scandir
+    shut.mkdir()
+    (shut / "hidden.csv").write_text("x")
+
+    def listed(folder):
+        # Root reads every folder, whatever its mode.
+        if Path(folder) == shut:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", listed)
     with pytest.raises(InputError, match="it has no files"):
         propose(tmp_path, tmp_path / "results")
     with pytest.raises(OSError, match="denied"):

@@ -28,7 +28,7 @@ def unable():
 def slurm():
     """Start a SLURM of one node for the tests of this module."""
     if reason := unable():
-        pytest.skip(f"NOT TESTED ON SLURM: {reason}")
+        pytest.fail(f"NOT TESTED ON SLURM: {reason}")
     # Everybody must reach its socket: no folder of pytest's.
     folder = Path(f"/run/mmroute-slurm-{os.getpid()}")
     try:
