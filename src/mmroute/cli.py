@@ -255,6 +255,41 @@ def verify(
 
 
 @app.command()
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Runs, results/<name>; the first is compared with.", metavar="FOLDER..."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(help="The page; the CSV of that name lies beside it. Neither may exist.")
+    ] = Path("comparison.html"),
+) -> None:
+    """Say what changed between runs, on one page and in one CSV.
+
+    Of runs with queries in common: what to run in each, every row and model with paired
+    differences, and what changed in config, models, prices and data. Of different benchmarks: a
+    leaderboard of the routers that all have.
+    """
+    with _one_line_errors():
+        from mmroute.presentation.tables import write_csv
+        from mmroute.report.comparison_page import compare as compared
+        from mmroute.storage import write_text
+
+        if output.suffix != ".html":
+            raise InputError(f"--output {output}: no page; give a name that ends in .html")
+        table = output.with_suffix(".csv")
+        if there := next((path for path in (output, table) if path.exists()), None):
+            raise InputError(f"{there}: is there already; remove it, or give another --output")
+        limits = Config.model_fields["limits"].default
+        page, rows = confined(lambda: compared(folders), Limits(**limits.model_dump()))
+        write_csv(table, rows)
+        write_text(output, page)
+    typer.echo(f"{output}: {len(folders)} runs side by side; all numbers are in {table}")
+
+
+@app.command()
 def route(
     folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
     text: Annotated[str | None, typer.Argument(help="The question.", metavar="[TEXT]")] = None,
