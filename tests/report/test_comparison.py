@@ -1,23 +1,37 @@
 """Runs side by side: paired where samples are shared, ranked where they are not."""
 
+import shutil
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from mmroute import cli
+from mmroute.errors import InputError
 from mmroute.evaluation.exact import evaluate, evaluate_singles
 from mmroute.evaluation.setting import Setting
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.pool import cost_unit
 from mmroute.outcomes.splits import freeze
 from mmroute.predictions import Predictions
-from mmroute.presentation.tables import add_macro_averages, read_replicates, summarise, write_csv
+from mmroute.presentation.tables import (
+    add_macro_averages,
+    read_csv,
+    read_replicates,
+    summarise,
+    write_csv,
+)
 from mmroute.provenance import digests
 from mmroute.report import comparison
 from mmroute.report.comparison import Comparison, Pair, leaderboard
+from mmroute.report.comparison_page import answer, render
 from mmroute.report.runs import Run
-from mmroute.storage import write_frame, write_json
+from mmroute.storage import read_json, write_frame, write_json
+
+pytestmark = pytest.mark.slow
 
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}$x$&\"'"
 MODELS = ["cheap", "middle", "=dear"]
@@ -91,11 +105,13 @@ def write_run(
             parts = {}
             for part, own in (("predictions", setting.table), ("crossfit", setting.training)):
                 noise = [
-                    np.random.default_rng([seed, *sample_id.encode(), *row.encode()]).normal(size=3)
+                    np.random.default_rng([seed, *sample_id.encode(), *row.encode()]).normal(
+                        size=own.utility.shape[1]
+                    )
                     for sample_id in own.samples["sample_id"]
                 ]
                 u_hat = own.utility + error * np.array(noise)
-                c_hat = np.resize(COSTS / setting.unit, u_hat.shape)
+                c_hat = np.broadcast_to(COSTS[: u_hat.shape[1]] / setting.unit, u_hat.shape)
                 parts[part] = Predictions(own.samples["sample_id"], u_hat[None], c_hat[None])
                 parts[part].write(folder / f"routers/{row}/{salt}/{part}.parquet")
             evaluation = evaluate(setting, **parts)
@@ -108,7 +124,8 @@ def write_run(
     write_csv(folder / "tables/table2.csv", main)
     counts = samples.groupby(["dataset", "scenario"], sort=False).size().rename("samples")
     write_csv(folder / "tables/datasets.csv", counts.reset_index().assign(test=0))
-    write_csv(folder / "tables/models.csv", table.models.assign(cost_from="source"))
+    models = table.models.assign(cost_from="source", cost_usd=np.nanmean(table.cost, axis=0))
+    write_csv(folder / "tables/models.csv", models)
     write_csv(folder / "decision.csv", decision() if advice is None else advice)
     content = {"samples": len(samples), "split": "0", "text": "0", "image": "0", "all": str(seed)}
     config = {"name": name, "policy": "lambda", "resamples": 100, "shard_size": {"evaluate": 1000}}
@@ -152,6 +169,11 @@ def before(folder, table):
 @pytest.fixture(scope="module")
 def after(folder, table):
     return write_run(folder / "after", updated(table), advice=decision("cheap", 0.5))
+
+
+@pytest.fixture(scope="module")
+def nudged(folder, table):
+    return write_run(folder / "nudged", updated(table, share=0.01))
 
 
 @pytest.fixture(scope="module")
@@ -231,15 +253,15 @@ def width(pair, level="full"):
     return own["difference_high"] - own["difference_low"]
 
 
-def test_a_paired_interval_of_nearly_equal_runs_is_much_narrower(before, after, monkeypatch):
-    paired = Pair.of(before, after)
+def test_a_paired_interval_of_nearly_equal_runs_is_much_narrower(before, nudged, monkeypatch):
+    paired = Pair.of(before, nudged)
     other_salts = before.record.seeds.model_copy(update={"salts": [7]})
-    apart = replace(after, record=after.record.model_copy(update={"seeds": other_salts}))
+    apart = replace(nudged, record=nudged.record.model_copy(update={"seeds": other_salts}))
     pairing = comparison.pair(before, apart, comparison.shared(before.samples, apart.samples))
     assert pairing.how == "apart"
     assert "different salts" in pairing.told
     monkeypatch.setattr(comparison, "pair", lambda *_: pairing)
-    assert (width(paired) < 0.75 * width(Pair.of(before, after))).all()
+    assert (width(paired) < 0.6 * width(Pair.of(before, nudged))).all()
 
 
 def test_shared_samples_are_measured_anew_as_if_there_were_no_others(folder, table, before, grown):
@@ -327,4 +349,200 @@ def test_what_changed_is_found_in_the_record(before, after, folder, table):
         "digest 0",
         "digest 1",
     ]
-    assert not {"config.resamples"} & set(told.index.get_level_values("key"))
+    assert ("config", "resamples") not in told.index
+
+
+@pytest.fixture(scope="module")
+def elsewhere(folder):
+    """A run on another benchmark, which has a router more and one less."""
+    rows = {"near": 0.9, "far": 0.3, "own": 0.1}
+    other = outcomes(120, seed=3, datasets=("C",))
+    other.samples["sample_id"] = "c" + other.samples["sample_id"]
+    return write_run(folder / "elsewhere", other, name="other", rows=rows)
+
+
+def test_a_benchmark_that_is_given_twice_ranks_as_it_does_alone(before):
+    once, twice = (leaderboard([before] * count) for count in (1, 2))
+    once, twice = (
+        own[own["level"] == "all benchmarks"].set_index(["row", "metric"]) for own in (once, twice)
+    )
+    np.testing.assert_allclose(once["value"], twice["value"])
+    main = of_metric(before.main, "nauc_honest")["value"].loc[list(ROUTERS)]
+    assert once["value"].xs("rank", level="metric").to_dict() == (
+        main.rank(ascending=False).to_dict()
+    )
+    gains = of_metric(before.main)["value"].loc[list(ROUTERS)]
+    np.testing.assert_allclose(once["value"].xs("gain_honest", level="metric"), gains)
+    widths = [(own["high"] - own["low"]).xs("gain_honest", level="metric") for own in (once, twice)]
+    assert (widths[1] < widths[0]).all()
+    assert (once["low"] <= once["value"] + 1e-12).all()
+    assert (once["high"] >= once["value"] - 1e-12).all()
+
+
+def test_only_routers_that_all_runs_have_are_ranked(before, elsewhere):
+    board = leaderboard([before, elsewhere])
+    overall = board[board["level"] == "all benchmarks"]
+    assert set(overall["row"]) == {"near", "far"}
+    ranks = overall[overall["metric"] == "rank"].set_index("row")["value"]
+    assert ranks.to_dict() == {"near": 1.5, "far": 1.5}
+    single = board[(board["level"] == "benchmark") & (board["metric"] == "gain_honest")]
+    assert set(single["row"][single["run"] == "elsewhere"]) == {"near", "far", "own"}
+    gains = single.set_index(["row", "run"])["value"]
+    near = overall[(overall["row"] == "near") & (overall["metric"] == "gain_honest")]["value"]
+    assert near.item() == pytest.approx(gains["near"].mean())
+
+
+def test_runs_are_put_together_by_the_samples_they_share(before, after, elsewhere):
+    groups = comparison.by_benchmark([before, elsewhere, after])
+    assert [[run.name for run in own] for own in groups] == [["before", "after"], ["elsewhere"]]
+
+
+def test_a_data_set_that_is_named_after_another_file_is_the_same_by_its_questions(table):
+    renamed = table.samples.assign(dataset="next week")
+    assert len(comparison.shared(table.samples, renamed)[0]) == len(renamed)
+    other = renamed.assign(question="Something else")
+    assert not len(comparison.shared(table.samples, other)[0])
+
+
+def test_runs_without_a_router_in_common_are_refused(before, folder):
+    other = outcomes(60, seed=3, datasets=("C",))
+    other.samples["sample_id"] = "d" + other.samples["sample_id"]
+    strange = write_run(folder / "strange", other, name="other", rows={"own": 0.1})
+    with pytest.raises(InputError, match="no router is in all of them"):
+        Comparison.of([before, strange])
+
+
+def test_the_answer_counts_what_changed(before, after):
+    assert answer(Pair.of(before, after)) == (
+        "What to run changed for 2 of 2 budgets and accuracies. What to expect moved beyond its "
+        "intervals: accuracy for 2."
+    )
+    assert answer(Pair.of(before, before)) == (
+        "What to run changed for 0 of 2 budgets and accuracies. What to expect did not move beyond "
+        "its intervals."
+    )
+
+
+class Seen(HTMLParser):
+    """The text of a page, and its elements."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.tags = "", []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_names_from_data_stay_text_on_the_page_and_in_the_csv(
+    folder, table, before, elsewhere, tmp_path
+):
+    row = "<img src=x onerror=alert(2)>{{ 7 * 7 }}"
+    hostile = folder / "<b>{{ 7 * 7 }}"
+    second = write_run(hostile, updated(table), rows=ROUTERS | {row: 0.2}, name="=1+1")
+    whole = Comparison.of([before, second, elsewhere])
+    page = Seen(render(whole))
+    assert not {"img", "b"} & {tag for tag, attributes in page.tags if "src" in attributes}
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 1
+    for name in (HOSTILE, row, "<b>{{ 7 * 7 }}", "=dear", "=1+1"):
+        assert name in page.text
+    assert "49" not in {word.strip() for word in page.text.split()}
+    write_csv(tmp_path / "comparison.csv", whole.table())
+    text = (tmp_path / "comparison.csv").read_text()
+    assert '"\'=dear"' in text
+    assert '"=' not in text
+
+
+def test_the_long_table_has_every_value_of_every_run(before, after, elsewhere):
+    whole = Comparison.of([before, after, elsewhere]).table()
+    rows = whole[whole["what"] == "row"]
+    assert len(rows) == len(before.main) + len(after.main)
+    keys = ["level", "dataset", "row", "metric", "run"]
+    assert not rows.duplicated(keys).any()
+    compared = rows[rows["run"] == "after"].set_index(keys[:4])
+    base = rows[rows["run"] == "before"].set_index(keys[:4])
+    single = compared.index.get_level_values("level").isin(["full", "dataset"])
+    ends = (compared["value"] - base["value"])[single].dropna()
+    ends = ends[np.isfinite(ends)]
+    np.testing.assert_allclose(compared["difference"][ends.index], ends, atol=1e-9)
+    assert compared["paired"][compared["difference"].notna()].eq(True).all()
+    assert base["difference"].isna().all()
+    assert set(whole["what"]) == {"decision", "row", "model", "leaderboard"}
+
+
+def call(*arguments):
+    return CliRunner().invoke(cli.app, ["compare", *map(str, arguments)])
+
+
+def test_the_command_writes_a_page_and_a_csv_once(before, after, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call(before.folder, after.folder)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.csv", "comparison.html"]
+    assert "What to run changed for 2 of 2" in (tmp_path / "comparison.html").read_text()
+    assert len(read_csv(tmp_path / "comparison.csv")) > 100
+    again = call(before.folder, after.folder)
+    assert again.exit_code == 2
+    assert again.stderr == (
+        "error: comparison.html: is there already; remove it, or give another --output\n"
+    )
+
+
+def break_record(folder, change):
+    path = folder / "provenance.json"
+    content = read_json(path)
+    change(content)
+    write_json(path, content)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda folder: (folder / "provenance.json").unlink(), "provenance.json: no such file"),
+        (lambda folder: shutil.rmtree(folder), "no such folder"),
+        (
+            lambda folder: break_record(folder, lambda own: own["seeds"].pop("salts")),
+            "seeds.salts: Field required; another version of mmroute has written it",
+        ),
+        (
+            lambda folder: break_record(folder, lambda own: own["files"].pop("decision.csv")),
+            "provenance.json: lists no decision.csv",
+        ),
+        (
+            lambda folder: (folder / "tables/table2.csv").write_text("level\n"),
+            "table2.csv: is not as provenance.json has it",
+        ),
+        (lambda folder: (folder / "splits.parquet").unlink(), "splits.parquet: no such file"),
+        (
+            lambda folder: break_record(
+                folder, lambda own: own["files"].update({"../../x": {"digest": "0"}})
+            ),
+            "",
+        ),
+    ],
+    ids=["no record", "no folder", "old record", "not listed", "changed", "gone", "leads out"],
+)
+def test_a_folder_that_cannot_be_compared_is_one_line(before, after, tmp_path, harm, said):
+    broken = tmp_path / "broken"
+    shutil.copytree(after.folder, broken)
+    harm(broken)
+    done = call(before.folder, broken, "--output", tmp_path / "out.html")
+    if not said:
+        assert done.exit_code == 0
+        return
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {broken}")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_one_run_twice_or_alone_is_refused(before, tmp_path):
+    output = ["--output", tmp_path / "out.html"]
+    assert "stands there twice" in call(before.folder, before.folder, *output).stderr
+    assert "one run alone" in call(before.folder, *output).stderr
+    assert "ends in .html" in call(before.folder, before.folder, "--output", "out").stderr

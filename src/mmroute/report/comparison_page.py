@@ -15,6 +15,7 @@ from mmroute.evaluation.metrics import CURVE_METRICS
 from mmroute.presentation.tables import REFERENCES, format_p, format_value
 from mmroute.report.comparison import (
     ADVISED,
+    BOUNDS,
     CHANGED,
     DIFFERENCE,
     GAINED,
@@ -26,6 +27,8 @@ from mmroute.report.html import HEADLINE, Frame
 from mmroute.report.page import render as render_page
 from mmroute.report.runs import KEYS, Run, read_runs
 
+BEYOND = dict(zip(ADVISED, ("accuracy", "cost"), strict=True))
+"""What is compared of an advice and of a model, in a word."""
 ABOUT = {
     "config": "Config",
     "models": "Models of the pool",
@@ -144,8 +147,8 @@ def answer(pair: Pair) -> str:
             "queries to other models"
         )
     beyond = [
-        f"{words} for {(advice[name] != 0).sum()}"
-        for name, words in zip(ADVISED, ("accuracy", "cost"), strict=True)
+        f"{BEYOND[name]} for {(advice[name] != 0).sum()}"
+        for name in ADVISED
         if (advice[name] != 0).any()
     ]
     if not beyond:
@@ -156,7 +159,7 @@ def answer(pair: Pair) -> str:
 def changed_models(pair: Pair) -> str:
     """Which models' accuracy or cost changed, on the samples that both runs have."""
     told = []
-    for metric, words in (("accuracy", "accuracy"), ("cost_usd_per_1000", "cost")):
+    for metric, words in BEYOND.items():
         own = pair.models[(pair.models["dataset"] == "full") & (pair.models["metric"] == metric)]
         changed = own[own["p_value"] < SIGNIFICANCE]
         part = f"the {words} of {len(changed)} of {len(own)} models differs"
@@ -175,28 +178,23 @@ def _advice(pair: Pair) -> Frame:
         {(row["asked"], row["amount"]): row for _, row in run.decisions.iterrows()}
         for run in pair.runs.values()
     ]
-    names = [pair.first.name, pair.second.name]
     rows = []
     for _, own in pair.advice.iterrows():
-        one, two = (by_key[own["asked"], own["amount"]] for by_key in told)
-        beyond = [
-            words
-            for name, words in zip(ADVISED, ("accuracy", "cost"), strict=True)
-            if own[name] != 0
-        ]
+        both = [by_key[own["asked"], own["amount"]] for by_key in told]
+        beyond = [BEYOND[name] for name in ADVISED if own[name] != 0]
+        advised = (own[one] + _unsure(row) for one, row in zip(pair.runs, both, strict=True))
         rows.append(
             [
                 _asked(own),
-                own["first"] + _unsure(one),
-                own["second"] + _unsure(two),
-                own["became"] if own["became"] != MOVED else f"{own['moved']:.0%} of the traffic",
-                " → ".join(_percent(row, "accuracy") for row in (one, two)),
-                " → ".join(_usd(row, "cost_usd_per_1000") for row in (one, two)),
+                " → ".join(dict.fromkeys(advised)),
+                f"{own['moved']:.0%} of the traffic" if own["became"] == MOVED else own["became"],
+                " → ".join(_percent(row, "accuracy") for row in both),
+                " → ".join(_usd(row, "cost_usd_per_1000") for row in both),
                 _listed(beyond) if beyond else "nothing",
             ]
         )
-    columns = ["Asked", *(f"Run, {name}" for name in names), "What to run"]
-    return Frame([*columns, "Accuracy", "USD per 1,000", "Beyond the intervals"], rows)
+    columns = ["Asked", "What to run", "Changed", "Accuracy", "USD per 1,000"]
+    return Frame([*columns, "Beyond the intervals"], rows)
 
 
 def _asked(row: pd.Series) -> str:
@@ -292,7 +290,7 @@ def _on_all(pair: Pair, metric: str) -> Table:
     """A metric on all test samples: the rows of both runs, and their difference."""
     before, after = (_full(run.main, metric) for run in pair.runs.values())
     compared = _full(pair.rows, metric)
-    nothing = pd.Series(np.nan, [*before.columns, *DIFFERENCE])
+    nothing = pd.Series(np.nan, [*BOUNDS, *DIFFERENCE])
     rows = {}
     for name in dict.fromkeys([*before.index, *after.index]):
         values = [own.loc[name] if name in own.index else nothing for own in (before, after)]
