@@ -526,7 +526,7 @@ def changes(first: Run, second: Run) -> pd.DataFrame:
 def _described(run: Run) -> dict[tuple[str, str], str]:
     record, models = run.record, run.models
     priced = [name for name in (*PRICE_COLUMNS, PER_CALL) if name in models]
-    said = {("config", key): text for key, text in _flat(run.config)}
+    said = {("config", key): text for key, text in _flat(run.config) if key != "name"}
     said |= {("models", name): f"costs from {models['cost_from'][name]}" for name in models.index}
     said |= {
         ("prices", f"{name}: {column}"): f"{models[column][name]:g}"
@@ -534,7 +534,7 @@ def _described(run: Run) -> dict[tuple[str, str], str]:
         for column in priced
         if np.isfinite(models[column][name])
     }
-    said |= {("prices", path): f"digest {digest}" for path, digest in record.data.prices.items()}
+    said |= {("prices", path): _short(digest) for path, digest in record.data.prices.items()}
     for own in record.data.datasets:
         said[("data", f"{own.name}: samples")] = f"{own.samples:,}"
         parts = {
@@ -543,13 +543,19 @@ def _described(run: Run) -> dict[tuple[str, str], str]:
             "images": own.image,
             "everything, with outcomes": own.all,
         }
-        said |= {("data", f"{own.name}: {part}"): f"digest {one}" for part, one in parts.items()}
-    said |= {("code", key): text for key, text in _flat({**record.versions, **record.code})}
+        said |= {("data", f"{own.name}: {part}"): _short(one) for part, one in parts.items()}
+    said |= {("code", key): text for key, text in _flat({**record.versions, "code": record.code})}
     return said
+
+
+def _short(digest: str) -> str:
+    return f"digest {digest[:12]}"
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield each value of nested mappings, as text, with its keys joined by dots."""
+    if isinstance(value, list) and any(isinstance(own, Mapping) for own in value):
+        value = dict(enumerate(value))
     if isinstance(value, Mapping) and value:
         for name, own in value.items():
             yield from _flat(own, f"{key}.{name}".removeprefix("."))

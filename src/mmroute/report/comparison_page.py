@@ -1,6 +1,6 @@
 """The page of a comparison: the answer in words first, then tables that sort."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,7 @@ def _advice(pair: Pair) -> Frame:
         advised = (own[one] + _unsure(row) for one, row in zip(pair.runs, both, strict=True))
         rows.append(
             [
-                _asked(own),
+                f"{_asked(own)} ({_limits(both)})",
                 " → ".join(dict.fromkeys(advised)),
                 f"{own['moved']:.0%} of the traffic" if own["became"] == MOVED else own["became"],
                 " → ".join(_percent(row, "accuracy") for row in both),
@@ -199,10 +199,16 @@ def _advice(pair: Pair) -> Frame:
 
 def _asked(row: pd.Series) -> str:
     amount = str(row["amount"])
+    if not amount.endswith("%"):
+        return str(row["asked"])
     of = "cost" if row["asked"] == BUDGET else "accuracy"
-    if amount.endswith("%"):
-        return f"{row['asked']} {amount} of the best single model's {of}"
-    return f"{row['asked']} " + (f"${amount} per 1,000" if of == "cost" else amount)
+    return f"{row['asked']} of {amount} of the best single model's {of}"
+
+
+def _limits(rows: Sequence[pd.Series]) -> str:
+    """What was asked in numbers, which differ where a percentage is of something else."""
+    text = "${:.3g}" if rows[0]["asked"] == BUDGET else "{:.1%}"
+    return " → ".join(dict.fromkeys(text.format(row["limit"]) for row in rows))
 
 
 def _unsure(row: pd.Series) -> str:
@@ -233,39 +239,45 @@ def _changes(pair: Pair) -> dict[str, Frame]:
 
 
 def _models(pair: Pair) -> list[Table]:
-    """The single models, a table of each metric, with their differences per data set below."""
+    """The single models, a table of each metric."""
     tables = []
-    for metric, title in (("accuracy", "Accuracy"), ("cost_usd_per_1000", "USD per 1,000 queries")):
-        own = pair.models[pair.models["metric"] == metric]
-        full = own[own["dataset"] == "full"]
+    for metric, title, text in (
+        ("accuracy", "Accuracy", format_value),
+        ("cost_usd_per_1000", "USD per 1,000 queries", "{:.3g}".format),
+    ):
+        own = pair.models[(pair.models["metric"] == metric) & (pair.models["dataset"] == "full")]
         rows = {
-            str(row["model"]): [*_values(row), *_difference(row), Cell(f"{row['samples']:,}")]
-            for _, row in full.iterrows()
+            str(row["model"]): [
+                *(
+                    _valued(row[one], row[f"{one}_low"], row[f"{one}_high"], text)
+                    for one in pair.runs
+                ),
+                *_difference(row, text),
+                Cell(f"{row['samples']:,}"),
+            ]
+            for _, row in own.iterrows()
         }
         columns = [pair.first.name, pair.second.name, "difference", "p", "queries"]
         tables.append(Table(f"{title} of single models", columns, rows, ()))
     return tables
 
 
-def _values(row: pd.Series) -> list[Cell]:
-    return [_valued(row[one], row[f"{one}_low"], row[f"{one}_high"]) for one in ("first", "second")]
+def _valued(
+    value: float, low: float, high: float, text: Callable[[float], str] = format_value
+) -> Cell:
+    return Cell(text(value), [] if np.isnan(low) else [f"{text(low)} to {text(high)}"])
 
 
-def _valued(value: float, low: float, high: float) -> Cell:
-    if np.isnan(low):
-        return Cell(format_value(value))
-    return Cell(format_value(value), [f"{format_value(low)} to {format_value(high)}"])
-
-
-def _difference(row: pd.Series) -> list[Cell]:
+def _difference(row: pd.Series, text: Callable[[float], str] = format_value) -> list[Cell]:
     """A difference with its interval, and its p-value."""
     value, low, high, p = (float(row[name]) for name in DIFFERENCE)
-    notes = [] if np.isnan(low) else [f"{_signed(low)} to {_signed(high)}"]
-    return [Cell(_signed(value), notes, p < SIGNIFICANCE), Cell(format_p(p))]
+    bounds = " to ".join(_signed(bound, text) for bound in (low, high))
+    notes = [] if np.isnan(low) else [bounds]
+    return [Cell(_signed(value, text), notes, p < SIGNIFICANCE), Cell(format_p(p))]
 
 
-def _signed(value: float) -> str:
-    return f"+{format_value(value)}" if value > 0 else format_value(value)
+def _signed(value: float, text: Callable[[float], str] = format_value) -> str:
+    return f"+{text(value)}" if value > 0 else text(value)
 
 
 def _yardstick(pair: Pair) -> str:
