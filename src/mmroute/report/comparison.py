@@ -172,10 +172,14 @@ def _long(runs: Sequence[Run], pairs: Sequence[Pair]) -> Iterator[pd.DataFrame]:
                     **{name: asked[column] for column, name in named.items()},
                 }
             )
+    for own in pairs:
+        became = own.advice.assign(
+            what="decision", metric="change", run=own.second.name, value=own.advice["moved"]
+        )
+        yield became.assign(row=became["asked"] + " " + became["amount"], told=became["became"])
     for run in runs:
         values = run.main[[*KEYS, *BOUNDS]].assign(what="row", run=run.name)
-        own = next((one for one in pairs if one.second is run), None)
-        if own:
+        for own in (own for own in pairs if own.second is run):
             compared = own.rows.assign(paired=own.pairing.how != "apart")
             values = values.merge(compared, "left", list(KEYS))
         yield values.rename(columns={"router": "row"})
@@ -196,16 +200,14 @@ def _long(runs: Sequence[Run], pairs: Sequence[Pair]) -> Iterator[pd.DataFrame]:
 
 
 def by_benchmark(runs: Sequence[Run]) -> list[list[Run]]:
-    """Put runs together that have a sample in common, see ``shared``, or a run in between."""
+    """Put runs together that have a sample in common, see ``shared``, with the first of them."""
     groups: list[list[Run]] = []
     for run in runs:
-        meets = [
-            any(len(shared(other.samples, run.samples)[0]) for other in group) for group in groups
-        ]
-        joined = [one for group, met in zip(groups, meets, strict=True) if met for one in group]
-        apart = [group for group, met in zip(groups, meets, strict=True) if not met]
-        place = meets.index(True) if any(meets) else len(apart)
-        groups = [*apart[:place], [*joined, run], *apart[place:]]
+        meeting = (own for own in groups if len(shared(own[0].samples, run.samples)[0]))
+        own = next(meeting, [])
+        own.append(run)
+        if len(own) == 1:
+            groups.append(own)
     return groups
 
 
@@ -252,24 +254,22 @@ def pair(first: Run, second: Run, own: tuple[np.ndarray, np.ndarray]) -> Pairing
         return Pairing("apart", f"{of}, so that their test splits do not match.")
     if first.in_shards or second.in_shards:
         return Pairing("apart", f"{of}, and are too large to be measured anew.")
-    counts = [
-        len(rows) for rows in (_shared_tests(first, second, own, one)[0] for one in first.salts)
-    ]
-    if not min(counts):
+    n_tests = min(int(_both_test(first, second, own, salt).sum()) for salt in first.salts)
+    if not n_tests:
         return Pairing("apart", f"{of}, and no test sample in common.")
     return Pairing(
         "shared",
-        f"{of}: for the differences, both were measured anew on the {min(counts):,} test samples "
+        f"{of}: for the differences, both were measured anew on the {n_tests:,} test samples "
         "that both have.",
     )
 
 
-def _shared_tests(
+def _both_test(
     first: Run, second: Run, own: tuple[np.ndarray, np.ndarray], salt: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Those of the shared samples that both runs test under a salt."""
-    tested = first.tested[salt].to_numpy()[own[0]] & second.tested[salt].to_numpy()[own[1]]
-    return own[0][tested], own[1][tested]
+) -> np.ndarray:
+    """Which of the shared samples both runs test under a salt."""
+    tested = (run.tested[salt].to_numpy() for run in (first, second))
+    return np.logical_and(*(mask[rows] for mask, rows in zip(tested, own, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -284,42 +284,35 @@ class _Drawn(Setting):
 
 def _measures(
     first: Run, second: Run, pairing: Pairing, own: tuple[np.ndarray, np.ndarray]
-) -> tuple[Measure, Measure]:
+) -> list[Measure]:
+    """How the rows of each run are measured; if anew, under the same resamples."""
     if pairing.how != "shared":
-        return first.replicates, second.replicates
+        return [first.replicates, second.replicates]
+    samples = first.samples.iloc[own[0]].reset_index(drop=True)
+    how = first.record.config.resamples, first.record.seeds.seed
     settings: dict[str, list[tuple[Setting, np.ndarray]]] = {}
     for salt in first.salts:
-        rows = _shared_tests(first, second, own, salt)
-        samples = first.samples.iloc[rows[0]]
-        config = first.record.config
-        weights = resample_weights(samples, config.resamples, first.record.seeds.seed)
+        tested = _both_test(first, second, own, salt)
+        weights = resample_weights(samples, *how, tested)
         settings[salt] = [
-            _only(run, salt, positions, weights)
-            for run, positions in zip((first, second), rows, strict=True)
+            _only(run, salt, rows[tested], weights)
+            for run, rows in zip((first, second), own, strict=True)
         ]
 
-    def anew(index: int) -> Measure:
-        run = (first, second)[index]
+    def anew(index: int, run: Run) -> Measure:
         return lambda row, salt: run.measured(row, *settings[salt][index])
 
-    return anew(0), anew(1)
+    return [anew(index, run) for index, run in enumerate((first, second))]
 
 
-def _only(
-    run: Run, salt: str, positions: np.ndarray, weights: np.ndarray
-) -> tuple[Setting, np.ndarray]:
-    """The setting of some test samples, with their (1 + B, n) weights, and which these are."""
+def _only(run: Run, salt: str, rows: np.ndarray, weights: np.ndarray) -> tuple[Setting, np.ndarray]:
+    """The setting of n test samples, with their (1 + B, n) weights, and which these are of all."""
     setting = run.setting(salt)
-    benchmark = setting.benchmark
-    kept = np.zeros(len(benchmark.in_test), bool)
-    kept[positions] = True
-    drawn = weights[:, np.argsort(positions)]
-    return (
-        _Drawn(
-            replace(benchmark, in_test=kept), setting.policy, len(drawn) - 1, setting.seed, drawn
-        ),
-        np.flatnonzero(kept[benchmark.in_test]),
-    )
+    kept = np.isin(np.arange(len(run.samples)), rows)
+    benchmark = replace(setting.benchmark, in_test=kept)
+    how = setting.policy, len(weights) - 1, setting.seed
+    drawn = _Drawn(benchmark, *how, weights[:, np.argsort(rows)])
+    return drawn, np.flatnonzero(kept[setting.benchmark.in_test])
 
 
 def compare_rows(
@@ -495,7 +488,7 @@ def _became(before: pd.Series, after: pd.Series) -> dict[str, Any]:
 
 def _kind(row: pd.Series) -> tuple[str, ...]:
     """The router that is advised, or the models that are mixed."""
-    if isinstance(row["router"], str):
+    if isinstance(row["router"], str) and row["router"]:
         return ("router", row["router"])
     shares = {row["first"]: 1 - row["second_share"], row["second"]: row["second_share"]}
     return ("models", *sorted(str(name) for name, share in shares.items() if share))

@@ -360,7 +360,7 @@ def _leaderboard(comparison: Comparison) -> dict[str, Any] | None:
         "table": Table(
             "Leaderboard", ["mean rank", "mean gain", "p", *(f"gain, {one}" for one in runs)], rows
         ),
-        "n_runs": len(runs),
+        "answer": _leading(everywhere, ranked, len(runs)),
         "runs": _listed(runs),
         "latest": [
             _listed([run.name for run in own]) for own in comparison.benchmarks if len(own) > 1
@@ -370,6 +370,27 @@ def _leaderboard(comparison: Comparison) -> dict[str, Any] | None:
         },
         "settings": _differing(comparison, ranked),
     }
+
+
+def _leading(
+    everywhere: Mapping[tuple[str, str], pd.Series], rows: Sequence[str], n_runs: int
+) -> str:
+    """Which router is ahead in ranks, and which in gains."""
+    first = min(rows, key=lambda row: float(everywhere[row, "rank"]["value"]))
+    most = max(rows, key=lambda row: float(everywhere[row, GAINED]["value"]))
+    rank, gain = everywhere[first, "rank"], _gained(everywhere[most, GAINED])
+    told = (
+        f"Of {len(rows)} routers over {n_runs} benchmarks {first} has the best mean rank, "
+        f"{rank['value']:.2f} ({rank['low']:.2f} to {rank['high']:.2f})"
+    )
+    if first == most:
+        return f"{told}, and the largest mean gain, {gain}."
+    own = _gained(everywhere[first, GAINED])
+    return f"{told}, with a mean gain of {own}; {most} gains most, {gain}."
+
+
+def _gained(row: pd.Series) -> str:
+    return f"{_signed(row['value'])} ({_signed(row['low'])} to {_signed(row['high'])})"
 
 
 def _rank(row: pd.Series) -> Cell:
