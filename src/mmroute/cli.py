@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[Path, typer.Argument(help="The config, a YAML file.", metavar="CONFIG")]
+Gigabytes = Annotated[float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")]
 
 
 @contextmanager
@@ -265,6 +266,8 @@ def compare(
     output: Annotated[
         Path, typer.Option(help="The page; the CSV of that name lies beside it. Neither may exist.")
     ] = Path("comparison.html"),
+    gigabytes: Gigabytes = 16,
+    seconds: Annotated[float, typer.Option(min=0.1, max=1e9, help="Time to read each file.")] = 600,
 ) -> None:
     """Say what changed between runs, on one page and in one CSV.
 
@@ -282,8 +285,8 @@ def compare(
         table = output.with_suffix(".csv")
         if there := next((path for path in (output, table) if path.exists()), None):
             raise InputError(f"{there}: is there already; remove it, or give another --output")
-        limits = Config.model_fields["limits"].default
-        page, rows = confined(lambda: compared(folders), Limits(**limits.model_dump()))
+        limits = Limits(gigabytes, seconds, ("--gigabytes", "--seconds"))
+        page, rows = confined(lambda: compared(folders), limits)
         write_csv(table, rows)
         write_text(output, page)
     typer.echo(f"{output}: {len(folders)} runs side by side; all numbers are in {table}")
@@ -323,9 +326,7 @@ def route(
     key_variable: Annotated[
         str, typer.Option(help="Environment variable with the key for the router's endpoint.")
     ] = "",
-    gigabytes: Annotated[
-        float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")
-    ] = 16,
+    gigabytes: Gigabytes = 16,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=1e9, help="Time to load, and for 1,000 queries.")
     ] = 600,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from mmroute.confined import reading
 from mmroute.decision.decide import TODAY
-from mmroute.errors import InputError
+from mmroute.errors import InputError, one_line
 from mmroute.evaluation.curve import Policy
 from mmroute.evaluation.exact import evaluate, evaluate_singles
 from mmroute.evaluation.setting import Setting
@@ -182,11 +182,13 @@ class Run:
     def frame(self, name: str) -> pd.DataFrame:
         """Read one of the tables of ``COLUMNS``; raise InputError if it is not as told there."""
         path = self.file(name)
-        try:
-            with reading(path):
+        with reading(path):
+            try:
                 table = read_csv(path)
-        except ValueError as error:
-            raise damaged(path, f"not readable as CSV ({error})") from error
+            except ValueError as error:
+                if "out of memory" in str(error):
+                    raise MemoryError from error
+                raise damaged(path, f"not readable as CSV ({one_line(error)})") from error
         text, numbers = COLUMNS[name]
         for column in (*text, *numbers, *_OTHERS.get(name, ())):
             if column not in table:
