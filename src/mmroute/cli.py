@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[Path, typer.Argument(help="The config, a YAML file.", metavar="CONFIG")]
+Gigabytes = Annotated[float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")]
 
 
 @contextmanager
@@ -255,6 +256,43 @@ def verify(
 
 
 @app.command()
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Runs, results/<name>; the first is compared with.", metavar="FOLDER..."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(help="The page; the CSV of that name lies beside it. Neither may exist.")
+    ] = Path("comparison.html"),
+    gigabytes: Gigabytes = 16,
+    seconds: Annotated[float, typer.Option(min=0.1, max=1e9, help="Time to read each file.")] = 600,
+) -> None:
+    """Say what changed between runs, on one page and in one CSV.
+
+    Of runs with queries in common: what to run in each, every row and model with paired
+    differences, and what changed in config, models, prices and data. Of different benchmarks: a
+    leaderboard of the routers that all have.
+    """
+    with _one_line_errors():
+        from mmroute.presentation.tables import write_csv
+        from mmroute.report.comparison_page import compare as compared
+        from mmroute.storage import write_text
+
+        if output.suffix != ".html":
+            raise InputError(f"--output {output}: no page; give a name that ends in .html")
+        table = output.with_suffix(".csv")
+        if there := next((path for path in (output, table) if path.exists()), None):
+            raise InputError(f"{there}: is there already; remove it, or give another --output")
+        limits = Limits(gigabytes, seconds, ("--gigabytes", "--seconds"))
+        page, rows = confined(lambda: compared(folders), limits)
+        write_csv(table, rows)
+        write_text(output, page)
+    typer.echo(f"{output}: {len(folders)} runs side by side; all numbers are in {table}")
+
+
+@app.command()
 def route(
     folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
     text: Annotated[str | None, typer.Argument(help="The question.", metavar="[TEXT]")] = None,
@@ -288,9 +326,7 @@ def route(
     key_variable: Annotated[
         str, typer.Option(help="Environment variable with the key for the router's endpoint.")
     ] = "",
-    gigabytes: Annotated[
-        float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")
-    ] = 16,
+    gigabytes: Gigabytes = 16,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=1e9, help="Time to load, and for 1,000 queries.")
     ] = 600,
