@@ -1,8 +1,11 @@
 """The report: what it says in its summary, how it marks routers, and that data stay data."""
 
 import math
+from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,10 +13,12 @@ import pytest
 from mmroute.decision.words import Card
 from mmroute.evaluation.metrics import CurveMetric
 from mmroute.evaluation.policy_metrics import PolicyMetric
-from mmroute.report.html import HEADLINE, Estimate, Frame, Report, Section, summarise
+from mmroute.report import page
+from mmroute.report.html import HEADLINE, Estimate, Figure, Frame, Report, Section, summarise
 
 pytestmark = pytest.mark.slow
 
+OWN_SCRIPT = (Path(page.__file__).parent / "page.js").read_text()
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}{% raw %}$x$&\"'"
 
 NEVER = math.inf
@@ -131,6 +136,10 @@ def digests_of(name, samples):
     return {"folder": name, "name": name, "samples": samples} | parts
 
 
+def drawn(path, text):
+    return dict.fromkeys(["fig4", "figS1", "calibration", "models"], Figure(path, text, text))
+
+
 @pytest.fixture
 def report(tmp_path):
     (tmp_path / "figure.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
@@ -179,7 +188,7 @@ def report(tmp_path):
                 "Cases",
                 "Queries on which routing pays most.",
                 {},
-                tmp_path / "figure.svg",
+                Figure(tmp_path / "figure.svg", "a case", "what it shows"),
                 cards=[
                     {"router": "knn", "kind": "saving", "dataset": "A", "sample_id": HOSTILE}
                     | {"question": HOSTILE, "answer": HOSTILE, "image": None}
@@ -223,7 +232,7 @@ def report(tmp_path):
                 single("cheap", 0.99, 0.1, "A"),
             ]
         ),
-        figures={"a caption": tmp_path / "figure.svg"},
+        figures=drawn(tmp_path / "figure.svg", "a caption"),
         throughput=Frame(["router", "decisions per second"], [["knn", "12,345"]]),
         config={"name": "bench"},
         provenance={
@@ -257,6 +266,7 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.tags, self.links, self.tables, self.row_classes = [], [], {}, {}
+        self.scripts = []
         self._heading, self._within, self._words = "", "", []
         self.feed(html)
         self.text = " ".join(" ".join(self._words).split())
@@ -277,7 +287,9 @@ class Page(HTMLParser):
             self.handle_data(" | ")
 
     def handle_data(self, data):
-        if self._within != "style":
+        if self._within == "script":
+            self.scripts.append(data)
+        elif self._within != "style":
             self._words.append(data)
         if self._within in ("h2", "h3"):
             self._heading += data
@@ -320,7 +332,7 @@ def test_text_from_data_is_shown_and_never_run(report, tmp_path):
         models=report.models.iloc[:1].assign(model=HOSTILE, cost_from=HOSTILE),
         notices=[HOSTILE],
         singles=report.singles.assign(model=HOSTILE),
-        figures={HOSTILE: tmp_path / "figure.svg"},
+        figures=drawn(tmp_path / "figure.svg", HOSTILE),
         throughput=Frame(["router"], [[HOSTILE]]),
         config={HOSTILE: HOSTILE},
         provenance=report.provenance
@@ -339,33 +351,40 @@ def test_text_from_data_is_shown_and_never_run(report, tmp_path):
             "stages": {HOSTILE: report.provenance["stages"]["split"]},
         },
     )
-    html = everywhere.render()
-    page = Page(html)
-    assert "script" not in page.tags
-    assert "<script" not in html
+    shown = Page(everywhere.render())
+    assert shown.scripts == [OWN_SCRIPT]
     # Title twice, columns of five tables, rows, notices, figure and summary.
-    assert page.text.count(HOSTILE) > 15
-    assert page.tags.count("img") == 1
+    assert shown.text.count(HOSTILE) > 15
+    assert shown.tags.count("img") == 4
 
 
 def test_a_hostile_router_in_the_summary_is_escaped_too(report):
     names = {"knn": HOSTILE, "linear": HOSTILE + "2"}
     table = report.table.replace({"router": names})
     differences = report.differences.replace({"router": names, "other": names})
-    html = replace(report, table=table, differences=differences).render()
-    assert "<script" not in html
-    assert f"{HOSTILE} was the best in training over the whole range" in Page(html).text
-    assert f"in the set of the best, with {HOSTILE}2." in Page(html).text
+    shown = Page(replace(report, table=table, differences=differences).render())
+    assert shown.scripts == [OWN_SCRIPT]
+    assert f"{HOSTILE} was the best in training over the whole range" in shown.text
+    assert f"in the set of the best, with {HOSTILE}2." in shown.text
 
 
 def test_the_page_needs_no_network(report):
     html = report.render()
-    page = Page(html)
-    assert page.links
-    assert all(link.startswith("data:") for link in page.links)
+    shown = Page(html)
+    assert shown.links
+    assert all(link.startswith(("data:", "#")) for link in shown.links)
     assert "default-src 'none'" in html
     assert "url(" not in html
     assert "@import" not in html
+
+
+def test_a_browser_runs_this_rooms_scripts_alone(report):
+    html = report.render()
+    (script,) = Page(html).scripts
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in html
+    with pytest.raises(ValueError, match="ends its own element"):
+        page.render("report.html.j2", ["</SCRIPT>"])
 
 
 def test_several_sources_and_what_came_from_each_are_shown(report):
@@ -390,29 +409,29 @@ def test_throughput_stands_where_the_machine_and_the_time_do(report):
 
 def test_notices_captions_and_the_configuration_are_shown(report):
     text = Page(report.render()).text
-    for shown in ("two samples left out", "a caption", "name: bench"):
-        assert shown in text
+    for fact in ("two samples left out", "a caption", "name: bench"):
+        assert fact in text
 
 
 def test_what_costs_rest_on_is_said_beside_the_decision_too(report):
     said = ["r: costs are estimates", "token counts are estimated", "two samples left out"]
     html = replace(report, notices=said).render()
-    advice = html.partition("<h2>What to run</h2>")[2].partition("<h2>The routers in short</h2>")[0]
+    advice = html.partition("<h3>What to run</h3>")[2].partition("<h2>Accuracy and cost</h2>")[0]
     assert [notice in advice for notice in said] == [True, True, False]
     assert [html.count(f"<li>{notice}</li>") for notice in said] == [1, 1, 1]
 
 
 def test_gain_and_nauc_stand_beside_each_other_first(report):
-    page = Page(report.render())
-    (heading,) = (name for name in page.tables if name.startswith("What routing gains"))
-    assert [text for _, text in page.tables[heading][0]] == ["router", *HEADLINE.values()]
-    assert [text for _, text in page.rows_of(heading)["knn"]] == [
+    shown = Page(report.render())
+    (heading,) = (name for name in shown.tables if name.startswith("What routing gains"))
+    assert [text for _, text in shown.tables[heading][0]] == ["router", *HEADLINE.values()]
+    assert [text for _, text in shown.rows_of(heading)["knn"]] == [
         "0.014 | -0.016 to 0.044 | p .300",
         "0.580 | 0.550 to 0.610",
         "0.020 | 0.010 to 0.030 | p .300",
         "0.600 | 0.570 to 0.630",
     ]
-    assert page.rows_of(heading)["zero"][0] == ("", "0.000")
+    assert shown.rows_of(heading)["zero"][0] == ("", "0.000")
 
 
 def test_what_routing_gains_and_costs_is_told_against_static_mixtures(report):
@@ -427,13 +446,13 @@ def test_what_routing_gains_and_costs_is_told_against_static_mixtures(report):
 # --- tables of metrics ------------------------------------------------------------------------
 
 
-def classes(page, heading):
-    return {router: {kind for kind, _ in cells} for router, cells in page.rows_of(heading).items()}
+def classes(shown, heading):
+    return {router: {kind for kind, _ in cells} for router, cells in shown.rows_of(heading).items()}
 
 
 def test_the_best_router_is_bold_the_close_ones_underlined_and_references_neither(report):
-    page = Page(report.render())
-    assert classes(page, "nAUC (") == {
+    shown = Page(report.render())
+    assert classes(shown, "nAUC (") == {
         "best_single": {""},
         "knn": {"close"},
         "linear": {"best"},
@@ -448,23 +467,23 @@ def test_close_is_a_p_value_of_at_least_a_twentieth(report):
 
 
 def test_references_are_rows_of_their_own_kind(report):
-    page = Page(report.render())
-    (heading,) = (name for name in page.tables if name.startswith("nAUC ("))
-    assert page.row_classes[heading] == ["", "reference", "", "", "", "reference"]
+    shown = Page(report.render())
+    (heading,) = (name for name in shown.tables if name.startswith("nAUC ("))
+    assert shown.row_classes[heading] == ["", "reference", "", "", "", "reference"]
 
 
 def test_a_cell_holds_the_value_over_its_interval_for_each_data_set(report):
-    page = Page(report.render())
-    cells = page.rows_of("nAUC (")["linear"]
+    shown = Page(report.render())
+    cells = shown.rows_of("nAUC (")["linear"]
     assert [text for _, text in cells] == ["0.610 | 0.580 to 0.640"] * 3
-    (heading,) = (name for name in page.tables if name.startswith("nAUC ("))
-    assert [text for _, text in page.tables[heading][0]] == ["router", "A", HOSTILE, "full"]
+    (heading,) = (name for name in shown.tables if name.startswith("nAUC ("))
+    assert [text for _, text in shown.tables[heading][0]] == ["router", "A", HOSTILE, "full"]
 
 
 def test_a_value_without_an_interval_stands_alone(report):
     table = report.table.assign(low=UNDEFINED, high=UNDEFINED)
-    page = Page(replace(report, table=table).render())
-    assert page.rows_of("nAUC (")["linear"][0] == ("best", "0.610")
+    shown = Page(replace(report, table=table).render())
+    assert shown.rows_of("nAUC (")["linear"][0] == ("best", "0.610")
 
 
 def test_a_metric_says_in_what_share_of_the_resamples_it_is_reached(report):
@@ -495,11 +514,11 @@ def test_an_average_of_what_may_never_be_reached_says_on_how_many_data_sets_it_i
     }
     averages = table_of({"qnc": reached, "nauc": METRICS["nauc"]}, ["macro"])
     table = pd.concat([report.table, averages], ignore_index=True)
-    page = Page(replace(report, table=table).render())
-    (heading,) = (name for name in page.tables if name.startswith("QNC ("))
-    columns = [text for _, text in page.tables[heading][0]]
+    shown = Page(replace(report, table=table).render())
+    (heading,) = (name for name in shown.tables if name.startswith("QNC ("))
+    columns = [text for _, text in shown.tables[heading][0]]
     assert columns == ["router", "A", HOSTILE, "full", "macro"]
-    texts = {router: cells[-1][1] for router, cells in page.rows_of(heading).items()}
+    texts = {router: cells[-1][1] for router, cells in shown.rows_of(heading).items()}
     assert texts == {
         "best_single": "100.0% | of the data sets reach it",
         "knn": "75.0% | of the data sets reach it, 50.0% to 100.0%",
@@ -507,21 +526,21 @@ def test_an_average_of_what_may_never_be_reached_says_on_how_many_data_sets_it_i
         "hopeless": "–",
         "oracle": "–",
     }
-    assert page.rows_of(heading)["knn"][0][1].startswith("0.400 | ")
-    assert page.rows_of("nAUC (")["knn"][-1][1] == "0.600 | 0.570 to 0.630"
+    assert shown.rows_of(heading)["knn"][0][1].startswith("0.400 | ")
+    assert shown.rows_of("nAUC (")["knn"][-1][1] == "0.600 | 0.570 to 0.630"
 
 
 def test_resamples_without_a_defined_value_are_shown(report):
     table = report.table.assign(undefined=0.04)
-    page = Page(replace(report, table=table).render())
-    cells = page.rows_of("nAUC (")["knn"]
+    shown = Page(replace(report, table=table).render())
+    cells = shown.rows_of("nAUC (")["knn"]
     assert cells[0][1] == "0.600 | 0.570 to 0.630 | undefined in 4.0%"
     assert "undefined" not in Page(report.render()).text
 
 
 def test_a_single_data_set_is_shown_once(report):
-    page = Page(replace(report, table=table_of(METRICS, ("A", "full"))).render())
-    assert len(page.rows_of("nAUC (")["knn"]) == 1
+    shown = Page(replace(report, table=table_of(METRICS, ("A", "full"))).render())
+    assert len(shown.rows_of("nAUC (")["knn"]) == 1
 
 
 def test_metrics_that_are_not_the_main_ones_are_shown_on_the_pooled_set(report):
@@ -533,8 +552,8 @@ def test_metrics_that_are_not_the_main_ones_are_shown_on_the_pooled_set(report):
 
 
 def test_operating_points_are_those_of_the_pooled_set_with_their_intervals(report):
-    page = Page(report.render())
-    header, *rows = page.tables["Operating points"]
+    shown = Page(report.render())
+    header, *rows = shown.tables["Operating points"]
     assert [text for _, text in header] == [
         "router",
         "point",
@@ -559,7 +578,7 @@ def test_operating_points_are_those_of_the_pooled_set_with_their_intervals(repor
         ("weak", "peak"),
     ]
     assert rows[1][3][1] == "0.0200 | (0.0100 to 0.0300)"
-    assert "12.3%" not in page.text
+    assert "12.3%" not in shown.text
 
 
 def test_a_metrics_record_gives_it_its_place_in_the_report(report, monkeypatch):
@@ -567,9 +586,9 @@ def test_a_metrics_record_gives_it_its_place_in_the_report(report, monkeypatch):
     of_policy = PolicyMetric(name="cost", title="cost of all", unit="share", shown=True)
     monkeypatch.setattr("mmroute.report.html.CURVE_METRICS", [of_curve])
     monkeypatch.setattr("mmroute.report.html.POLICY_METRICS", [of_policy])
-    page = Page(report.render())
-    assert page.rows_of("A first look").keys() == {"knn"}
-    header, row, *_ = page.tables["Operating points"]
+    shown = Page(report.render())
+    assert shown.rows_of("A first look").keys() == {"knn"}
+    header, row, *_ = shown.tables["Operating points"]
     assert [text for _, text in header] == ["router", "point", "cost of all"]
     assert row[2][1] == "50.0% | (40.0% to 60.0%)"
 
@@ -578,16 +597,16 @@ def test_a_metric_that_is_undefined_at_a_point_is_a_dash(report):
     # No model solves any sample: there is nothing that routing accuracy is a share of.
     nowhere = (UNDEFINED, UNDEFINED, UNDEFINED)
     points = points_of("knn", "peak", routing_accuracy=nowhere, ece=nowhere)
-    page = Page(replace(report, points=points).render())
-    _, row = page.tables["Operating points"]
+    shown = Page(replace(report, points=points).render())
+    _, row = shown.tables["Operating points"]
     assert row[6][1].startswith("–")
     assert row[4][1].startswith("–")
-    assert "nan" not in page.text.split()
+    assert "nan" not in shown.text.split()
 
 
 def test_differences_are_those_of_the_honest_nauc_with_their_p_values(report):
-    page = Page(report.render())
-    header, *rows = page.tables["Differences between routers"]
+    shown = Page(report.render())
+    header, *rows = shown.tables["Differences between routers"]
     assert [text for _, text in header] == [
         "first",
         "second",
@@ -606,12 +625,12 @@ def test_differences_are_those_of_the_honest_nauc_with_their_p_values(report):
             ("best", "< .002"),
         ],
     ]
-    assert "-0.777" not in page.text
+    assert "-0.777" not in shown.text
 
 
 def test_the_models_are_those_of_the_test_split_the_cheapest_first(report):
-    page = Page(report.render())
-    _, *rows = page.tables["Models"]
+    shown = Page(report.render())
+    _, *rows = shown.tables["Models"]
     assert [[text for _, text in row] for row in rows] == [
         ["cheap", "40.0% | (37.0% to 43.0%)", "1.00 | (0.91 to 1.11)", "0.1000", "87.5%", "tokens"],
         [
@@ -624,7 +643,7 @@ def test_the_models_are_those_of_the_test_split_the_cheapest_first(report):
         ],
         ["dear", "60.0% | (57.0% to 63.0%)", "20.00 | (18.18 to 22.22)", "2.0000", "87.5%", "bill"],
     ]
-    assert "Routing among 3 models." in page.text
+    assert "Routing among 3 models." in shown.text
 
 
 # --- provenance -------------------------------------------------------------------------------
@@ -641,8 +660,8 @@ def with_data(report, **data):
 
 
 def test_it_says_of_what_code_versions_and_seeds_it_is(report):
-    page = Page(report.render())
-    assert plain(page.tables["Code, versions and seeds"]) == [
+    shown = Page(report.render())
+    assert plain(shown.tables["Code, versions and seeds"]) == [
         ["git commit", "c0ffeec0ffee"],
         ["working tree", "clean"],
         ["mmroute", "0.7"],
@@ -651,14 +670,14 @@ def test_it_says_of_what_code_versions_and_seeds_it_is(report):
         ["seed", "17"],
         ["salts of the splits", "0, b"],
     ]
-    assert "Packages: numpy 2.71, pandas 3.14." in page.text
+    assert "Packages: numpy 2.71, pandas 3.14." in shown.text
 
 
 def test_a_tree_that_is_not_as_in_the_commit_is_told(report):
     code = {"commit": COMMIT, "clean": False, "changed": [" M a.py", "?? b.py"], "reason": None}
-    page = Page(replace(report, provenance=report.provenance | {"code": code}).render())
-    assert plain(page.tables["Code, versions and seeds"])[1] == ["working tree", "not clean"]
-    assert "changed or new since the commit: 2 M a.py ?? b.py" in page.text
+    shown = Page(replace(report, provenance=report.provenance | {"code": code}).render())
+    assert plain(shown.tables["Code, versions and seeds"])[1] == ["working tree", "not clean"]
+    assert "changed or new since the commit: 2 M a.py ?? b.py" in shown.text
     assert "changed or new" not in Page(report.render()).text
 
 
@@ -668,19 +687,19 @@ def test_an_unknown_commit_has_its_reason(report):
     rows = plain(Page(html).tables["Code, versions and seeds"])
     assert [row[0] for row in rows[:2]] == ["git commit", "mmroute"]
     assert rows[0][1] == f"unknown: {HOSTILE}"
-    assert "<script" not in html
+    assert Page(html).scripts == [OWN_SCRIPT]
 
 
 def test_digests_are_short_with_the_full_ones_behind_them(report):
     html = report.render()
-    page = Page(html)
-    assert plain(page.tables["Digests of the data"])[1:] == [
+    shown = Page(html)
+    assert plain(shown.tables["Digests of the data"])[1:] == [
         ["A", "1,234", "A-split-0000", "A-text-00000", "A-image-0000", "A-all-000000"],
         ["B", "5", "B-split-0000", "B-text-00000", "B-image-0000", "B-all-000000"],
     ]
     assert f'title="{digests_of("B", 5)["image"]}"' in html
     assert f'title="{COMMIT}"' in html
-    assert not {"Digests of the second source", "Price tables", "Downloads"} & set(page.tables)
+    assert not {"Digests of the second source", "Price tables", "Downloads"} & set(shown.tables)
 
 
 def test_what_was_brought_here_is_told(report):
@@ -698,14 +717,14 @@ def test_what_was_brought_here_is_told(report):
 
 
 def test_stages_stand_the_longest_first_and_what_was_not_measured_is_a_dash(report):
-    page = Page(report.render())
-    assert plain(page.tables["Machine and time"]) == [
+    shown = Page(report.render())
+    assert plain(shown.tables["Machine and time"]) == [
         ["stage", "jobs", "seconds", "CPU seconds", "peak MiB"],
         ["train", "12", "1,234.6", "9.0", "2,000.0"],
         ["split", "1", "0.3", "0.2", "80.0"],
         ["fetch", "1", "–", "–", "–"],
     ]
-    assert "Linux, 6 CPUs, 3.0 GiB of memory." in page.text
+    assert "Linux, 6 CPUs, 3.0 GiB of memory." in shown.text
 
 
 def test_how_to_check_the_files_is_told(report):
@@ -819,37 +838,45 @@ def test_references_alone_have_no_summary_and_still_a_report(report, references)
     differences = report.differences.iloc[:0]
     assert summarise(table, report.singles, differences) is None
     only = replace(report, table=table, points=report.points.iloc[:0], differences=differences)
-    page = Page(only.render())
-    assert "No router was run: the config lists references only." in page.text
-    assert "best in training" not in page.text
-    assert page.rows_of("nAUC (").keys() == set(references)
+    shown = Page(only.render())
+    assert "No router was run: the config lists references only." in shown.text
+    assert "best in training" not in shown.text
+    assert shown.rows_of("nAUC (").keys() == set(references)
 
 
 def test_the_decision_the_conclusions_and_the_cases_are_shown(report):
-    page = Page(report.render())
-    assert [text for _, text in page.tables["What to run"][1]] == ["at most $1", HOSTILE]
-    assert f"What would change it: More labels: {HOSTILE}" in page.text
-    assert f"At most $1 {HOSTILE}" in page.text
-    assert "holds : It routes. (A paper)" in page.text
-    assert "Claims that are tested: 1, each at the 5% level." in page.text
-    for shown in ("saving", "answer unknown", "no image", "pays most", "$1.00 per 1,000 queries"):
-        assert shown in page.text
+    shown = Page(report.render())
+    assert [text for _, text in shown.tables["As a table"][1]] == ["at most $1", HOSTILE]
+    assert f"What would change it: More labels: {HOSTILE}" in shown.text
+    assert f"At most $1 {HOSTILE}" in shown.text
+    assert "holds : It routes. (A paper)" in shown.text
+    assert "Claims that are tested: 1, each at the 5% level." in shown.text
+    for fact in ("saving", "answer unknown", "no image", "pays most", "$1.00 per 1,000 queries"):
+        assert fact in shown.text
 
 
-def test_an_experiment_has_its_question_and_a_long_table_is_folded(report):
+def test_an_experiment_has_its_question_and_a_long_table_a_field_that_filters_it(report):
     html = report.render()
-    page = Page(html)
-    assert "How long?" in page.text
-    assert len(page.tables["Long"]) == 31
-    assert "<summary>30 rows</summary>" in html
-    assert "<summary>1 rows</summary>" not in html
+    shown = Page(html)
+    assert "How long?" in shown.text
+    assert len(shown.tables["Long"]) == 31
+    assert html.count('<div class="table" data-filter') == 1
+
+
+def test_what_was_not_tested_is_one_folded_line(report):
+    untested = {"source": "A paper", "claim": "It pays.", "verdict": "not tested", "measured": "x"}
+    html = replace(report, conclusions=[*report.conclusions, untested]).render()
+    line = "<h3>1 not tested, as their experiments were not run</h3>"
+    assert "It routes." in html.partition(line)[0]
+    assert "It pays." in html.partition(line)[2]
+    assert line not in report.render()
 
 
 def test_what_did_not_run_has_no_heading(report):
     bare = replace(report, answers=[], cards=[], changes="", decision=Frame([], []))
     bare = replace(bare, conclusions=[], sections=[])
     headings = set(Page(bare.render()).tables)
-    assert not headings & {"What to run", "Short", "Long"}
+    assert not headings & {"As a table", "Short", "Long"}
     assert "conclusions hold" not in bare.render()
     assert "Cases" not in bare.render()
 
@@ -858,8 +885,8 @@ def test_published_values_stand_beside_the_reproduced_ones(report):
     assert "published" not in Page(report.render()).text
     both = {"frame": Frame(["a"], [["1"]]), "published": Frame(["here", "published"], [["1", "2"]])}
     section = Section("Short", "How short?", both, None)
-    page = Page(replace(report, sections=[section]).render())
-    assert [text for _, text in page.tables["Published values beside"][1]] == ["1", "2"]
+    shown = Page(replace(report, sections=[section]).render())
+    assert [text for _, text in shown.tables["Published values beside"][1]] == ["1", "2"]
 
 
 # --- latencies --------------------------------------------------------------------------------
@@ -879,11 +906,11 @@ def test_latencies_stand_beside_the_models_and_the_operating_points_where_there_
         points=points_of("knn", "peak", **told),
         models=report.models.assign(**numbers, latency_coverage=1.0),
     )
-    page = Page(timed.render())
-    cells = [[text for _, text in row] for row in page.tables["Models"]]
+    shown = Page(timed.render())
+    cells = [[text for _, text in row] for row in shown.tables["Models"]]
     assert cells[0][-2:] == ["mean latency (s)", "95th percentile (s)"]
     assert cells[1][-2:] == ["2.500 | (2.250 to 2.750)"] * 2
-    points = [[text for _, text in row] for row in page.tables["Operating points"]]
+    points = [[text for _, text in row] for row in shown.tables["Operating points"]]
     at = points[0].index("mean latency (s)")
     assert points[1][at] == "1.500 | (1.250 to 1.750)"
     assert points[1][at + 1].startswith("50.0%")

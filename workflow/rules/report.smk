@@ -174,7 +174,10 @@ rule notebook:
 
 rule html_report:
     input:
-        template=lasting(PACKAGE / "report/report.html.j2"),
+        page=[
+            lasting(PACKAGE / "report" / name)
+            for name in ("report.html.j2", "page.html.j2", "page.css", "page.js")
+        ],
         table2=f"{RESULTS}/tables/table2.csv",
         datasets=f"{RESULTS}/tables/datasets.csv",
         models=f"{RESULTS}/tables/models.csv",

@@ -8,17 +8,10 @@ from mmroute.job import job
 from mmroute.presentation.tables import read_csv
 from mmroute.provenance import describe
 from mmroute.report.conclusions import conclude
+from mmroute.report.findings import figures
 from mmroute.report.html import Frame, Report, Section
 from mmroute.report.throughput import present as present_throughput
 from mmroute.storage import read_json, read_table, write_text
-
-CAPTIONS = (
-    "Frontier of each router on all test samples, with its 95 % confidence band; points are the "
-    "single models, dashed lines their best static mixtures, which need no router.",
-    "Frontier of each router on each data set, and the best static mixtures of models.",
-    "Observed against predicted utility of the models that each router chooses at its peak.",
-    "Cost and accuracy of the single models.",
-)
 
 with job(snakemake, confined=True):
     given = snakemake.input
@@ -28,6 +21,8 @@ with job(snakemake, confined=True):
     }
     drawn = {Path(path).stem: Path(path) for path in given.drawn}
     results = dict(zip(snakemake.params.sections, given.tables, strict=True))
+    singles = read_table(Path(given.singles)).to_pandas()
+    svgs = {Path(path).stem: Path(path) for path in given.figures}
     report = Report(
         title=snakemake.params.title,
         simulated=snakemake.params.simulated,
@@ -38,7 +33,7 @@ with job(snakemake, confined=True):
         origins=tables["origins"],
         models=tables["models"],
         notices=read_json(Path(given.notices)),
-        singles=read_table(Path(given.singles)).to_pandas(),
+        singles=singles,
         answers=answers(tables["decision"]),
         cards=cards(tables["decision"]),
         changes=changes(tables["decision"]),
@@ -55,7 +50,7 @@ with job(snakemake, confined=True):
             Section.of(read_json(Path(path)), drawn.get(name))
             for name, path in zip(snakemake.params.sections, given.sections, strict=True)
         ],
-        figures=dict(zip(CAPTIONS, map(Path, given.figures), strict=True)),
+        figures=figures(svgs, tables["table2"], tables["points"], singles),
         throughput=Frame.of(present_throughput(read_csv(Path(given.throughput)))),
         config=snakemake.params.config,
         provenance=describe(

@@ -2,12 +2,11 @@
 
 import base64
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 import yaml
 
@@ -21,14 +20,13 @@ from mmroute.presentation.tables import (
     AVERAGES,
     REFERENCES,
     difference_of,
-    format_p,
-    format_value,
     metric_title,
     prominent,
     record_of,
     wide,
 )
-from mmroute.report.conclusions import by_chance
+from mmroute.report.conclusions import UNTESTED, by_chance
+from mmroute.report.page import render
 
 CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined")
 COMPARED_METRIC = "nauc_honest"
@@ -39,8 +37,6 @@ HEADLINE = {
     "nauc": "nAUC",
 }
 """Metrics beside each other in the first table, and the headers of their columns."""
-LONG_TABLE = 24
-"""Rows beyond which a table is folded."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,30 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A drawn figure.
+
+    Attributes
+    ----------
+    path
+        Its SVG file.
+    caption
+        What it shows.
+    finding
+        What is to be seen in it, for those who cannot see it.
+    """
+
+    path: Path
+    caption: str
+    finding: str
+
+    @property
+    def uri(self) -> str:
+        """The figure as a page embeds it."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.path.read_bytes()).decode()
+
+
+@dataclass(frozen=True)
 class Section:
     """What the report shows of one experiment.
 
@@ -75,7 +95,7 @@ class Section:
     frames
         Its table, ``frame``, and where a paper has values of it too, ``published``.
     figure
-        Its SVG file, if it has one.
+        Its figure, if it has one.
     cards
         Single queries with their image that stand in its place, see ``Experiment.cards``.
     """
@@ -83,19 +103,16 @@ class Section:
     title: str
     question: str
     frames: Mapping[str, Frame]
-    figure: Path | None
+    figure: Figure | None
     cards: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, stored: Mapping[str, Any], figure: Path | None) -> "Section":
         """Take what an experiment's table was stored with."""
         frames = {part: Frame(**frame) for part, frame in stored["frames"].items()}
-        return cls(**{**stored, "frames": frames}, figure=figure)
-
-    @property
-    def uri(self) -> str | None:
-        """The figure as the report embeds it."""
-        return _data_uri(self.figure) if self.figure else None
+        told = f"{stored['title']}: {stored['question']} The numbers are in the table below."
+        drawn = Figure(figure, stored["question"], told) if figure else None
+        return cls(**{**stored, "frames": frames}, figure=drawn)
 
 
 @dataclass(frozen=True)
@@ -129,7 +146,7 @@ class Report:
     sections
         One per experiment.
     figures
-        SVG files with what they show.
+        ``fig4``, ``figS1``, ``calibration`` and ``models``.
     throughput
         How fast each router decides, as of ``throughput.present``.
     config
@@ -154,30 +171,15 @@ class Report:
     decision: Frame
     conclusions: Sequence[Mapping[str, str]]
     sections: Sequence[Section]
-    figures: Mapping[str, Path]
+    figures: Mapping[str, Figure]
     throughput: Frame
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
     def render(self) -> str:
         """The HTML; all text from data is escaped."""
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("mmroute.report", "."),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {
-            "share": _or_dash("{:.1%}".format),
-            "usd": _or_dash(_usd),
-            "metric": format_value,
-            "signed": _or_dash("{:+.3f}".format),
-            "reached": _or_dash(lambda cost: "∞" if math.isinf(cost) else f"{cost:,.0%}"),
-            "rounded": _or_dash("{:,.1f}".format),
-            "p": format_p,
-        }
-        return environment.get_template("report.html.j2").render(
+        return render(
+            "report.html.j2",
             title=self.title,
             simulated=self.simulated,
             summary=summarise(self.table, self.singles, self.differences),
@@ -208,13 +210,13 @@ class Report:
             changes=self.changes,
             decision=self.decision,
             conclusions=self.conclusions,
+            untested=UNTESTED,
             sections=self.sections,
-            long=LONG_TABLE,
             datasets=self.datasets.to_dict("records"),
             origins=self._origins,
             models=self._models,
             notices=self.notices,
-            figures={caption: _data_uri(path) for caption, path in self.figures.items()},
+            figures=self.figures,
             config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
             provenance=self.provenance,
             throughput=self.throughput,
@@ -422,17 +424,3 @@ def _ranked(table: pd.DataFrame, metric: str, order: list[str] | None = None) ->
             for router in value.index
         ],
     }
-
-
-def _or_dash(text: Callable[[float], str]) -> Callable[[float], str]:
-    """Show an undefined value as a dash."""
-    return lambda value: "–" if math.isnan(value) else text(value)
-
-
-def _usd(value: float) -> str:
-    """Format USD per query as USD per 1,000 queries."""
-    return f"{value * 1000:,.2f}" if value * 1000 >= 0.1 else f"{value * 1000:.4f}"
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
