@@ -1,7 +1,6 @@
 """Figures: frontiers against the single models, and the pool's own cost and accuracy."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,15 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from mmroute.evaluation.curve import Curve, frontier
-from mmroute.presentation.figures import (
-    ACCURACY_LABEL,
-    COST_LABEL,
-    SINGLE_MODEL_COLOUR,
-    as_mixed,
-    draw_static,
-    static_labels,
-)
-from mmroute.storage import read_table
+from mmroute.presentation.figures import SINGLE_MODEL_COLOUR, draw_static, static_labels
+from mmroute.presentation.looks import ACCURACY_LABEL, COST_LABEL, as_mixed
 
 
 def draw(
@@ -49,15 +41,6 @@ def draw(
             return pool_figure(models, f"{title}: the single models")
         case _:
             raise ValueError(name)
-
-
-def read_by_router(routers: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
-    """Read one file per router into one frame with a column ``router``."""
-    frames = [
-        read_table(Path(path)).to_pandas().assign(router=router)
-        for router, path in zip(routers, paths, strict=True)
-    ]
-    return pd.concat(frames, ignore_index=True)
 
 
 def frontier_figure(
