@@ -3,6 +3,7 @@
 import math
 
 import pandas as pd
+from made_up_chart import made_up_chart
 
 from mmroute.decision.words import Card
 from mmroute.report.html import Figure, Frame, Report, Section
@@ -220,6 +221,7 @@ def made_up_report(folder):
             ]
         ),
         figures=drawn(folder / "figure.svg", "a caption"),
+        chart=made_up_chart(),
         throughput=Frame(["router", "decisions per second"], [["knn", "12,345"]]),
         config={"name": "bench"},
         provenance={
