@@ -38,9 +38,9 @@ LIBRARIES = (
     "sklearn.neighbors",
     "snakemake.cli",
     "snakemake_executor_plugin_slurm",
-    "textalloc",
     "torch",
     "typer",
+    "vl_convert",
 )
 MESSAGE = 1 << 17
 CLIENT = """#!{python} -ISE

@@ -15,6 +15,7 @@ EXTRAS = {
     "torch": ("open_clip", "torch", "torchvision"),
     "transformers": ("sentence_transformers", "transformers"),
     "run": (
+        "altair",
         "huggingface_hub",
         "jinja2",
         "matplotlib",
@@ -24,7 +25,7 @@ EXTRAS = {
         "python_calamine",
         "seaborn",
         "snakemake",
-        "textalloc",
+        "vl_convert",
     ),
 }
 """Modules that come with an extra of the package, and not without."""

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmroute.errors import InputError
-from mmroute.evaluation.curve import Curve, frontier, grid_steps, operating_curve
+from mmroute.evaluation.curve import (
+    N_OUTLINE,
+    Curve,
+    chosen_counts,
+    frontier,
+    grid_steps,
+    operating_curve,
+    outline,
+    policy_steps,
+)
 
 POLICIES = ("lambda", "budget")
 
@@ -217,3 +226,41 @@ def test_a_grid_of_scores_reaches_the_choices_of_each_lambda():
     for at, own in zip(grid, scores, strict=True):
         expected = np.where(observed, own, -np.inf).argmax(axis=1)
         np.testing.assert_array_equal(steps.choices(at), expected)
+
+
+# --- what is drawn ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_points", [2, 5, 1000])
+def test_an_outline_keeps_the_ends_and_misses_no_point_by_a_thousandth(n_points):
+    generator = np.random.default_rng(n_points)
+    cost = generator.permutation(np.geomspace(1e-3, 1, n_points))
+    utility = np.log(cost) ** 3
+    kept = outline(cost, utility)
+    assert (np.diff(cost[kept]) > 0).all()
+    assert cost[kept][[0, -1]].tolist() == [cost.min(), cost.max()]
+    assert len(kept) < N_OUTLINE
+    missed = np.abs(np.interp(cost, cost[kept], utility[kept]) - utility)
+    assert missed.max() <= 1e-3 * np.ptp(utility)
+
+
+def test_an_outline_of_what_has_no_shape_stays_short():
+    generator = np.random.default_rng(0)
+    assert len(outline(generator.random(5000), generator.random(5000))) == N_OUTLINE
+
+
+@pytest.mark.parametrize("n_points", [0, 1])
+def test_an_outline_of_no_line_is_what_there_is(n_points):
+    assert len(outline(np.zeros(n_points), np.zeros(n_points))) == n_points
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_counts_of_the_chosen_models_are_those_of_the_choices(policy):
+    generator = np.random.default_rng(0)
+    u_hat, c_hat = generator.random((2, 40, 5)).round(1)
+    steps = policy_steps(u_hat, c_hat, generator.random((40, 5)) < 0.9, policy)
+    parameters = np.array([-np.inf, *np.unique(steps.threshold)[::3], 0.123, np.inf])
+    parameters = np.unique(parameters)
+    counts = chosen_counts(steps, 5, parameters)
+    for parameter, own in zip(parameters, counts, strict=True):
+        assert own.tolist() == np.bincount(steps.choices(parameter), minlength=5).tolist()

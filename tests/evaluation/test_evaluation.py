@@ -93,6 +93,35 @@ def test_the_traffic_of_a_point_adds_up_to_all(setting):
     np.testing.assert_allclose(np.sum(shares, axis=0), 1)
 
 
+def test_a_drawn_line_has_points_of_the_frontier_and_of_what_training_chose(setting):
+    _, evaluation = measured(setting)
+    lines = evaluation.lines
+    assert lines.groupby("dataset", sort=False)["chosen_on"].unique().map(list).to_dict() == {
+        name: ["test", "train"] for name in ("A", "B", "full")
+    }
+    np.testing.assert_allclose(lines["traffic"].map(sum), 1)
+    whole = lines[lines["dataset"] == "full"]
+    frontiers = evaluation.frontiers.query("dataset == 'full'")
+    drawn = whole[whole["chosen_on"] == "test"]
+    assert {*zip(drawn["cost"], drawn["utility"], drawn["threshold"], strict=True)} <= {
+        *zip(frontiers["cost"], frontiers["utility"], frontiers["threshold"], strict=True)
+    }
+    honest = whole[whole["chosen_on"] == "train"]
+    assert honest["cost"].is_monotonic_increasing
+    assert (honest["low"] <= honest["utility"]).all()
+    assert (honest["utility"] <= honest["high"]).all()
+    # The most accurate point in training stands among them.
+    assert value_of(evaluation, "full", "peak_score_honest")[0] in honest["utility"].tolist()
+
+
+def test_the_traffic_of_a_drawn_point_is_that_of_the_operating_point(setting):
+    _, evaluation = measured(setting)
+    lines = evaluation.lines.query("dataset == 'full' and chosen_on == 'test'")
+    peak = lines.loc[lines["utility"].idxmax(), "traffic"]
+    shares = [value_of(evaluation, "full", f"traffic model-{k}", "peak")[0] for k in range(3)]
+    np.testing.assert_allclose(peak, shares)
+
+
 def test_operating_points_by_their_definitions():
     utility = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
     cost = np.tile([[1.0, 2.0, 8.0]], (4, 1))

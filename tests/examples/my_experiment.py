@@ -13,7 +13,7 @@ from mmroute.evaluation.setting import Setting
 from mmroute.experiments import Experiment
 from mmroute.experiments.findings import difference
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import ACCURACY_LABEL
+from mmroute.presentation.looks import ACCURACY_LABEL
 from mmroute.presentation.tables import format_interval
 
 KEYS = ["router", "calls", "metric", "minus", "replicates"]

@@ -6,7 +6,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mmroute.experiments.modality import SINGLE_MODEL, Modality
-from mmroute.presentation.figures import STATIC_LABELS, save
+from mmroute.presentation.figures import save
+from mmroute.presentation.looks import STATIC_LABELS
 
 draw = Modality().draw
 NAMES = ["<b>cheap</b>", "$dear$"]

@@ -9,8 +9,10 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import same_color
 
-from mmroute.presentation.figures import STATIC_LABELS, save
-from mmroute.report.frontiers import draw, read_by_router
+from mmroute.presentation.figures import save
+from mmroute.presentation.looks import STATIC_LABELS
+from mmroute.presentation.tables import read_by_router
+from mmroute.report.frontiers import draw
 from mmroute.storage import write_frame
 
 pytestmark = pytest.mark.slow

@@ -20,9 +20,9 @@ REPORT_FILES = [file for name in REPORT_TARGETS for file in TARGETS[name]]
 ROUTER_REPLICATES = expand(
     f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/replicates.parquet", row=ROWS, salt=SALTS
 )
-ROUTER_FRONTIERS, ROUTER_BANDS, ROUTER_CALIBRATION = (
+ROUTER_FRONTIERS, ROUTER_BANDS, ROUTER_CALIBRATION, ROUTER_LINES = (
     expand(f"{RESULTS}/evaluation/routers/{{row}}/{SALTS[0]}/{part}.parquet", row=ROWS)
-    for part in ("frontiers", "bands", "calibration")
+    for part in ("frontiers", "bands", "calibration", "lines")
 )
 SINGLE_REPLICATES = expand(f"{RESULTS}/evaluation/singles/{{salt}}/replicates.parquet", salt=SALTS)
 SINGLE_MODELS = f"{RESULTS}/evaluation/singles/{SALTS[0]}/models.parquet"

@@ -64,11 +64,12 @@ rule decision:
         splits=f"{RESULTS}/splits.parquet",
         predictions=DECIDED_ON,
     output:
-        report(
+        decision=report(
             f"{RESULTS}/decision.csv",
             caption="../report/decision.rst",
             category="Decision",
         ),
+        budgets=f"{RESULTS}/tables/budgets.csv",
     log:
         f"{RESULTS}/logs/decision.log",
     benchmark:

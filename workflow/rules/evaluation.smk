@@ -43,6 +43,7 @@ rule evaluate:
         frontiers=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/frontiers.parquet",
         bands=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/bands.parquet",
         calibration=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/calibration.parquet",
+        lines=f"{RESULTS}/evaluation/routers/{{row}}/{{salt}}/lines.parquet",
     log:
         f"{RESULTS}/logs/evaluate/{{row}}/{{salt}}.log",
     benchmark:

@@ -139,6 +139,32 @@ rule figure:
         "../scripts/figure.py"
 
 
+# The same for every benchmark: of the library alone.
+rule chart:
+    output:
+        library=f"{RESULTS}/figures/chart.js",
+        empty=f"{RESULTS}/figures/chart.json",
+    log:
+        f"{RESULTS}/logs/chart.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/chart.tsv"
+    group:
+        "present"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        versions={name: version(name) for name in ("altair", "vl-convert-python")},
+        code=script_digest("chart.py"),
+    message:
+        "Packing the library that draws the report's chart"
+    script:
+        "../scripts/chart.py"
+
+
 rule notebook:
     input:
         notebook=lasting(SOURCE_TREE / "notebooks/{notebook}.ipynb"),
@@ -176,7 +202,14 @@ rule html_report:
     input:
         page=[
             lasting(PACKAGE / "report" / name)
-            for name in ("report.html.j2", "page.html.j2", "page.css", "page.js")
+            for name in (
+                "report.html.j2",
+                "frontier.html.j2",
+                "page.html.j2",
+                "page.css",
+                "page.js",
+                "frontier.js",
+            )
         ],
         table2=f"{RESULTS}/tables/table2.csv",
         datasets=f"{RESULTS}/tables/datasets.csv",
@@ -184,6 +217,10 @@ rule html_report:
         origins=f"{RESULTS}/tables/origins.csv",
         notices=f"{RESULTS}/tables/notices.json",
         singles=SINGLE_MODELS,
+        lines=ROUTER_LINES,
+        library=f"{RESULTS}/figures/chart.js",
+        chart=f"{RESULTS}/figures/chart.json",
+        budgets=f"{RESULTS}/tables/budgets.csv",
         points=f"{RESULTS}/tables/operating_points.csv",
         differences=f"{RESULTS}/tables/differences.csv",
         decision=f"{RESULTS}/decision.csv",
@@ -215,6 +252,7 @@ rule html_report:
     params:
         title=CONFIG.name,
         simulated=SIMULATED,
+        rows=ROWS,
         sections=SECTIONS,
         config=CONFIG.model_dump(mode="json"),
         snakemake=version("snakemake"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmroute.decision.decide import decide
 from mmroute.decision.evidence import Evidence
+from mmroute.decision.ladder import ladder
 from mmroute.evaluation.setting import Setting
 from mmroute.job import job
 from mmroute.presentation.tables import write_csv
@@ -15,7 +16,9 @@ with job(snakemake):
     )
     files = map(Path, snakemake.input.predictions)
     evidence = Evidence.read(setting, params.row, params.labels, files)
-    table = decide(
-        evidence, params.row, **params.asked, n_resamples=setting.n_resamples, seed=setting.seed
+    drawn = {"n_resamples": setting.n_resamples, "seed": setting.seed}
+    write_csv(
+        Path(snakemake.output.decision), decide(evidence, params.row, **params.asked, **drawn)
     )
-    write_csv(Path(snakemake.output[0]), table)
+    asked = {name: params.asked[name] for name in ("budgets", "max_latency")}
+    write_csv(Path(snakemake.output.budgets), ladder(evidence, params.row, **asked, **drawn))

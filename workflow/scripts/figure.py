@@ -4,8 +4,8 @@ from pathlib import Path
 
 from mmroute.job import job
 from mmroute.presentation.figures import save
-from mmroute.presentation.tables import prominent, read_csv
-from mmroute.report.frontiers import draw, read_by_router
+from mmroute.presentation.tables import prominent, read_by_router, read_csv
+from mmroute.report.frontiers import draw
 from mmroute.storage import read_table
 
 with job(snakemake):

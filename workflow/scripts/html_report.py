@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from mmroute.decision.words import answers, cards, changes
 from mmroute.decision.words import present as present_decision
 from mmroute.job import job
-from mmroute.presentation.tables import read_csv
+from mmroute.presentation.tables import prominent, read_by_router, read_csv
 from mmroute.provenance import describe
 from mmroute.report.conclusions import conclude
 from mmroute.report.findings import figures
 from mmroute.report.html import Frame, Report, Section
+from mmroute.report.interactive import Chart, chart_data
 from mmroute.report.throughput import present as present_throughput
 from mmroute.storage import read_json, read_table, write_text
 
@@ -22,6 +25,8 @@ with job(snakemake, confined=True):
     drawn = {Path(path).stem: Path(path) for path in given.drawn}
     results = dict(zip(snakemake.params.sections, given.tables, strict=True))
     singles = read_table(Path(given.singles)).to_pandas()
+    budgets = read_csv(Path(given.budgets)) if len(tables["decision"]) else pd.DataFrame()
+    lines = read_by_router(snakemake.params.rows, given.lines)
     svgs = {Path(path).stem: Path(path) for path in given.figures}
     report = Report(
         title=snakemake.params.title,
@@ -51,6 +56,11 @@ with job(snakemake, confined=True):
             for name, path in zip(snakemake.params.sections, given.sections, strict=True)
         ],
         figures=figures(svgs, tables["table2"], tables["points"], singles),
+        chart=Chart(
+            Path(given.library).read_text(encoding="utf-8"),
+            read_json(Path(given.chart)),
+            chart_data(lines, singles, prominent(tables["table2"]), budgets),
+        ),
         throughput=Frame.of(present_throughput(read_csv(Path(given.throughput)))),
         config=snakemake.params.config,
         provenance=describe(

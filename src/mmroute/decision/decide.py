@@ -78,6 +78,8 @@ class Yardstick:
     def mean(self, values: np.ndarray) -> np.ndarray:
         """(1 + B,) means of (N,) values where they are known."""
         known = np.isfinite(values)
+        if known.all():
+            return self.weights @ values / self.weights.sum(axis=1)
         return self.weights[:, known] @ values[known] / self.weights[:, known].sum(axis=1)
 
     def expected(self, run: Run) -> dict[str, np.ndarray]:
@@ -189,11 +191,11 @@ def decide(
     if max_latency is not None:
         evidence = evidence.within(max_latency)
     measure = Yardstick.of(evidence, n_resamples, seed)
-    rows = _decide(evidence, measure, row, asked)
+    rows = decided(evidence, measure, row, asked)
     if what_if_prices:
         factor = np.array([what_if_prices.get(name, 1.0) for name in names])
         repriced = evidence.repriced(factor)
-        again = _decide(repriced, Yardstick(measure.weights, *_compared(repriced)), row, asked)
+        again = decided(repriced, Yardstick(measure.weights, *_compared(repriced)), row, asked)
         rows += [one | {"prices": WHAT_IF} for one in again]
     timed = evidence.learned.table.latency_s is not None
     return pd.DataFrame(rows, columns=_columns(names, timed, max_latency is not None))
@@ -221,18 +223,22 @@ def request(what: str, amount: float | str) -> Limit | Target:
     return Limit(number if paired else number / PER_1000, paired)
 
 
-def _decide(
+def decided(
     evidence: Evidence,
     measure: Yardstick,
     row: str,
     asked: Sequence[tuple[str, float | str]],
 ) -> list[dict[str, Any]]:
+    """Decide for each thing asked, and all budgets together: rows of ``decide`` at one price."""
     requests = [request(what, amount) for what, amount in asked]
     learned, best = evidence.learned, measure.best
     labels, names = learned.labels, learned.table.model_names
     advice = learned.advise(requests)
-    runs = [tried(trial, requests, learned, advice) for trial in evidence.trials]
-    standing = [_standing(learned, trial, requests, advice) for trial in evidence.trials]
+    runs, standing = [], []
+    for trial in evidence.trials:
+        own = trial.learned.advise(requests)
+        runs.append(_runs(trial, requests, own, learned, advice))
+        standing.append(_standing(learned, trial, requests, own, advice))
     sizes = len(labels.utility), len(best.cost)
     rows, gains = [], []
     for index, ((what, amount), one, chosen) in enumerate(
@@ -306,13 +312,17 @@ def _within(learned: Learned, seconds: float, latency: np.ndarray) -> dict[str, 
 
 
 def _standing(
-    learned: Learned, trial: Trial, requests: Sequence[Limit | Target], advice: Sequence[Advice]
+    learned: Learned,
+    trial: Trial,
+    requests: Sequence[Limit | Target],
+    own: Sequence[Advice],
+    advice: Sequence[Advice],
 ) -> list[dict[str, float]]:
     """How accurate on all labels is what a trial advises for each request, by ``MEASURED``."""
     labels, means = learned.labels, learned.spending.means
     best = labels.mean_utility[trial.learned.labels.best]
     found = []
-    for one, chosen, final in zip(requests, trial.learned.advise(requests), advice, strict=True):
+    for one, chosen, final in zip(requests, own, advice, strict=True):
         mixture = routed = float(chosen.mixture.mean(labels.mean_utility))
         if isinstance(one, Target) and final.point is not None:
             routed = float(means[final.point, EARNED])
@@ -372,24 +382,28 @@ def _widened(
     return widened
 
 
-def tried(
+def tried(trial: Trial, requests: Sequence[Limit | Target]) -> list[tuple[Run, Run, Run]]:
+    """What is advised in a trial for each request, its mixture, and its router."""
+    own = trial.learned.advise(requests)
+    return _runs(trial, requests, own, trial.learned, own)
+
+
+def _runs(
     trial: Trial,
     requests: Sequence[Limit | Target],
-    deployed: Learned | None = None,
-    advice: Sequence[Advice] = (),
+    own: Sequence[Advice],
+    deployed: Learned,
+    advice: Sequence[Advice],
 ) -> list[tuple[Run, Run, Run]]:
-    """What is advised in a trial for each request, its mixture, and its router.
+    """As ``tried``, of what a trial advises itself.
 
-    For a target the router spends what it will once deployed, by its models' list prices, where
-    ``deployed`` and what is advised there say it.
+    For a target the router spends what it will once ``deployed`` as is advised there, by its
+    models' list prices.
     """
     runs = []
-    own = trial.learned.advise(requests)
-    for one, chosen, final in zip(requests, own, advice or own, strict=True):
+    for one, chosen, final in zip(requests, own, advice, strict=True):
         mixture = routed = trial.mixed(chosen.mixture)
-        told = (
-            (deployed, final) if deployed and isinstance(one, Target) else (trial.learned, chosen)
-        )
+        told = (deployed, final) if isinstance(one, Target) else (trial.learned, chosen)
         parameter = trial.parameter(one, *told)
         if parameter is not None:
             routed = trial.routed(parameter)

@@ -211,22 +211,34 @@ class Labels:
         sums = _sums_by(self.group, deviations)
         return self.spread * sums.T @ sums
 
-    def mixture(self, limit: Limit) -> Mixture:
-        """The most accurate mixture of two models that surely keeps a limit; else the cheapest.
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(P,) models that can be mixed, the more accurate one second; a model alone is twice.
 
-        With x its cost less the limit, mean(x) + margin * s.e. <= 0; s.e. by the models'
-        covariance, and by what fixed shares of N queries leave to chance.
+        And by how much two costs differ on a query, squared: its mean.
         """
         first, second = np.indices(self._covariance.shape).reshape(2, -1)
         upward = self.mean_utility[second] > self.mean_utility[first]
         known = np.isfinite(self.mean_cost[first]) & np.isfinite(self.mean_cost[second])
         first, second = (models[known & (upward | (first == second))] for models in (first, second))
+        apart = zip(self.cost.T[first], self.cost.T[second], strict=True)
+        return first, second, np.array([_mean_square(one - other) for one, other in apart])
+
+    def mixture(self, limit: Limit, alone: bool = False) -> Mixture:
+        """The most accurate mixture of two models that surely keeps a limit; else the cheapest.
+
+        With x its cost less the limit, mean(x) + margin * s.e. <= 0; s.e. by the models'
+        covariance, and by what fixed shares of N queries leave to chance. ``alone``: of single
+        models only.
+        """
+        first, second, apart = self._pairs
+        if alone:
+            first, second, apart = (own[self._pairs[0] == self._pairs[1]] for own in self._pairs)
         units = np.eye(len(self.mean_cost))
         start, step = units[first], units[second] - units[first]
         if limit.paired:
             start = start - limit.amount * units[self.reference]
-        apart = zip(self.cost.T[first], self.cost.T[second], strict=True)
-        chance = np.array([_mean_square(one - other) for one, other in apart]) / self.n_queries
+        chance = apart / self.n_queries
         variance, linear, square = (
             np.einsum("pk,kl,pl->p", left, self._covariance, right)
             for left, right in ((start, start), (start, step), (step, step))

@@ -8,9 +8,7 @@ import pandas as pd
 
 from mmroute.decision.decide import ALL_BUDGETS, BUDGET, SETTLED, SHARE, TODAY, WHAT_IF
 from mmroute.outcome_table import LATENCY
-
-MOST_NAMED, LEAST_NAMED = 3, 0.05
-"""Models that a card names, and the share of the traffic from which on."""
+from mmroute.presentation.looks import largest_shares
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,59 @@ class Card:
     run: str
     facts: dict[str, str]
     told: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a budget buys.
+
+    Attributes
+    ----------
+    asked
+        The budget, in words.
+    usd
+        The same in USD per 1,000 queries.
+    rows
+        What is advised, the static mixture ``zero``, and the best single model that the budget
+        allows: cells in the order of ``OFFER_COLUMNS``.
+    points
+        Their costs in USD per 1,000 queries, and their accuracies.
+    """
+
+    asked: str
+    usd: float
+    rows: list[list[str]]
+    points: list[list[float]]
+
+
+OFFER_COLUMNS = ("run", "traffic", "accuracy", "USD per 1,000 queries", "saving")
+
+
+def offers(table: pd.DataFrame) -> list[Offer]:
+    """What each budget of a ladder buys, as from ``ladder.ladder``."""
+    return [_offer(row) for _, row in table.iterrows()]
+
+
+def _offer(row: pd.Series) -> Offer:
+    sure = "" if row["feasible"] else ": nothing surely keeps it, this comes nearest"
+    routed = isinstance(row["router"], str) and bool(row["router"])
+    mixed = _mixed(row)
+    names = {
+        "": (f"advised: {row['router'] if routed else 'no router'}", _traffic(row)),
+        "mixture_": ("zero (no router)", mixed),
+        "single_": ("best single model", f"always {row['single']}"),
+    }
+    rows = [
+        [
+            *told,
+            _percent(row, f"{prefix}accuracy"),
+            _usd(row, f"{prefix}cost_usd_per_1000"),
+            _percent(row, f"{prefix}saving"),
+        ]
+        for prefix, told in names.items()
+    ]
+    points = [[row[f"{one}cost_usd_per_1000"], row[f"{one}accuracy"]] for one in names]
+    return Offer(_budget(row) + sure, row["limit"], rows, points)
 
 
 def answers(table: pd.DataFrame) -> list[str]:
@@ -234,19 +285,24 @@ def _mixed(row: pd.Series) -> str:
 def _asked(row: pd.Series) -> str:
     """Say what was asked, and that nothing surely kept it on the labels."""
     if row["asked"] == BUDGET:
-        text = f"at most ${row['limit']:.3g} per 1,000 queries"
-        of, reached = "cost", row["cost_usd_per_1000"] <= row["limit"]
+        text, reached = _budget(row), row["cost_usd_per_1000"] <= row["limit"]
     else:
-        text = f"an accuracy of {row['limit']:.1%}"
-        of, reached = "accuracy", row["accuracy"] >= row["limit"]
-    amount = str(row["amount"])
-    if amount.endswith("%"):
-        text += f" ({amount} of the best single model's {of})"
+        text = f"an accuracy of {row['limit']:.1%}{_of_best(row, 'accuracy')}"
+        reached = row["accuracy"] >= row["limit"]
     if "max_latency" in row.index:
         text += f" and {row['max_latency']:g} s a query"
     if row["feasible"]:
         return text
     return f"{text}: {'not sure' if reached else 'out of reach'}, this comes nearest"
+
+
+def _budget(row: pd.Series) -> str:
+    return f"at most ${row['limit']:.3g} per 1,000 queries{_of_best(row, 'cost')}"
+
+
+def _of_best(row: pd.Series, what: str) -> str:
+    amount = str(row["amount"])
+    return f" ({amount} of the best single model's {what})" if amount.endswith("%") else ""
 
 
 def _points(row: pd.Series, name: str) -> str:
@@ -267,9 +323,7 @@ def _percent(row: pd.Series, name: str) -> str:
 def _traffic(row: pd.Series) -> str:
     """Name the models that get most queries."""
     shares = row[[name for name in row.index if name.startswith(SHARE)]].astype(float)
-    largest = shares.sort_values(ascending=False, kind="stable")[:MOST_NAMED]
     return ", ".join(
-        f"{str(name).removeprefix(SHARE)} {share:.0%}"
-        for name, share in largest.items()
-        if share >= LEAST_NAMED
+        f"{shares.index[model].removeprefix(SHARE)} {share:.0%}"
+        for model, share in largest_shares(shares.to_numpy())
     )

@@ -12,7 +12,7 @@ from itertools import count
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.curve import Steps
+from mmroute.evaluation.curve import Steps, outline
 from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import (
     CURVE_METRICS,
@@ -175,12 +175,22 @@ class CurveReplicates:
         Pointwise confidence band of the frontier's utility, by ``interval`` on
         straight lines between its points, at costs on a logarithmic grid from its
         cheapest point to its most accurate one.
+    trained
+        (L,) which of the points that were chosen on the training split draw the line through
+        them, by ascending cost, and of these
+    trained_cost, trained_utility, trained_low, trained_high
+        (L,) mean cost, mean utility and its interval.
     """
 
     metrics: dict[str, np.ndarray]
     band_cost: np.ndarray
     band_low: np.ndarray
     band_high: np.ndarray
+    trained: np.ndarray
+    trained_cost: np.ndarray
+    trained_utility: np.ndarray
+    trained_low: np.ndarray
+    trained_high: np.ndarray
 
 
 def curve_replicates(
@@ -240,7 +250,8 @@ def measure_curve(
     points
         (M,) which of the P points the chosen ones are.
     """
-    parts, grid, heights = [], np.empty(0), []
+    parts, grid, heights, resampled = [], np.empty(0), [], []
+    trained, at_cost = np.empty(0, int), np.empty(0)
     for some, costs, utilities in curves:
         own = frontiers(costs, utilities)
         models = SingleModels(singles.cost[some], singles.utility[some])
@@ -249,6 +260,11 @@ def measure_curve(
         curve = WeightedCurve(own, models, chosen, *measured, zero, rows.take(some))
         if not len(grid):
             grid = _band_grid(own.cost[own.row == 0])
+            _, distinct = np.unique(points, return_index=True)
+            first = (matrix[0, points[distinct]] for matrix in (costs, utilities))
+            trained = distinct[outline(*first)]
+            at_cost = costs[0, points[trained]]
+        resampled.append(utilities[:, points[trained]])
         heights += [np.interp(grid, own.cost[part], own.utility[part]) for part in own.by_row()]
         undefined = np.full(len(costs), np.nan)
         parts.append(
@@ -261,8 +277,15 @@ def measure_curve(
             }
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    low, high = np.array([interval(column) for column in np.array(heights).T]).T
-    return CurveReplicates(values, grid, low, high)
+    low, high = _bounds(np.array(heights))
+    at_points = np.concatenate(resampled)
+    measured_points = at_cost, at_points[0], *_bounds(at_points)
+    return CurveReplicates(values, grid, low, high, trained, *measured_points)
+
+
+def _bounds(replicates: np.ndarray) -> np.ndarray:
+    """(2, M) the interval of each column of (1 + B, M) replicates."""
+    return np.array([interval(column) for column in replicates.T]).reshape(-1, 2).T
 
 
 def _band_grid(cost: np.ndarray) -> np.ndarray:

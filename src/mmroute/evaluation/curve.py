@@ -20,6 +20,10 @@ Policy = Literal["lambda", "budget"]
 ROUNDING = 1e-12
 """Two means this close are taken for equal: they may be sums in another order."""
 
+N_OUTLINE = 120
+"""Points by which a line is drawn at most: more could not be told apart."""
+_FINE = 1e-3
+"""Share of a line's height by which its outline may miss it."""
 _CHUNK = 1 << 14
 """Cells of an (N, K) matrix worked on at once, so that temporaries stay in cache."""
 
@@ -137,6 +141,42 @@ def trace(steps: Steps, utility: np.ndarray, cost: np.ndarray, policy: Policy) -
     points = last_of_ties(threshold)
     mean_cost, mean_utility = (running_mean(steps, matrix) for matrix in (cost, utility))
     return Curve(mean_cost[points], mean_utility[points], threshold[points])
+
+
+def outline(cost: np.ndarray, utility: np.ndarray) -> np.ndarray:
+    """Which of (M,) points are enough to draw the straight lines through them by.
+
+    Both ends, and then whichever point is farthest from the line drawn so far, until none is off
+    by more than a thousandth of its height (Ramer, An iterative procedure for the polygonal
+    approximation of plane curves, 1972).
+
+    Returns
+    -------
+    Indices by ascending cost, at most ``N_OUTLINE``.
+    """
+    order = np.argsort(cost, kind="stable")
+    cost, utility = cost[order], utility[order]
+    kept = np.unique([0, len(order) - 1]) if len(order) else order
+    while 2 <= len(kept) < N_OUTLINE:
+        error = np.abs(utility - np.interp(cost, cost[kept], utility[kept]))
+        error[kept] = 0
+        farthest = int(error.argmax())
+        if error[farthest] <= _FINE * np.ptp(utility):
+            break
+        kept = np.insert(kept, np.searchsorted(kept, farthest), farthest)
+    return order[kept]
+
+
+def chosen_counts(steps: Steps, n_models: int, parameters: np.ndarray) -> np.ndarray:
+    """How many samples get each of K models at (T,) ascending parameter values, (T, K)."""
+    shown = np.searchsorted(parameters, steps.threshold)
+    kept = shown < len(parameters)
+    cell = n_models * shown[kept]
+    size = len(parameters) * n_models
+    moved = np.bincount(cell + steps.after[kept], minlength=size)
+    moved -= np.bincount(cell + steps.before[kept], minlength=size)
+    start = np.bincount(steps.first, minlength=n_models)
+    return start + np.cumsum(moved.reshape(-1, n_models), axis=0)
 
 
 def thresholds(steps: Steps, policy: Policy) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Evaluation in one pass: exact operating curves of a table that fits into memory."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,15 @@ from mmroute.evaluation.bootstrap import (
     curve_replicates,
 )
 from mmroute.evaluation.carrier import Carrier
-from mmroute.evaluation.curve import frontier, steps_of, trace, training_frontier, training_steps
+from mmroute.evaluation.curve import (
+    Steps,
+    chosen_counts,
+    frontier,
+    steps_of,
+    trace,
+    training_frontier,
+    training_steps,
+)
 from mmroute.evaluation.measured import (
     Evaluation,
     Measured,
@@ -95,7 +104,8 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
             parameters = carrier.carry(learned.threshold, foreseen[trial])
             chosen = choose(learned, parameters, known, singles)
             curve = curve_replicates(steps, utility, part_cost, own, singles, chosen, extremes)
-            measured.add_curve(part.name, trial, best, curve, chosen)
+            shares = partial(_traffic, steps, utility.shape[1])
+            measured.add_curve(part.name, trial, best, curve, chosen, shares)
             points = {} if part.level == "rest" else operating_points(best, singles)
             for point, parameter in points.items():
                 choice = steps.choices(parameter)
@@ -111,6 +121,10 @@ def evaluate(setting: Setting, predictions: Predictions, crossfit: Predictions) 
             if trial == 0:
                 measured.add(part.name, "", {"auroc": auroc(u_hat[rows], utility, own)})
     return measured.evaluation()
+
+
+def _traffic(steps: Steps, n_models: int, parameters: np.ndarray) -> np.ndarray:
+    return chosen_counts(steps, n_models, parameters) / len(steps.first)
 
 
 def _require_same(predictions: Predictions, table: OutcomeTable) -> None:

@@ -135,7 +135,7 @@ def _gather_curves(
             chosen = choose(learned, parameters, alone, singles)
             at = np.searchsorted(own.threshold, chosen.parameters)
             curve = measure_curve(_points(own, trial), singles, chosen, extremes, at)
-            measured.add_curve(name, trial, best, curve, chosen)
+            measured.add_curve(name, trial, best, curve, chosen, own.traffic)
             if name not in sharded.rest:
                 points.setdefault(trial, {})[name] = operating_points(best, singles)
         areas = binned_auroc(own.values["successes"], own.values["failures"])

@@ -1,13 +1,13 @@
 """What is measured of one router or model, slice by slice, however its curves were made."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from mmroute.evaluation.bootstrap import CurveReplicates
-from mmroute.evaluation.curve import Curve
+from mmroute.evaluation.curve import Curve, outline
 from mmroute.evaluation.inference import interval
 from mmroute.evaluation.metrics import (
     BEST_SINGLE,
@@ -60,12 +60,18 @@ class Evaluation:
     calibration
         ``point``, ``predicted``, ``observed``, ``low``, ``high``, ``samples``: means
         over equal-mass bins of the chosen model's predicted utility, on all samples.
+    lines
+        ``dataset``, ``chosen_on`` (``test`` for the frontier, ``train`` for the points that
+        cross-fitted training predictions chose), ``cost`` (normalised), ``utility``, ``low``,
+        ``high``, ``threshold``, ``traffic`` (K shares): as many points of the first trial as
+        are enough to draw it by, see ``curve.outline``.
     """
 
     replicates: pd.DataFrame
     frontiers: pd.DataFrame
     bands: pd.DataFrame
     calibration: pd.DataFrame
+    lines: pd.DataFrame
 
 
 @dataclass
@@ -91,6 +97,7 @@ class Measured:
     _frontiers: list[pd.DataFrame] = field(default_factory=list)
     _bands: list[pd.DataFrame] = field(default_factory=list)
     _calibration: list[pd.DataFrame] = field(default_factory=list)
+    _lines: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, name: str, point: str, metrics: Mapping[str, np.ndarray]) -> None:
         """Add one trial's (1 + B,) values of some metrics of a slice."""
@@ -100,9 +107,18 @@ class Measured:
             self._trials[key] = self._trials.get(key, 0) + 1
 
     def add_curve(
-        self, name: str, trial: int, best: Curve, curve: CurveReplicates, chosen: Chosen
+        self,
+        name: str,
+        trial: int,
+        best: Curve,
+        curve: CurveReplicates,
+        chosen: Chosen,
+        traffic: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """Add the frontier of a slice, the metrics of its curve, and what chose points of it."""
+        """Add the frontier of a slice, the metrics of its curve, and what chose points of it.
+
+        ``traffic`` tells the (T, K) shares of the models at (T,) ascending parameter values.
+        """
         self.add(name, "", curve.metrics)
         self._training |= {(name, "", metric): own for metric, own in chosen.values.items()}
         if name in self.rest:
@@ -111,6 +127,7 @@ class Measured:
         if trial == 0:
             band = {"cost": curve.band_cost, "low": curve.band_low, "high": curve.band_high}
             self._bands.append(pd.DataFrame({"dataset": name, **band}))
+            self._lines += _line_frames(name, best, curve, chosen, traffic)
 
     def add_policy(self, name: str, point: str, policy: PolicySums) -> None:
         """Add the metrics of an operating point of a slice."""
@@ -136,7 +153,7 @@ class Measured:
             ).assign(training=[self._training.get(key, np.nan) for key in by_slice]),
             *(
                 pd.concat(frames, ignore_index=True)
-                for frames in (self._frontiers, self._bands, self._calibration)
+                for frames in (self._frontiers, self._bands, self._calibration, self._lines)
             ),
         )
 
@@ -300,6 +317,31 @@ def _frontier_frame(dataset: str, trial: int, best: Curve, unit: float) -> pd.Da
             "threshold": best.threshold,
         }
     )
+
+
+def _line_frames(
+    dataset: str,
+    best: Curve,
+    curve: CurveReplicates,
+    chosen: Chosen,
+    traffic: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[pd.DataFrame]:
+    kept = outline(best.cost, best.utility)
+    cost = best.cost[kept]
+    band = (np.interp(cost, curve.band_cost, edge) for edge in (curve.band_low, curve.band_high))
+    trained = curve.trained_cost, curve.trained_utility, curve.trained_low, curve.trained_high
+    for chosen_on, values, threshold in (
+        ("test", (cost, best.utility[kept], *band), best.threshold[kept]),
+        ("train", trained, chosen.parameters[curve.trained]),
+    ):
+        order = np.argsort(threshold)
+        shares = np.empty(len(order), object)
+        shares[order] = list(traffic(threshold[order]))
+        yield pd.DataFrame(
+            dict(zip(("cost", "utility", "low", "high"), values, strict=True))
+            | {"dataset": dataset, "chosen_on": chosen_on, "threshold": threshold}
+            | {"traffic": shares}
+        )
 
 
 def _calibration_frame(point: str, bins: dict[str, np.ndarray]) -> pd.DataFrame:

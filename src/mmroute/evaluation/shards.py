@@ -22,7 +22,15 @@ from scipy import sparse
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import weight_blocks
 from mmroute.evaluation.carrier import BorneOut, Carrier, Foreseen, moments
-from mmroute.evaluation.curve import Curve, Policy, Steps, policy_steps, steps_of, training_steps
+from mmroute.evaluation.curve import (
+    Curve,
+    Policy,
+    Steps,
+    chosen_counts,
+    policy_steps,
+    steps_of,
+    training_steps,
+)
 from mmroute.evaluation.metrics import row_extremes
 from mmroute.evaluation.policy_metrics import (
     CalibrationSums,
@@ -405,7 +413,9 @@ class Sums:
           alone, on the samples on which it was observed, and how many these are;
         - ``row_extremes`` (3, B): see ``metrics.row_extremes``; test samples only;
         - ``successes``, ``failures`` (K, bins, B): how many lie in each bin of a
-          model's predictions; test samples only.
+          model's predictions; test samples only;
+        - ``chosen`` (T, K): how many samples get each model, in the first trial; test samples
+          only.
     """
 
     threshold: np.ndarray
@@ -436,6 +446,11 @@ class Sums:
         """The operating points of one trial under the first weighting."""
         cost, utility = self.means(trial)
         return Curve(cost[:, 0], utility[:, 0], self.threshold)
+
+    def traffic(self, parameters: np.ndarray) -> np.ndarray:
+        """The (M, K) shares of the models at some of the thresholds, in the first trial."""
+        at = np.searchsorted(self.threshold, parameters)
+        return self.values["chosen"][at] / self.values["n_samples"][0, 0]
 
     def write(self, path: Path) -> None:
         """Write a Parquet file."""
@@ -619,7 +634,9 @@ def _test_sums(
         blocks |= {"row_extremes": row_extremes(utility, shard.cost[rows])}
         blocks |= _auroc_blocks(first.u_hat[0, rows], utility, grid.edges)
         blocks |= curve_blocks(steps, utility, paid[rows], grid.threshold)
-        sums[dataset] = _sums(add_up(blocks, shard.weights(dataset)), grid)
+        values = add_up(blocks, shard.weights(dataset))
+        values["chosen"] = chosen_counts(steps[0], utility.shape[1], grid.threshold)
+        sums[dataset] = _sums(values, grid)
     return sums
 
 

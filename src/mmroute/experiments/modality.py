@@ -25,14 +25,8 @@ from mmroute.experiments import Experiment
 from mmroute.experiments.findings import METRICS, difference, measure
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import (
-    ACCURACY_LABEL,
-    COST_LABEL,
-    SINGLE_MODEL_COLOUR,
-    as_mixed,
-    draw_static,
-    panels,
-)
+from mmroute.presentation.figures import SINGLE_MODEL_COLOUR, draw_static, panels
+from mmroute.presentation.looks import ACCURACY_LABEL, COST_LABEL, as_mixed
 from mmroute.presentation.tables import format_interval
 from mmroute.routers.kmeans import KMeans
 from mmroute.training import train_and_predict

@@ -29,7 +29,8 @@ from mmroute.experiments.findings import difference
 from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import ACCURACY_LABEL, panels
+from mmroute.presentation.figures import panels
+from mmroute.presentation.looks import ACCURACY_LABEL
 from mmroute.presentation.tables import format_interval
 
 SHARES = np.arange(21) / 20

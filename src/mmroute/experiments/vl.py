@@ -32,12 +32,8 @@ from mmroute.evaluation.static import (
 )
 from mmroute.experiments import Experiment
 from mmroute.predictions import Predictions
-from mmroute.presentation.figures import (
-    ACCURACY_LABEL,
-    COST_LABEL,
-    SINGLE_MODEL_COLOUR,
-    draw_static,
-)
+from mmroute.presentation.figures import SINGLE_MODEL_COLOUR, draw_static
+from mmroute.presentation.looks import ACCURACY_LABEL, COST_LABEL
 from mmroute.presentation.tables import format_interval
 from mmroute.rank_score import cost_range, rank_score
 from mmroute.routers.soft_labels import GRID, INFINITE

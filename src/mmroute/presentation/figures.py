@@ -14,19 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmroute.evaluation.static import ZERO, ZERO_HINDSIGHT
+from mmroute.presentation.looks import STATIC_LABELS, as_mixed
 from mmroute.storage import atomic
 
-COST_LABEL = "mean cost per query (1 = average call of the most expensive model)"
-ACCURACY_LABEL = "accuracy (mean utility)"
 SINGLE_MODEL_COLOUR = "0.35"
 STATIC_LINES: dict[str, dict[str, Any]] = {
     ZERO: {"color": "0.2", "ls": (0, (6, 2)), "lw": 1.6},
     ZERO_HINDSIGHT: {"color": "0.55", "ls": (0, (2, 2)), "lw": 1.2},
 }
 """How the lines of static mixtures look: the best without a router."""
-STATIC_LABELS = {ZERO: "zero (no router)", ZERO_HINDSIGHT: "zero in hindsight"}
-_N_MIXED = 200
-"""Costs at which a line of mixtures is drawn."""
 
 mpl.use("Agg")
 sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
@@ -121,28 +117,6 @@ def _static_lines(models: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.nd
         own = models[models[name]].sort_values("cost")
         if len(own):
             yield name, *as_mixed(own["cost"].to_numpy(), own["utility"].to_numpy(), end)
-
-
-def as_mixed(
-    cost: np.ndarray, utility: np.ndarray, end: float | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Add mixtures of neighbours to points by ascending cost.
-
-    Their line is straight over cost, and so curved on a log axis.
-
-    Parameters
-    ----------
-    cost, utility
-        (M,) at least one point.
-    end
-        The largest cost; None: the last point's. Right of that the line is constant.
-    """
-    low, high = cost[0], cost[-1] if end is None else end
-    if high <= low:
-        return cost, utility
-    between = np.geomspace(low if low > 0 else high * 1e-4, high, _N_MIXED)
-    mixed = np.union1d(between, cost)
-    return mixed, np.interp(mixed, cost, utility)
 
 
 def shorten(text: str | float | None, longest: int) -> str:

@@ -56,6 +56,15 @@ def read_replicates(
     return pd.concat(frames, ignore_index=True)
 
 
+def read_by_router(routers: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
+    """Read one file per router into one frame with a column ``router``."""
+    frames = [
+        read_table(Path(path)).to_pandas().assign(router=router)
+        for router, path in zip(routers, paths, strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
 def add_macro_averages(replicates: pd.DataFrame, scenarios: Mapping[str, str]) -> pd.DataFrame:
     """Add means over the data sets of each scenario and over the scenarios.
 

@@ -1,27 +1,19 @@
 """Figures: frontiers against the single models, and the pool's own cost and accuracy."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-import textalloc
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from mmroute.evaluation.curve import Curve, frontier
-from mmroute.presentation.figures import (
-    ACCURACY_LABEL,
-    COST_LABEL,
-    SINGLE_MODEL_COLOUR,
-    as_mixed,
-    draw_static,
-    static_labels,
-)
-from mmroute.storage import read_table
+from mmroute.presentation.figures import SINGLE_MODEL_COLOUR, draw_static, static_labels
+from mmroute.presentation.labels import label_points
+from mmroute.presentation.looks import ACCURACY_LABEL, COST_LABEL, as_mixed
 
 
 def draw(
@@ -49,15 +41,6 @@ def draw(
             return pool_figure(models, f"{title}: the single models")
         case _:
             raise ValueError(name)
-
-
-def read_by_router(routers: Sequence[str], paths: Sequence[str]) -> pd.DataFrame:
-    """Read one file per router into one frame with a column ``router``."""
-    frames = [
-        read_table(Path(path)).to_pandas().assign(router=router)
-        for router, path in zip(routers, paths, strict=True)
-    ]
-    return pd.concat(frames, ignore_index=True)
 
 
 def frontier_figure(
@@ -217,25 +200,7 @@ def _label_models(
     models = models[models["cost"].notna()]
     axes.scatter(models["cost"], models["utility"], s=28, color=SINGLE_MODEL_COLOUR, zorder=5)
     _log_cost(axes, models["cost"])
-    cost, utility = models["cost"].to_numpy(), models["utility"].to_numpy()
-    lines = [line.get_data() for line in axes.lines]
-    names = [*models["model"], *(text for _, _, text, _ in lines_at)]
-    textalloc.allocate(
-        axes,
-        np.append(cost, [at for at, *_ in lines_at]),
-        np.append(utility, [at for _, at, *_ in lines_at]),
-        names,
-        x_scatter=cost,
-        y_scatter=utility,
-        x_lines=[np.asarray(x) for x, _ in lines],
-        y_lines=[np.asarray(y) for _, y in lines],
-        textsize=8,
-        textcolor=["black"] * len(models) + [colour for *_, colour in lines_at],
-        linecolor="0.6",
-        linewidth=0.6,
-        max_distance=0.3,
-        nbr_candidates=400,
-    )
+    label_points(axes, models[["cost", "utility"]].to_numpy(), list(models["model"]), lines_at)
 
 
 def _focus(axes: Axes, frontiers: pd.DataFrame, models: pd.DataFrame) -> None:

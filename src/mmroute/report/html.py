@@ -26,7 +26,8 @@ from mmroute.presentation.tables import (
     wide,
 )
 from mmroute.report.conclusions import UNTESTED, by_chance
-from mmroute.report.page import render
+from mmroute.report.interactive import Chart
+from mmroute.report.page import asset, render
 
 CELL_COLUMNS = ("value", "low", "high", "p_best", "p_value", "infinite", "undefined")
 COMPARED_METRIC = "nauc_honest"
@@ -147,6 +148,8 @@ class Report:
         One per experiment.
     figures
         ``fig4``, ``figS1``, ``calibration`` and ``models``.
+    chart
+        The interactive frontier.
     throughput
         How fast each router decides, as of ``throughput.present``.
     config
@@ -172,6 +175,7 @@ class Report:
     conclusions: Sequence[Mapping[str, str]]
     sections: Sequence[Section]
     figures: Mapping[str, Figure]
+    chart: Chart
     throughput: Frame
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
@@ -180,6 +184,7 @@ class Report:
         """The HTML; all text from data is escaped."""
         return render(
             "report.html.j2",
+            [self.chart.library, asset("frontier.js")],
             title=self.title,
             simulated=self.simulated,
             summary=summarise(self.table, self.singles, self.differences),
@@ -217,6 +222,7 @@ class Report:
             models=self._models,
             notices=self.notices,
             figures=self.figures,
+            chart=self.chart,
             config=yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True),
             provenance=self.provenance,
             throughput=self.throughput,

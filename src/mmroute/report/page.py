@@ -36,11 +36,11 @@ def render(template: str, scripts: Sequence[str] = (), **shown: Any) -> str:
         If a script would end its own element.
     """
     environment = _environment()
-    run = [_asset("page.js"), *scripts]
+    run = [asset("page.js"), *scripts]
     if any("</script" in script.lower() for script in run):
         raise ValueError("a script that ends its own element")
     page = environment.get_template(template).render(
-        style=_asset("page.css"),
+        style=asset("page.css"),
         scripts=run,
         policy=" ".join(["script-src", *map(_source, run)]),
         contents=[],
@@ -73,7 +73,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     """The text of a file of this room."""
     loader = _environment().loader
     assert loader is not None
