@@ -4,13 +4,19 @@ BIN := $(VENV)/bin
 # A file is one worker's: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-cluster slurm test-faults bench bench-scale compare coverage lint schema lock docs dag clean
+.PHONY: demo test test-quick test-cluster slurm chromium test-faults bench bench-scale compare coverage lint schema lock docs dag clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
 
-test: $(VENV)/ready
+test: $(VENV)/ready chromium
 	$(BIN)/pytest $(PARALLEL)
+
+# The browser in which pages are tested; without one, the tests of pages fail.
+chromium:
+	@command -v chromium > /dev/null || DEBIAN_FRONTEND=noninteractive timeout 300 \
+		sh -c "apt-get --quiet update; apt-get --quiet --yes install chromium" || \
+		echo "Chromium cannot be installed here; as root: apt-get install chromium" >&2
 
 # What starts no run of the workflow, and takes no second.
 test-quick: $(VENV)/ready

@@ -2,21 +2,18 @@
 
 import errno
 import os
-import sys
 import warnings
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from miniatures import MINIATURES, MODELS, SAFE_MODELS, cost, question, right, tokens
 
 from mmroute.checks import check
 from mmroute.checks.proposed import propose
 from mmroute.config import load
 from mmroute.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from miniatures import MINIATURES, MODELS, SAFE_MODELS, cost, question, right, tokens
 
 ONES = [1.0, 1.0]
 PUBLISHED = {"GPT4o": [2.5, 10], "Gemma3-27B": [0.35, 0.5], "Janus-Pro-1B": [0.05, 0.05]}

@@ -4,9 +4,7 @@ A kind of tables has one difficulty; on ``plain`` ones nothing but the definitio
 """
 
 import importlib
-import sys
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,7 +27,6 @@ from mmroute.outcomes.splits import SLICE
 from mmroute.predictions import Predictions
 from mmroute.storage import read_table, write_frame, write_json
 
-sys.path.append(str(Path(__file__).parents[1]))
 oracle = importlib.import_module("oracle")
 Point = oracle.Point
 

@@ -3,20 +3,17 @@
 import gzip
 import importlib
 import os
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from miniatures import MINIATURES
 
 from mmroute.catalogue import catalogue
 from mmroute.errors import InputError
 from mmroute.sources import cells, survey
 from mmroute.sources.survey import Survey
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from miniatures import MINIATURES
 
 SOURCES = {
     name: getattr(importlib.import_module(entry.module), entry.class_name)

@@ -1,13 +1,9 @@
 """What mmroute init writes for logs runs to the report."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from miniatures import MINIATURES
 
 pytestmark = pytest.mark.slow

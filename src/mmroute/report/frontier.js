@@ -136,9 +136,9 @@
     const free = (box, which) =>
       box.left >= 0 && box.right <= width && box.top >= 0 && box.bottom <= height &&
       !taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom) &&
-      at.every((point, other) => other === which || gap(box, point) > Math.max(5, 1.5 + gap(box, at[which])));
+      at.every((point, other) => other === which || gap(box, point) > Math.max(6, 1.6 * gap(box, at[which])));
     const find = (text, which) => {
-      const [wide, high] = [pen.measureText(text).width * 1.06 + 2, 13];
+      const [wide, high] = [pen.measureText(text).width + 2, 15];
       for (const far of [7, 10, 14, 19]) {
         for (const [across, up] of [[1, 0], [1, -1], [1, 1], [0, -1], [0, 1], [-1, 0], [-1, -1], [-1, 1], [0.5, -1], [-0.5, -1], [0.5, 1], [-0.5, 1]]) {
           const slant = across && up ? 0.75 : 1;
@@ -165,8 +165,9 @@
     for (const which of left) {
       counted.push(rows[which].model);
       const text = String(counted.length);
-      const box = find(text, which);
-      if (box) put(which, text, box);
+      const half = pen.measureText(text).width / 2 + 1;
+      const over = { left: at[which].x - half, right: at[which].x + half, top: at[which].y - 6, bottom: at[which].y + 6 };
+      put(which, text, find(text, which) ?? over);
     }
     numbered.textContent = counted.map((model, index) => `${index + 1}: ${model}`).join(" · ");
     return placed;
