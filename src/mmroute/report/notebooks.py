@@ -47,14 +47,15 @@ def run(
     )
     # The page must open without a network.
     exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
-    _prepare(content)
+    drawn = _place_charts(content)
     body, _ = exporter.from_notebook_node(content, {"metadata": {"name": html.stem}})
-    scripts = (library.read_text(encoding="utf-8"), _DRAWING)
+    scripts = (library.read_text(encoding="utf-8"), _DRAWING) if drawn else ()
     write_text(html, body + "".join(f"<script>{script}</script>\n" for script in scripts))
 
 
-def _prepare(content: Any) -> None:
-    """Name the cells in order, and put charts beside their places, as data that end nothing."""
+def _place_charts(content: Any) -> bool:
+    """Put charts beside their places, as data that end no element; tell whether there are any."""
+    drawn = False
     for number, cell in enumerate(content.cells):
         # That of the parameters is drawn at random.
         cell.id = f"cell-{number}"
@@ -63,3 +64,5 @@ def _prepare(content: Any) -> None:
                 spec = json.dumps(output.data[AS_DATA]).replace("<", "\\u003c")
                 held = f'<script type="application/json">{spec}</script>'
                 output.data["text/html"] = f'<div class="chart" style="width: 100%"></div>{held}'
+                drawn = True
+    return drawn
