@@ -112,12 +112,13 @@ def _page(run: Run, router: str | None) -> str:
         notices = read_json(told)
     name = run.record.config.name
     said = SAID[verdict].format(row=row, test=full["test"], name=name)
+    p = f"p {_p(gain)}".replace(" ", "\u00a0")
     return render(
         "evidence.html.j2",
         title=f"{name}: evidence",
         name=name,
         simulated=SIMULATED in notices,
-        claim=f"{said}: gain {_shown(gain)} nAUC, p\u00a0{_p(gain)}.",
+        claim=f"{said}: gain {_shown(gain)} nAUC, {p}.",
         chosen=chosen,
         row=row,
         router=json.dumps(run.record.config.routers.get(row.removesuffix(SHRUNK))),
