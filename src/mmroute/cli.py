@@ -293,6 +293,53 @@ def compare(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run's, results/<name>.", metavar="FOLDER")],
+    evidence: Annotated[
+        bool,
+        typer.Option("--evidence", help="Write one page to print: the claim and its protocol."),
+    ] = False,
+    router: Annotated[
+        str | None,
+        typer.Option(
+            help="A row of the main table to claim of, not the one that the config names."
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="The page; its PDF lies beside it. Neither may exist.")
+    ] = Path("evidence.html"),
+) -> None:
+    """Say whether routing pays in a run, and where its report is.
+
+    With --evidence write what there is to check that by, on one page: claim, protocol, numbers
+    with intervals, coverage, seeds, versions and digests; as PDF too where a Chromium is installed.
+    """
+    with _one_line_errors():
+        from mmroute.report.evidence import evidence as page_of
+        from mmroute.report.evidence import summary
+        from mmroute.report.printing import BROWSERS, find_browser, print_page
+        from mmroute.storage import write_text
+
+        limits = Limits(**Config.model_fields["limits"].default.model_dump())
+        if not evidence:
+            told = confined(lambda: summary(folder), limits)
+            typer.echo(plain("\n".join([*told, f"{folder / 'report.html'}: the report"])))
+            return
+        if output.suffix != ".html":
+            raise InputError(f"--output {output}: no page; give a name that ends in .html")
+        pdf = output.with_suffix(".pdf")
+        if there := next((path for path in (output, pdf) if path.exists()), None):
+            raise InputError(f"{there}: is there already; remove it, or give another --output")
+        write_text(output, confined(lambda: page_of(folder, router), limits))
+        browser = find_browser()
+        if browser is None:
+            typer.echo(f"{output}; no PDF, as none of {', '.join(BROWSERS)} is installed")
+            return
+        print_page(browser, output, pdf)
+    typer.echo(f"{output}, and {pdf} to print")
+
+
+@app.command()
 def route(
     folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
     text: Annotated[str | None, typer.Argument(help="The question.", metavar="[TEXT]")] = None,

@@ -65,7 +65,6 @@ def test_figures_only_render_again(finished, small):
         "Drawing figS1",
         "Drawing calibration",
         "Drawing models",
-        "Running the notebook frontier",
         "Rendering the report",
         "Recording where the results come from",
     }

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmroute.outcome_table import OutcomeTable
 from mmroute.presentation.tables import REFERENCES
+from mmroute.report.evidence import evidence
 
 pytestmark = pytest.mark.slow
 
@@ -175,6 +176,13 @@ def test_the_report_is_one_file_that_says_it_is_simulated(results):
     html = (results / "report.html").read_text()
     assert all(link.startswith(("data:", "#")) for link in Links(html).links)
     assert "Simulated data." in html
+
+
+def test_a_run_has_an_evidence_page(results):
+    page = evidence(results, None)
+    assert "Simulated data." in page
+    assert "test queries of small: gain" in page
+    assert "It was named in the config, before any result was seen." in page
 
 
 @pytest.mark.parametrize("notebook", ["overview", "frontier"])

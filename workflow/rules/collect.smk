@@ -31,7 +31,13 @@ NOTEBOOKS = {
         f"{RESULTS}/tables/{{table}}",
         table=["table2.csv", "datasets.csv", "models.csv", "notices.json"],
     ),
-    "frontier": [*ROUTER_FRONTIERS, *ROUTER_BANDS, f"{RESULTS}/figures/fig4.svg"],
+    "frontier": [
+        *ROUTER_FRONTIERS,
+        *ROUTER_BANDS,
+        *ROUTER_LINES,
+        SINGLE_MODELS,
+        f"{RESULTS}/tables/table2.csv",
+    ],
 }
 # Routers whose predictions the main table or an experiment reads, and what is embedded for each;
 # how long choices from elsewhere took is not known.

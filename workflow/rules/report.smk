@@ -169,6 +169,7 @@ rule notebook:
     input:
         notebook=lasting(SOURCE_TREE / "notebooks/{notebook}.ipynb"),
         results=lambda wildcards: NOTEBOOKS[wildcards.notebook],
+        library=f"{RESULTS}/figures/chart.js",
     output:
         notebook=f"{RESULTS}/notebooks/{{notebook}}.ipynb",
         html=report(
@@ -191,7 +192,9 @@ rule notebook:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        code=script_digest("notebook.py", "mmroute.presentation.tables"),
+        code=script_digest(
+            "notebook.py", "mmroute.presentation.charts", "mmroute.presentation.tables"
+        ),
     message:
         "Running the notebook {wildcards.notebook}"
     script:

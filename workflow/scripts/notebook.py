@@ -11,4 +11,5 @@ with job(snakemake):
         {"results": str(Path(snakemake.output.notebook).resolve().parents[1])},
         Path(snakemake.output.notebook),
         Path(snakemake.output.html),
+        Path(snakemake.input.library),
     )

@@ -22,9 +22,11 @@ const settings = { ast: true, actions: false, renderer: "svg", tooltip: { theme:
 window.draw = (node, spec) => vegaEmbed(node, spec, settings);
 """
 """What a page calls; ``ast``: no function is made from text, which the page's policy forbids."""
+AS_DATA = "application/vnd.vegalite.v6+json"
+"""The type of a notebook's output that is a chart; Altair's own names no JSON, which it is."""
 INK = "currentColor"
 _FRONT = "front === '' || datum.router === front"
-_HEIGHT = 420
+_WIDTH, _HEIGHT = 760, 420
 OFFERED = {"advised": "circle", "zero": "triangle-up", "single": "cross"}
 """Marks of what a budget buys."""
 
@@ -143,7 +145,7 @@ def _layers(shown: dict[str, Look], **rows: _Rows) -> alt.LayerChart:
         domain=list(shown), range=[list(look.dash) or [1, 0] for look in shown.values()]
     )
     line = alt.Chart(data["lines"]).encode(
-        detail="router:N", strokeDash=alt.StrokeDash("router:N", scale=dashes, legend=None)
+        detail="router:N", strokeDash=alt.StrokeDash("router:N", scale=dashes)
     )
     dots = alt.Chart(data["points"])
     singles = alt.Chart(data["models"]).encode(color=alt.value(INK))
@@ -214,6 +216,7 @@ def _layers(shown: dict[str, Look], **rows: _Rows) -> alt.LayerChart:
             color=alt.Color(
                 "router:N",
                 scale=alt.Scale(domain=list(shown), range=[look.colour for look in shown.values()]),
+                legend=alt.Legend(symbolOpacity=1),
             ),
         )
         .properties(width="container", height=_HEIGHT)
@@ -238,6 +241,18 @@ def _layers(shown: dict[str, Look], **rows: _Rows) -> alt.LayerChart:
 def library() -> str:
     """Vega-Lite and all that it needs, as one script that loads nothing and defines ``draw``."""
     return str(vl_convert.javascript_bundle(LIBRARY))
+
+
+def show_in_notebook() -> None:
+    """Let a notebook keep its charts as data, and as pictures for where nothing draws them."""
+    alt.renderers.register(
+        "kept",
+        lambda spec: {
+            AS_DATA: spec,
+            "image/svg+xml": vl_convert.vegalite_to_svg(spec | {"width": _WIDTH}),
+        },
+    )
+    alt.renderers.enable("kept")
 
 
 def empty_chart() -> dict[str, Any]:

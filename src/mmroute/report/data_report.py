@@ -14,6 +14,8 @@ from mmroute.outcome_table import LATENCY, PER_CALL, PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.pool import cost_unit
 from mmroute.outcomes.splits import SLICE, salts_of
 
+SIMULATED = "the data are simulated: nothing here says anything about a real model"
+"""A notice."""
 TAIL = 0.95
 """Share of the calls that a percentile of latencies is of."""
 
@@ -178,7 +180,7 @@ def notices(
         Rows that a router from elsewhere has, and the file of what it chose.
     """
     full = datasets.iloc[-1]
-    lines = ["the data are simulated: nothing here says anything about a real model"] * simulated
+    lines = [SIMULATED] * simulated
     if in_shards:
         lines.append(
             f"operating curves and frontiers are known at {GRID_SIZE} thresholds only, exactly "
