@@ -40,10 +40,9 @@ def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for key, own in every.groupby(keys, sort=False, dropna=False)["replicates"]:
         told = dict(zip(keys, key, strict=True))
-        atoms = record_of(str(told["metric"])).atoms
-        values = over_trainings([*own])
-        tested = {"p_value": p_value(values, atoms) if told["minus"] else np.nan}
-        rows.append(told | spread(values, atoms) | tested | over_salts([*own]))
+        atoms, compared = record_of(str(told["metric"])).atoms, bool(told["minus"])
+        tested = {"p_value": p_value(over_trainings([*own]), atoms) if compared else np.nan}
+        rows.append(told | spread([*own], atoms, compared) | tested | over_salts([*own]))
     measures = ["value", "low", "high", "p_value", "infinite", "undefined", "salt_sd", "salts"]
     return pd.DataFrame(rows, columns=[*keys, *measures])
 
