@@ -366,14 +366,14 @@ def errors() -> None:
 def sets() -> None:
     """Print how often the set of the best holds a given one of equal routers, and the best one."""
     print(f"\nThe set of the best of {N_EQUAL} routers, {REPETITIONS} repetitions\n")
-    print_row("first router", "metric", "in the set", "of these points", "the best", "in the set")
+    print_row("first router", "metric", "in the set", "equal points", "the best is in", "size")
     print_row("---", "---", *["---:"] * 4)
     for best in (BLUR, BETTER):
         kind = "as good" if best == BLUR else f"better by {ahead(best):.1f} standard errors"
         found = in_parallel(partial(marked, best), REPETITIONS, kind).mean(axis=0)
         for index, (*shares, size) in zip(RANKED, found, strict=True):
             told = [f"{share:.1%}" for share in shares]
-            print_row(kind, METRICS[index].name, *told, f"{size:.1f} routers")
+            print_row(kind, METRICS[index].name, *told, f"{size:.1f}")
 
 
 def main() -> None:
