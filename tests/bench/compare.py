@@ -111,8 +111,8 @@ def measured(own: Table, salt: int) -> dict[str, np.ndarray]:
 
 
 def with_interval(values: np.ndarray, form: str = "+.4f") -> str:
-    """Return a value and its interval."""
-    low, high = interval(values)
+    """Return what compares two rows and its interval."""
+    low, high = interval(values, compared=True)
     return f"{values[0]:{form}} ({low:{form}} to {high:{form}})"
 
 

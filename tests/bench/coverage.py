@@ -31,7 +31,7 @@ from mmroute.evaluation.inference import (
     CONFIDENCE,
     SIGNIFICANCE,
     difference,
-    interval,
+    interval_over,
     over_trainings,
     p_best,
     p_value,
@@ -69,7 +69,7 @@ DRIFT = 0.2
 """Standard deviation of the error of a weight that each training has."""
 ALIKE, SAME = 0.8, 0.95
 """Correlations within a group: of outcomes, and of what routers see and predict."""
-N_TRUTH, N_TRAININGS, N_POPULATION = 2_000_000, 400, 200_000
+N_TRUTH, N_TRAININGS, N_POPULATION = 2_000_000, 150, 200_000
 REPETITIONS = 400
 
 
@@ -277,12 +277,10 @@ def repetition(case: Case, truth: np.ndarray | None, seed: int) -> np.ndarray:
         truths = truth[[0, 0, 1]]
     rows = []
     for metric, routers, (one, other, weaker) in zip(METRICS, own, truths.T, strict=True):
-        to_weaker, to_equal = (
-            over_trainings([*map(difference, routers[0], second)])
-            for second in (routers[2], routers[1])
-        )
-        low, high = interval(over_trainings(routers[0]), metric.atoms)
-        bounds = interval(to_weaker, metric.atoms)
+        to_weaker, to_equal = ([*map(difference, routers[0], own)] for own in routers[:0:-1])
+        low, high = interval_over(routers[0], metric.atoms, metric.against_zero)
+        bounds = interval_over(to_weaker, metric.atoms, compared=True)
+        to_equal = over_trainings(to_equal)
         with np.errstate(invalid="ignore"):
             beyond = to_equal - difference(one, other)
         rows.append(
@@ -297,7 +295,10 @@ def repetition(case: Case, truth: np.ndarray | None, seed: int) -> np.ndarray:
 
 
 def marked(best: float, seed: int) -> np.ndarray:
-    """Tell by metric of ``RANKED`` whether the set holds the first router, and how large it is.
+    """Tell of the set of the best, by metric of ``RANKED``, whether it holds
+
+    the first router; that one, were all equal at the points that training chose; and the one that
+    is truly best at these points. Last, how many it holds.
 
     Parameters
     ----------
@@ -307,12 +308,15 @@ def marked(best: float, seed: int) -> np.ndarray:
         Of the benchmark.
     """
     case = Case(CASES[0].n_samples, 1, 1)
-    own, _ = replicates(case, [best] + [BLUR] * (N_EQUAL - 1), seed)
+    own, truths = replicates(case, [best] + [BLUR] * (N_EQUAL - 1), seed)
     rows = []
     for index in RANKED:
-        told = p_best({str(router): one for router, (one,) in enumerate(own[index])})
-        inside = [p >= SIGNIFICANCE for p in told.values()]
-        rows.append([inside[0], sum(inside)])
+        measured, true = np.array(own[index])[:, 0], truths[:, index]
+        inside, inside_of_equal = (
+            np.array([*p_best(dict(enumerate(values))).values()]) >= SIGNIFICANCE
+            for values in (measured, measured - true[:, None])
+        )
+        rows.append([inside[0], inside_of_equal[0], inside[true.argmax()], inside.sum()])
     return np.array(rows, dtype=float)
 
 
@@ -362,13 +366,14 @@ def errors() -> None:
 def sets() -> None:
     """Print how often the set of the best holds a given one of equal routers, and the best one."""
     print(f"\nThe set of the best of {N_EQUAL} routers, {REPETITIONS} repetitions\n")
-    print_row("first router", "metric", "in the set", "routers in the set")
-    print_row("---", "---", "---:", "---:")
+    print_row("first router", "metric", "in the set", "equal points", "the best is in", "size")
+    print_row("---", "---", *["---:"] * 4)
     for best in (BLUR, BETTER):
         kind = "as good" if best == BLUR else f"better by {ahead(best):.1f} standard errors"
         found = in_parallel(partial(marked, best), REPETITIONS, kind).mean(axis=0)
-        for index, (share, size) in zip(RANKED, found, strict=True):
-            print_row(kind, METRICS[index].name, f"{share:.1%}", f"{size:.1f}")
+        for index, (*shares, size) in zip(RANKED, found, strict=True):
+            told = [f"{share:.1%}" for share in shares]
+            print_row(kind, METRICS[index].name, *told, f"{size:.1f}")
 
 
 def main() -> None:

@@ -60,6 +60,7 @@ def test_what_the_text_shares_with_training_is_transferred(benchmark, text_only)
         1 - value(found, router=BEST_SINGLE, metric="peak_score"), abs=1e-12
     )
     assert gain[0] == pytest.approx(0.5)
+    assert value(found, router=BEST_SINGLE, metric="qnc").tolist() == [1]
 
 
 def test_static_mixtures_are_chosen_on_the_multimodal_training_split(benchmark, text_only):

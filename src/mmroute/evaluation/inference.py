@@ -17,7 +17,9 @@ _TRAININGS = 0
 """Seed of the draws that stand for other trainings."""
 
 
-def interval(replicates: np.ndarray, atoms: bool = False) -> tuple[float, float]:
+def interval(
+    replicates: np.ndarray, atoms: bool = False, compared: bool = False
+) -> tuple[float, float]:
     """The 95 % interval of a value.
 
     Bias-corrected percentiles (Efron 1981, "BC"): a frontier takes maxima, so that a metric
@@ -25,12 +27,19 @@ def interval(replicates: np.ndarray, atoms: bool = False) -> tuple[float, float]
     of resamples below the sample's value measures by how much, and the percentiles are
     shifted by it. Where values repeat this share means nothing: plain percentiles.
 
+    Of a difference both ends are at least as many standard errors away as the normal
+    distribution has them. Where one of two equal routers is lucky, it is less so in resamples:
+    a correction takes that for a bias and moves the interval further away from zero, and the
+    few queries that it was lucky on give the resamples a short tail towards zero.
+
     Parameters
     ----------
     replicates
         Infinite ones keep their place in the order.
     atoms
         Whether values repeat, as ``Metric.atoms`` says; an infinite one always does.
+    compared
+        Whether it is the difference of two rows.
 
     Returns
     -------
@@ -43,6 +52,33 @@ def interval(replicates: np.ndarray, atoms: bool = False) -> tuple[float, float]
     shift = 0.0 if plain else 2 * _normal_score(resamples, value)
     tails = ndtr(shift + ndtri([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
     low, high = np.quantile(resamples, tails, method="inverted_cdf")
+    if compared and not plain:
+        reach = ndtri((1 + CONFIDENCE) / 2) * resamples.std()
+        low, high = min(low, value - reach), max(high, value + reach)
+    return float(low), float(high)
+
+
+def interval_over(
+    trainings: Sequence[np.ndarray], atoms: bool = False, compared: bool = False
+) -> tuple[float, float]:
+    """The 95 % interval of the mean over trainings, by ``over_trainings``.
+
+    Plain percentiles correct no bias, and the mean over trainings is as biased as each of them
+    while its spread shrinks: of one row's values that repeat, the interval is at least as wide
+    as those of the trainings are on average. So its lower end is finite although one training
+    never reaches what is asked.
+
+    Parameters
+    ----------
+    trainings
+        The replicates of each.
+    atoms, compared
+        As for ``interval``.
+    """
+    low, high = interval(over_trainings(trainings), atoms, compared)
+    if atoms and not compared:
+        lows, highs = zip(*(interval(own, atoms) for own in trainings), strict=True)
+        low, high = min(low, np.mean(lows)), max(high, np.mean(highs))
     return float(low), float(high)
 
 
@@ -59,8 +95,8 @@ def p_value(differences: np.ndarray, atoms: bool = False) -> float:
     the share of resamples below x. Where all resamples are beyond zero, z(0) is the more
     extreme of that of half a resample and (0 - median) / sd, so that p falls as the effect
     grows. With atoms 2 min(P(d < 0) + P(d = 0) / 2, P(d > 0) + P(d = 0) / 2). It is at least
-    the share of resamples that contradict the value's sign, 1 where more than half do, and at
-    least 2 / (B + 1).
+    that of d / sd, the share of resamples that contradict the value's sign, 1 where more than
+    half do, and at least 2 / (B + 1).
 
     Parameters
     ----------
@@ -85,10 +121,11 @@ def p_value(differences: np.ndarray, atoms: bool = False) -> float:
         p = 2 * min((below + upto) / 2, 1 - (below + upto) / 2)
     else:
         at_zero = _normal_score(resamples, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            middle, measured = np.array([-np.median(resamples), -value]) / resamples.std()
         if upto == 0:
-            with np.errstate(divide="ignore"):
-                at_zero = min(at_zero, -np.median(resamples) / resamples.std())
-        p = 2 * ndtr(min(at_zero - 2 * _normal_score(resamples, value), 0.0))
+            at_zero = min(at_zero, middle)
+        p = 2 * ndtr(np.clip(at_zero - 2 * _normal_score(resamples, value), measured, 0.0))
     return float(max(p, below, 2 / (size + 1)))
 
 

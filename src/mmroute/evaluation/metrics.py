@@ -219,11 +219,11 @@ def nauc_row_range(own: Frontiers, rows: RowRange) -> np.ndarray:
 
 def _joined(own: Frontiers, cost: np.ndarray, utility: np.ndarray) -> Frontiers:
     """Add one point to each frontier and drop what it dominates, or it if it is dominated."""
-    row = np.concatenate([own.row, np.arange(own.n_rows)])
-    costs = np.concatenate([own.cost, cost])
-    utilities = np.concatenate([own.utility, utility])
-    order = np.lexsort((-utilities, costs, row))
-    row, costs, utilities = row[order], costs[order], utilities[order]
+    own_cost, own_utility = cost[own.row], utility[own.row]
+    before = (own.cost < own_cost) | (own.cost == own_cost) & (own.utility >= own_utility)
+    at = _ends(own)[0] + np.bincount(own.row[before], minlength=own.n_rows)
+    row = np.insert(own.row, at, np.arange(own.n_rows))
+    costs, utilities = np.insert(own.cost, at, cost), np.insert(own.utility, at, utility)
     # Utilities lie in [0, 1]: raised by their row they form one ascending staircase.
     raised = utilities + 2.0 * row
     better = np.append(True, raised[1:] > np.fmax.accumulate(raised)[:-1] + ROUNDING)

@@ -15,7 +15,7 @@ from mmroute.evaluation.curve import Policy, frontier, steps_of, trace
 from mmroute.evaluation.inference import difference as difference
 from mmroute.evaluation.inference import over_trainings, p_value
 from mmroute.evaluation.measured import choose
-from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, qnc, row_range
+from mmroute.evaluation.metrics import Frontiers, SingleModels, nauc, peak_score, row_range
 from mmroute.evaluation.static import static_line, static_metrics, static_models, static_peak
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import over_salts, record_of, spread
@@ -40,10 +40,9 @@ def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for key, own in every.groupby(keys, sort=False, dropna=False)["replicates"]:
         told = dict(zip(keys, key, strict=True))
-        atoms = record_of(str(told["metric"])).atoms
-        values = over_trainings([*own])
-        tested = {"p_value": p_value(values, atoms) if told["minus"] else np.nan}
-        rows.append(told | spread(values, atoms) | tested | over_salts([*own]))
+        atoms, compared = record_of(str(told["metric"])).atoms, bool(told["minus"])
+        tested = {"p_value": p_value(over_trainings([*own]), atoms) if compared else np.nan}
+        rows.append(told | spread([*own], atoms, compared) | tested | over_salts([*own]))
     measures = ["value", "low", "high", "p_value", "infinite", "undefined", "salt_sd", "salts"]
     return pd.DataFrame(rows, columns=[*keys, *measures])
 
@@ -51,7 +50,8 @@ def summarise(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def best_single(singles: SingleModels) -> dict[str, np.ndarray]:
     """Return ``nauc``, ``peak_score`` and ``qnc`` of always taking the best single model.
 
-    In a resample it stays the model that was best on the sample.
+    In a resample it stays the model that was best on the sample; what compares it with itself
+    has no resamples.
     """
     model = int(singles.best[0])
     rows = np.arange(len(singles.cost))
@@ -59,7 +59,7 @@ def best_single(singles: SingleModels) -> dict[str, np.ndarray]:
     return {
         "nauc": nauc(own, singles),
         "peak_score": peak_score(own),
-        "qnc": qnc(own, singles),
+        "qnc": np.ones(1),
     }
 
 

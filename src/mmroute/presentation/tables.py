@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmroute.evaluation.inference import difference, interval, over_trainings, p_best, p_value
+from mmroute.evaluation.inference import (
+    difference,
+    interval_over,
+    over_trainings,
+    p_best,
+    p_value,
+)
 from mmroute.evaluation.metrics import BEST_SINGLE, CURVE_METRICS
 from mmroute.evaluation.policy_metrics import POLICY_METRICS
 from mmroute.evaluation.record import Metric
@@ -148,7 +154,7 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
         rows += [
             dict(zip(_COLUMN, keys, strict=True))
             | {"router": router}
-            | spread(_within(values) if share else values, record.atoms)
+            | _within(spread(by_router[router], record.atoms, tested), share)
             | {"p_best": best.get(router, np.nan)}
             | {"p_value": p_value(values, record.atoms) if tested else np.nan}
             | {"training": training.get(router, np.nan)}
@@ -161,9 +167,9 @@ def summarise(replicates: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _within(shares: np.ndarray) -> np.ndarray:
-    """Shares as there can be: other trainings are drawn without regard to it."""
-    return np.clip(shares, 0, 1)
+def _within(told: dict[str, float], share: bool) -> dict[str, float]:
+    """A share's bounds as there can be: other trainings are drawn without regard to it."""
+    return told | {end: np.clip(told[end], 0, 1) for end in ("low", "high") if share}
 
 
 def record_of(metric: str) -> Metric:
@@ -172,12 +178,15 @@ def record_of(metric: str) -> Metric:
     return next((own for own in records if own.name == metric), Metric(name=metric, title=metric))
 
 
-def spread(replicates: np.ndarray, atoms: bool = False) -> dict[str, float]:
+def spread(
+    trainings: Sequence[np.ndarray], atoms: bool = False, compared: bool = False
+) -> dict[str, float]:
     """What a table tells of (1 + B,) replicates: the value, its interval, and shares of them.
 
-    Without resamples it is the value alone.
+    Without resamples it is the value alone. The last two are those of ``interval_over``.
     """
-    told = replicates[0], *interval(replicates, atoms)
+    replicates = over_trainings(trainings)
+    told = replicates[0], *interval_over(trainings, atoms, compared)
     resamples = replicates[1:] if len(replicates) > 1 else np.full(1, replicates[0])
     shares = np.isinf(resamples).mean(), np.isnan(resamples).mean()
     return dict(zip(SPREAD, (*told, *shares), strict=True))
@@ -214,8 +223,10 @@ def differences(replicates: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
         }
         atoms = record_of(str(metric)).atoms
         for other, router in combinations(own, 2):
-            values = over_trainings([*map(difference, own[router], own[other])])
-            told = values[0], *interval(values, atoms), p_value(values, atoms)
+            apart = [*map(difference, own[router], own[other])]
+            values = over_trainings(apart)
+            bounds = interval_over(apart, atoms, compared=True)
+            told = values[0], *bounds, p_value(values, atoms)
             rows.append((metric, router, other, *told, np.isnan(values[1:]).mean()))
     columns = ["metric", "router", "other", "difference", "low", "high", "p_value", "undefined"]
     return pd.DataFrame(rows, columns=columns)

@@ -14,13 +14,14 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from mmroute.decision.decide import ALL_BUDGETS, SHARE
-from mmroute.decision.words import LEAST_NAMED, used
+from mmroute.decision.words import used
 from mmroute.errors import InputError
 from mmroute.evaluation.bootstrap import resample_weights, weight_blocks
 from mmroute.evaluation.inference import difference, over_trainings, p_value
 from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.shards import accumulate, add_up, single_blocks
 from mmroute.outcome_table import PER_CALL, PRICE_COLUMNS, rows_by_label
+from mmroute.presentation.looks import LEAST_NAMED
 from mmroute.presentation.tables import REFERENCES, SPREAD, add_macro_averages, record_of, spread
 from mmroute.report.runs import KEYS, Run
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from mmroute.decision.decide import BUDGET
-from mmroute.decision.words import LEAST_NAMED, answers
+from mmroute.decision.words import answers
 from mmroute.evaluation.inference import SIGNIFICANCE
 from mmroute.evaluation.metrics import CURVE_METRICS
+from mmroute.presentation.looks import LEAST_NAMED
 from mmroute.presentation.tables import REFERENCES, format_p, format_value
 from mmroute.report.comparison import (
     ADVISED,
