@@ -28,7 +28,9 @@ EXPECTED = ("accuracy", "cost_usd_per_1000", "saving", "gain_on_best")
 DEPLOYED = ("cost_usd_per_1000", "saving", LATENCY)
 """What is expected of what is advised on all labels, whatever a trial advises."""
 COSTS = (*DEPLOYED, "mixture_cost_usd_per_1000")
-MEASURED = (*EXPECTED, "gain", "routed_gain", "mixture_accuracy", "mixture_cost_usd_per_1000")
+GAINS = ("gain_on_best", "gain", "routed_gain")
+"""Differences of two ways to answer the same queries."""
+MEASURED = (*EXPECTED, *GAINS[1:], "mixture_accuracy", "mixture_cost_usd_per_1000")
 """What of a decision has an interval."""
 RANGES = {
     "accuracy": (0.0, 1.0),
@@ -104,7 +106,7 @@ def with_bounds(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Each value with the bounds of its interval, ``_low`` and ``_high``."""
     row: dict[str, float] = {}
     for name, replicates in values.items():
-        low, high = interval(replicates)
+        low, high = interval(replicates, compared=name in GAINS)
         row |= {name: float(replicates[0]), f"{name}_low": low, f"{name}_high": high}
     return row
 

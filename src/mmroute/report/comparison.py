@@ -373,7 +373,7 @@ def _contrast(
 def _told(differences: np.ndarray, metric: str) -> tuple[float, ...]:
     """What is told of a difference: ``DIFFERENCE``."""
     atoms = record_of(metric).atoms
-    own = spread(differences, atoms)
+    own = spread([differences], atoms, compared=True)
     return (*(own[name] for name in BOUNDS), p_value(differences, atoms))
 
 
@@ -434,7 +434,7 @@ def compare_models(first: Run, second: Run, own: tuple[np.ndarray, np.ndarray]) 
 
 
 def _bounded(name: str, replicates: np.ndarray) -> dict[str, float]:
-    told = spread(replicates)
+    told = spread([replicates])
     return {name: told["value"], f"{name}_low": told["low"], f"{name}_high": told["high"]}
 
 
@@ -628,6 +628,6 @@ def _mean(replicates: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _placed(level: str, row: str, metric: str, replicates: np.ndarray) -> dict[str, Any]:
-    own = spread(replicates, atoms=metric == "rank")
+    own = spread([replicates], metric == "rank", metric == GAINED)
     told = {"level": level, "row": row, "metric": metric, **{name: own[name] for name in BOUNDS}}
     return told | ({"p_value": p_value(replicates)} if metric == GAINED else {})
