@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from pydantic import BaseModel, Field, ValidationError
 
 from mmroute.confined import reading
 from mmroute.decision.decide import TODAY
-from mmroute.errors import InputError
+from mmroute.errors import InputError, one_line
 from mmroute.evaluation.curve import Policy
 from mmroute.evaluation.exact import evaluate, evaluate_singles
 from mmroute.evaluation.setting import Setting
@@ -23,26 +24,39 @@ from mmroute.outcomes.splits import salts_of
 from mmroute.predictions import Predictions
 from mmroute.presentation.tables import SPREAD, read_csv
 from mmroute.provenance import RECORD
-from mmroute.storage import check_samples, damaged, digest_file, is_file, read_json, read_table
+from mmroute.storage import (
+    check_samples,
+    damaged,
+    digest_file,
+    is_file,
+    leaves_folder,
+    read_json,
+    read_table,
+)
 
 _REPLICATES = re.compile(r"evaluation/routers/([^/]+)/[^/]+/replicates\.parquet")
 _READ = ("utility", "cost")
 KEYS = ("level", "dataset", "router", "metric")
 """What tells the rows of a main table."""
-_ASKED = ("prices", "asked", "amount", "limit", "router", "first", "second", "second_share")
-_MEASURED = ("accuracy", "cost_usd_per_1000", "routed_gain")
-_BOUNDS = ("", "_low", "_high")
+_ADVISED = ("accuracy", "cost_usd_per_1000", "routed_gain")
 COLUMNS = {
-    "tables/table2.csv": (*KEYS, *SPREAD[:3], "training"),
-    "tables/datasets.csv": ("dataset", "scenario", "samples", "test"),
-    "tables/models.csv": ("model", "cost_usd", "cost_from"),
+    "tables/table2.csv": (KEYS, SPREAD[:3]),
+    "tables/datasets.csv": (("dataset",), ("samples",)),
+    "tables/models.csv": (("model", "cost_from"), ("cost_usd",)),
     "decision.csv": (
-        *_ASKED,
-        "feasible",
-        *(f"{name}{bound}" for name in _MEASURED for bound in _BOUNDS),
+        ("prices", "asked"),
+        (
+            *("limit", "second_share", "labels"),
+            *(f"{name}{bound}" for name in _ADVISED for bound in ("", "_low", "_high")),
+        ),
     ),
 }
-"""The tables that are read, and the columns that each needs."""
+"""The tables that are read, and of each the columns of text and of numbers that it needs."""
+_OTHERS = {
+    "tables/datasets.csv": ("scenario",),
+    "decision.csv": ("amount", "router", "first", "second", "feasible"),
+}
+"""Columns that may be empty, whatever they are of."""
 
 
 class _Content(BaseModel):
@@ -153,7 +167,7 @@ class Run:
             If it is not there, or not the one that the record knows.
         """
         path = self.folder / name
-        known = self.record.files.get(name)
+        known = None if leaves_folder(name) else self.record.files.get(name)
         if known is None:
             raise InputError(
                 f"{self.folder / RECORD}: lists no {name}; another version of mmroute has written "
@@ -166,16 +180,21 @@ class Run:
         return path
 
     def frame(self, name: str) -> pd.DataFrame:
-        """Read one of the tables of ``COLUMNS``; raise InputError if a column is missing."""
+        """Read one of the tables of ``COLUMNS``; raise InputError if it is not as told there."""
         path = self.file(name)
-        try:
-            with reading(path):
+        with reading(path):
+            try:
                 table = read_csv(path)
-        except ValueError as error:
-            raise damaged(path, f"not readable as CSV ({error})") from error
-        for column in COLUMNS[name]:
+            except ValueError as error:
+                if "out of memory" in str(error):
+                    raise MemoryError from error
+                raise damaged(path, f"not readable as CSV ({one_line(error)})") from error
+        text, numbers = COLUMNS[name]
+        for column in (*text, *numbers, *_OTHERS.get(name, ())):
             if column not in table:
                 raise damaged(path, f"no column {column!r}")
+            if column in numbers and len(table) and not is_numeric_dtype(table[column]):
+                raise damaged(path, f"column {column!r} holds text")
         return table
 
     @cached_property
