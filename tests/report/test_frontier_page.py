@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_up import HOSTILE
 from made_up_chart import (
     MODELS,
     budgets_of,
@@ -249,6 +250,26 @@ def test_the_nearest_point_of_each_label_is_its_own(report, browse, width, n_mod
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_hostile_names_stay_text(report, browse):
+    places = ("full", HOSTILE)
+    chart = made_up_chart(
+        lines_of(places, [HOSTILE], n_models=1),
+        models_of(places, [HOSTILE]),
+        budgets_of(models=[HOSTILE]).assign(router=HOSTILE),
+        [HOSTILE],
+    )
+    page = browse(replace(report, chart=chart).render())
+    drawn(page)
+    assert page.locator(".legend button").inner_text() == HOSTILE
+    assert control(page, "dataset").locator("option").nth(1).inner_text() == HOSTILE
+    page.mouse.move(*hit(page, 9, 2))
+    assert dict(told(page))["router"] == HOSTILE
+    page.locator(".legend button").click()
+    assert page.locator(".legend [aria-pressed=true]").inner_text() == HOSTILE
+    assert HOSTILE in page.locator("#frontier-offer").inner_text()
+    assert page.locator(".live script, #vg-tooltip-element script").count() == 0
+
+
 def test_without_scripts_and_on_paper_the_drawn_figure_stands_in_its_place(report, browse, page):
     still, live = page.locator(".still img"), page.locator("#frontier-chart")
     assert (still.is_visible(), live.is_visible()) == (False, True)
@@ -264,13 +285,18 @@ def test_the_chart_says_what_is_to_be_seen(report, page):
     assert page.locator("#frontier-chart").get_attribute("aria-label") == finding
 
 
-def test_many_routers_are_drawn_within_two_seconds(report, browse):
+def test_many_routers_are_drawn_within_two_seconds_and_six_megabytes(report, browse):
     routers = [f"router-{index}{suffix}" for index in range(30) for suffix in ("", "+shrink")]
     datasets = ("full", *(f"data set {index}" for index in range(12)))
-    lines = lines_of(datasets, routers, n_points=60)
+    lines = lines_of(datasets, routers, n_points=40)
     chart = made_up_chart(lines, models_of(datasets), prominent=routers[:9])
     html = replace(report, chart=chart).render()
-    page = browse(html)
+    assert len(html.encode()) < 6e6
+    page = browse("")
+    watched = page.context.new_cdp_session(page)
+    watched.send("Performance.enable")
+    page.set_content(html)
     drawn(page)
-    assert page.evaluate("performance.now()") < 10_000
-    assert len(html) < 6e6
+    told = watched.send("Performance.getMetrics")["metrics"]
+    # Of a processor: a busy machine takes no longer.
+    assert next(one["value"] for one in told if one["name"] == "ThreadTime") < 2

@@ -260,8 +260,8 @@ def test_a_rules_environment_has_what_its_script_imports(environment, script):
 
 
 DEFAULTS = {"DEFAULT_ROUTERS", "STUDIED_ROUTERS", "DECIDED_ON"}
-OTHER_WORDS = {"fusion", "modality", "pool", "choices"}
-"""Experiments' and routers' names that keys, wildcards and messages have too."""
+OTHER_WORDS = {"fusion", "modality", "pool", "choices", "vl"}
+"""Experiments' and routers' names that keys, wildcards, messages and libraries have too."""
 
 
 def strings(path):

@@ -6,8 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-_SIDES = [(1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1)]
-_SIDES += [(0.5, 1), (0.5, -1), (-0.5, 1), (-0.5, -1)]
+_SIDES = np.array(
+    [
+        *[(1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1)],
+        *[(0.5, 1), (0.5, -1), (-0.5, 1), (-0.5, -1)],
+    ]
+)
 _DISTANCES = (5, 8, 12, 17, 23)
 """From a point to its label, in points of 1/72 inch."""
 _CLEAR = 1.6
@@ -45,21 +49,23 @@ def label_points(
     axes.autoscale_view()
     anchors = axes.transData.transform(anchors)
     own = anchors[: len(names)]
-    crossed = [axes.transData.transform(line.get_xydata()) for line in axes.lines]
-    room = axes.get_window_extent().extents, np.concatenate([np.empty((0, 2)), *crossed])
+    bounds = np.array(axes.get_window_extent().extents)
+    lines_at = [axes.transData.transform(line.get_xydata()) for line in axes.lines]
+    crossed = np.concatenate([np.empty((0, 2)), *lines_at])
     pixel = axes.figure.dpi / 72
     taken: list[np.ndarray] = []
 
     def put(text: Text, at: int) -> bool:
-        box = _place(text, at, anchors[at], own, taken, *room, pixel)
+        box = _place(text, at, anchors[at], own, taken, bounds, crossed, pixel)
         if box is not None:
             taken.append(box)
-            text.set_position(axes.transData.inverted().transform(box[:2]))
+            x, y = axes.transData.inverted().transform(box[:2])
+            text.set_position((x, y))
         return box is not None
 
     texts = [
-        axes.text(*point, name, fontsize=size, va="bottom", zorder=6)
-        for point, name in zip(points, names, strict=True)
+        axes.text(x, y, name, fontsize=size, va="bottom", zorder=6)
+        for (x, y), name in zip(points, names, strict=True)
     ]
     left = [at for at in _crowded_first(own) if not put(texts[at], at)]
     for number, at in enumerate(sorted(left), 1):
@@ -112,7 +118,7 @@ def _boxes(
 ) -> Iterator[tuple[int, np.ndarray]]:
     size = np.array([width, height])
     for distance in _DISTANCES:
-        for side in np.array(_SIDES):
+        for side in _SIDES:
             slant = 0.75 if side.all() else 1.0
             corner = anchor + side * distance * pixel * slant - size * (1 - side) / 2
             yield distance, np.concatenate([corner, corner + size])

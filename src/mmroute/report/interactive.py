@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from mmroute.decision.words import OFFER_COLUMNS, offers
 from mmroute.evaluation.static import STATIC
@@ -42,12 +41,12 @@ class Chart:
     data: Mapping[str, Any]
 
     @property
-    def json(self) -> Markup:
+    def json(self) -> str:
         """Both in a form that cannot end the element that it stands in."""
         text = json.dumps(
             {"spec": self.spec, "data": self.data}, allow_nan=False, separators=(",", ":")
         )
-        return Markup(text.replace("<", "\\u003c"))
+        return text.replace("<", "\\u003c")
 
 
 def chart_data(
