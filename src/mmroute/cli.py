@@ -308,6 +308,10 @@ def report(
     output: Annotated[
         Path, typer.Option(help="The page; its PDF lies beside it. Neither may exist.")
     ] = Path("evidence.html"),
+    gigabytes: Annotated[
+        float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")
+    ] = 16,
+    seconds: Annotated[float, typer.Option(min=0.1, max=1e9, help="Time to read each file.")] = 600,
 ) -> None:
     """Say whether routing pays in a run, and where its report is.
 
@@ -320,7 +324,7 @@ def report(
         from mmroute.report.printing import BROWSERS, find_browser, print_page
         from mmroute.storage import write_text
 
-        limits = Limits(**Config.model_fields["limits"].default.model_dump())
+        limits = Limits(gigabytes, seconds, ("--gigabytes", "--seconds"))
         if not evidence:
             told = confined(lambda: summary(folder), limits)
             typer.echo(plain("\n".join([*told, f"{folder / 'report.html'}: the report"])))

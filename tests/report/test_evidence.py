@@ -243,12 +243,12 @@ def test_a_record_of_another_kind_is_refused_in_one_line(tmp_path, recorded):
 
 def test_tables_of_another_kind_are_refused_in_one_line(tmp_path):
     folder = write_run(tmp_path / "run", notices=())
-    write_csv(folder / "tables/models.csv", pd.DataFrame({"model": ["a"], "cost_usd": ["free"]}))
+    write_csv(folder / "tables/models.csv", pd.DataFrame({"model": ["a"], "cost_usd": [0.1]}))
     record = json.loads((folder / "provenance.json").read_text())
     write_json(folder / "provenance.json", record | {"files": digests(folder, 1)})
     with pytest.raises(InputError, match="models.csv: no column 'cost_from'"):
         evidence(folder, None)
-    models = {"model": ["a"], "cost_usd": ["free"], "cost_from": "bill"}
+    models = {"model": ["a"], "cost_usd": [0.1], "cost_from": "bill", "accuracy": "good"}
     write_csv(folder / "tables/models.csv", pd.DataFrame(models))
     write_json(folder / "provenance.json", record | {"files": digests(folder, 1)})
     with pytest.raises(InputError, match="its tables are not as this version of mmroute writes"):
