@@ -9,6 +9,7 @@ import pytest
 from mmroute.decision.decide import SHARE, decide
 from mmroute.decision.evidence import Evidence
 from mmroute.decision.ladder import N_BUDGETS, ladder
+from mmroute.decision.words import OFFER_COLUMNS, offers
 from mmroute.predictions import Predictions
 
 COST = np.array([0.001, 0.004, 0.010])
@@ -89,3 +90,22 @@ def test_where_all_models_are_free_there_is_nothing_to_limit(evidence_of):
 def test_a_free_model_leaves_the_others_their_budgets(evidence_of):
     table = ladder(evidence_of(np.array([0, 0.004, 0.010])), "own", ["100%"], **SEED)
     assert table["limit"].iloc[0] == pytest.approx(4.0)
+
+
+def test_an_offer_says_what_each_way_buys(evidence_of):
+    table = ladder(evidence_of(), "own", [0.5, 4.5], **SEED)
+    first, last = (offers(table)[at] for at in (0, -1))
+    assert first.asked == (
+        "at most $0.5 per 1,000 queries: nothing surely keeps it, this comes nearest"
+    )
+    assert [row[0] for row in last.rows] == [
+        *("advised: own", "zero (no router)", "best single model"),
+    ]
+    assert {len(row) for row in last.rows} == {len(OFFER_COLUMNS)}
+    row = table.iloc[-1]
+    assert last.usd == row["limit"] == 4.5
+    assert last.rows[0][2].startswith(f"{row['accuracy']:.1%} [")
+    assert last.rows[2][1] == "always model-1"
+    assert last.points[1] == [row["mixture_cost_usd_per_1000"], row["mixture_accuracy"]]
+    paired = offers(ladder(evidence_of(), "own", ["50%"], **SEED))[-1]
+    assert paired.asked == "at most $5 per 1,000 queries (50% of the best single model's cost)"

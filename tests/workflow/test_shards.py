@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROWS = ("random", "knn+shrink")
-PARTS = ("replicates", "frontiers", "bands", "calibration")
+PARTS = ("replicates", "frontiers", "bands", "calibration", "lines")
 FOLDER = "results/small/evaluation"
 TARGETS = [
     *(f"{FOLDER}/routers/{row}/0/replicates.parquet" for row in ROWS),
