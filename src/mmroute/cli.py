@@ -268,21 +268,31 @@ def route(
             "path or a list of several."
         ),
     ] = None,
+    messages: Annotated[
+        Path | None,
+        typer.Option(help="A conversation instead: a JSON file of messages as OpenAI's API has."),
+    ] = None,
     dataset: Annotated[
         str, typer.Option(help="The query's data set, for a router that goes by it.")
     ] = "",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model that is available now, once for each; all if not given."),
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(help="USD per 1,000 queries, to be kept on average.")
     ] = None,
     trade_off: Annotated[
         float | None, typer.Option(help="Utility per normalised cost, lambda.")
     ] = None,
+    trade_off_usd: Annotated[float | None, typer.Option(help="Utility per USD of a query.")] = None,
     trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
     allow_network: Annotated[
         bool,
         typer.Option(
             "--allow-network",
-            help="Let the router send queries to its endpoint, and an encoder fetch its weights.",
+            help="Let the router send queries to its endpoint, an encoder fetch its weights, and "
+            "images be fetched that messages name.",
         ),
     ] = False,
     key_variable: Annotated[
@@ -304,16 +314,25 @@ def route(
         go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
         from mmroute.decision.deployed import load_router
 
-        if (jsonl is None) == (text is None and not image):
-            raise InputError("give a query, TEXT and --image, or --jsonl with many")
+        query = text is not None or bool(image)
+        if sum([query, jsonl is not None, messages is not None]) != 1:
+            raise InputError("give a query, TEXT and --image, or --messages, or --jsonl with many")
         if trust:
             sys.path.append(str(Path.cwd()))
         with working_on(folder):
             router = load_router(folder, trust or [], allow_network, key_variable)
-        how = {"budget": budget, "trade_off": trade_off}
+        how = {"budget": budget, "trade_off": trade_off, "trade_off_usd": trade_off_usd}
         if jsonl is None:
             with working_on(folder):
-                answer = router.route(text, image, dataset=dataset, **how)
+                foreseen_one = router.foresee_one(
+                    text,
+                    image or None,
+                    dataset,
+                    messages=_messages(messages) if messages else None,
+                    models=model,
+                    images_from_network=allow_network,
+                )
+                answer = router.choose(foreseen_one, router.threshold(**how))[0]
             typer.echo(_as_line(answer))
             return
         import pandas as pd
@@ -330,7 +349,7 @@ def route(
                 )
                 try:
                     with working_on(folder):
-                        foreseen.append(router.foresee(frame, os.cpu_count() or 1))
+                        foreseen.append(router.foresee(frame, os.cpu_count() or 1, model))
                 except InputError as error:
                     raise InputError(f"{jsonl}, from line {batch[0][0]}: {error}") from None
         if not foreseen:
@@ -345,6 +364,16 @@ def route(
             typer.echo(_as_line(decisions[index]))
         if decisions.kept is False:
             typer.echo("these queries alone may not keep the limit: too few, or too dear", err=True)
+
+
+def _messages(path: Path) -> Any:
+    """The messages of a file, which may hold them alone or a request."""
+    try:
+        with reading(path):
+            content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: no JSON ({error}); correct the file") from None
+    return (content.get("messages") or []) if isinstance(content, dict) else content
 
 
 def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Predictions:
         (G, N, K) of the grid: the largest is chosen. None without a grid.
     overhead
         (N,) normalised cost of the decision itself; None: nothing.
+    possible
+        (N, K) mask of the models that can be asked, which is not stored; None: all.
     """
 
     sample_ids: pd.Series
@@ -50,6 +52,7 @@ class Predictions:
     grid: np.ndarray | None = None
     scores: np.ndarray | None = None
     overhead: np.ndarray | None = None
+    possible: np.ndarray | None = None
 
     def paid(self, cost: np.ndarray) -> np.ndarray:
         """Return (N, K) costs with the decision's own added."""
@@ -68,13 +71,15 @@ class Predictions:
             self.grid,
             None if self.scores is None else self.scores[:, rows],
             self.overhead_of(rows),
+            None if self.possible is None else self.possible[rows],
         )
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"], sample_ids: pd.Series) -> "Predictions":
         """The predictions of several parts of some samples, in the order of ``sample_ids``.
 
-        A part without overhead has none; one without scores, where others have them, NaN.
+        A part without overhead has none; one without scores, where others have them, NaN; in one
+        that does not say what is possible all is.
         """
         order = pd.Index(pd.concat([part.sample_ids for part in parts])).get_indexer(sample_ids)
         u_hat, c_hat = (
@@ -82,7 +87,7 @@ class Predictions:
             for name in ("u_hat", "c_hat")
         )
         grid = next((part.grid for part in parts if part.grid is not None), None)
-        scores = overhead = None
+        scores = overhead = possible = None
         if grid is not None:
             gaps = (np.full((len(grid), *part.u_hat.shape[1:]), np.nan) for part in parts)
             told = [
@@ -96,7 +101,14 @@ class Predictions:
                 for part in parts
             ]
             overhead = np.concatenate(costs)[order]
-        return cls(sample_ids.reset_index(drop=True), u_hat, c_hat, grid, scores, overhead)
+        if any(part.possible is not None for part in parts):
+            masks = [
+                np.ones(part.u_hat.shape[1:], bool) if part.possible is None else part.possible
+                for part in parts
+            ]
+            possible = np.concatenate(masks)[order]
+        ids = sample_ids.reset_index(drop=True)
+        return cls(ids, u_hat, c_hat, grid, scores, overhead, possible)
 
     def without_gaps(self) -> "Predictions":
         """Return them with 0 for what was not predicted, to be chosen by no policy."""

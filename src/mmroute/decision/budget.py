@@ -1,8 +1,10 @@
 """A limit that a stream of queries keeps: what was spent decides how far to go."""
 
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,8 @@ class Budget:
 
     For each query the threshold is chosen anew: as far as the last queries' predictions allow for
     the limit, corrected by what the queries so far have cost. No choice is made that would, as
-    foreseen, spend more than the limit allows for ``ADVANCE`` queries more. It is for one thread.
+    foreseen, spend more than the limit allows for ``ADVANCE`` queries more. Threads may share it:
+    they are decided for one after the other.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ class Budget:
             )
         self.n_queries, self.kept = 0, True
         self._n_paid, self._paid_usd, self._foreseen_usd = 0, 0.0, np.zeros(2)
-        self._router = router
+        self._router, self._deciding = router, threading.Lock()
         self._limit = router.limit(usd_per_1000)
         self._reserve_usd = self._limit.reserve_usd * router.error(router.card.n_labels)
         self._ratios = np.array([self._limit.listed_ratio, self._limit.predicted_ratio])
@@ -72,16 +75,28 @@ class Budget:
         text: str | None = None,
         image: AnImage | Sequence[AnImage] | None = None,
         *,
+        messages: Sequence[Mapping[str, Any]] | None = None,
         dataset: str = "",
+        models: Sequence[str] | None = None,
+        images_from_network: bool = False,
     ) -> Routed:
         """Choose the model for the next query; arguments and errors as for the router's."""
-        return self.decide(self._router.foresee_one(text, image, dataset))[0]
+        foreseen = self._router.foresee_one(
+            text,
+            image,
+            dataset,
+            messages=messages,
+            models=models,
+            images_from_network=images_from_network,
+        )
+        return self.decide(foreseen)[0]
 
     def decide(self, predictions: Predictions) -> Decisions:
         """Choose the models for the next queries, one after the other, once they were foreseen."""
         decisions = self._router.choose(predictions, 0.0)
-        for row in range(len(decisions)):
-            decisions.choice[row] = self._next(predictions.take(np.array([row])))
+        with self._deciding:
+            for row in range(len(decisions)):
+                decisions.choice[row] = self._next(predictions.take(np.array([row])))
         return decisions
 
     def paid(self, answer: Routed, usd: float) -> None:
@@ -95,9 +110,10 @@ class Budget:
         if not 0 <= usd < np.inf:
             raise InputError(f"paid: {usd} is no cost in USD; give a number of at least 0")
         model = self._router.models.index(answer.model)
-        self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
-        self._paid_usd += usd
-        self._n_paid += 1
+        with self._deciding:
+            self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
+            self._paid_usd += usd
+            self._n_paid += 1
 
     @property
     def spent_usd(self) -> float:
@@ -128,7 +144,10 @@ class Budget:
             parameter = self._foresight.cheapest(self._ratios)
         predicted = self._router.choose(predictions, parameter).cost_usd[0]
         foreseen = np.array([self._foreseen(*one) for one in enumerate(predicted)])
-        foreseen[~self._router.allowed] = np.inf
+        possible = self._router.allowed
+        if predictions.possible is not None:
+            possible = possible & predictions.possible[0]
+        foreseen[~possible] = np.inf
         room = self._limit.usd * (self.n_queries + ADVANCE)
         allowed = (foreseen + self._foreseen_usd).max(axis=1) + self._paid_usd <= room
         self.kept = bool(allowed.any())
