@@ -1,6 +1,6 @@
 """A router's predictions for the samples of one split."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,9 +81,15 @@ class Predictions:
         A part without overhead has none; one without scores, where others have them, NaN; in one
         that does not say what is possible all is.
         """
-        order = pd.Index(pd.concat([part.sample_ids for part in parts])).get_indexer(sample_ids)
+        whole = cls.stacked(parts)
+        order = pd.Index(whole.sample_ids).get_indexer(sample_ids)
+        return replace(whole.take(order), sample_ids=sample_ids.reset_index(drop=True))
+
+    @classmethod
+    def stacked(cls, parts: Collection["Predictions"]) -> "Predictions":
+        """The predictions of several parts one after the other; what lacks is as for ``joined``."""
         u_hat, c_hat = (
-            np.concatenate([getattr(part, name) for part in parts], axis=1)[:, order]
+            np.concatenate([getattr(part, name) for part in parts], axis=1)
             for name in ("u_hat", "c_hat")
         )
         grid = next((part.grid for part in parts if part.grid is not None), None)
@@ -94,20 +100,20 @@ class Predictions:
                 gap if part.scores is None else part.scores
                 for part, gap in zip(parts, gaps, strict=True)
             ]
-            scores = np.concatenate(told, axis=1)[:, order]
+            scores = np.concatenate(told, axis=1)
         if any(part.overhead is not None for part in parts):
             costs = [
                 np.zeros(len(part.sample_ids)) if part.overhead is None else part.overhead
                 for part in parts
             ]
-            overhead = np.concatenate(costs)[order]
+            overhead = np.concatenate(costs)
         if any(part.possible is not None for part in parts):
             masks = [
                 np.ones(part.u_hat.shape[1:], bool) if part.possible is None else part.possible
                 for part in parts
             ]
-            possible = np.concatenate(masks)[order]
-        ids = sample_ids.reset_index(drop=True)
+            possible = np.concatenate(masks)
+        ids = pd.concat([part.sample_ids for part in parts], ignore_index=True)
         return cls(ids, u_hat, c_hat, grid, scores, overhead, possible)
 
     def without_gaps(self) -> "Predictions":

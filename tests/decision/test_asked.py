@@ -243,6 +243,19 @@ def test_threads_share_a_budget(drawn):
     assert spent <= 6.0 / 1000 * 220
 
 
+def test_a_query_that_is_withdrawn_neither_counts_nor_costs(drawn):
+    budget = mmroute.Budget(mmroute.load_router(drawn()), 6.0)
+    kept = budget.route("Count?", models=["small"])
+    failed = budget.route("Prove?", models=["large"])
+    budget.paid(kept, 0.001)
+    budget.withdraw(failed)
+    assert (budget.n_queries, budget.spent_usd) == (1, pytest.approx(0.001))
+    budget.withdraw(budget.route("Prove?", models=["large"]), 0.02)
+    assert (budget.n_queries, budget.spent_usd) == (1, pytest.approx(0.021))
+    with pytest.raises(InputError, match="-1 is no cost"):
+        budget.withdraw(kept, -1)
+
+
 def test_a_budget_goes_by_what_is_available(drawn, image):
     budget = mmroute.Budget(mmroute.load_router(drawn(**BLIND)), 6.0)
     assert budget.route("Count?", image, models=["blind", "large"]).model == "large"

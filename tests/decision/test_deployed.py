@@ -27,7 +27,7 @@ class Watched(DeployedRouter):
         self._features = SimpleNamespace(fusion=SimpleNamespace(with_side=True))
         self._text_encoder = self._image_encoder = Builtin()
         self.models, self.allowed, self._blind = ["any"], np.ones(1, bool), np.zeros(1, bool)
-        self._encoding = threading.Lock()
+        self._encoding = {name: threading.Lock() for name in ("text", "image")}
         probe = SimpleNamespace(probe=[0.0])
         self.card = SimpleNamespace(encoders={"text": probe, "image": probe})
 

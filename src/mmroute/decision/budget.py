@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mmroute.decision.deployed import AnImage, Decisions, DeployedRouter, Routed
 from mmroute.errors import InputError
@@ -92,12 +91,16 @@ class Budget:
         return self.decide(foreseen)[0]
 
     def decide(self, predictions: Predictions) -> Decisions:
-        """Choose the models for the next queries, one after the other, once they were foreseen."""
-        decisions = self._router.choose(predictions, 0.0)
+        """Choose the models for the next queries, one after the other, once they were foreseen.
+
+        ``Decisions.kept`` says whether all of them could keep the limit.
+        """
+        decisions, kept = self._router.choose(predictions, 0.0), True
         with self._deciding:
             for row in range(len(decisions)):
                 decisions.choice[row] = self._next(predictions.take(np.array([row])))
-        return decisions
+                kept = kept and self.kept
+        return replace(decisions, kept=kept)
 
     def paid(self, answer: Routed, usd: float) -> None:
         """Say what an answer's model has cost, in place of what was foreseen.
@@ -107,13 +110,29 @@ class Budget:
         InputError
             If it is no cost.
         """
+        with self._deciding:
+            self._settle(answer, usd)
+            self._n_paid += 1
+
+    def withdraw(self, answer: Routed, usd: float = 0.0) -> None:
+        """Say that an answer's model gave none: the query does not count, whatever it has cost.
+
+        Raises
+        ------
+        InputError
+            If that is no cost.
+        """
+        with self._deciding:
+            self._settle(answer, usd)
+            self.n_queries -= 1
+
+    def _settle(self, answer: Routed, usd: float) -> None:
+        """Let a cost take the place of what was foreseen."""
         if not 0 <= usd < np.inf:
             raise InputError(f"paid: {usd} is no cost in USD; give a number of at least 0")
         model = self._router.models.index(answer.model)
-        with self._deciding:
-            self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
-            self._paid_usd += usd
-            self._n_paid += 1
+        self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
+        self._paid_usd += usd
 
     @property
     def spent_usd(self) -> float:
@@ -130,10 +149,7 @@ class Budget:
         self.n_queries += 1
         # Anew as the window moves on, not for each query.
         if self.n_queries >= FEWEST and self.n_queries % (FEWEST // 2) == 0:
-            window = list(self._last)
-            ids = pd.Series(np.arange(len(window)).astype(str))
-            named = [replace(one, sample_ids=ids[[row]]) for row, one in enumerate(window)]
-            self._foresight = self._router.foresight(Predictions.joined(named, ids))
+            self._foresight = self._router.foresight(Predictions.stacked(self._last))
         before = self.n_queries - 1
         # What is only foreseen may be wrong as far as the labels can tell.
         unsure = 1 - self._n_paid / max(before, 1)

@@ -155,7 +155,8 @@ class DeployedRouter:
         self.allowed = ~np.isin(self.models, card.left_out)
         self._blind = np.isin(self.models, card.blind)
         # Encoders set what belongs to the whole process: warnings' filters, and PyTorch's threads.
-        self._encoding = threading.Lock()
+        # Apart, so that a text does not wait for images to be decoded.
+        self._encoding = {"text": threading.Lock(), "image": threading.Lock()}
         self._config = card.router_config(trusted)
         self._encoders = {name: card.encoder(name, trusted) for name in card.encoders}
         self._network = network
@@ -576,7 +577,7 @@ class DeployedRouter:
             return self._predict(self._router, samples)
         if self._features is None:
             return self._predict(self._router, np.empty((len(samples), 0)))
-        with self._encoding:
+        with self._encoding["image" if samples["image"].notna().any() else "text"]:
             text, image = (
                 self._embed(modality, samples, threads) for modality in ("text", "image")
             )
