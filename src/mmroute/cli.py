@@ -366,6 +366,75 @@ def route(
             typer.echo("these queries alone may not keep the limit: too few, or too dear", err=True)
 
 
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
+    upstreams: Annotated[
+        Path | None, typer.Option(help="A YAML file of where each model answers, to forward to.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="USD per 1,000 queries that what is forwarded keeps.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --host be another address than this host's.")
+    ] = False,
+    trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    allow_network: Annotated[
+        bool,
+        typer.Option("--allow-network", help="As for route."),
+    ] = False,
+    key_variable: Annotated[
+        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
+    ] = "",
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="That a model may take for its next byte.")
+    ] = 60,
+) -> None:
+    """Decide, and forward to the models, over HTTP: POST /route, POST /v1/chat/completions.
+
+    Both take a chat completion as of OpenAI's API. GET /v1/models, /health and /metrics tell
+    the rest.
+    """
+    with _one_line_errors():
+        if host not in ("127.0.0.1", "::1", "localhost") and not allow_remote:
+            raise InputError(
+                f"--host {host}: anybody who reaches it could ask, and spend; give --allow-remote "
+                "if that is meant"
+            )
+        import uvicorn
+
+        from mmroute.decision.budget import Budget
+        from mmroute.decision.deployed import load_router
+        from mmroute.serving.server import Server, Settings
+        from mmroute.serving.upstreams import Upstreams, read_upstreams
+
+        if trust:
+            sys.path.append(str(Path.cwd()))
+        router = load_router(folder, trust or [], allow_network, key_variable)
+        places = read_upstreams(upstreams, router.models) if upstreams else None
+        server = Server(
+            router,
+            Upstreams(places, seconds) if places else None,
+            None if budget is None else Budget(router, budget),
+            Settings(network=allow_network),
+        )
+        # Of the parsers the one that limits a request's head.
+        uvicorn.run(
+            server.app(),
+            host=host,
+            port=port,
+            http="h11",
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            limit_concurrency=1000,
+            proxy_headers=False,
+            server_header=False,
+        )
+
+
 def _messages(path: Path) -> Any:
     """The messages of a file, which may hold them alone or a request."""
     try:
