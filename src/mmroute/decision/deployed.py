@@ -62,7 +62,7 @@ CURVE_COLUMNS = (
     "error_usd_per_1000",
 )
 LONGEST_PATH = 4096
-# Of objects, because each look at an index of strings takes a tenth of a decision.
+# Of objects: a column is looked up faster than in an index of strings.
 _COLUMNS = pd.Index(["sample_id", "dataset", "question", "image"], dtype=object)
 AnImage = str | Path | bytes
 """The path of an image file, or its content."""
