@@ -70,7 +70,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header \
-		--extra run --extra transformers --group pyproject.toml:dev pyproject.toml --output-file requirements.lock
+		--extra run --extra serve --extra transformers --group pyproject.toml:dev pyproject.toml --output-file requirements.lock
 
 schema: $(VENV)/ready
 	$(BIN)/python -m mmroute.config > workflow/schemas/config.schema.json

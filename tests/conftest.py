@@ -15,6 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from drawn_router import export_drawn
+
 from mmroute.evaluation.setting import Setting
 from mmroute.outcome_table import PRICE_COLUMNS, OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
@@ -68,6 +72,20 @@ def once(
         return folder
 
     return make_once
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return what exports a small router of a name, made once; see ``export_drawn``."""
+    made: dict[str, Path] = {}
+
+    def folder(router: str | None = "ensemble", **told: object) -> Path:
+        key = repr((router, told))
+        if key not in made:
+            made[key] = export_drawn(tmp_path_factory.mktemp("drawn") / "router", router, **told)
+        return made[key]
+
+    return folder
 
 
 @contextmanager

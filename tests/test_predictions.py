@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from mmroute.errors import InputError
@@ -38,6 +41,17 @@ def test_a_grid_its_scores_and_what_deciding_costs_survive_too(make_table, tmp_p
     again = Predictions.read(tmp_path / "p.parquet")
     for name in ("grid", "scores", "overhead"):
         np.testing.assert_array_equal(getattr(again, name), getattr(given, name))
+
+
+def test_parts_that_do_not_say_what_is_possible_let_all_be():
+    ids, nothing = pd.Series(list("abc")), np.zeros((1, 3, 2))
+    mask = np.array([[True, False], [False, True], [True, True]])
+    told = Predictions(ids, nothing, nothing, possible=mask)
+    np.testing.assert_array_equal(told.take(np.array([1])).possible, mask[[1]])
+    silent = replace(told, sample_ids=pd.Series(list("xyz")), possible=None)
+    both = Predictions.joined([told, silent], pd.Series(["b", "x", "a"]))
+    assert both.possible.tolist() == [[False, True], [True, True], [True, False]]
+    assert Predictions.joined([silent], silent.sample_ids).possible is None
 
 
 def test_a_part_of_a_trial_is_read_alone(make_table, tmp_path):

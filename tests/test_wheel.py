@@ -212,6 +212,13 @@ def test_without_extras_it_is_small(light):
 
 
 @pytest.mark.slow
+def test_a_server_needs_neither_torch_nor_snakemake(install):
+    needed = install("serve").needed
+    assert {"torch", "snakemake", "pyarrow", "matplotlib"} & set(needed) == set()
+    assert {"fastapi", "uvicorn"} <= set(needed)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ["knn", "ensemble"])
 def test_without_extras_it_answers_as_with_them(exported, light, row):
     command = ["python", "-c", FIRST_ANSWER, exported.work / row]

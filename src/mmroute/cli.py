@@ -357,21 +357,31 @@ def route(
             "path or a list of several."
         ),
     ] = None,
+    messages: Annotated[
+        Path | None,
+        typer.Option(help="A conversation instead: a JSON file of messages as OpenAI's API has."),
+    ] = None,
     dataset: Annotated[
         str, typer.Option(help="The query's data set, for a router that goes by it.")
     ] = "",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model that is available now, once for each; all if not given."),
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(help="USD per 1,000 queries, to be kept on average.")
     ] = None,
     trade_off: Annotated[
         float | None, typer.Option(help="Utility per normalised cost, lambda.")
     ] = None,
+    trade_off_usd: Annotated[float | None, typer.Option(help="Utility per USD of a query.")] = None,
     trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
     allow_network: Annotated[
         bool,
         typer.Option(
             "--allow-network",
-            help="Let the router send queries to its endpoint, and an encoder fetch its weights.",
+            help="Let the router send queries to its endpoint, an encoder fetch its weights, and "
+            "images be fetched that messages name.",
         ),
     ] = False,
     key_variable: Annotated[
@@ -391,16 +401,25 @@ def route(
         go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
         from mmroute.decision.deployed import load_router
 
-        if (jsonl is None) == (text is None and not image):
-            raise InputError("give a query, TEXT and --image, or --jsonl with many")
+        query = text is not None or bool(image)
+        if sum([query, jsonl is not None, messages is not None]) != 1:
+            raise InputError("give a query, TEXT and --image, or --messages, or --jsonl with many")
         if trust:
             sys.path.append(str(Path.cwd()))
         with working_on(folder):
             router = load_router(folder, trust or [], allow_network, key_variable)
-        how = {"budget": budget, "trade_off": trade_off}
+        how = {"budget": budget, "trade_off": trade_off, "trade_off_usd": trade_off_usd}
         if jsonl is None:
             with working_on(folder):
-                answer = router.route(text, image, dataset=dataset, **how)
+                foreseen_one = router.foresee_one(
+                    text,
+                    image or None,
+                    dataset,
+                    messages=_messages(messages) if messages else None,
+                    models=model,
+                    images_from_network=allow_network,
+                )
+                answer = router.choose(foreseen_one, router.threshold(**how))[0]
             typer.echo(_as_line(answer))
             return
         import pandas as pd
@@ -417,7 +436,7 @@ def route(
                 )
                 try:
                     with working_on(folder):
-                        foreseen.append(router.foresee(frame, os.cpu_count() or 1))
+                        foreseen.append(router.foresee(frame, os.cpu_count() or 1, model))
                 except InputError as error:
                     raise InputError(f"{jsonl}, from line {batch[0][0]}: {error}") from None
         if not foreseen:
@@ -432,6 +451,85 @@ def route(
             typer.echo(_as_line(decisions[index]))
         if decisions.kept is False:
             typer.echo("these queries alone may not keep the limit: too few, or too dear", err=True)
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
+    upstreams: Annotated[
+        Path | None, typer.Option(help="A YAML file of where each model answers, to forward to.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="USD per 1,000 queries that what is forwarded keeps.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --host be another address than this host's.")
+    ] = False,
+    trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    allow_network: Annotated[
+        bool,
+        typer.Option("--allow-network", help="As for route."),
+    ] = False,
+    key_variable: Annotated[
+        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
+    ] = "",
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="That a model may take for its next byte.")
+    ] = 60,
+) -> None:
+    """Decide, and forward to the models, over HTTP: POST /route, POST /v1/chat/completions.
+
+    Both take a chat completion as of OpenAI's API. GET /v1/models, /health and /metrics tell
+    the rest.
+    """
+    with _one_line_errors():
+        if host not in ("127.0.0.1", "::1", "localhost") and not allow_remote:
+            raise InputError(
+                f"--host {host}: anybody who reaches it could ask, and spend; give --allow-remote "
+                "if that is meant"
+            )
+        import uvicorn
+
+        from mmroute.decision.budget import Budget
+        from mmroute.decision.deployed import load_router
+        from mmroute.serving.server import Server, Settings
+        from mmroute.serving.upstreams import Upstreams, read_upstreams
+
+        if trust:
+            sys.path.append(str(Path.cwd()))
+        router = load_router(folder, trust or [], allow_network, key_variable)
+        places = read_upstreams(upstreams, router.models) if upstreams else None
+        server = Server(
+            router,
+            Upstreams(places, seconds) if places else None,
+            None if budget is None else Budget(router, budget),
+            Settings(network=allow_network),
+        )
+        # Of the parsers the one that limits a request's head.
+        uvicorn.run(
+            server.app(),
+            host=host,
+            port=port,
+            http="h11",
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            limit_concurrency=1000,
+            proxy_headers=False,
+            server_header=False,
+        )
+
+
+def _messages(path: Path) -> Any:
+    """The messages of a file, which may hold them alone or a request."""
+    try:
+        with reading(path):
+            content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: no JSON ({error}); correct the file") from None
+    return (content.get("messages") or []) if isinstance(content, dict) else content
 
 
 def _query(line: str, number: int, path: Path, dataset: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A router's predictions for the samples of one split."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ class Predictions:
         (G, N, K) of the grid: the largest is chosen. None without a grid.
     overhead
         (N,) normalised cost of the decision itself; None: nothing.
+    possible
+        (N, K) mask of the models that can be asked, which is not stored; None: all.
     """
 
     sample_ids: pd.Series
@@ -50,6 +52,7 @@ class Predictions:
     grid: np.ndarray | None = None
     scores: np.ndarray | None = None
     overhead: np.ndarray | None = None
+    possible: np.ndarray | None = None
 
     def paid(self, cost: np.ndarray) -> np.ndarray:
         """Return (N, K) costs with the decision's own added."""
@@ -68,35 +71,50 @@ class Predictions:
             self.grid,
             None if self.scores is None else self.scores[:, rows],
             self.overhead_of(rows),
+            None if self.possible is None else self.possible[rows],
         )
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"], sample_ids: pd.Series) -> "Predictions":
         """The predictions of several parts of some samples, in the order of ``sample_ids``.
 
-        A part without overhead has none; one without scores, where others have them, NaN.
+        A part without overhead has none; one without scores, where others have them, NaN; in one
+        that does not say what is possible all is.
         """
-        order = pd.Index(pd.concat([part.sample_ids for part in parts])).get_indexer(sample_ids)
+        whole = cls.stacked(parts)
+        order = pd.Index(whole.sample_ids).get_indexer(sample_ids)
+        return replace(whole.take(order), sample_ids=sample_ids.reset_index(drop=True))
+
+    @classmethod
+    def stacked(cls, parts: Collection["Predictions"]) -> "Predictions":
+        """The predictions of several parts one after the other; what lacks is as for ``joined``."""
         u_hat, c_hat = (
-            np.concatenate([getattr(part, name) for part in parts], axis=1)[:, order]
+            np.concatenate([getattr(part, name) for part in parts], axis=1)
             for name in ("u_hat", "c_hat")
         )
         grid = next((part.grid for part in parts if part.grid is not None), None)
-        scores = overhead = None
+        scores = overhead = possible = None
         if grid is not None:
             gaps = (np.full((len(grid), *part.u_hat.shape[1:]), np.nan) for part in parts)
             told = [
                 gap if part.scores is None else part.scores
                 for part, gap in zip(parts, gaps, strict=True)
             ]
-            scores = np.concatenate(told, axis=1)[:, order]
+            scores = np.concatenate(told, axis=1)
         if any(part.overhead is not None for part in parts):
             costs = [
                 np.zeros(len(part.sample_ids)) if part.overhead is None else part.overhead
                 for part in parts
             ]
-            overhead = np.concatenate(costs)[order]
-        return cls(sample_ids.reset_index(drop=True), u_hat, c_hat, grid, scores, overhead)
+            overhead = np.concatenate(costs)
+        if any(part.possible is not None for part in parts):
+            masks = [
+                np.ones(part.u_hat.shape[1:], bool) if part.possible is None else part.possible
+                for part in parts
+            ]
+            possible = np.concatenate(masks)
+        ids = pd.concat([part.sample_ids for part in parts], ignore_index=True)
+        return cls(ids, u_hat, c_hat, grid, scores, overhead, possible)
 
     def without_gaps(self) -> "Predictions":
         """Return them with 0 for what was not predicted, to be chosen by no policy."""

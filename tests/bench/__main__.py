@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import advice
+import served
 from cases import CASES
 from measure import Case, Figures, in_fresh_process
 from scaling import draw_scaling
@@ -79,6 +80,9 @@ if __name__ == "__main__":
     for case in [*CASES, *IN_USE]:
         measured = in_fresh_process(case.make_input, case.run, case.parts)
         print_row(cells(case, measured, in_fresh_process(case.make_input, case.baseline)))
+    print("\n## A server\n")
+    for told in chain([served.HEADER, ["---"] * len(served.HEADER)], served.rows()):
+        print_row(told)
     print("\n## What the advice is worth\n")
     for advised in chain([advice.HEADER, ["---"] * len(advice.HEADER)], advice.rows()):
         print_row(advised)

@@ -21,6 +21,11 @@ def test_an_unknown_model_in_what_if_prices(bench):
     assert error.cure == "decision: {..., what_if_prices: {b: 2.0}}"
 
 
+def test_an_unknown_model_that_takes_no_images(bench):
+    warning = bench.check(decision={"blind": ["A", "b"]}).one("no model A (there is a) in the pool")
+    assert (warning.level, warning.cure) == ("warning", "decision: {..., blind: [b]}")
+
+
 def test_a_checkpoint_that_is_not_there(bench):
     encoder = {"open_clip": {"model": "ViT-B-32", "pretrained": "no/such.pt"}}
     error = bench.check(encoders={"text": encoder}).one("no/such.pt")

@@ -1,6 +1,7 @@
 """What a deployed router makes of a query before it predicts anything."""
 
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,8 @@ class Watched(DeployedRouter):
         self._router, self._config = object(), SimpleNamespace(reads_samples=False)
         self._features = SimpleNamespace(fusion=SimpleNamespace(with_side=True))
         self._text_encoder = self._image_encoder = Builtin()
+        self.models, self.allowed, self._blind = ["any"], np.ones(1, bool), np.zeros(1, bool)
+        self._encoding = {name: threading.Lock() for name in ("text", "image")}
         probe = SimpleNamespace(probe=[0.0])
         self.card = SimpleNamespace(encoders={"text": probe, "image": probe})
 

@@ -20,6 +20,7 @@ from mmroute.cli import app
 from mmroute.config import Config, load
 from mmroute.decision.budget import Budget
 from mmroute.decision.deployed import DeployedRouter, Routed
+from mmroute.serving.upstreams import read_upstreams
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "tests/examples"
@@ -65,9 +66,14 @@ def test_the_readme_is_read_in_one_sitting():
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_configs_are_valid(text, monkeypatch):
+def test_configs_are_valid(text, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(EXAMPLES)
     content = yaml.safe_load(text)
+    if set(content) == {"upstreams"}:
+        (tmp_path / "upstreams.yaml").write_text(text)
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        assert read_upstreams(tmp_path / "upstreams.yaml", ["gpt-5", "gemma-3"])
+        return
     profile = yaml.safe_load(text_of("workflow/profiles/cluster-generic/config.yaml"))
     if not set(content) <= set(profile) | {"cluster-generic-status-cmd"}:
         load({"name": "shown", "source": {"kind": "demo"}} | content, "the page")

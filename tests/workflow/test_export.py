@@ -249,6 +249,28 @@ def test_a_single_model_can_be_the_decision(run, exported):
         router.route("Whatever?", trade_off=1)
 
 
+def test_models_that_take_no_images_are_told_to_whoever_has_the_router(run, config, exported):
+    results = Path("results/small")
+    setting, queries = queries_of(run.folder / results)
+    before = pipeline_choices(run.folder / results, "knn", setting, 0.05)
+    own = np.bincount(before).argmax()
+    name = setting.table.model_names[own]
+    blind = load(config | {"decision": config["decision"] | {"blind": [name]}}, "my.yaml")
+    export(blind, results, Choice("knn", 0.05, "for a test"), Path("sighted"))
+    decisions = mmroute.load_router("sighted").route_all(queries, trade_off=0.05)
+    seen = queries["image"].notna().to_numpy()
+    assert not (decisions.choice[seen] == own).any()
+    others = ~seen | (before != own)
+    np.testing.assert_array_equal(decisions.choice[others], before[others])
+    assert f"other models than {name}, which takes none" in Path("sighted/README.md").read_text()
+    unknown = load(config | {"decision": config["decision"] | {"blind": ["nobody"]}}, "my.yaml")
+    with pytest.raises(
+        InputError, match="config key decision.blind: no model 'nobody' in the pool"
+    ):
+        export(unknown, results, Choice("knn", 0.05, ""), Path("no"))
+    assert not Path("no").exists()
+
+
 @pytest.mark.parametrize(
     ("row", "threshold", "said"),
     [

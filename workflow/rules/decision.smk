@@ -87,7 +87,7 @@ rule decision:
         row=CONFIG.decision.router,
         salt=SALTS[0],
         labels=CONFIG.decision.labels,
-        asked=CONFIG.decision.model_dump(exclude={"router", "labels"}),
+        asked=CONFIG.decision.model_dump(exclude={"router", "labels", "blind"}),
         code=script_digest("decision.py"),
     message:
         "Deciding under the config's budgets and quality targets"

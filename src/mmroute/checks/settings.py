@@ -111,6 +111,13 @@ def settings(config: Config, pool: list[str], by_salt: Mapping[str, Benchmark]) 
     for model in [name for name in factors if name not in pool]:
         message = f"decision.what_if_prices: no model {with_close(model, pool)} in the pool"
         yield Remark("error", message, f"decision: {{..., what_if_prices: {rest}}}")
+    blind = config.decision.blind
+    known = flow([name for name in blind if name in pool])
+    for model in [name for name in blind if name not in pool]:
+        message = f"decision.blind: no model {with_close(model, pool)} in the pool"
+        yield Remark(
+            "warning", f"{message}, and export refuses it", f"decision: {{..., blind: {known}}}"
+        )
 
 
 def latencies(config: Config, first: Benchmark) -> Iterator[Remark]:

@@ -588,6 +588,8 @@ class Decision(Strict):
     max_latency: Annotated[float, Field(gt=0)] | None = None
     """Seconds that a query is to take at most, on average. Only models that surely do are chosen
     among; null: all. It takes a source with latencies."""
+    blind: list[str] = []
+    """Models that take no images: an exported router sends them no query that has one."""
 
 
 class Config(Strict):

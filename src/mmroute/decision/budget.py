@@ -1,11 +1,12 @@
 """A limit that a stream of queries keeps: what was spent decides how far to go."""
 
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mmroute.decision.deployed import AnImage, Decisions, DeployedRouter, Routed
 from mmroute.errors import InputError
@@ -29,7 +30,8 @@ class Budget:
 
     For each query the threshold is chosen anew: as far as the last queries' predictions allow for
     the limit, corrected by what the queries so far have cost. No choice is made that would, as
-    foreseen, spend more than the limit allows for ``ADVANCE`` queries more. It is for one thread.
+    foreseen, spend more than the limit allows for ``ADVANCE`` queries more. Threads may share it:
+    they are decided for one after the other.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ class Budget:
             )
         self.n_queries, self.kept = 0, True
         self._n_paid, self._paid_usd, self._foreseen_usd = 0, 0.0, np.zeros(2)
-        self._router = router
+        self._router, self._deciding = router, threading.Lock()
         self._limit = router.limit(usd_per_1000)
         self._reserve_usd = self._limit.reserve_usd * router.error(router.card.n_labels)
         self._ratios = np.array([self._limit.listed_ratio, self._limit.predicted_ratio])
@@ -72,17 +74,33 @@ class Budget:
         text: str | None = None,
         image: AnImage | Sequence[AnImage] | None = None,
         *,
+        messages: Sequence[Mapping[str, Any]] | None = None,
         dataset: str = "",
+        models: Sequence[str] | None = None,
+        images_from_network: bool = False,
     ) -> Routed:
         """Choose the model for the next query; arguments and errors as for the router's."""
-        return self.decide(self._router.foresee_one(text, image, dataset))[0]
+        foreseen = self._router.foresee_one(
+            text,
+            image,
+            dataset,
+            messages=messages,
+            models=models,
+            images_from_network=images_from_network,
+        )
+        return self.decide(foreseen)[0]
 
     def decide(self, predictions: Predictions) -> Decisions:
-        """Choose the models for the next queries, one after the other, once they were foreseen."""
-        decisions = self._router.choose(predictions, 0.0)
-        for row in range(len(decisions)):
-            decisions.choice[row] = self._next(predictions.take(np.array([row])))
-        return decisions
+        """Choose the models for the next queries, one after the other, once they were foreseen.
+
+        ``Decisions.kept`` says whether all of them could keep the limit.
+        """
+        decisions, kept = self._router.choose(predictions, 0.0), True
+        with self._deciding:
+            for row in range(len(decisions)):
+                decisions.choice[row] = self._next(predictions.take(np.array([row])))
+                kept = kept and self.kept
+        return replace(decisions, kept=kept)
 
     def paid(self, answer: Routed, usd: float) -> None:
         """Say what an answer's model has cost, in place of what was foreseen.
@@ -92,12 +110,29 @@ class Budget:
         InputError
             If it is no cost.
         """
+        with self._deciding:
+            self._settle(answer, usd)
+            self._n_paid += 1
+
+    def withdraw(self, answer: Routed, usd: float = 0.0) -> None:
+        """Say that an answer's model gave none: the query does not count, whatever it has cost.
+
+        Raises
+        ------
+        InputError
+            If that is no cost.
+        """
+        with self._deciding:
+            self._settle(answer, usd)
+            self.n_queries -= 1
+
+    def _settle(self, answer: Routed, usd: float) -> None:
+        """Let a cost take the place of what was foreseen."""
         if not 0 <= usd < np.inf:
             raise InputError(f"paid: {usd} is no cost in USD; give a number of at least 0")
         model = self._router.models.index(answer.model)
         self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
         self._paid_usd += usd
-        self._n_paid += 1
 
     @property
     def spent_usd(self) -> float:
@@ -114,10 +149,7 @@ class Budget:
         self.n_queries += 1
         # Anew as the window moves on, not for each query.
         if self.n_queries >= FEWEST and self.n_queries % (FEWEST // 2) == 0:
-            window = list(self._last)
-            ids = pd.Series(np.arange(len(window)).astype(str))
-            named = [replace(one, sample_ids=ids[[row]]) for row, one in enumerate(window)]
-            self._foresight = self._router.foresight(Predictions.joined(named, ids))
+            self._foresight = self._router.foresight(Predictions.stacked(self._last))
         before = self.n_queries - 1
         # What is only foreseen may be wrong as far as the labels can tell.
         unsure = 1 - self._n_paid / max(before, 1)
@@ -128,7 +160,10 @@ class Budget:
             parameter = self._foresight.cheapest(self._ratios)
         predicted = self._router.choose(predictions, parameter).cost_usd[0]
         foreseen = np.array([self._foreseen(*one) for one in enumerate(predicted)])
-        foreseen[~self._router.allowed] = np.inf
+        possible = self._router.allowed
+        if predictions.possible is not None:
+            possible = possible & predictions.possible[0]
+        foreseen[~possible] = np.inf
         room = self._limit.usd * (self.n_queries + ADVANCE)
         allowed = (foreseen + self._foreseen_usd).max(axis=1) + self._paid_usd <= room
         self.kept = bool(allowed.any())

@@ -131,6 +131,8 @@ class Card(Strict):
     """Seconds a query, on average, that it was decided within."""
     left_out: list[str] = Field(default_factory=list)
     """Models that it does not choose, as they do not surely keep that."""
+    blind: list[str] = Field(default_factory=list)
+    """Models that take no images, and so no query with one."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -143,6 +145,8 @@ class Card(Strict):
         chosen = {self.mixture.first, self.mixture.second}
         if not set(self.left_out) <= set(names) - chosen:
             raise ValueError("left_out: names what is no model of the card, or one of its mixture")
+        if not set(self.blind) <= set(names):
+            raise ValueError("blind: names what is no model of the card")
         if self.router is None:
             if self.row != self.mixture.first:
                 raise ValueError(f"row: {self.row!r:.80} is not the mixture's first model")

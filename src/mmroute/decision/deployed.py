@@ -18,9 +18,11 @@ The folder holds
 A folder may be a stranger's. Nothing of it is run, sent or written unless the caller says so.
 """
 
+import asyncio
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,6 +37,7 @@ from PIL import Image
 from mmroute.catalogue import build
 from mmroute.config import Named, RouterConfig
 from mmroute.decision.card import CARD, CURVE, FEATURES, ROUTER, Card, Kept, read_card
+from mmroute.decision.messages import query_of
 from mmroute.decision.rule import SURE, Foresight, own_policy
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import DamagedFile, InputError, is_utf8, naming_extra
@@ -59,6 +62,8 @@ CURVE_COLUMNS = (
     "error_usd_per_1000",
 )
 LONGEST_PATH = 4096
+# Of objects: a column is looked up faster than in an index of strings.
+_COLUMNS = pd.Index(["sample_id", "dataset", "question", "image"], dtype=object)
 AnImage = str | Path | bytes
 """The path of an image file, or its content."""
 PROBE_TEXT = "Which of the 3 lines, A, B or C, is longer than 12.5 cm?"
@@ -130,6 +135,8 @@ class Decisions:
 class DeployedRouter:
     """A trained router, ready to be asked; ``load_router`` makes one.
 
+    Any number of threads may ask it at once.
+
     Attributes
     ----------
     models
@@ -146,6 +153,10 @@ class DeployedRouter:
         self.card = card
         self.models = [model.model for model in card.models]
         self.allowed = ~np.isin(self.models, card.left_out)
+        self._blind = np.isin(self.models, card.blind)
+        # Encoders set what belongs to the whole process: warnings' filters, and PyTorch's threads.
+        # Apart, so that a text does not wait for images to be decoded.
+        self._encoding = {"text": threading.Lock(), "image": threading.Lock()}
         self._config = card.router_config(trusted)
         self._encoders = {name: card.encoder(name, trusted) for name in card.encoders}
         self._network = network
@@ -175,11 +186,17 @@ class DeployedRouter:
         text: str | None = None,
         image: AnImage | Sequence[AnImage] | None = None,
         *,
+        messages: Sequence[Mapping[str, Any]] | None = None,
         dataset: str = "",
+        models: Sequence[str] | None = None,
         budget: float | None = None,
         trade_off: float | None = None,
+        trade_off_usd: float | None = None,
+        images_from_network: bool = False,
     ) -> Routed:
         """Choose the model for one query.
+
+        One with an image goes to a model that sees.
 
         Parameters
         ----------
@@ -187,31 +204,55 @@ class DeployedRouter:
             The question.
         image
             The path of an image file, or its content; a sequence of several, in order.
+        messages
+            A conversation as of OpenAI's API instead, see ``query_of``: the query is what the
+            user says last.
         dataset
             The data set that the query belongs to, for a router that goes by it.
+        models
+            Names of the models that are available now; None: all.
         budget
             USD per 1,000 queries, not to be exceeded on average by queries like the labelled
             ones: the threshold is chosen on the router's operating curve there. For a stream
             whose cost is to be kept, see ``Budget``.
         trade_off
             Utility per normalised cost, the lambda of the policy family ``lambda``. With
-            neither, the threshold that was exported holds.
+            none of these, the threshold that was exported holds.
+        trade_off_usd
+            The same as utility per USD of one query: at 100 a model may cost 0.001 USD more where
+            its predicted utility is more than 0.1 higher.
+        images_from_network
+            Whether images that messages name by http and https URLs are fetched.
 
         Raises
         ------
         InputError
-            If there is neither text nor image, if the image cannot be read, if no threshold
-            keeps the budget, or if the router has no such parameter.
+            If there is neither text nor image, if the image cannot be read, if a model is not
+            in the pool or none is left, if no threshold keeps the budget, or if the router has no
+            such parameter.
         """
-        predictions = self.foresee_one(text, image, dataset)
-        return self.choose(predictions, self.threshold(budget, trade_off))[0]
+        predictions = self.foresee_one(
+            text,
+            image,
+            dataset,
+            messages=messages,
+            models=models,
+            images_from_network=images_from_network,
+        )
+        return self.choose(predictions, self.threshold(budget, trade_off, trade_off_usd))[0]
+
+    async def aroute(self, *query: Any, **how: Any) -> Routed:
+        """``route`` in another thread; arguments and errors as there."""
+        return await asyncio.to_thread(self.route, *query, **how)
 
     def route_all(
         self,
         queries: pd.DataFrame,
         *,
+        models: Sequence[str] | None = None,
         budget: float | None = None,
         trade_off: float | None = None,
+        trade_off_usd: float | None = None,
         threads: int = 1,
     ) -> Decisions:
         """Choose the models for N queries at once.
@@ -221,10 +262,12 @@ class DeployedRouter:
         queries
             ``question``, text; ``image``, the path of a file, a list of several, or null;
             ``dataset`` where the router goes by it. A missing column is empty throughout.
+        models
+            As for ``route``, of all queries.
         budget
             USD per 1,000 queries, not to be exceeded by these. Without it the limit that was
             exported holds, if there is one.
-        trade_off
+        trade_off, trade_off_usd
             As for ``route``.
         threads
             Threads for images.
@@ -234,7 +277,12 @@ class DeployedRouter:
         InputError
             As ``route``, naming the first such query.
         """
-        return self.decide(self.foresee(queries, threads), budget=budget, trade_off=trade_off)
+        return self.decide(
+            self.foresee(queries, threads, models),
+            budget=budget,
+            trade_off=trade_off,
+            trade_off_usd=trade_off_usd,
+        )
 
     def route_embedded(
         self,
@@ -242,8 +290,10 @@ class DeployedRouter:
         image: Embeddings,
         side: np.ndarray | None = None,
         *,
+        models: Sequence[str] | None = None,
         budget: float | None = None,
         trade_off: float | None = None,
+        trade_off_usd: float | None = None,
     ) -> Decisions:
         """Choose the models for N queries whose embeddings are known.
 
@@ -253,13 +303,22 @@ class DeployedRouter:
             Embeddings by the router's own encoders.
         side
             (N, s) side features, for a fusion that has them.
-        budget, trade_off
+        models, budget, trade_off, trade_off_usd
             As for ``route_all``.
         """
-        predictions = self.foresee_embedded(text, image, side)
-        return self.decide(predictions, budget=budget, trade_off=trade_off)
+        return self.decide(
+            self.foresee_embedded(text, image, side, models),
+            budget=budget,
+            trade_off=trade_off,
+            trade_off_usd=trade_off_usd,
+        )
 
-    def foresee(self, queries: pd.DataFrame, threads: int = 1) -> Predictions:
+    def foresee(
+        self,
+        queries: pd.DataFrame,
+        threads: int = 1,
+        models: Sequence[str] | None = None,
+    ) -> Predictions:
         """Predict N queries for ``decide``; arguments as for ``route_all``."""
         samples = pd.DataFrame(
             {
@@ -273,19 +332,90 @@ class DeployedRouter:
                 ),
             }
         ).reset_index(drop=True)
-        _require_input(samples)
-        return replace(self._foresee(samples, threads), sample_ids=samples["sample_id"])
+        return self._foresaw(samples, samples["image"].notna().to_numpy(), threads, models)
 
     def foresee_one(
-        self, text: str | None, image: AnImage | Sequence[AnImage] | None, dataset: str = ""
+        self,
+        text: str | None,
+        image: AnImage | Sequence[AnImage] | None,
+        dataset: str = "",
+        *,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        models: Sequence[str] | None = None,
+        images_from_network: bool = False,
     ) -> Predictions:
         """Predict one query for ``decide``; arguments as for ``route``."""
+        if messages is not None:
+            if text is not None or image is not None:
+                raise InputError("messages: got text or an image, too; give the one or the other")
+            text, image, pictured = query_of(messages, images_from_network)
+        else:
+            pictured = bool(_listed(image))
         with _as_files(image) as files:
-            return self.foresee(
-                pd.DataFrame(
-                    {"question": [text or ""], "image": [files], "dataset": [dataset]}, dtype=object
+            query = ["0", dataset, text or "", _paths(files)]
+            samples = pd.DataFrame([query], columns=_COLUMNS, dtype=object)
+            return self._foresaw(samples, np.array([pictured]), 1, models)
+
+    def _foresaw(
+        self,
+        samples: pd.DataFrame,
+        pictured: np.ndarray,
+        threads: int,
+        models: Sequence[str] | None,
+    ) -> Predictions:
+        """Predict the queries of a frame, ``pictured`` where an image goes along."""
+        possible = self.possible(pictured, models)
+        _require_input(samples)
+        return replace(
+            self._foresee(samples, threads), sample_ids=samples["sample_id"], possible=possible
+        )
+
+    def possible(
+        self, pictured: np.ndarray, models: Sequence[str] | None = None
+    ) -> np.ndarray | None:
+        """Which models can be asked.
+
+        Parameters
+        ----------
+        pictured
+            (N,) mask of the queries with an image, which a model has to see.
+        models
+            Names of those that are available; None: all.
+
+        Returns
+        -------
+        (N, K) mask with at least one model for each query; None: all.
+
+        Raises
+        ------
+        InputError
+            If a name is not in the pool, or if there is no model for a query.
+        """
+        blind = bool(self._blind.any() and pictured.any())
+        if models is None and not blind:
+            return None
+        available = self.allowed
+        if models is not None:
+            if isinstance(models, str) or not len(models):
+                raise InputError(f"models: {models!r:.80} is no list of names; give one")
+            if unknown := [name for name in models if name not in self.models]:
+                raise InputError(
+                    f"models: no model {unknown[0]!r:.80} in the pool; it has: "
+                    f"{', '.join(self.models)}"
                 )
+            available = available & np.isin(self.models, list(models))
+            if not available.any():
+                raise InputError(
+                    f"models: {', '.join(models):.200}: left out by the router as too slow; give "
+                    "others"
+                )
+        possible = available & ~(pictured[:, None] & self._blind)
+        if not possible.any(axis=1).all():
+            raise InputError(
+                f"query {int((~possible.any(axis=1)).argmax()) + 1}: has an image, and none of "
+                f"{', '.join(np.array(self.models)[available]):.200} sees it; give one that does"
             )
+        return possible
 
     def decide(
         self,
@@ -293,14 +423,16 @@ class DeployedRouter:
         *,
         budget: float | None = None,
         trade_off: float | None = None,
+        trade_off_usd: float | None = None,
     ) -> Decisions:
         """Choose the models for queries that were foreseen; arguments as for ``route_all``.
 
         Where there are too few queries for the limit to be surely kept on them, the threshold is
         the one that keeps it on average for queries like the labelled ones.
         """
-        threshold = self.threshold(budget, trade_off)
-        if trade_off is not None or self._router is None or not len(predictions.sample_ids):
+        threshold = self.threshold(budget, trade_off, trade_off_usd)
+        given = trade_off is not None or trade_off_usd is not None
+        if given or self._router is None or not len(predictions.sample_ids):
             return self.choose(predictions, threshold)
         if budget is None and self.card.listed_usd is not None:
             foresight = self.foresight(predictions)
@@ -328,25 +460,33 @@ class DeployedRouter:
         return Foresight(self._curve["threshold"].to_numpy(), listed, np.zeros_like(listed))
 
     def threshold(
-        self, budget: float | None = None, trade_off: float | None = None
+        self,
+        budget: float | None = None,
+        trade_off: float | None = None,
+        trade_off_usd: float | None = None,
     ) -> float | None:
         """The parameter of the policy family, None without; arguments as for ``route``."""
-        if budget is not None and trade_off is not None:
-            raise InputError("budget and trade_off: got both; give one of them")
-        if trade_off is not None:
-            if self._router is None or self.card.policy != "lambda":
-                raise InputError(
-                    f"trade_off: {self.card.row!r} was exported with "
-                    + (
-                        "a single model, which has none; leave it out"
-                        if self._router is None
-                        else f"the policy {self.card.policy!r}; give budget instead"
-                    )
+        how = {"budget": budget, "trade_off": trade_off, "trade_off_usd": trade_off_usd}
+        given = {name: value for name, value in how.items() if value is not None}
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)}: got both; give one of them")
+        if not given:
+            return self.card.threshold
+        ((name, value),) = given.items()
+        if name == "budget":
+            return float(self._point(value)["threshold"])
+        if self._router is None or self.card.policy != "lambda":
+            raise InputError(
+                f"{name}: {self.card.row!r} was exported with "
+                + (
+                    "a single model, which has none; leave it out"
+                    if self._router is None
+                    else f"the policy {self.card.policy!r}; give budget instead"
                 )
-            if not 0 <= trade_off < np.inf:
-                raise InputError(f"trade_off: {trade_off} is no number of at least 0; give one")
-            return trade_off
-        return self.card.threshold if budget is None else float(self._point(budget)["threshold"])
+            )
+        if not 0 <= value < np.inf:
+            raise InputError(f"{name}: {value} is no number of at least 0; give one")
+        return value * self.card.unit_usd if name == "trade_off_usd" else value
 
     def error(self, n_queries: int) -> float:
         """Standard error of a mean over queries and labels, where that of one is 1."""
@@ -378,9 +518,11 @@ class DeployedRouter:
         )
 
     def _steps(self, predictions: Predictions, allowed: np.ndarray | None = None) -> Steps:
-        if allowed is None:
-            allowed = np.ones(predictions.u_hat.shape[1:], bool)
-        return steps_of(predictions, 0, allowed & self.allowed, self.card.policy)
+        possible = np.tile(self.allowed, (len(predictions.sample_ids), 1))
+        for mask in (predictions.possible, allowed):
+            if mask is not None:
+                possible &= mask
+        return steps_of(predictions, 0, possible, self.card.policy)
 
     def choose(
         self,
@@ -391,7 +533,7 @@ class DeployedRouter:
         """Choose the models at one value of the policy's parameter.
 
         ``allowed`` is the (N, K) mask of the models that may be chosen, at least one for each
-        query; None: all.
+        query among those that can be asked; None: all.
         """
         n_queries = len(predictions.sample_ids)
         utility, cost_usd = (np.tile(means, (n_queries, 1)) for means in self._means)
@@ -406,15 +548,24 @@ class DeployedRouter:
         return Decisions(self.models, choice, utility, cost_usd)
 
     def _static(self, samples: pd.DataFrame) -> Predictions:
-        """Give the mixture's second model its share, by a hash, so that answers repeat."""
-        mixture = self.card.mixture
+        """Give the mixture's second model its share, by a hash, so that answers repeat.
+
+        Where the one of the two cannot be asked the other is, then the best on average of those
+        that are no dearer than they are, then the cheapest.
+        """
+        mixture, (utility, cost) = self.card.mixture, self._means
         queries = samples[["question", "image"]].to_numpy()
         number = np.array([_number_of(*query) for query in queries] if mixture.share > 0 else [])
-        chosen = np.full(len(samples), self.models.index(mixture.first))
-        chosen[: len(number)][number < mixture.share] = self.models.index(mixture.second)
+        own = [self.models.index(name) for name in (mixture.first, mixture.second)]
+        chosen = np.full(len(samples), own[0])
+        chosen[: len(number)][number < mixture.share] = own[1]
+        dearer = cost > cost[own].max()
+        order = np.lexsort((np.where(dearer, cost, -utility), dearer))
+        scores = np.tile(-order.argsort(), (len(samples), 1)).astype(float)
+        scores[:, own] = 1
+        scores[np.arange(len(samples)), chosen] = 2
         utility, cost = (np.tile(means, (1, len(samples), 1)) for means in self._means)
-        scores = np.eye(len(self.models))[chosen][None]
-        return Predictions(samples["sample_id"], utility, cost, np.zeros(1), scores)
+        return Predictions(samples["sample_id"], utility, cost, np.zeros(1), scores[None])
 
     def _foresee(self, samples: pd.DataFrame, threads: int) -> Predictions:
         if self._router is None or self._config is None:
@@ -426,7 +577,11 @@ class DeployedRouter:
             return self._predict(self._router, samples)
         if self._features is None:
             return self._predict(self._router, np.empty((len(samples), 0)))
-        text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
+        with self._encoding["image" if samples["image"].notna().any() else "text"]:
+            text, image = (
+                self._embed(modality, samples, threads) for modality in ("text", "image")
+            )
+            side = side_features(samples, Path()) if self._features.fusion.with_side else None
         unseen = samples["image"].notna().to_numpy() & ~image.present
         if image.missed is not None:
             unseen |= image.missed > 0
@@ -438,22 +593,24 @@ class DeployedRouter:
                 f"query {int(unseen.argmax()) + 1}: the image {broken:.200} cannot be decoded; "
                 "give a whole JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, or leave it out"
             )
-        side = None
-        if self._features.fusion.with_side:
-            side = side_features(samples, Path())
         return self.foresee_embedded(text, image, side)
 
     def foresee_embedded(
-        self, text: Embeddings, image: Embeddings, side: np.ndarray | None = None
+        self,
+        text: Embeddings,
+        image: Embeddings,
+        side: np.ndarray | None = None,
+        models: Sequence[str] | None = None,
     ) -> Predictions:
         """Predict N queries for ``decide``; arguments as for ``route_embedded``."""
         if self._features is None or self._router is None:
             raise InputError(f"{self.card.row!r} goes by no embeddings; give route_all the queries")
         if side is None:
             side = np.empty((len(text.vectors), 0), np.float32)
+        possible = self.possible(image.present, models)
         with _belonging_together():
             Z = self._features.transform(text, image, side)
-        return self._predict(self._router, Z)
+        return replace(self._predict(self._router, Z), possible=possible)
 
     def _predict(self, router: Router, Z: np.ndarray | pd.DataFrame) -> Predictions:
         with _belonging_together(), np.errstate(all="ignore"):

@@ -507,6 +507,7 @@ class _Run:
             "encoders": self._encoders() if router and router.fusion else {},
             "measured": self._measured(),
             **self._within(),
+            **self._unseeing(),
         }
 
     def _within(self) -> dict[str, Any]:
@@ -516,6 +517,16 @@ class _Run:
         slow = np.isnan(self.learned.table.utility).all(axis=0)
         left_out = np.array(self.labelled.model_names)[slow].tolist()
         return {"max_latency": self.choice.max_latency, "left_out": left_out}
+
+    def _unseeing(self) -> dict[str, Any]:
+        """What the card says of models that take no images, if there are any."""
+        blind, names = self.config.decision.blind, self.labelled.model_names
+        if unknown := [name for name in blind if name not in names]:
+            raise InputError(
+                f"config key decision.blind: no model {unknown[0]!r} in the pool; it has: "
+                f"{', '.join(names)}"
+            )
+        return {"blind": blind} if blind else {}
 
     def _built_encoders(self) -> Iterator[tuple[Modality, Encoder]]:
         for modality in ("text", "image"):
@@ -638,12 +649,15 @@ class _Run:
         told = benchmark.in_test
         if self.choice.labels == "all":
             told = told | benchmark.in_train
-        foreseen = deployed.foresee_embedded(*self._embeddings(told, self.router.fusion))
+        text, image, side = self._embeddings(told, self.router.fusion)
+        foreseen = deployed.foresee_embedded(text, image, side)
         known = np.arange(len(deployed.models)) < predictions.u_hat.shape[2]
         allowed = np.tile(known, (len(foreseen.sample_ids), 1))
         decisions = deployed.choose(foreseen, self.choice.threshold, allowed)
         everything = np.ones(predictions.u_hat.shape[1:], bool)
-        everything &= deployed.allowed[: predictions.u_hat.shape[2]]
+        everything &= deployed.allowed[known]
+        if foreseen.possible is not None:
+            everything &= foreseen.possible[:, known]
         steps = steps_of(predictions, 0, everything, self.config.policy)
         # Just at a threshold the last digit decides.
         nearby = self.choice.threshold * np.array([1 - ROUNDING, 1, 1 + ROUNDING])

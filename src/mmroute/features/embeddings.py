@@ -98,8 +98,9 @@ def embed(
         Threads or processes to use; the result does not depend on it.
     """
     if modality == "text":
-        given = (samples["question"].str.strip() != "").to_numpy()
-        raw, owner = encoder.encode_texts(samples["question"][given].tolist()), given.nonzero()[0]
+        questions = samples["question"].tolist()
+        owner = np.array([row for row, text in enumerate(questions) if text.strip()], int)
+        raw = encoder.encode_texts([questions[row] for row in owner])
     else:
         images = [each(own) for own in samples["image"]]
         owner = np.repeat(np.arange(len(images)), list(map(len, images)))

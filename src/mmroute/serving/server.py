@@ -1,0 +1,457 @@
+"""The server: ``POST /route`` decides, ``POST /v1/chat/completions`` decides and forwards."""
+
+import asyncio
+import io
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from PIL import Image
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from mmroute.decision.budget import Budget
+from mmroute.decision.deployed import DeployedRouter
+from mmroute.decision.messages import query_of
+from mmroute.errors import InputError
+from mmroute.images import FORMATS, quiet_decoding
+from mmroute.serving.deciding import Busy, Decided, Deciding, Query, candidates
+from mmroute.serving.upstreams import NoAnswer, Refused, Upstreams, Usage
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+"""The model that a request names to have one chosen."""
+OPTIONS = "mmroute"
+"""Key of a request with what is for the router; it is not forwarded."""
+_Result = TypeVar("_Result")
+_KNOWN = {"models", "budget", "trade_off", "trade_off_usd", "dataset"}
+LARGE, MOST_HELD = 10**6, 128 * 10**6
+"""Bytes of a request that there is always room for, and of what is beyond in all requests."""
+QUICK = 50_000
+"""Bytes that are parsed at once; more in another thread."""
+MOST_VALUES, DEEPEST = 200_000, 100
+"""Of a request's JSON."""
+MOST_PIXELS = 30 * 10**6
+"""Of all images of a request together."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What requests may take.
+
+    Attributes
+    ----------
+    largest
+        Bytes of a request.
+    seconds
+        That a request may take to arrive.
+    network
+        Whether images are fetched that messages name by their URLs.
+    """
+
+    largest: int = 32 * 10**6
+    seconds: float = 30.0
+    network: bool = False
+
+
+class Fault(Exception):
+    """What a request is answered with instead."""
+
+    def __init__(self, status: int, message: str, code: str) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As OpenAI's API has it."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {"error": {"message": self.message, "type": kind, "code": self.code}}
+
+
+class _Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        own = self.registry
+        of_requests, of_calls = ["path", "status"], ["model", "outcome"]
+        self.requests = Counter("mmroute_requests", "Requests", of_requests, registry=own)
+        self.decisions = Counter("mmroute_decisions", "Models chosen", ["model"], registry=own)
+        self.calls = Counter("mmroute_calls", "Calls of models", of_calls, registry=own)
+        self.seconds = Histogram(
+            "mmroute_decision_seconds",
+            "Time to decide, with the wait",
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+            registry=own,
+        )
+        self.spent = Gauge("mmroute_spent_usd", "What was spent of the budget", registry=own)
+
+
+class Server:
+    """A router in use.
+
+    Parameters
+    ----------
+    router
+        As loaded.
+    upstreams
+        Where its models answer; None: it only decides.
+    budget
+        What completions keep; None: no limit.
+    settings
+        What requests may take.
+    """
+
+    def __init__(
+        self,
+        router: DeployedRouter,
+        upstreams: Upstreams | None = None,
+        budget: Budget | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self._router, self._upstreams, self._budget = router, upstreams, budget
+        self._settings = settings or Settings()
+        self._deciding = Deciding(router, budget)
+        self._metrics = _Metrics()
+        self._held = 0
+        self._models = {model.model: model for model in router.card.models}
+        if budget is not None:
+            self._metrics.spent.set_function(lambda: budget.spent_usd)
+
+    def app(self) -> FastAPI:
+        """The application, whose documentation pages are off, as they load code from elsewhere."""
+
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            yield
+            self._deciding.close()
+            if self._upstreams:
+                await self._upstreams.close()
+
+        app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+        app.add_api_route("/route", self._answering(self._route), methods=["POST"])
+        completions = self._answering(self._complete)
+        app.add_api_route("/v1/chat/completions", completions, methods=["POST"])
+        app.add_api_route("/v1/models", self._list, methods=["GET"])
+        app.add_api_route("/health", self._health, methods=["GET"])
+        app.add_api_route("/metrics", self._tell_metrics, methods=["GET"])
+        return app
+
+    async def _health(self) -> dict[str, Any]:
+        return {"status": "ok", "router": self._router.card.row, "models": len(self._pool)}
+
+    async def _list(self) -> dict[str, Any]:
+        names = [AUTO, *(self._pool if self._upstreams else [])]
+        models = [{"id": name, "object": "model", "owned_by": "mmroute"} for name in names]
+        return {"object": "list", "data": models}
+
+    async def _tell_metrics(self) -> Response:
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @property
+    def _pool(self) -> list[str]:
+        """The models that there are: those that have an endpoint, where any has."""
+        names = [name for name in self._models if name not in self._router.card.left_out]
+        return [name for name in names if name in self._upstreams.of] if self._upstreams else names
+
+    @property
+    def _blind(self) -> frozenset[str]:
+        own = self._upstreams.of.items() if self._upstreams else ()
+        return frozenset(self._router.card.blind) | {
+            name for name, upstream in own if not upstream.vision
+        }
+
+    def _answering(self, handle: Any) -> Any:
+        """What reads a request, answers it by ``handle``, and says what is wrong with it."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                async with self._read(request) as (body, quick):
+                    response: Response = await handle(body, quick)
+            except Exception as error:
+                fault = _fault_of(error)
+                response = JSONResponse(fault.body, fault.status)
+            self._metrics.requests.labels(request.url.path, response.status_code).inc()
+            return response
+
+        return answer
+
+    @asynccontextmanager
+    async def _read(self, request: Request) -> AsyncIterator[tuple[dict[str, Any], bool]]:
+        """The request's JSON, and whether it is so small that to work on it takes no time.
+
+        Of large ones few are held at once.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            # A page of another site can send other kinds without being asked.
+            raise Fault(415, "content-type: give application/json", "content_type")
+        largest = self._settings.largest
+        told = request.headers.get("content-length", "0")
+        if not told.isdecimal() or int(told) > largest:
+            raise Fault(413, f"larger than {largest:,} bytes; send less", "large")
+        content, held = bytearray(), 0
+        try:
+            try:
+                async with asyncio.timeout(self._settings.seconds):
+                    async for piece in request.stream():
+                        content += piece
+                        if len(content) > largest:
+                            raise Fault(413, f"larger than {largest:,} bytes; send less", "large")
+                        more = max(len(content) - LARGE, 0) - held
+                        if self._held + more > MOST_HELD:
+                            raise Busy
+                        held, self._held = held + more, self._held + more
+            except TimeoutError:
+                raise Fault(408, "the request came too slowly; send it again", "slow") from None
+            quick = len(content) <= QUICK
+            yield await _in_thread(quick, _body, content), quick
+        finally:
+            self._held -= held
+
+    async def _query(self, body: Mapping[str, Any], quick: bool, budgeted: bool) -> Query:
+        """What a request asks to be decided."""
+        given = body.get(OPTIONS) or {}
+        if not isinstance(given, dict) or not given.keys() <= _KNOWN:
+            raise InputError(
+                f"{OPTIONS}: {given!r:.80} is none of its options; give an object with some of "
+                f"{', '.join(sorted(_KNOWN))}"
+            )
+        numbers = {}
+        for name in ("budget", "trade_off", "trade_off_usd"):
+            value = given.get(name)
+            if value is not None:
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise InputError(f"{name}: {value!r:.80} is no number; give one")
+                numbers[name] = float(value)
+        dataset = given.get("dataset", "")
+        if not isinstance(dataset, str):
+            raise InputError(f"dataset: {dataset!r:.80} is no text; give a name")
+        network = self._settings.network
+        asked = await _in_thread(quick and not network, query_of, body.get("messages"), network)
+        if not asked.text.strip() and not asked.images:
+            raise InputError("messages: the user's last has neither text nor image; give one")
+        if asked.images:
+            await asyncio.to_thread(_require_small, asked.images)
+        named, models = body.get("model", AUTO), given.get("models")
+        if budgeted and named not in (AUTO, None):
+            models = [named]
+        left = candidates(self._pool, models, self._blind, asked.pictured)
+        counted = budgeted and self._budget is not None
+        if counted and numbers:
+            raise InputError(f"{min(numbers)}: the server keeps a budget of its own; leave it out")
+        return Query(asked, left, self._router.threshold(**numbers), counted, dataset)
+
+    async def _decide(self, query: Query) -> tuple[Decided, float]:
+        began = time.perf_counter()
+        decided = await self._deciding.decide(query)
+        seconds = time.perf_counter() - began
+        self._metrics.seconds.observe(seconds)
+        return decided, seconds
+
+    async def _route(self, body: dict[str, Any], quick: bool) -> Response:
+        query = await self._query(body, quick, budgeted=False)
+        decided, seconds = await self._decide(query)
+        answer = decided.answer
+        self._metrics.decisions.labels(answer.model).inc()
+        return JSONResponse(
+            answer._asdict() | {"reason": self._reason(query), "ms": round(1000 * seconds, 3)}
+        )
+
+    def _reason(self, query: Query) -> str:
+        card, among = self._router.card, f"among {len(query.models)} of {len(self._models)} models"
+        if card.router is None or query.parameter is None:
+            return f"the share of {card.row}, {among}"
+        if card.policy == "budget":
+            usd = query.parameter * card.unit_usd
+            return (
+                f"the highest predicted utility at a predicted cost of up to {usd:.6g} USD, {among}"
+            )
+        per_usd = query.parameter / card.unit_usd
+        return f"the highest predicted utility, less {per_usd:.6g} for each predicted USD, {among}"
+
+    async def _complete(self, body: dict[str, Any], quick: bool) -> Response:
+        if self._upstreams is None:
+            raise Fault(404, "no upstreams were given, so it only decides: POST /route", "no_calls")
+        query = await self._query(body, quick, budgeted=True)
+        request = {key: value for key, value in body.items() if key != OPTIONS}
+        decided, _ = await self._decide(query)
+        failed: list[str] = []
+        while True:
+            call = _Call(self, decided)
+            if decided.kept is False:
+                call.withdraw()
+                raise Fault(429, "the budget is spent; ask again later", "budget_spent")
+            model = decided.answer.model
+            self._metrics.decisions.labels(model).inc()
+            try:
+                if body.get("stream"):
+                    return await self._streamed(call, request, bool(body.get("stream_options")))
+                answer = await self._upstreams.ask(model, request)
+            except NoAnswer as error:
+                call.failed(error)
+                failed.append(f"{model}: {error.kind}")
+            except Refused as refused:
+                return call.refused(refused.answer)
+            except BaseException:
+                call.withdraw()
+                raise
+            else:
+                if answer.status != 200:
+                    return call.refused(answer)
+                call.paid(answer.usage)
+                return _told(answer.content, 200, model)
+            query = replace(query, models=tuple(own for own in query.models if own != model))
+            if not query.models:
+                raise Fault(502, f"no model answered ({'; '.join(failed)})", "no_answer")
+            decided = await self._deciding.instead(query, decided)
+
+    async def _streamed(
+        self, call: "_Call", request: Mapping[str, Any], wants_usage: bool
+    ) -> Response:
+        """A stream, once its first event is there: from then on no other model is asked."""
+        assert self._upstreams is not None
+        events = self._upstreams.stream(call.model, request)
+        first = await anext(events, None)
+        if first is None:
+            raise NoAnswer("broke off", billed=True)
+
+        async def passed_on() -> AsyncIterator[bytes]:
+            settled = False
+            try:
+                event: tuple[bytes, Usage | None, bool] | None = first
+                while event is not None:
+                    content, told, alone = event
+                    if told and not settled:
+                        call.paid(told)
+                        settled = True
+                    if wants_usage or not alone:
+                        yield content
+                    event = await anext(events, None)
+            except NoAnswer as error:
+                fault = Fault(502, f"{call.model}: {error.kind}", "broke_off")
+                yield f"data: {json.dumps(fault.body)}\n\n".encode()
+            finally:
+                if not settled:
+                    call.paid(None)
+                await events.aclose()
+
+        return StreamingResponse(
+            passed_on(), 200, {"x-mmroute-model": quote(call.model)}, "text/event-stream"
+        )
+
+    def cost(self, model: str, usage: Usage | None) -> float | None:
+        """USD of a call by the card's prices; None if these or its tokens are unknown."""
+        own = self._models[model]
+        prices = own.usd_per_1m_prompt_tokens, own.usd_per_1m_completion_tokens
+        if usage is None or prices[0] is None or prices[1] is None:
+            return None
+        return (prices[0] * usage.prompt + prices[1] * usage.completion) / 1e6
+
+
+class _Call:
+    """One call of a model, and what becomes of it; here a log of decisions would be written."""
+
+    def __init__(self, server: Server, decided: Decided) -> None:
+        self._server, self._decided = server, decided
+        self.model = decided.answer.model
+
+    @property
+    def _budget(self) -> Budget | None:
+        return self._server._budget if self._decided.kept is not None else None
+
+    def _counted(self, outcome: str) -> None:
+        self._server._metrics.calls.labels(self.model, outcome).inc()
+
+    def paid(self, usage: Usage | None) -> None:
+        """It was answered."""
+        self._counted("answered")
+        usd = self._server.cost(self.model, usage)
+        if self._budget and usd is not None:
+            self._budget.paid(self._decided.answer, usd)
+
+    def failed(self, error: NoAnswer) -> None:
+        """It was not; what it may have cost stays."""
+        self._counted(error.kind)
+        if self._budget:
+            answer = self._decided.answer
+            self._budget.withdraw(answer, answer.cost_usd[self.model] if error.billed else 0.0)
+
+    def withdraw(self) -> None:
+        """It was not made, or given up."""
+        if self._budget:
+            self._budget.withdraw(self._decided.answer)
+
+    def refused(self, answer: Any) -> Response:
+        """The model refuses the request itself."""
+        self._counted("refused")
+        self.withdraw()
+        return _told(answer.content, answer.status, self.model)
+
+
+async def _in_thread(quick: bool, work: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Do some work, in another thread if it may take a while."""
+    return work(*arguments) if quick else await asyncio.to_thread(work, *arguments)
+
+
+def _told(content: bytes, status: int, model: str) -> Response:
+    # A name may hold what no header can.
+    headers = {"x-mmroute-model": quote(model)}
+    return Response(content, status, headers, "application/json")
+
+
+def _body(content: bytes | bytearray) -> dict[str, Any]:
+    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise Fault(413, f"more than {MOST_VALUES:,} values; send less", "large")
+    try:
+        body = json.loads(content, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise Fault(400, "no JSON, or nested too deep; send an object", "no_json") from None
+    if not isinstance(body, dict):
+        raise Fault(400, "no object; send one with messages", "no_json")
+    level: list[Any] = [body]
+    for _ in range(DEEPEST):
+        nested = [own.values() if isinstance(own, dict) else own for own in level]
+        level = [one for own in nested for one in own if isinstance(one, dict | list)]
+        if not level:
+            return body
+    raise Fault(400, f"nested deeper than {DEEPEST}; send less", "no_json")
+
+
+def _fault_of(error: Exception) -> Fault:
+    match error:
+        case Fault():
+            return error
+        case InputError():
+            return Fault(400, str(error), "bad_request")
+        case Busy():
+            return Fault(503, "too many requests wait; try again later", "busy")
+    logger.error("a request failed", exc_info=error)
+    return Fault(500, "the server is at fault; its log has more", "fault")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _require_small(images: list[bytes]) -> None:
+    """Raise InputError for images that would take long to decode, before any is."""
+    pixels = 0
+    for content in images:
+        # What cannot be opened is said when it is decoded.
+        with (
+            quiet_decoding(),
+            suppress(Exception),
+            Image.open(io.BytesIO(content), formats=FORMATS) as image,
+        ):
+            pixels += image.width * image.height
+    if pixels > MOST_PIXELS:
+        raise InputError(
+            f"messages: images of more than {MOST_PIXELS:,} pixels together; send smaller ones"
+        )

@@ -1,0 +1,251 @@
+"""Where models answer: endpoints of OpenAI's API, asked once, in time and in size."""
+
+import json
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+from pydantic import Field, ValidationError
+
+from mmroute.config import Strict, describe
+from mmroute.config import file as config_file
+from mmroute.errors import InputError
+
+LONGEST_ANSWER = 32 * 10**6
+"""Bytes of an answer, or of one event of a stream."""
+CONNECT_SECONDS = 5.0
+_DONE = b"data: [DONE]"
+_CLIENTS_FAULT = {400, 413, 422}
+"""What another model would answer to the same request, too."""
+_UNBILLED = {401, 403, 404, 405, 408, 429, 500, 502, 503, 504}
+
+
+class Upstream(Strict):
+    """A model's endpoint."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
+    """Of its API, up to ``/v1``."""
+    key_variable: str = ""
+    """Name of the environment variable that holds its key; empty: none is sent."""
+    name: str = ""
+    """What the model is called there; empty: as in the pool."""
+    vision: bool = True
+    """Whether it takes images."""
+
+
+class _File(Strict):
+    upstreams: Annotated[dict[str, Upstream], Field(min_length=1)]
+
+
+def read_upstreams(path: Path, pool: list[str]) -> dict[str, Upstream]:
+    """Read a YAML file ``upstreams: {model: {url: ..., ...}}``.
+
+    Raises
+    ------
+    InputError
+        If it is none, names a model that is not in the pool, or a variable that holds no key.
+    """
+    try:
+        upstreams = _File.model_validate(config_file.read(path)).upstreams
+    except ValidationError as error:
+        raise InputError(f"{path}: {describe(error)}; correct the file") from None
+    for model, upstream in upstreams.items():
+        if model not in pool:
+            raise InputError(
+                f"{path}: upstreams: no model {model!r:.80} in the pool; it has: {', '.join(pool)}"
+            )
+        _key(model, upstream)
+    return upstreams
+
+
+def _key(model: str, upstream: Upstream) -> str:
+    key = os.environ.get(upstream.key_variable, "") if upstream.key_variable else ""
+    if upstream.key_variable and not (key and key.isascii() and key.isprintable()):
+        raise InputError(
+            f"environment variable {upstream.key_variable}: holds no key for {model!r:.80}, one "
+            "line of printable characters; set it"
+        )
+    return key
+
+
+class NoAnswer(Exception):
+    """Why a model gave no answer.
+
+    Attributes
+    ----------
+    kind
+        In words, of which there are few.
+    billed
+        Whether it may have cost something all the same.
+    """
+
+    def __init__(self, kind: str, billed: bool) -> None:
+        super().__init__(kind)
+        self.kind, self.billed = kind, billed
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens that a call has taken."""
+
+    prompt: int
+    completion: int
+
+    @classmethod
+    def of(cls, answer: Any) -> "Usage | None":
+        """What an answer, or an event of a stream, says of them."""
+        told = answer.get("usage") if isinstance(answer, dict) else None
+        if not isinstance(told, dict):
+            return None
+        match told.get("prompt_tokens"), told.get("completion_tokens"):
+            case int(prompt), int(completion) if (
+                min(prompt, completion) >= 0 and max(prompt, completion) < 2**53
+            ):
+                return cls(prompt, completion)
+        return None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer, or the refusal of a request that is at fault itself."""
+
+    status: int
+    content: bytes
+    usage: Usage | None
+
+
+class Upstreams:
+    """Asks models, each call once.
+
+    Parameters
+    ----------
+    upstreams
+        By model.
+    seconds
+        That a model may take for its next byte, and ten times as long in all.
+    """
+
+    def __init__(self, upstreams: Mapping[str, Upstream], seconds: float) -> None:
+        self.of, self._seconds = dict(upstreams), seconds
+        self._keys = {model: _key(model, own) for model, own in upstreams.items()}
+        # Neither a proxy nor a password of the machine's own takes part.
+        self._client = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ask(self, model: str, request: Mapping[str, Any]) -> Answer:
+        """Return a model's answer to a chat completion; raise NoAnswer if it gives none."""
+        async with self._sent(model, request) as (status, pieces):
+            content = await _whole(pieces)
+        if status != 200:
+            return Answer(status, content, None)
+        answer = _parsed(content)
+        choices = answer.get("choices") if isinstance(answer, dict) else None
+        if not isinstance(choices, list) or not choices:
+            raise NoAnswer("nonsense", billed=True)
+        return Answer(200, content, Usage.of(answer))
+
+    async def stream(
+        self, model: str, request: Mapping[str, Any]
+    ) -> AsyncGenerator[tuple[bytes, Usage | None, bool], None]:
+        """Yield a model's events as bytes, the usage they tell, and whether they hold nothing else.
+
+        Raises NoAnswer if it gives none, or breaks off.
+        """
+        options = dict(request.get("stream_options") or {}) | {"include_usage": True}
+        asked = {**request, "stream_options": options}
+        async with self._sent(model, asked) as (status, pieces):
+            if status != 200:
+                raise Refused(Answer(status, await _whole(pieces), None))
+            rest = b""
+            async for piece in pieces:
+                rest += piece.replace(b"\r\n", b"\n")
+                *events, rest = rest.split(b"\n\n")
+                if len(rest) > LONGEST_ANSWER:
+                    raise NoAnswer("too long an answer", billed=True)
+                for event in events:
+                    line = event.strip()
+                    if not line.startswith(b"data:"):
+                        continue
+                    if line == _DONE:
+                        yield _DONE + b"\n\n", None, False
+                        return
+                    told = _parsed(line.removeprefix(b"data:"))
+                    if "choices" not in told:
+                        raise NoAnswer("nonsense", billed=True)
+                    usage = Usage.of(told)
+                    yield event + b"\n\n", usage, usage is not None and not told["choices"]
+            if rest.strip() != _DONE:
+                raise NoAnswer("broke off", billed=True)
+            yield _DONE + b"\n\n", None, False
+
+    @asynccontextmanager
+    async def _sent(
+        self, model: str, request: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """The status, where it is one to go on with, and the pieces of what is answered."""
+        own, key = self.of[model], self._keys[model]
+        try:
+            async with self._client.stream(
+                "POST",
+                f"{own.url.rstrip('/')}/chat/completions",
+                # Escaped, so that what is no text in UTF-8 passes as it came.
+                content=json.dumps({**request, "model": own.name or model}),
+                headers={"Content-Type": "application/json"}
+                | ({"Authorization": f"Bearer {key}"} if key else {}),
+            ) as response:
+                status = response.status_code
+                if status != 200 and status not in _CLIENTS_FAULT:
+                    raise NoAnswer(f"status {status}", billed=status not in _UNBILLED)
+                yield status, self._in_time(response)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            raise NoAnswer("no connection", billed=False) from None
+        except httpx2.TimeoutException:
+            raise NoAnswer("time-out", billed=True) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL):
+            raise NoAnswer("broke off", billed=True) from None
+
+    async def _in_time(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        deadline = time.monotonic() + 10 * self._seconds
+        async for piece in response.aiter_bytes():
+            if time.monotonic() > deadline:
+                raise NoAnswer("time-out", billed=True)
+            yield piece
+
+
+class Refused(Exception):
+    """A model refuses a request that is at fault itself."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
+    content = bytearray()
+    async for piece in pieces:
+        content += piece
+        if len(content) > LONGEST_ANSWER:
+            raise NoAnswer("too long an answer", billed=True)
+    return bytes(content)
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        raise NoAnswer("nonsense", billed=True) from None
+    if not isinstance(answer, dict):
+        raise NoAnswer("nonsense", billed=True)
+    return answer
