@@ -54,8 +54,8 @@ def _gain(gains: pd.DataFrame) -> str:
         return "There is no router to compare with the static mixtures of models."
     row = own.iloc[0]
     return (
-        f"{row['router']}, the best router in training, is {row['value']:+.3f} nAUC "
-        f"({row['low']:+.3f} to {row['high']:+.3f}) from the best static mixtures of models."
+        f"Against the best static mixtures of models {row['router']}, the best router in training, "
+        f"has {row['value']:+.3f} nAUC ({row['low']:+.3f} to {row['high']:+.3f})."
     )
 
 
