@@ -247,6 +247,10 @@ class Log:
                     f"was {known[name]:g} before; keep the one that is right"
                 )
 
+    def paid(self, decision: Decision) -> dict[str, float]:
+        """What is known of the call that was decided."""
+        return self.outcomes.get((decision.id, decision.model), {})
+
     def outcome(self, name: str, models: Sequence[str]) -> np.ndarray:
         """(N, K) amounts of the decisions' calls by their name, NaN where unknown."""
         column = {model: index for index, model in enumerate(models)}

@@ -46,7 +46,7 @@ from mmroute.features.side_features import side_features
 from mmroute.images import BETWEEN, MOST_IMAGES, decode, each, joined, quiet_decoding
 from mmroute.persistence import read
 from mmroute.predictions import Predictions
-from mmroute.routers import Router
+from mmroute.routers import GridRouter, Router
 from mmroute.storage import digest_bytes, digest_file
 from mmroute.training import predict
 
@@ -315,6 +315,12 @@ class DeployedRouter:
         )
         decisions = self.choose(predictions, threshold if own is None else own)
         return replace(decisions, kept=own is not None)
+
+    @property
+    def goes_by_predictions(self) -> bool:
+        """Whether the utilities and costs that it predicts decide, and nothing else."""
+        predicts = self._config is not None and self._config.predicts
+        return predicts and not isinstance(self._router, GridRouter)
 
     def foresight(self, predictions: Predictions) -> Foresight:
         """What the choices for some queries cost, by the parameter of the policy."""

@@ -83,7 +83,8 @@ class Overlap:
     def of(cls, target: np.ndarray, logged: np.ndarray, propensity: np.ndarray) -> Self:
         """Weigh n queries by the policy's model, the logged one, and its propensity in (0, 1]."""
         same = target == logged
-        return cls(same / propensity, float((~same & (propensity == 1)).mean()))
+        denied = np.count_nonzero(~same & (propensity == 1))
+        return cls(same / propensity, denied / max(len(same), 1))
 
     @cached_property
     def effective_size(self) -> float:
