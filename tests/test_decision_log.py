@@ -3,11 +3,13 @@
 import json
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +47,13 @@ def test_what_is_written_is_read_again(tmp_path):
     }
     assert read.remarks == []
     assert read.outcome("utility", ["large", "other", "small"])[0, [0, 2]].tolist() == [0.25, 1.0]
+
+
+def test_the_example_of_the_documentation_is_a_log(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(Path(__file__).parent / "examples/my_log.py"))
+    read = read_log(Path("log.jsonl"))
+    assert read.outcomes == {("q17", "small"): {"utility": 1.0, "cost_usd": 0.0004}}
 
 
 def test_texts_are_kept_only_if_asked_and_times_are_in_utc(tmp_path):
@@ -89,6 +98,7 @@ def test_several_processes_write_to_one_log(tmp_path):
 WRITER = """
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from pathlib import Path
 from mmroute.decision_log import Decision, DecisionLog
 log = DecisionLog(Path(sys.argv[1]), with_texts=True)

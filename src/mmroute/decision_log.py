@@ -316,7 +316,7 @@ def _lines(path: Path, remarks: list[str]) -> Iterator[tuple[str, dict[str, Any]
             if not line.strip():
                 continue
             try:
-                content = json.loads(line.decode())
+                content = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (ValueError, RecursionError) as error:
                 if not line.endswith(b"\n"):
                     remarks.append(f"{where}: was cut short, and is left out")
