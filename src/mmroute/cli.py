@@ -401,6 +401,8 @@ def shadow(
         go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
         from mmroute.decision import shadow as telling
         from mmroute.decision.deployed import load_router
+        from mmroute.decision.drift import in_words as drift_in_words
+        from mmroute.decision.drift import read_seen
         from mmroute.decision_log import read_log
 
         if trust:
@@ -408,11 +410,11 @@ def shadow(
         with working_on(folder):
             router = load_router(folder, trust or [], allow_network, key_variable)
         found = read_log(log, outcomes)
-        asked = _queries(queries) if queries else None
+        given, threads = _queries(queries) if queries else None, os.cpu_count() or 1
         with working_on(log):
-            foreseen = telling.foreseen(
-                router, telling.folder_digest(folder), found, asked, os.cpu_count() or 1
-            )
+            asked = telling.queries_of(found, given)
+            digest = telling.folder_digest(folder)
+            foreseen = telling.foreseen(router, digest, found, asked, threads)
             how = {"budget": budget, "trade_off": trade_off}
             traffic = telling.Traffic.of(router, found, foreseen, **how)
             if estimate_propensities:
@@ -421,6 +423,10 @@ def shadow(
             best = router.card.measured.get("best_single_model")
             told = telling.shadow(traffic, found, str(best))
             _show(f"{telling.in_words(traffic, found, told)}\n")
+            seen = read_seen(folder)
+            drift = telling.drifted(router, seen, traffic, found, asked, threads)
+        lines = drift_in_words(drift) if drift else ["drift is not told: export the router again"]
+        _show(plain("\n".join(["", *lines, ""])))
         for remark in found.remarks:
             typer.echo(plain(remark), err=True)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mmroute.decision.deployed import Decisions
-from mmroute.decision.shadow import Traffic, foreseen, in_words, shadow
+from mmroute.decision.shadow import Traffic, foreseen, in_words, queries_of, shadow
 from mmroute.decision_log import Decision, DecisionLog, Outcome, read_log
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
@@ -70,7 +70,7 @@ def rows(told):
 def test_random_traffic_tells_what_the_router_would_have_earned(tmp_path):
     log = traffic(tmp_path, share=0.5)
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     told = shadow(own, log, best="large")
     for title, truth in (("accuracy", ACCURACY), ("USD per 1,000 queries", COST)):
         assert not told[title].refusal
@@ -89,7 +89,7 @@ def test_random_traffic_tells_what_the_router_would_have_earned(tmp_path):
 def test_a_log_of_one_model_tells_nothing_but_what_it_would_take(tmp_path):
     log = traffic(tmp_path, share=0.0)
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     told = shadow(own, log)["accuracy"]
     assert "another model was sure to be called" in told.refusal
     assert "Send a share of the traffic to a random one of the 2 models" in told.refusal
@@ -105,7 +105,7 @@ def test_a_log_of_one_model_tells_nothing_but_what_it_would_take(tmp_path):
 def test_what_is_known_of_every_choice_is_a_measurement(tmp_path):
     log = traffic(tmp_path, share=0.0, n_queries=50)
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     for row in np.flatnonzero(own.target):
         log.add(f"q{row}", "large", {"utility": 1.0}, "")
     value, low, high = rows(shadow(own, log)["accuracy"])["the router, replayed on all queries"]
@@ -118,7 +118,7 @@ def test_what_is_known_of_every_choice_is_a_measurement(tmp_path):
 def test_too_little_overlap_is_refused(tmp_path, share, n_queries):
     log = traffic(tmp_path, share, n_queries)
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     told = shadow(own, log)["accuracy"]
     assert "too little overlaps" in told.refusal
     assert not any("SNIPS" in name for name, *_ in told.rows)
@@ -127,7 +127,7 @@ def test_too_little_overlap_is_refused(tmp_path, share, n_queries):
 def test_propensities_are_estimated_only_if_asked(tmp_path):
     log = traffic(tmp_path, share=0.5, propensity=None)
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     assert "2,000 of 2,000 decisions have no propensity" in shadow(own, log)["accuracy"].refusal
     estimated = own.estimating_propensities()
     expected = np.where(own.logged == 0, 0.75, 0.25)
@@ -140,11 +140,11 @@ def test_propensities_are_estimated_only_if_asked(tmp_path):
 def test_a_router_chooses_among_the_models_that_could_be_called(tmp_path):
     log = traffic(tmp_path, 0.0, 50, candidates=("small", "other"))
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     assert (own.target == 0).all()
     log.decisions = [one.model_copy(update={"candidates": ("other",)}) for one in log.decisions]
     with pytest.raises(InputError, match=r"'q0': its candidates are no models of the router"):
-        Traffic.of(router, log, foreseen(router, "", log, None))
+        Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
 
 
 def test_models_that_the_router_does_not_know_may_have_been_called(tmp_path):
@@ -154,7 +154,7 @@ def test_models_that_the_router_does_not_know_may_have_been_called(tmp_path):
         for number, one in enumerate(log.decisions)
     ]
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     assert (own.logged[1::2] == -1).all()
     assert "other 50.0%" in in_words(own, log, shadow(own, log))
 
@@ -167,18 +167,19 @@ def test_logged_predictions_of_the_same_router_need_no_text(tmp_path):
     predictions = foreseen(router, "abc", log, None)
     np.testing.assert_allclose(predictions.u_hat[0], np.tile([0.5, 0.9], (20, 1)))
     np.testing.assert_allclose(predictions.c_hat[0], np.tile(PRICE / UNIT, (20, 1)))
-    with pytest.raises(InputError, match=r"'q0' \(20 of 20\): holds neither .* --queries"):
+    assert queries_of(log, None) is None
+    with pytest.raises(InputError, match=r"neither this router's predictions .* --queries"):
         foreseen(router, "another", log, None)
     queries = pd.DataFrame({"question": "0.9"}, index=[f"q{i}" for i in range(19)])
-    with pytest.raises(InputError, match=r"'q19' \(1 of 20\): not among the queries"):
-        foreseen(router, "another", log, queries)
+    with pytest.raises(InputError, match=r"'q19' \(1 of 20\) is not among the queries"):
+        queries_of(log, queries)
 
 
 def test_hostile_names_do_not_steer_a_terminal(tmp_path):
     log = traffic(tmp_path, 0.5, 50)
     log.decisions = [one.model_copy(update={"model": "\x1b[2J<script>"}) for one in log.decisions]
     router = Router()
-    own = Traffic.of(router, log, foreseen(router, "", log, None))
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
     assert "\x1b" not in in_words(own, log, shadow(own, log))
 
 

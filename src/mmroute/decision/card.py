@@ -27,6 +27,8 @@ CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
     "curve.safetensors",
     "README.md",
 )
+SEEN = "seen.safetensors"
+"""Of what was seen in training, see ``drift``; folders of older versions have none."""
 DIGESTS = "SHA256SUMS"
 """As ``sha256sum`` writes and checks it, over all other files."""
 LARGEST_CARD, LARGEST_FILE = 10**8, 32 * 10**9
@@ -227,7 +229,7 @@ def read_card(folder: Path) -> Card:
             f"{path}: {describe(error)}; export the router again, or do not use it"
         ) from None
     digests = _read_digests(folder / DIGESTS)
-    for name in card.files:
+    for name in [*card.files, *[SEEN] * (SEEN in digests)]:
         _require_regular(folder / name, LARGEST_FILE)
         if digests.pop(name, None) != _digest(folder / name):
             raise InputError(

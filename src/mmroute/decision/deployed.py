@@ -10,6 +10,8 @@ The folder holds
 ``curve.safetensors``
     the operating points on cross-fitted predictions of the labels that thresholds are chosen
     on, the dearest first, and how far what is foreseen there can be trusted;
+``seen.safetensors``
+    what the labels were like, in numbers, see ``drift``;
 ``README.md``
     the model card;
 ``SHA256SUMS``
@@ -490,6 +492,22 @@ class DeployedRouter:
         )
         side = side_features(sample, Path()) if self._features.fusion.with_side else None
         self.route_embedded(text, image, side)
+
+    def features(self, samples: pd.DataFrame, threads: int = 1) -> np.ndarray:
+        """(N, d) what the router reads of N queries; d is 0 where it goes by no embeddings.
+
+        Parameters
+        ----------
+        samples
+            ``question``, and ``image`` as an outcome table has it, from the working folder.
+        threads
+            For images.
+        """
+        if self._features is None:
+            return np.empty((len(samples), 0))
+        text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
+        side = side_features(samples, Path()) if self._features.fusion.with_side else np.empty(0)
+        return self._features.transform(text, image, side)
 
     def _embed(self, modality: Modality, samples: pd.DataFrame, threads: int) -> Embeddings:
         """Embed one modality; its encoder is not loaded if no query has it."""

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 
 from mmroute.decision.card import DIGESTS
 from mmroute.decision.decide import PER_1000
-from mmroute.decision.deployed import DeployedRouter
+from mmroute.decision.deployed import DeployedRouter, _paths
+from mmroute.decision.drift import MOST_COMPARED, Calibration, Drift, Seen, look
 from mmroute.decision_log import Log
 from mmroute.errors import InputError, plain
 from mmroute.evaluation.off_policy import (
@@ -150,6 +151,36 @@ class Traffic:
         )
 
 
+def queries_of(log: Log, given: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The logged queries, as for ``route_all``; None where the log does not hold them all.
+
+    Parameters
+    ----------
+    log
+        N decisions.
+    given
+        Queries indexed by id, in place of the log's texts.
+
+    Raises
+    ------
+    InputError
+        If a decision is not among those that are given.
+    """
+    ids = pd.Index([one.id for one in log.decisions])
+    if given is not None:
+        missing = ids.difference(given.index)
+        if len(missing):
+            raise InputError(
+                f"decision {missing[0]!r:.80} ({len(missing):,} of {len(ids):,}) is not among the "
+                "queries; give them all"
+            )
+        return given.loc[ids]
+    if any(one.text is None or one.image_digest for one in log.decisions):
+        return None
+    rows = [(one.text, one.dataset) for one in log.decisions]
+    return pd.DataFrame(rows, ids, ["question", "dataset"], dtype=object)
+
+
 def foreseen(
     router: DeployedRouter, digest: str, log: Log, queries: pd.DataFrame | None, threads: int = 1
 ) -> Predictions:
@@ -162,18 +193,16 @@ def foreseen(
     log
         N decisions.
     queries
-        Indexed by id, as for ``route_all``; None: the texts of the log.
+        See ``queries_of``.
     threads
         For images.
 
     Raises
     ------
     InputError
-        If a decision holds neither this router's predictions nor a text, and is not among the
-        queries.
+        If the log holds neither this router's predictions nor the queries.
     """
-    decisions = log.decisions
-    told = set(router.models)
+    decisions, told = log.decisions, set(router.models)
     if router.goes_by_predictions and all(
         one.router == digest and told <= one.utility.keys() & one.cost_usd.keys()
         for one in decisions
@@ -182,29 +211,67 @@ def foreseen(
             np.array([[getattr(one, name)[model] for model in router.models] for one in decisions])
             for name in ("utility", "cost_usd")
         )
-        logged = pd.Series([one.id for one in decisions])
-        return Predictions(logged, u_hat[None], cost[None] / router.card.unit_usd)
-    ids = [one.id for one in decisions]
+        ids = pd.Series([one.id for one in decisions])
+        return Predictions(ids, u_hat[None], cost[None] / router.card.unit_usd)
     if queries is None:
-        queries = pd.DataFrame(
-            {
-                "question": [None if one.image_digest else one.text for one in decisions],
-                "dataset": [one.dataset for one in decisions],
-            },
-            index=ids,
-            dtype=object,
-        )
-        missing = queries.index[queries["question"].isna()]
-        lack = "holds neither this router's predictions nor its query, a text without an image"
-    else:
-        missing = pd.Index(ids).difference(queries.index)
-        lack = "not among the queries"
-    if len(missing):
         raise InputError(
-            f"decision {missing[0]!r:.80} ({len(missing):,} of {len(ids):,}): {lack}; give "
-            "them all by --queries, a JSON object a line with id, text and image"
+            "the log holds neither this router's predictions of all queries nor their texts, or "
+            "there are images; give the queries by --queries, a JSON object a line with id, text "
+            "and image"
         )
-    return router.foresee(queries.loc[pd.Index(ids)], threads)
+    return router.foresee(queries, threads)
+
+
+def drifted(
+    router: DeployedRouter,
+    seen: Seen | None,
+    traffic: Traffic,
+    log: Log,
+    queries: pd.DataFrame | None,
+    threads: int = 1,
+) -> Drift | None:
+    """Hold logged traffic against what the router was trained on.
+
+    Parameters
+    ----------
+    router, seen
+        As loaded, and what ``read_seen`` has of its folder.
+    traffic, log
+        The router's choices for the log's queries.
+    queries
+        See ``queries_of``; ``MOST_COMPARED`` of them are looked at.
+    threads
+        For images.
+
+    Returns
+    -------
+    None where the folder does not tell what was seen.
+    """
+    if seen is None:
+        return None
+    vectors = None
+    if queries is not None:
+        rows = np.random.default_rng(0).permutation(len(queries))[:MOST_COMPARED]
+        looked_at = queries.iloc[rows]
+        empty = pd.Series([None] * len(rows), looked_at.index, object)
+        samples = pd.DataFrame(
+            {
+                "question": looked_at.get("question", empty).fillna(""),
+                "image": pd.Series(
+                    list(map(_paths, looked_at.get("image", empty))), looked_at.index, object
+                ),
+            }
+        ).reset_index(drop=True)
+        vectors = seen.project(router.features(samples, threads), samples)
+    rows = np.flatnonzero(traffic.target == traffic.logged)
+    calls = [log.paid(log.decisions[row]) for row in rows]
+    paid, utility = (
+        np.array([one.get(name, np.nan) for one in calls], float)
+        for name in ("cost_usd", "utility")
+    )
+    cells = rows, traffic.target[rows]
+    calibration = Calibration.of(utility, traffic.utility[cells], paid, traffic.cost_usd[cells])
+    return look(seen, vectors, calibration)
 
 
 @dataclass(frozen=True)
