@@ -400,6 +400,7 @@ def shadow(
     with _one_line_errors():
         go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
         from mmroute.decision import shadow as telling
+        from mmroute.decision.card import folder_digest
         from mmroute.decision.deployed import load_router
         from mmroute.decision.drift import in_words as drift_in_words
         from mmroute.decision.drift import read_seen
@@ -413,7 +414,7 @@ def shadow(
         given, threads = _queries(queries) if queries else None, os.cpu_count() or 1
         with working_on(log):
             asked = telling.queries_of(found, given)
-            digest = telling.folder_digest(folder)
+            digest = folder_digest(folder)
             foreseen = telling.foreseen(router, digest, found, asked, threads)
             how = {"budget": budget, "trade_off": trade_off}
             traffic = telling.Traffic.of(router, found, foreseen, **how)

@@ -45,7 +45,7 @@ class Decision(Strict):
     model: Text
     """Which was called."""
     router: str = ""
-    """Digest of the router's folder, see ``shadow.folder_digest``; empty: there was no router."""
+    """Digest of the router's folder, see ``card.folder_digest``; empty: there was no router."""
     row: str = ""
     """The router's row of the main table."""
     candidates: tuple[Text, ...] = ()

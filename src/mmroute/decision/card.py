@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mmroute.config import Named, RouterConfig, Strict, describe, named, parse_router
 from mmroute.errors import InputError
-from mmroute.storage import is_file, write_text
+from mmroute.storage import digest_file, is_file, write_text
 
 FORMAT = 3
 CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
@@ -258,6 +258,11 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         raise ValueError("a key is given twice")
     return mapping
+
+
+def folder_digest(folder: Path) -> str:
+    """The digest of an exported router, as a decision log names it: that of its digests."""
+    return digest_file(folder / DIGESTS)
 
 
 def write_digests(folder: Path) -> None:

@@ -12,7 +12,6 @@ Of each logged query the outcome of the model that was called is known, and seld
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,6 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mmroute.decision.card import DIGESTS
 from mmroute.decision.decide import PER_1000
 from mmroute.decision.deployed import DeployedRouter, _paths
 from mmroute.decision.drift import MOST_COMPARED, Calibration, Drift, Seen, look
@@ -36,16 +34,10 @@ from mmroute.evaluation.off_policy import (
     queries_needed,
 )
 from mmroute.predictions import Predictions
-from mmroute.storage import digest_file
 
 RANDOM_SHARES = (0.1, 0.5)
 """Of traffic, that are said to be needed."""
 FOLDS = 5
-
-
-def folder_digest(folder: Path) -> str:
-    """The digest of an exported router, as a log names it: that of its digests."""
-    return digest_file(folder / DIGESTS)
 
 
 @dataclass(frozen=True)
@@ -189,7 +181,7 @@ def foreseen(
     Parameters
     ----------
     router, digest
-        As loaded, and ``folder_digest`` of its folder.
+        As loaded, and ``card.folder_digest`` of its folder.
     log
         N decisions.
     queries
