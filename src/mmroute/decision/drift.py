@@ -269,7 +269,10 @@ def look(seen: Seen, vectors: np.ndarray | None, calibration: Calibration, seed:
 def in_words(drift: Drift) -> list[str]:
     """What was told, a line for each."""
     alarms, moved = drift.alarms, drift.queries
-    lines = [f"whether the queries have drifted is not told: fewer than {FEWEST} are known"]
+    lines = [
+        f"whether the queries have drifted is not told: of them, or of the labels, fewer than "
+        f"{FEWEST} are known"
+    ]
     if moved:
         differs = (
             f"a classifier tells them from the labels with an AUC of {moved.auc:.2f} (p "
