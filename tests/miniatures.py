@@ -197,6 +197,20 @@ def promptfoo(folder: Path) -> None:
     _put(folder / "results.json", {"evalId": "eval-1", "results": results, "config": {}})
 
 
+def decision_log(folder: Path) -> None:
+    decisions, outcomes = [], []
+    for i in range(SIZE):
+        told = {"id": f"q{i}", "time": "2026-01-02T03:04:05+00:00", "model": MODELS[i % 3]}
+        decisions.append(told | {"propensity": 0.5, "text": question(i), "dataset": "chat"})
+        decisions.append({"id": f"q{i}", "cost_usd": cost(i, i % 3), "latency_s": 0.5})
+        for j, model in enumerate(MODELS):
+            known = {} if i % 3 == j else {"cost_usd": cost(i, j)}
+            outcomes.append({"id": f"q{i}", "model": model, "correct": bool(right(i, j))} | known)
+    _lines(folder / "log-0001.jsonl", decisions[:60])
+    _lines(folder / "log.jsonl", decisions[60:])
+    _lines(folder / "judged.jsonl", outcomes)
+
+
 def helm(folder: Path) -> None:
     for j, model in enumerate(SAFE_MODELS):
         name = f"mmlu:subject=law,model=org_{model}"
@@ -447,6 +461,7 @@ MINIATURES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "lm_evaluation_harness": ("lmms_eval", lm_evaluation_harness),
     "inspect_ai": ("inspect_ai", inspect_ai),
     "promptfoo": ("promptfoo", promptfoo),
+    "decision_log": ("decision_log", decision_log),
     "helm": ("helm", helm),
     "opencompass": ("opencompass", opencompass),
     "mmr_release": ("mmr_release", mmr_release),

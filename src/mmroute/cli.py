@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,8 @@ from mmroute.errors import InputError, is_utf8, naming_extra, plain, refusal
 from mmroute.source_tree import SOURCE_TREE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mmroute.checks.proposed import Proposal
 
 FAULT = 2
@@ -451,6 +453,111 @@ def route(
             typer.echo(_as_line(decisions[index]))
         if decisions.kept is False:
             typer.echo("these queries alone may not keep the limit: too few, or too dear", err=True)
+
+
+@app.command()
+def shadow(
+    folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
+    log: Annotated[Path, typer.Argument(help="A decision log.", metavar="LOG")],
+    outcomes: Annotated[
+        Path | None, typer.Option(help="A JSONL of outcomes that lie beside the log.")
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="A JSONL of queries, as of route, with id: where the log has no texts."),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="USD per 1,000 queries, to be kept on average.")
+    ] = None,
+    trade_off: Annotated[
+        float | None, typer.Option(help="Utility per normalised cost, lambda.")
+    ] = None,
+    estimate_propensities: Annotated[
+        bool,
+        typer.Option(
+            "--estimate-propensities",
+            help="Take the shares of calls of queries alike for what the log does not say.",
+        ),
+    ] = False,
+    trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    allow_network: Annotated[
+        bool,
+        typer.Option(
+            "--allow-network",
+            help="Let the router send queries to its endpoint, and an encoder fetch its weights.",
+        ),
+    ] = False,
+    key_variable: Annotated[
+        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
+    ] = "",
+    gigabytes: Annotated[
+        float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")
+    ] = 16,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=1e9, help="Time for each file, and for what is told.")
+    ] = 3600,
+) -> None:
+    """Say what a router would have cost and answered on logged traffic, before it is turned on.
+
+    By replay where the outcome of its choice is known, by inverse propensity and doubly robust
+    estimates where some traffic was random, with intervals; and says where nothing can be told,
+    and what would change that.
+    """
+    with _one_line_errors():
+        go_on_confined(Limits(gigabytes, seconds, ("--gigabytes", "--seconds")))
+        from mmroute.decision import shadow as telling
+        from mmroute.decision.card import folder_digest
+        from mmroute.decision.deployed import load_router
+        from mmroute.decision.drift import in_words as drift_in_words
+        from mmroute.decision.drift import read_seen
+        from mmroute.decision_log import read_log
+
+        if trust:
+            sys.path.append(str(Path.cwd()))
+        with working_on(folder):
+            router = load_router(folder, trust or [], allow_network, key_variable)
+        found = read_log(log, outcomes)
+        given, threads = _queries(queries) if queries else None, os.cpu_count() or 1
+        with working_on(log):
+            asked = telling.queries_of(found, given)
+            digest = folder_digest(folder)
+            foreseen = telling.foreseen(router, digest, found, asked, threads)
+            how = {"budget": budget, "trade_off": trade_off}
+            traffic = telling.Traffic.of(router, found, foreseen, **how)
+            if estimate_propensities:
+                found.remarks.append("propensities are estimated from the calls, not logged")
+                traffic = traffic.estimating_propensities()
+            best = router.card.measured.get("best_single_model")
+            told = telling.shadow(traffic, found, str(best))
+            _show(f"{telling.in_words(traffic, found, told)}\n")
+            seen = read_seen(folder)
+            drift = telling.drifted(router, seen, traffic, found, asked, threads)
+        lines = drift_in_words(drift) if drift else ["drift is not told: export the router again"]
+        _show(plain("\n".join(["", *lines, ""])))
+        for remark in found.remarks:
+            typer.echo(plain(remark), err=True)
+
+
+def _queries(path: Path) -> "pd.DataFrame":
+    """Read queries, indexed by their id."""
+    import pandas as pd
+
+    rows: dict[str, dict[str, Any]] = {}
+    with reading(path), path.open(encoding="utf-8", errors="surrogateescape") as stream:
+        for number, line in enumerate(stream, start=1):
+            name = None
+            with suppress(ValueError, RecursionError):
+                content = json.loads(line)
+                name = content.pop("id", None) if isinstance(content, dict) else None
+                line = json.dumps(content)
+            query = _query(line, number, path, "")
+            if not isinstance(name, str) or name in rows:
+                raise InputError(
+                    f"{path}, line {number}: id is {name!r:.80}; give the text that the log has, "
+                    "once for each query"
+                )
+            rows[name] = query
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=object)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from functools import cache, partial
 
 import advised
 import claimed
+import logged
 import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
@@ -383,6 +384,7 @@ def main() -> None:
     sets()
     claimed.main()
     advised.main()
+    logged.main()
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def test_prices_may_stand_in_the_config():
         ({"nam": 1}, "nam: unknown key; did you mean name?"),
         ({"name": "../x"}, "name: .* not '../x'"),
         ({"name": ""}, "name: "),
-        ({"source": {"kind": "hub"}}, "source: unknown source 'hub'; choose from: demo, "),
+        ({"source": {"kind": "hub"}}, "source: unknown source 'hub'; choose from: decision_log, "),
         (
             {"source": {"kind": "demo", "sample": 3}},
             "demo.sample: unknown key; did you mean samples",

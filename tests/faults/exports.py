@@ -45,11 +45,12 @@ from watch import (
 
 LONGEST_SECONDS = 40
 MOST_BYTES = 3 * 2**29
-CARD, ROUTER, FEATURES, CURVE, README = (
+CARD, ROUTER, FEATURES, CURVE, SEEN, README = (
     "router.json",
     "router.safetensors",
     "features.safetensors",
     "curve.safetensors",
+    "seen.safetensors",
     "README.md",
 )
 SUMS = "SHA256SUMS"

@@ -44,6 +44,7 @@ def test_a_layout_is_recognised_by_its_own_source_alone(tmp_path, name):
         ("inspect_ai", "2025-01-02_gsm8k_a.json"),
         ("inspect_ai", "2025-01-02_gsm8k_1.eval"),
         ("promptfoo", "results.json"),
+        ("decision_log", "log.jsonl"),
         ("routerbench", "routerbench_5shot.pkl"),
         ("routereval", "mmlu_router_dataset.pkl"),
         ("embedllm", "train.csv"),

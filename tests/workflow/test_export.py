@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,11 @@ from mmroute.decision.evidence import Evidence
 from mmroute.decision.export import Choice, decided, export
 from mmroute.decision.files import evidence_files
 from mmroute.decision.rule import LOWEST, Limit, Mixture
+from mmroute.decision_log import Decision, DecisionLog, Outcome
 from mmroute.errors import InputError
 from mmroute.evaluation.curve import operating_curve, steps_of
 from mmroute.evaluation.setting import Setting
+from mmroute.images import BETWEEN
 from mmroute.predictions import Predictions
 from mmroute.storage import read_json
 from mmroute.training import with_paths
@@ -741,6 +744,39 @@ def test_labels_that_no_model_can_join_by_are_refused(command, run, config, labe
     refused("No such file", *row, "--add-model", tmp_path / "gone.csv")
     os.mkfifo(tmp_path / "pipe")
     refused("pipe", *row, "--add-model", tmp_path / "pipe")
+
+
+def test_the_shell_tells_of_logged_traffic(command, run, away, tmp_path):
+    setting, queries = queries_of(run.folder / "results/small")
+    out, table, queries = away("knn"), setting.table, queries.reset_index(drop=True)
+    log, generator = DecisionLog(tmp_path / "log.jsonl"), np.random.default_rng(0)
+    with (tmp_path / "q.jsonl").open("w") as stream:
+        for row, query in queries.iterrows():
+            model = int(generator.integers(len(table.models)))
+            told = {"model": table.model_names[model], "propensity": 1 / len(table.models)}
+            log.write(Decision(id=f"q{row}", time=datetime.now(UTC), **told))
+            if np.isfinite(table.utility[row, model]):
+                paid = {"utility": table.utility[row, model], "cost_usd": table.cost[row, model]}
+                log.write(Outcome(id=f"q{row}", **paid))
+            image = None if pd.isna(query["image"]) else query["image"].split(BETWEEN)
+            own = {"id": f"q{row}", "text": query["question"], "image": image}
+            stream.write(json.dumps(own) + "\n")
+    done = command("shadow", out, "log.jsonl", "--queries", "q.jsonl", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(queries):,} decisions" in done.stdout
+    assert "the router, as it predicts: no measurement" in done.stdout
+    # It has learned of few queries only.
+    assert "whether the queries have drifted is not told" in done.stdout
+    (out / "seen.safetensors").unlink()
+    sums = (out / "SHA256SUMS").read_text().splitlines()
+    assert any("seen.safetensors" in line for line in sums)
+    older = [line for line in sums if "seen.safetensors" not in line]
+    (out / "SHA256SUMS").write_text("\n".join(older) + "\n")
+    done = command("shadow", out, "log.jsonl", "--queries", "q.jsonl", folder=tmp_path)
+    assert "drift is not told: export the router again" in done.stdout
+    done = command("shadow", out, "log.jsonl", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the log holds neither this router's predictions")
 
 
 def test_run_passes_everything_on_to_snakemake(command, run, config):

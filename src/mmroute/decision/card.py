@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mmroute.config import Named, RouterConfig, Strict, describe, named, parse_router
 from mmroute.errors import InputError
-from mmroute.storage import is_file, write_text
+from mmroute.storage import digest_file, is_file, write_text
 
 FORMAT = 3
 CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
@@ -27,6 +27,8 @@ CARD, ROUTER, FEATURES, CURVE, MODEL_CARD = (
     "curve.safetensors",
     "README.md",
 )
+SEEN = "seen.safetensors"
+"""Of what was seen in training, see ``drift``; folders of older versions have none."""
 DIGESTS = "SHA256SUMS"
 """As ``sha256sum`` writes and checks it, over all other files."""
 LARGEST_CARD, LARGEST_FILE = 10**8, 32 * 10**9
@@ -231,7 +233,7 @@ def read_card(folder: Path) -> Card:
             f"{path}: {describe(error)}; export the router again, or do not use it"
         ) from None
     digests = _read_digests(folder / DIGESTS)
-    for name in card.files:
+    for name in [*card.files, *[SEEN] * (SEEN in digests)]:
         _require_regular(folder / name, LARGEST_FILE)
         if digests.pop(name, None) != _digest(folder / name):
             raise InputError(
@@ -260,6 +262,11 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         raise ValueError("a key is given twice")
     return mapping
+
+
+def folder_digest(folder: Path) -> str:
+    """The digest of an exported router, as a decision log names it: that of its digests."""
+    return digest_file(folder / DIGESTS)
 
 
 def write_digests(folder: Path) -> None:

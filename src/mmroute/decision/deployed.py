@@ -10,6 +10,8 @@ The folder holds
 ``curve.safetensors``
     the operating points on cross-fitted predictions of the labels that thresholds are chosen
     on, the dearest first, and how far what is foreseen there can be trusted;
+``seen.safetensors``
+    what the labels were like, in numbers, see ``drift``;
 ``README.md``
     the model card;
 ``SHA256SUMS``
@@ -49,7 +51,7 @@ from mmroute.features.side_features import side_features
 from mmroute.images import BETWEEN, MOST_IMAGES, decode, each, joined, quiet_decoding
 from mmroute.persistence import read
 from mmroute.predictions import Predictions
-from mmroute.routers import Router
+from mmroute.routers import GridRouter, Router
 from mmroute.storage import digest_bytes, digest_file
 from mmroute.training import predict
 
@@ -448,6 +450,12 @@ class DeployedRouter:
         decisions = self.choose(predictions, threshold if own is None else own)
         return replace(decisions, kept=own is not None)
 
+    @property
+    def goes_by_predictions(self) -> bool:
+        """Whether the utilities and costs that it predicts decide, and nothing else."""
+        predicts = self._config is not None and self._config.predicts
+        return predicts and not isinstance(self._router, GridRouter)
+
     def foresight(self, predictions: Predictions) -> Foresight:
         """What the choices for some queries cost, by the parameter of the policy."""
         predicted = predictions.c_hat[0] * self.card.unit_usd
@@ -641,6 +649,22 @@ class DeployedRouter:
         )
         side = side_features(sample, Path()) if self._features.fusion.with_side else None
         self.route_embedded(text, image, side)
+
+    def features(self, samples: pd.DataFrame, threads: int = 1) -> np.ndarray:
+        """(N, d) what the router reads of N queries; d is 0 where it goes by no embeddings.
+
+        Parameters
+        ----------
+        samples
+            ``question``, and ``image`` as an outcome table has it, from the working folder.
+        threads
+            For images.
+        """
+        if self._features is None:
+            return np.empty((len(samples), 0))
+        text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
+        side = side_features(samples, Path()) if self._features.fusion.with_side else np.empty(0)
+        return self._features.transform(text, image, side)
 
     def _embed(self, modality: Modality, samples: pd.DataFrame, threads: int) -> Embeddings:
         """Embed one modality; its encoder is not loaded if no query has it."""

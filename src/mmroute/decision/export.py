@@ -22,6 +22,7 @@ from mmroute.decision.card import (
     FORMAT,
     MODEL_CARD,
     ROUTER,
+    SEEN,
     Card,
     read_card,
     write_digests,
@@ -38,13 +39,14 @@ from mmroute.decision.decide import (
     with_bounds,
 )
 from mmroute.decision.deployed import CURVE_COLUMNS, load_router, probe, require_usable
+from mmroute.decision.drift import MOST_SEEN, Calibration, Seen
 from mmroute.decision.evidence import Evidence, Learned, Trial
 from mmroute.decision.files import Labelled, evidence_files, trained_folder
 from mmroute.decision.joined import Joining, with_labels
 from mmroute.decision.rule import EARNED, LISTED, PAID, Limit, Mixture, Target
 from mmroute.encoders import Encoder, Modality
 from mmroute.errors import InputError
-from mmroute.evaluation.curve import steps_of
+from mmroute.evaluation.curve import steps_of, training_steps
 from mmroute.evaluation.metrics import ROUNDING
 from mmroute.evaluation.setting import Setting
 from mmroute.evaluation.shrinkage import Shrinkage, choose
@@ -450,9 +452,40 @@ class _Run:
                     folder / FEATURES, persistence.read(features, Features, self.config.modules)
                 )
         persistence.write(folder / CURVE, dict(zip(CURVE_COLUMNS, self._curve(), strict=True)))
+        persistence.write(folder / SEEN, self._seen().to_content())
         write_json(folder / CARD, Card.model_validate(card).model_dump(exclude_unset=True))
         write_text(folder / MODEL_CARD, self._model_card(card))
         write_digests(folder)
+
+    def _seen(self) -> Seen:
+        """What the labels are like: some of them, each of another group."""
+        samples = self.setting.benchmark.table.samples
+        rows = np.flatnonzero(self._is_labelled)
+        rows = rows[~samples["group"].iloc[rows].duplicated()]
+        generator = np.random.default_rng(self.config.seed)
+        chosen = np.zeros(len(samples), bool)
+        chosen[generator.permutation(rows)[:MOST_SEEN]] = True
+        features = np.empty((chosen.sum(), 0))
+        stored = self._features_file()
+        if self.router and self.router.fusion and stored:
+            fitted = persistence.read(stored, Features, self.config.modules)
+            text, image, side = self._embeddings(chosen, self.router.fusion)
+            features = fitted.transform(text, image, np.empty(0) if side is None else side)
+        return Seen.of(features, samples[chosen], self._calibration())
+
+    def _calibration(self) -> Calibration:
+        """How far off cross-fitted predictions are for the models that are chosen."""
+        if not self.router or not self.router.predicts:
+            return Calibration()
+        learned = self.learned
+        rows, steps = training_steps(learned.crossfit, learned.table.utility, learned.policy)
+        cells = rows, steps.choices(self.choice.threshold)
+        predicted = learned.crossfit.u_hat[0], learned.crossfit.c_hat[0] * learned.unit
+        (utility, cost), (u_hat, foreseen) = (
+            (own[cells] for own in pair)
+            for pair in ((learned.table.utility, learned.table.cost), predicted)
+        )
+        return Calibration.of(utility, u_hat, cost, foreseen)
 
     def write_router(self, folder: Path) -> None:
         """Write the trained router, with the new models."""

@@ -1,0 +1,169 @@
+"""What a policy would have earned and cost on traffic where another one's calls were paid.
+
+Of each of n logged queries the outcome of one model is known, and the probability with which it
+was called, its propensity p. The policy in question would have called model t. A query counts by
+its weight, w = 1/p where the logged model is t, else 0.
+
+- Self-normalised inverse propensity: sum w y / sum w (Swaminathan and Joachims 2015).
+- Doubly robust: mean q(t) + sum w (y - q(logged)) / sum w with any predictions q made without the
+  log (Dudík, Langford and Li 2011), its correction self-normalised (Thomas and Brunskill 2016,
+  "weighted doubly robust"). It is right where propensities or predictions are, and the more
+  precise the better these are.
+
+Both come as a value with its influence function, so that differences have intervals too. Few heavy
+weights carry most of the variance, which is then itself poorly known: the interval is Student's,
+with the degrees of freedom that the influence function's kurtosis leaves, 2 n / (kurtosis - 1)
+(Satterthwaite). ``make coverage`` prints how often intervals hold the truth.
+
+Where the log's policy never calls t no weight tells: see ``Overlap``.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from scipy.special import stdtrit
+
+from mmroute.evaluation.inference import CONFIDENCE
+
+SMALLEST_SIZE = 40
+"""Effective sample size below which nothing is estimated."""
+FEWEST_CARRYING = 20
+"""Queries that at least carry the variance of the weights, or nothing is estimated."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n queries.
+
+    Attributes
+    ----------
+    value
+        The mean.
+    influence
+        (n,) by how much each query moves it, times n; 0 on average.
+    """
+
+    value: float
+    influence: np.ndarray
+
+    def __sub__(self, other: Self) -> "Estimate":
+        """The difference of two means over the same queries."""
+        return Estimate(self.value - other.value, self.influence - other.influence)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval; NaN where all queries are alike, which tells none."""
+        size, variance = len(self.influence), float((self.influence**2).mean())
+        if size < 2 or variance == 0:
+            return np.nan, np.nan
+        kurtosis = float((self.influence**4).mean()) / variance**2
+        freedom = np.clip(2 * size / max(kurtosis - 1, 1e-9), 1, size - 1)
+        half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(variance / (size - 1))
+        return self.value - half, self.value + half
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How far a log can tell of a policy.
+
+    Attributes
+    ----------
+    weight
+        (n,) of the queries.
+    denied
+        Share of the queries whose propensity is 1 for another model than the policy's.
+    """
+
+    weight: np.ndarray
+    denied: float = 0.0
+
+    @classmethod
+    def of(cls, target: np.ndarray, logged: np.ndarray, propensity: np.ndarray) -> Self:
+        """Weigh n queries by the policy's model, the logged one, and its propensity in (0, 1]."""
+        same = target == logged
+        denied = np.count_nonzero(~same & (propensity == 1))
+        return cls(same / propensity, denied / max(len(same), 1))
+
+    @cached_property
+    def effective_size(self) -> float:
+        """(sum w)^2 / sum w^2: so many equal weights would tell as much (Owen 2013, 9.3)."""
+        total = float((self.weight**2).sum())
+        return float(self.weight.sum()) ** 2 / total if total else 0.0
+
+    @cached_property
+    def carrying(self) -> float:
+        """So many queries carry the variance of the weights: the effective size of its terms.
+
+        Where the policy agrees with the log but for a few queries, many weights are alike, and the
+        rest of the truth is told by a handful. Infinite where all weights are alike.
+        """
+        apart = (self.weight - self.weight.mean()) ** 2
+        total = float((apart**2).sum())
+        return float(apart.sum()) ** 2 / total if total else np.inf
+
+    @cached_property
+    def share(self) -> float:
+        """The share of the queries that weights can speak of, at most.
+
+        Where every model could be called weights are 1 on average. Less by three standard errors
+        is not taken for chance.
+        """
+        error = float(self.weight.std()) / np.sqrt(len(self.weight))
+        return min(1 - self.denied, float(self.weight.mean()) + 3 * error, 1.0)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether anything is estimated."""
+        return (
+            self.share == 1
+            and self.effective_size >= SMALLEST_SIZE
+            and self.carrying >= FEWEST_CARRYING
+        )
+
+    def snips(self, outcome: np.ndarray) -> Estimate:
+        """Estimate the mean of the (n,) logged outcomes under the policy."""
+        return _weighted(self.weight, outcome)
+
+    def doubly_robust(
+        self, outcome: np.ndarray, predicted: np.ndarray, predicted_logged: np.ndarray
+    ) -> Estimate:
+        """Estimate it with the (n,) predictions for the policy's models and for the logged ones."""
+        corrected = _weighted(self.weight, outcome - predicted_logged)
+        foreseen = mean(predicted)
+        return Estimate(foreseen.value + corrected.value, foreseen.influence + corrected.influence)
+
+
+def mean(outcome: np.ndarray) -> Estimate:
+    """The plain mean of n outcomes, as of the policy that was logged."""
+    value = float(outcome.mean())
+    return Estimate(value, outcome - value)
+
+
+def _weighted(weight: np.ndarray, outcome: np.ndarray) -> Estimate:
+    average = float(weight.mean())
+    value = float((weight * outcome).mean()) / average
+    return Estimate(value, weight / average * (outcome - value))
+
+
+def queries_needed(n_models: int, share: float, differing: float) -> int:
+    """How many queries a log needs to tell of a policy.
+
+    Parameters
+    ----------
+    n_models
+        That random queries are sent to, alike.
+    share
+        Of the queries that are sent at random, in (0, 1].
+    differing
+        Of the queries that the policy sends elsewhere than the log does, in (0, 1].
+    """
+    rare, usual = share / n_models, 1 - share + share / n_models
+    chance = np.array([differing * rare, (1 - differing) * usual])
+    weight = np.array([1 / rare, 1 / usual, 0])
+    chance = np.append(chance, 1 - chance.sum())
+    apart = (weight - 1) ** 2
+    per_size = float(chance @ weight**2)
+    per_carrying = float(chance @ apart**2) / float(chance @ apart) ** 2
+    return int(np.ceil(max(SMALLEST_SIZE * per_size, FEWEST_CARRYING * per_carrying)))
