@@ -112,6 +112,31 @@ def test_a_click_on_a_line_brings_its_router_forward(page):
     assert pressed.inner_text() == "linear"
 
 
+def test_a_finger_reads_a_point_by_a_tap(chromium, report, tmp_path):
+    file = tmp_path / "touched.html"
+    file.write_text(report.render(), encoding="utf-8")
+    page = chromium.new_page(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page.goto(file.as_uri())
+    drawn(page)
+    page.locator(".plot .layer_9_marks path").first.scroll_into_view_if_needed()
+    page.touchscreen.tap(*hit(page, 9, 3))
+    assert dict(told(page))["router"] == "knn"
+    assert page.locator(".legend [aria-pressed=true]").count() == 0
+    page.touchscreen.tap(*hit(page, 9, 10))
+    page.locator("#vg-tooltip-element").get_by_text("linear").wait_for()
+    page.close()
+
+
+def test_the_legend_shows_a_line_or_the_diamond_of_a_single_point(page):
+    shapes = page.locator(".legend button").evaluate_all(
+        "(all) => all.map((own) => [own.innerText, own.querySelector('svg').firstChild.tagName])"
+    )
+    own = lines_of().query("dataset == 'full' and chosen_on == 'train'")
+    sizes = own.groupby("router").size()
+    assert 1 in set(sizes)
+    assert dict(shapes) == {name: "path" if sizes[name] == 1 else "line" for name, _ in shapes}
+
+
 def test_a_data_set_has_its_own_lines_and_models(report, browse):
     lines, models = lines_of(), models_of()
     lines.loc[lines["dataset"] == "A", ["utility", "low", "high"]] -= 0.3

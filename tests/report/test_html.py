@@ -56,6 +56,8 @@ class Page(HTMLParser):
         self.text = " ".join(" ".join(self._words).split())
 
     def handle_starttag(self, tag, attributes):
+        if tag == "wbr":
+            return
         self.tags.append(tag)
         self.links += [value for name, value in attributes if name in ("src", "href")]
         self._within = tag

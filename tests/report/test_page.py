@@ -100,13 +100,39 @@ def test_numbers_with_signs_units_and_separators_sort_as_numbers(report, browse)
 def test_a_long_table_filters_its_rows(report, browse):
     page = browse(report.render())
     unfold(page)
-    field = page.locator("#experiment-2").get_by_role("searchbox", name="Rows with")
+    field = page.locator("#experiment-2").get_by_role("searchbox", name="Filter rows")
     field.fill("7")
     assert cells(page, "#experiment-2", 0) == ["7", "17", "27"]
     assert page.locator("#experiment-2").get_by_role("status").inner_text() == "3 of 30 rows"
     field.fill("")
     assert len(cells(page, "#experiment-2", 0)) == 30
     assert page.locator("#experiment-1").get_by_role("searchbox").count() == 0
+
+
+def test_headings_break_between_the_parts_of_a_name_and_within_no_word(report, browse):
+    names = ["OCRBench", "SEEDBench2_Plus", "RealWorldQA", "undecodable images", "duplicates"]
+    names += ["coverage", "nAUC", HOSTILE]
+    frame = Frame(["row", *names], [["1"] * 9])
+    page = browse(replace(report, sections=[Section("S", "?", {"frame": frame}, None)]).render())
+    unfold(page)
+    heads = page.locator("#experiment-1 thead th")
+    assert [head.text_content() for head in heads.all()[1:]] == names
+    lines = heads.evaluate_all(
+        """(heads) => heads.map((head) => {
+          const range = document.createRange(), tops = [];
+          for (const node of head.firstChild.childNodes) {
+            for (let at = 0; at < (node.data?.length ?? 0); at++) {
+              range.setStart(node, at), range.setEnd(node, at + 1);
+              const { top, width } = range.getBoundingClientRect();
+              if (width) tops.push([top, node.data[at]]);
+            }
+          }
+          return tops.map(([top, sign], at) => (at && top > tops[at - 1][0] + 2 ? "|" : "") + sign)
+            .join("");
+        })"""
+    )
+    assert [line.replace("OCR|", "OCR").split("|")[0] for line in lines[1:2]] == ["OCRBench"]
+    assert lines[5:8] == ["duplicates", "coverage", "nAUC"]
 
 
 def test_intervals_are_shown_on_demand(report, browse):

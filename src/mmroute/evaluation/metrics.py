@@ -572,7 +572,7 @@ CURVE_METRICS = [
     ),
     CurveMetric(
         name="qnc_honest",
-        title="QNC, operating point chosen on training data",
+        title="QNC, operating point chosen on training data (below 1: a lower cost)",
         measure=WeightedCurve.trained_qnc,
         lower_is_better=True,
         trained=True,
@@ -580,7 +580,7 @@ CURVE_METRICS = [
     ),
     CurveMetric(
         name="parity_honest",
-        title="Accuracy at that point, less that of the single model that is best in training",
+        title="Accuracy at QNC's point, less that of the single model that is best in training",
         measure=WeightedCurve.trained_parity,
         trained=True,
     ),

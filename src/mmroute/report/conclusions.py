@@ -93,7 +93,10 @@ def conclude(tables: Tables) -> list[dict[str, str]]:
         if claim.table in tables:
             verdict, measured = claim.test(tables)
         else:
-            verdict, measured = UNTESTED, f"{claim.table} was not made."
+            verdict, measured = (
+                UNTESTED,
+                f"It takes {claim.table}, of an experiment that was not run.",
+            )
         found.append(asdict(Conclusion(claim.source, claim.text, verdict, measured)))
     return found
 

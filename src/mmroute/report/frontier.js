@@ -11,6 +11,8 @@
   const legend = holder.querySelector(".legend");
   const numbered = holder.querySelector(".numbered");
   const narrow = window.matchMedia("(max-width: 40rem)");
+  // Fingers cannot hover: a tap at a point tells it, and lines and legend bring forward.
+  const fingers = window.matchMedia("(hover: none)");
   let view = null;
   let front = "";
   let drawing = 0;
@@ -185,13 +187,20 @@
     });
   }
 
-  function swatch(colour, dash) {
-    const drawn = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    Object.entries({ width: 26, height: 8, "aria-hidden": true }).forEach(([name, value]) => drawn.setAttribute(name, value));
-    Object.entries({ x1: 0, x2: 26, y1: 4, y2: 4, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash.join(" ") })
-      .forEach(([name, value]) => line.setAttribute(name, value));
-    drawn.append(line);
+  function element(kind, attributes) {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
+    Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+    return made;
+  }
+
+  // What stands in the chart: a line, or a diamond where there is but one point.
+  function swatch(colour, dash, alone) {
+    const drawn = element("svg", { width: 26, height: 10, "aria-hidden": true });
+    drawn.append(
+      alone
+        ? element("path", { d: "M13 0L18 5L13 10L8 5Z", fill: colour })
+        : element("line", { x1: 0, x2: 26, y1: 5, y2: 5, stroke: colour, "stroke-width": 2.5, "stroke-dasharray": dash.join(" ") }),
+    );
     return drawn;
   }
 
@@ -202,13 +211,13 @@
       const button = document.createElement("button");
       button.type = "button";
       button.dataset.router = name;
-      button.append(swatch(colour, dash), name);
+      button.append(swatch(colour, dash, lines()[name][0].length === 1), name);
       button.addEventListener("click", () => bring(name));
       return button;
     });
     const others = data.static.map(({ title }, which) => {
       const entry = document.createElement("span");
-      entry.append(swatch("currentColor", [[8, 4], [2, 3]][which]), title);
+      entry.append(swatch("currentColor", [[8, 4], [2, 3]][which], false), title);
       return entry;
     });
     legend.replaceChildren(...buttons, ...others);
@@ -225,7 +234,11 @@
     view = result.view;
     node.querySelector("svg")?.setAttribute("aria-hidden", "true");
     await view.data("models", place(models())).runAsync();
-    view.addEventListener("click", (_, item) => item?.datum?.router && bring(item.datum.router));
+    view.addEventListener("click", (event, item) => {
+      const read = fingers.matches && item?.tooltip;
+      if (fingers.matches) view.tooltip()(null, event, item, read);
+      if (item?.datum?.router && !read) bring(item.datum.router);
+    });
     holder.dataset.drawn = String(turn);
   }
 

@@ -33,6 +33,7 @@ function makeSortable(table) {
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
+    button.title = "sort by this column";
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
@@ -74,7 +75,7 @@ function makeTools(holder) {
       rows.forEach((row) => (row.hidden = !row.textContent.toLowerCase().includes(wanted)));
       count.textContent = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
     });
-    tools.append(labelled("Rows with", field, false), count);
+    tools.append(labelled("Filter rows", field, false), count);
   }
   if (tools.childElementCount) holder.prepend(tools);
   makeSortable(table);

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
@@ -69,6 +70,7 @@ def _environment() -> jinja2.Environment:
         "reached": or_dash(lambda cost: "∞" if math.isinf(cost) else f"{cost:,.0%}"),
         "rounded": or_dash("{:,.1f}".format),
         "p": format_p,
+        "parts": _parts,
     }
     return environment
 
@@ -93,3 +95,8 @@ def or_dash(text: Callable[[float], str]) -> Callable[[float], str]:
 def _usd(value: float) -> str:
     """Format USD per query as USD per 1,000 queries."""
     return f"{value * 1000:,.2f}" if value * 1000 >= 0.1 else f"{value * 1000:.4f}"
+
+
+def _parts(text: str) -> list[str]:
+    """A heading in parts, between which a line may break: at signs, and at capitals in a name."""
+    return re.split(r"(?<=[_./-])|(?<=[a-z\d]{3})(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", text)
