@@ -267,8 +267,8 @@ def test_the_command_says_whether_routing_pays_and_where_the_report_is(run):
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
         "Routing pays here: against the best static mixtures of models, near gains +5.0 points "
-        f"[+4.0, +6.0] at the same cost, on average over the budgets.\n{run}/report.html: the "
-        "report\n"
+        f"[+4.0, +6.0] in accuracy at the same cost, on average over the budgets.\n"
+        f"{run}/report.html: the report\n"
     )
 
 

@@ -69,7 +69,7 @@ def _offer(row: pd.Series) -> Offer:
     names = {
         "": (f"advised: {row['router'] if routed else 'no router'}", _traffic(row)),
         "mixture_": ("zero (no router)", mixed),
-        "single_": ("best single model", f"always {row['single']}"),
+        "single_": ("best single model within it", f"always {row['single']}"),
     }
     rows = [
         [
@@ -92,7 +92,7 @@ def answers(table: pd.DataFrame) -> list[str]:
 def _answer(row: pd.Series) -> str:
     gain = (
         f"against the best static mixtures of models, {row['router']} gains "
-        f"{_points(row, 'routed_gain')} at the same cost, on average over the budgets"
+        f"{_points(row, 'routed_gain')} in accuracy at the same cost, on average over the budgets"
     )
     prices = "" if row["prices"] == TODAY else "With the other prices: "
     if row["routed_gain_low"] > 0:
@@ -246,7 +246,7 @@ def present(table: pd.DataFrame) -> pd.DataFrame:
             "Run": [used(row) for row in rows],
             "Accuracy": [_percent(row, "accuracy") for row in rows],
             "USD per 1,000": [_usd(row, "cost_usd_per_1000") for row in rows],
-            "Kept in": [f"{row['kept']:.0%} of resamples" for row in rows],
+            "Limit kept in": [f"{row['kept']:.0%} of resamples" for row in rows],
             "Router against the mixture": [
                 # Where it keeps nothing that was asked, it is not run.
                 "–" if np.isnan(row["threshold"]) else _points(row, "routed_gain")

@@ -54,8 +54,9 @@ def _gain(gains: pd.DataFrame) -> str:
         return "There is no router to compare with the static mixtures of models."
     row = own.iloc[0]
     return (
-        f"Against the best static mixtures of models {row['router']}, the best router in training, "
-        f"has {row['value']:+.3f} nAUC ({row['low']:+.3f} to {row['high']:+.3f})."
+        f"On the test samples {row['router']}, the best router in training, has "
+        f"{row['value']:+.3f} nAUC ({row['low']:+.3f} to {row['high']:+.3f}) against the best "
+        "static mixtures of models."
     )
 
 
