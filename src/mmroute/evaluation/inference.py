@@ -32,8 +32,8 @@ def interval(
     a correction takes that for a bias and moves the interval further away from zero, and the
     few queries that it was lucky on give the resamples a short tail towards zero. An end that
     the correction puts beyond all resamples is as far from their median as the normal
-    distribution has it, and one in twenty resamples at most lies beyond an end: so that zero is
-    outside where ``p_value`` is below 0.05, and only there.
+    distribution has it, and of the resamples at most one in twenty lies beyond the end towards
+    zero: so that zero is outside where ``p_value`` is below 0.05, and only there.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def interval(
         deviation, end = resamples.std(), ndtri(0.5 / len(resamples))
         reach = ndtri((1 + CONFIDENCE) / 2) * deviation
         least, most = np.quantile(resamples, [1 - CONFIDENCE, CONFIDENCE], method="inverted_cdf")
-        low, high = min(low, value - reach, least), max(high, value + reach, most)
+        low, high = min(low, value - reach), max(high, value + reach)
+        low, high = (min(low, least), high) if value > 0 else (low, max(high, most))
         beyond = np.median(resamples) + scores * deviation
         low = min(low, beyond[0]) if scores[0] < end else low
         high = max(high, beyond[1]) if scores[1] > -end else high
