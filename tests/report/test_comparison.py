@@ -529,6 +529,14 @@ def rewrite(folder, name, change):
             "seeds.salts: Field required; another version of mmroute has written it",
         ),
         (
+            lambda folder: break_record(folder, lambda own: own["seeds"].update(seed=-1)),
+            "seeds.seed: Input should be greater than or equal to 0",
+        ),
+        (
+            lambda folder: break_record(folder, lambda own: own["config"].update(resamples=-1)),
+            "config.resamples: Input should be greater than or equal to 0",
+        ),
+        (
             lambda folder: break_record(folder, lambda own: own["files"].pop("decision.csv")),
             "provenance.json: lists no decision.csv",
         ),
@@ -555,7 +563,7 @@ def rewrite(folder, name, change):
         ),
     ],
     ids=[
-        *("no record", "no folder", "old record", "not listed", "changed"),
+        *("no record", "no folder", "old record", "seed", "resamples", "not listed", "changed"),
         *("text for a number", "no column", "gone", "leads out"),
     ],
 )

@@ -76,7 +76,7 @@ class _Data(BaseModel):
 
 
 class _Seeds(BaseModel):
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     salts: Annotated[list[int | str], Field(min_length=1)]
 
 
@@ -97,7 +97,7 @@ class _Config(BaseModel, extra="allow"):
 
     name: str
     policy: Policy
-    resamples: int
+    resamples: Annotated[int, Field(ge=0)]
     shard_size: _Size
     split: _Split
     routers: dict[str, Any]
