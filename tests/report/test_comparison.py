@@ -579,6 +579,16 @@ def test_a_folder_that_cannot_be_compared_is_one_line(before, after, tmp_path, h
     assert not list(tmp_path.glob("out.*"))
 
 
+def test_a_table_that_no_run_writes_is_one_line(before, after, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(after.folder, broken)
+    rewrite(broken, "tables/models.csv", lambda text: f"{text}{text.splitlines()[1]}\n")
+    done = call(before.folder, broken, "--output", tmp_path / "out.html")
+    assert done.exit_code == 2
+    assert f"or {broken}: its tables are not as this version of mmroute writes" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_one_run_twice_or_alone_is_refused(before, tmp_path):
     output = ["--output", tmp_path / "out.html"]
     assert "stands there twice" in call(before.folder, before.folder, *output).stderr
