@@ -529,6 +529,14 @@ def rewrite(folder, name, change):
             "seeds.salts: Field required; another version of mmroute has written it",
         ),
         (
+            lambda folder: break_record(folder, lambda own: own["seeds"].update(seed=-1)),
+            "seeds.seed: Input should be greater than or equal to 0",
+        ),
+        (
+            lambda folder: break_record(folder, lambda own: own["config"].update(resamples=-1)),
+            "config.resamples: Input should be greater than or equal to 0",
+        ),
+        (
             lambda folder: break_record(folder, lambda own: own["files"].pop("decision.csv")),
             "provenance.json: lists no decision.csv",
         ),
@@ -555,7 +563,7 @@ def rewrite(folder, name, change):
         ),
     ],
     ids=[
-        *("no record", "no folder", "old record", "not listed", "changed"),
+        *("no record", "no folder", "old record", "seed", "resamples", "not listed", "changed"),
         *("text for a number", "no column", "gone", "leads out"),
     ],
 )
@@ -569,6 +577,16 @@ def test_a_folder_that_cannot_be_compared_is_one_line(before, after, tmp_path, h
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("out.*"))
+
+
+def test_a_table_that_no_run_writes_is_one_line(before, after, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(after.folder, broken)
+    rewrite(broken, "tables/models.csv", lambda text: f"{text}{text.splitlines()[1]}\n")
+    done = call(before.folder, broken, "--output", tmp_path / "out.html")
+    assert done.exit_code == 2
+    assert f"or {broken}: its tables are not as this version of mmroute writes" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_one_run_twice_or_alone_is_refused(before, tmp_path):

@@ -234,6 +234,31 @@ def test_a_free_model_stands_at_the_left_end(report, browse):
     assert ticks(page)[0] == "0"
 
 
+@pytest.mark.parametrize("dataset", ["A", "full"])
+def test_where_all_is_free_the_axis_is_linear(report, browse, dataset):
+    lines, models = lines_of(), models_of()
+    lines.loc[lines["dataset"] == dataset, "cost"] = 0.0
+    models.loc[models["dataset"] == dataset, ["cost", "cost_usd"]] = 0.0
+    page = browse(replace(report, chart=made_up_chart(lines, models)).render())
+    drawn(page)
+    control(page, "dataset").select_option("A")
+    drawn(page, 2)
+    control(page, "dataset").select_option("all data sets")
+    drawn(page, 3)
+    assert len(lines_drawn(page)) == 4
+
+
+def test_a_router_that_a_data_set_lacks_is_not_drawn_whatever_its_name(report, browse):
+    lines = lines_of(routers=["knn", "constructor"])
+    lines = lines[(lines["router"] == "knn") | (lines["dataset"] == "full")]
+    page = browse(replace(report, chart=made_up_chart(lines)).render())
+    drawn(page)
+    assert len(lines_drawn(page)) == 2
+    control(page, "dataset").select_option("A")
+    drawn(page, 2)
+    assert len(lines_drawn(page)) == 1
+
+
 def test_routers_without_training_predictions_are_shown_on_the_test_split(report, browse):
     lines = lines_of()
     chart = made_up_chart(lines[lines["chosen_on"] == "test"])

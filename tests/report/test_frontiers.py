@@ -107,6 +107,16 @@ def test_costs_are_on_a_log_axis_also_with_a_free_model():
     assert draw("fig4", *results(free=True), "title").axes[0].get_xscale() == "symlog"
 
 
+def test_figures_of_models_that_are_all_free_are_drawn():
+    frontiers, bands, calibration, models = results()
+    for frame in (frontiers, bands, models):
+        frame["cost"] = 0.0
+    models["cost_usd"] = 0.0
+    for name in NAMES:
+        figure = draw(name, frontiers, bands, calibration, models, "title")
+        figure.canvas.draw()
+
+
 def test_the_grid_has_a_panel_per_data_set():
     figure = draw("figS1", *results(), "title")
     assert [axes.get_title() for axes in panels(figure)] == [HOSTILE, "B", "C", "D"]

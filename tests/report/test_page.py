@@ -88,12 +88,12 @@ def test_a_table_sorts_by_numbers_and_by_words_either_way(report, browse):
 
 
 def test_numbers_with_signs_units_and_separators_sort_as_numbers(report, browse):
-    told = ["$1,200.50", "–", "-3", "< .002", "+.5 points", "12 %"]
+    told = ["$1,200.50", "+∞", "–", "-3", "< .002", "-∞", "+.5 points", "12 %"]
     frame = Frame(["cost"], [[text] for text in told])
     page = browse(replace(report, sections=[Section("S", "?", {"frame": frame}, None)]).render())
     unfold(page)
     page.locator("#experiment-1 thead").get_by_role("button").click()
-    ascending = ["-3", "< .002", "+.5 points", "12 %", "$1,200.50", "–"]
+    ascending = ["-∞", "-3", "< .002", "+.5 points", "12 %", "$1,200.50", "+∞", "–"]
     assert cells(page, "#experiment-1", 0) == ascending
 
 

@@ -30,7 +30,10 @@ def interval(
     Of a difference both ends are at least as many standard errors away as the normal
     distribution has them. Where one of two equal routers is lucky, it is less so in resamples:
     a correction takes that for a bias and moves the interval further away from zero, and the
-    few queries that it was lucky on give the resamples a short tail towards zero.
+    few queries that it was lucky on give the resamples a short tail towards zero. An end that
+    the correction puts beyond all resamples is as far from their median as the normal
+    distribution has it, and of the resamples at most one in twenty lies beyond the end towards
+    zero: so that zero is outside where ``p_value`` is below 0.05, and only there.
 
     Parameters
     ----------
@@ -50,11 +53,17 @@ def interval(
         return np.nan, np.nan
     plain = atoms or _infinite(replicates)
     shift = 0.0 if plain else 2 * _normal_score(resamples, value)
-    tails = ndtr(shift + ndtri([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
-    low, high = np.quantile(resamples, tails, method="inverted_cdf")
+    scores = shift + ndtri([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(resamples, ndtr(scores), method="inverted_cdf")
     if compared and not plain:
-        reach = ndtri((1 + CONFIDENCE) / 2) * resamples.std()
+        deviation, end = resamples.std(), ndtri(0.5 / len(resamples))
+        reach = ndtri((1 + CONFIDENCE) / 2) * deviation
+        least, most = np.quantile(resamples, [1 - CONFIDENCE, CONFIDENCE], method="inverted_cdf")
         low, high = min(low, value - reach), max(high, value + reach)
+        low, high = (min(low, least), high) if value > 0 else (low, max(high, most))
+        beyond = np.median(resamples) + scores * deviation
+        low = min(low, beyond[0]) if scores[0] < end else low
+        high = max(high, beyond[1]) if scores[1] > -end else high
     return float(low), float(high)
 
 

@@ -15,6 +15,7 @@ from mmroute.presentation.looks import (
     as_mixed,
     largest_shares,
     looks,
+    usd_per_1000,
 )
 
 LIBRARY = """
@@ -63,7 +64,7 @@ def frontier_chart(
     names = list(models["model"][models["dataset"] == "full"])
     own = models[models["dataset"] == dataset]
     kept = lines[(lines["dataset"] == dataset) & (lines["chosen_on"] == chosen_on)]
-    unit = 1000 * (own["cost_usd"].sum() / own["cost"].sum() if own["cost"].sum() else 1.0)
+    unit = usd_per_1000(own)
     points = _points(kept, names, unit)
     shown = looks(list(lines["router"].unique()), prominent)
     return _layers(

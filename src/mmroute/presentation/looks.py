@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from mmroute.evaluation.static import ZERO, ZERO_HINDSIGHT
 from mmroute.storage import SHRUNK
@@ -45,6 +46,12 @@ def looks(routers: Sequence[str], prominent: Collection[str]) -> dict[str, Look]
     }
     own["oracle"] = Look("currentColor", (2, 3), True)
     return {router: own.get(row, Look(OTHERS, (), False)) for router, row in rows.items()}
+
+
+def usd_per_1000(models: pd.DataFrame) -> float:
+    """USD per 1,000 queries of a normalised cost of 1; of models that are all free as of one."""
+    cost = models["cost"].sum()
+    return float(1000 * (models["cost_usd"].sum() / cost if cost > 0 else 1.0))
 
 
 def largest_shares(traffic: Sequence[float] | np.ndarray) -> list[tuple[int, float]]:

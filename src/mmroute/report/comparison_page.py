@@ -26,7 +26,7 @@ from mmroute.report.comparison import (
 )
 from mmroute.report.html import HEADLINE, Frame
 from mmroute.report.page import render as render_page
-from mmroute.report.runs import KEYS, Run, read_runs
+from mmroute.report.runs import KEYS, Run, as_written, read_runs
 
 BEYOND = dict(zip(ADVISED, ("accuracy", "cost"), strict=True))
 """What is compared of an advice and of a model, in a word."""
@@ -71,8 +71,9 @@ class Table:
 
 def compare(folders: Sequence[Path]) -> tuple[str, pd.DataFrame]:
     """The page and the long table of runs, by their folders; errors as of ``Comparison.of``."""
-    comparison = Comparison.of(read_runs(folders))
-    return render(comparison), comparison.table()
+    with as_written(*folders):
+        comparison = Comparison.of(read_runs(folders))
+        return render(comparison), comparison.table()
 
 
 def render(comparison: Comparison) -> str:

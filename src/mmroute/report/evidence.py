@@ -2,18 +2,16 @@
 
 import json
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from mmroute.confined import reading
 from mmroute.decision.decide import ALL_BUDGETS, PER_1000
 from mmroute.decision.words import answers, present
-from mmroute.errors import InputError, one_line
+from mmroute.errors import InputError
 from mmroute.evaluation.metrics import CURVE_METRICS
 from mmroute.evaluation.static import ZERO
 from mmroute.presentation.tables import REFERENCES, format_interval, format_p
@@ -22,7 +20,7 @@ from mmroute.report.conclusions import FAILS, HOLDS, OPEN, verdict_of
 from mmroute.report.data_report import SIMULATED
 from mmroute.report.html import Frame
 from mmroute.report.page import render
-from mmroute.report.runs import Run
+from mmroute.report.runs import Run, as_written
 from mmroute.storage import SHRUNK, digest_file, read_json
 
 CLAIMED = "gain_honest"
@@ -57,7 +55,7 @@ Values = Mapping[tuple[str, str, str], Mapping[Hashable, Any]]
 
 def summary(folder: Path) -> list[str]:
     """Whether routing pays in a run, as its report says first; errors as of ``evidence``."""
-    with _as_written(folder):
+    with as_written(folder):
         return answers(Run.read(folder, folder.name).decisions)
 
 
@@ -78,23 +76,8 @@ def evidence(folder: Path, router: str | None) -> str:
         If a file of the run is missing, damaged, not the one that its record knows or of another
         version, or if nothing can be claimed of the row.
     """
-    with _as_written(folder):
+    with as_written(folder):
         return _page(Run.read(folder, folder.name), router)
-
-
-@contextmanager
-def _as_written(folder: Path) -> Iterator[None]:
-    """Name the folder where its files are whole, and hold what no run writes."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (AttributeError, LookupError, TypeError, ValueError, jinja2.TemplateError) as error:
-        raise InputError(
-            f"{folder}: its tables are not as this version of mmroute writes them "
-            f"({type(error).__name__}: {one_line(error)}); make the results anew: "
-            "mmroute run CONFIG"
-        ) from error
 
 
 def _page(run: Run, router: str | None) -> str:

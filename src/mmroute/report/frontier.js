@@ -23,7 +23,8 @@
   // Rows without a shrunk twin are the same either way.
   const shown = () =>
     data.routers.filter(({ shrunk, twin }) => (controls.rows.value === "shrunk" ? shrunk || !twin : !shrunk));
-  const lines = () => dataset().lines[controls.points.value];
+  const lines = () => dataset().lines[controls.points.value] ?? {};
+  const drawable = () => shown().filter(({ name }) => Object.hasOwn(lines(), name));
 
   // The straight line over cost between two points is curved on a log axis.
   function mixed(costs, utilities, named) {
@@ -78,7 +79,8 @@
   function axis() {
     const { cost, free } = dataset();
     const [low, high] = cost.map(own);
-    if (controls.scale.value === "linear") return { type: "linear", domain: [0, 1.04 * high], nice: false };
+    // Where all is free no other axis has an extent.
+    if (controls.scale.value === "linear" || !high) return { type: "linear", domain: [0, 1.04 * high || 1], nice: false };
     if (free) return { type: "symlog", constant: low, domain: [0, 1.2 * high], nice: false };
     return { type: "log", domain: [low / 1.2, 1.2 * high], nice: false };
   }
@@ -92,7 +94,7 @@
   }
 
   function filled() {
-    const rows = shown().filter(({ name }) => lines()?.[name]);
+    const rows = drawable();
     const drawn = structuredClone(spec);
     const scale = axis();
     const domain = rows.map(({ name }) => name);
@@ -205,7 +207,7 @@
   }
 
   function list() {
-    const rows = shown().filter(({ name }) => lines()?.[name]);
+    const rows = drawable();
     if (!rows.some(({ name }) => name === front)) front = "";
     const buttons = [...rows].sort((a, b) => b.prominent - a.prominent).map(({ name, colour, dash }) => {
       const button = document.createElement("button");

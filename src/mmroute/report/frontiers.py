@@ -13,7 +13,7 @@ from matplotlib.ticker import NullFormatter
 from mmroute.evaluation.curve import Curve, frontier
 from mmroute.presentation.figures import SINGLE_MODEL_COLOUR, draw_static, static_labels
 from mmroute.presentation.labels import label_points
-from mmroute.presentation.looks import ACCURACY_LABEL, COST_LABEL, as_mixed
+from mmroute.presentation.looks import ACCURACY_LABEL, COST_LABEL, as_mixed, usd_per_1000
 
 
 def draw(
@@ -224,7 +224,7 @@ def _log_cost(axes: Axes, cost: pd.Series) -> None:
 
 def _dollar_axis(axes: Axes, models: pd.DataFrame) -> None:
     """Show on top what the normalised cost is in USD."""
-    unit = 1000 * (models["cost_usd"].sum() / models["cost"].sum() or 1.0)
+    unit = usd_per_1000(models)
     top = axes.secondary_xaxis(
         "top", functions=(lambda cost: np.multiply(cost, unit), lambda usd: np.divide(usd, unit))
     )

@@ -17,6 +17,7 @@ from mmroute.presentation.looks import (
     USD_LABEL,
     largest_shares,
     looks,
+    usd_per_1000,
 )
 from mmroute.storage import SHRUNK
 
@@ -71,7 +72,7 @@ def chart_data(
     full = models[models["dataset"] == "full"]
     return {
         "titles": {"utility": ACCURACY_LABEL, "usd": USD_LABEL, "cost": COST_LABEL},
-        "unit": _unit(full),
+        "unit": usd_per_1000(full),
         "models": list(full["model"]),
         "static": [{"name": name, "title": STATIC_LABELS[name]} for name in STATIC],
         "routers": [
@@ -92,11 +93,6 @@ def chart_data(
             ],
         },
     }
-
-
-def _unit(models: pd.DataFrame) -> float:
-    """USD per 1,000 queries of a normalised cost of 1."""
-    return float(1000 * (models["cost_usd"].sum() / models["cost"].sum() or 1.0))
 
 
 def _dataset(name: str, lines: pd.DataFrame, models: pd.DataFrame) -> dict[str, Any]:

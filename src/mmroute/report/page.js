@@ -4,7 +4,7 @@
 function shownNumber(text) {
   const word = text.trim().replaceAll(",", "");
   if (word === "–" || word === "") return NaN;
-  if (/^-?∞/.test(word)) return word.startsWith("-") ? -Infinity : Infinity;
+  if (/^[-+]?∞/.test(word)) return word.startsWith("-") ? -Infinity : Infinity;
   const found = /^[<≤$+\s]*(-?\d*\.?\d+(?:e[+-]?\d+)?)/i.exec(word);
   return found ? Number(found[1]) : null;
 }

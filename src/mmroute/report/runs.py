@@ -1,12 +1,14 @@
 """Finished runs as a comparison reads them: every file as the run's own record has it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
+import jinja2
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
@@ -76,7 +78,7 @@ class _Data(BaseModel):
 
 
 class _Seeds(BaseModel):
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     salts: Annotated[list[int | str], Field(min_length=1)]
 
 
@@ -97,7 +99,7 @@ class _Config(BaseModel, extra="allow"):
 
     name: str
     policy: Policy
-    resamples: int
+    resamples: Annotated[int, Field(ge=0)]
     shard_size: _Size
     split: _Split
     routers: dict[str, Any]
@@ -303,6 +305,21 @@ class Run:
             for part in ("predictions", "crossfit")
         )
         return evaluate(setting, predictions.take(rows), crossfit).replicates.assign(router=row)
+
+
+@contextmanager
+def as_written(*folders: Path) -> Iterator[None]:
+    """Name the folders where their files are whole, and hold what no run writes."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError, jinja2.TemplateError) as error:
+        raise InputError(
+            f"{' or '.join(map(str, folders))}: its tables are not as this version of mmroute "
+            f"writes them ({type(error).__name__}: {one_line(error)}); make the results anew: "
+            "mmroute run CONFIG"
+        ) from error
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
