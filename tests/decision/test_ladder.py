@@ -99,7 +99,7 @@ def test_an_offer_says_what_each_way_buys(evidence_of):
         "at most $0.5 per 1,000 queries: nothing surely keeps it, this comes nearest"
     )
     assert [row[0] for row in last.rows] == [
-        *("advised: own", "zero (no router)", "best single model"),
+        *("advised: own", "zero (no router)", "best single model within it"),
     ]
     assert {len(row) for row in last.rows} == {len(OFFER_COLUMNS)}
     row = table.iloc[-1]
