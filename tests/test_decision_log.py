@@ -1,7 +1,6 @@
 """A log of decisions: whole lines or none, on and on, and what came of them joined by id."""
 
 import json
-import multiprocessing
 import os
 import runpy
 import signal
@@ -77,42 +76,38 @@ def test_a_log_goes_on_in_new_files(tmp_path):
     assert [one.id for one in read_log(log.path).decisions] == [f"q{i}" for i in range(20)]
 
 
-def _write_many(path, first):
-    log = DecisionLog(path, largest=20_000)
-    for number in range(first, first + 200):
-        log.write(decision(number, row="x" * (number % 97)))
-
-
-def test_several_processes_write_to_one_log(tmp_path):
-    path = tmp_path / "log.jsonl"
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write_many, args=(path, 200 * i)) for i in range(3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert len(files_of(path)) > 2
-    assert {one.id for one in read_log(path).decisions} == {f"q{i}" for i in range(600)}
-
-
 WRITER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from pathlib import Path
 from mmroute.decision_log import Decision, DecisionLog
-log = DecisionLog(Path(sys.argv[1]), with_texts=True)
-for number in range(10**6):
+path, largest, first, last = Path(sys.argv[1]), *map(int, sys.argv[2:])
+log = DecisionLog(path, with_texts=True, largest=largest)
+for number in range(first, last):
     log.write(Decision(id=str(number), time=datetime.now(UTC), model="m", text="x" * 5000))
     print(number, flush=True)
 """
 
 
+def writing(path, *, largest, first, last):
+    command = [sys.executable, "-c", WRITER, str(path), str(largest), str(first), str(last)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_several_processes_write_to_one_log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    parts = [{"first": first, "last": first + 200} for first in (0, 200, 400)]
+    writers = [writing(path, largest=20_000, **part) for part in parts]
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert len(files_of(path)) > 2
+    assert {one.id for one in read_log(path).decisions} == {str(i) for i in range(600)}
+
+
 def test_a_kill_loses_at_most_the_last_line(tmp_path):
     path = tmp_path / "log.jsonl"
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
-    )
+    writer = writing(path, largest=10**9, first=0, last=10**6)
     for _ in range(30):
         writer.stdout.readline()
     time.sleep(0.01)

@@ -14,8 +14,8 @@ from mmroute.outcome_table import OutcomeTable
 from mmroute.outcomes.benchmark import Benchmark
 from mmroute.outcomes.splits import SLICE
 from mmroute.predictions import Predictions
+from mmroute.presentation.tables import read_by_router
 from mmroute.provenance import digests
-from mmroute.report.frontiers import read_by_router
 from mmroute.storage import (
     read_json,
     read_table,
