@@ -17,7 +17,8 @@ def report(tmp_path: Path) -> Report:
     return made_up_report(tmp_path)
 
 
-@pytest.fixture(scope="session")
+# Its event loop runs as long as it does: other files have their own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Chromium, as the system has it."""
     program = shutil.which("chromium")
