@@ -1,6 +1,5 @@
 """Pages in a headless browser."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,9 +23,7 @@ def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "no chromium on the PATH; make chromium installs it"
     with sync_playwright() as playwright:
-        # Its sandbox is not to be had as root.
-        sandboxed = os.geteuid() != 0
-        browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=sandboxed)
+        browser = playwright.chromium.launch(executable_path=program)
         yield browser
         browser.close()
 
