@@ -39,6 +39,11 @@ app = typer.Typer(
 )
 
 ConfigFile = Annotated[Path, typer.Argument(help="The config, a YAML file.", metavar="CONFIG")]
+Exported = Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")]
+Trusted = Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")]
+KeyVariable = Annotated[
+    str, typer.Option(help="Environment variable with the key for the router's endpoint.")
+]
 Gigabytes = Annotated[float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")]
 
 
@@ -310,9 +315,7 @@ def report(
     output: Annotated[
         Path, typer.Option(help="The page; its PDF lies beside it. Neither may exist.")
     ] = Path("evidence.html"),
-    gigabytes: Annotated[
-        float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")
-    ] = 16,
+    gigabytes: Gigabytes = 16,
     seconds: Annotated[float, typer.Option(min=0.1, max=1e9, help="Time to read each file.")] = 600,
 ) -> None:
     """Say whether routing pays in a run, and where its report is.
@@ -347,7 +350,7 @@ def report(
 
 @app.command()
 def route(
-    folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
+    folder: Exported,
     text: Annotated[str | None, typer.Argument(help="The question.", metavar="[TEXT]")] = None,
     image: Annotated[
         list[Path] | None, typer.Option(help="An image file; once for each of several.")
@@ -377,7 +380,7 @@ def route(
         float | None, typer.Option(help="Utility per normalised cost, lambda.")
     ] = None,
     trade_off_usd: Annotated[float | None, typer.Option(help="Utility per USD of a query.")] = None,
-    trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    trust: Trusted = None,
     allow_network: Annotated[
         bool,
         typer.Option(
@@ -386,9 +389,7 @@ def route(
             "images be fetched that messages name.",
         ),
     ] = False,
-    key_variable: Annotated[
-        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
-    ] = "",
+    key_variable: KeyVariable = "",
     gigabytes: Gigabytes = 16,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=1e9, help="Time to load, and for 1,000 queries.")
@@ -457,7 +458,7 @@ def route(
 
 @app.command()
 def shadow(
-    folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
+    folder: Exported,
     log: Annotated[Path, typer.Argument(help="A decision log.", metavar="LOG")],
     outcomes: Annotated[
         Path | None, typer.Option(help="A JSONL of outcomes that lie beside the log.")
@@ -479,7 +480,7 @@ def shadow(
             help="Take the shares of calls of queries alike for what the log does not say.",
         ),
     ] = False,
-    trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    trust: Trusted = None,
     allow_network: Annotated[
         bool,
         typer.Option(
@@ -487,12 +488,8 @@ def shadow(
             help="Let the router send queries to its endpoint, and an encoder fetch its weights.",
         ),
     ] = False,
-    key_variable: Annotated[
-        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
-    ] = "",
-    gigabytes: Annotated[
-        float, typer.Option(min=0.1, max=1e6, help="Memory that it may take, in GB.")
-    ] = 16,
+    key_variable: KeyVariable = "",
+    gigabytes: Gigabytes = 16,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=1e9, help="Time for each file, and for what is told.")
     ] = 3600,
@@ -562,7 +559,7 @@ def _queries(path: Path) -> "pd.DataFrame":
 
 @app.command()
 def serve(
-    folder: Annotated[Path, typer.Argument(help="What export has written.", metavar="FOLDER")],
+    folder: Exported,
     upstreams: Annotated[
         Path | None, typer.Option(help="A YAML file of where each model answers, to forward to.")
     ] = None,
@@ -574,14 +571,12 @@ def serve(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let --host be another address than this host's.")
     ] = False,
-    trust: Annotated[list[str] | None, typer.Option(help="Module of a router of your own.")] = None,
+    trust: Trusted = None,
     allow_network: Annotated[
         bool,
         typer.Option("--allow-network", help="As for route."),
     ] = False,
-    key_variable: Annotated[
-        str, typer.Option(help="Environment variable with the key for the router's endpoint.")
-    ] = "",
+    key_variable: KeyVariable = "",
     seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="That a model may take for its next byte.")
     ] = 60,
