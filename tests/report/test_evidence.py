@@ -18,7 +18,6 @@ from mmroute.provenance import digests
 from mmroute.report import page, printing
 from mmroute.report.data_report import SIMULATED
 from mmroute.report.evidence import evidence
-from mmroute.report.printing import find_browser
 from mmroute.storage import digest_file, write_json, write_text
 
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}{% raw %}$x$&\"'"
@@ -304,7 +303,7 @@ def test_a_browser_that_fails_leaves_the_page_alone(run, tmp_path, monkeypatch, 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
+@pytest.mark.browser
 def test_a_browser_prints_it_on_pages_of_a4(run, tmp_path):
     output = tmp_path / "mine.html"
     done = call(run, "--evidence", "--output", output)

@@ -15,7 +15,7 @@ from made_up_chart import (
 
 from mmroute.decision.words import offers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 LABELS = """() => {
   const middle = (box) => [(box.left + box.right) / 2, (box.top + box.bottom) / 2];

@@ -87,9 +87,11 @@ def test_the_same_notebook_is_the_same_html(made):
     assert (made / "one/made.html").read_bytes() == (made / "other/made.html").read_bytes()
 
 
-@pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
+@pytest.mark.browser
 def test_a_browser_draws_the_chart_and_runs_no_text(made, tmp_path):
-    command = [find_browser(), "--headless", "--no-sandbox", f"--user-data-dir={tmp_path}"]
+    browser = find_browser()
+    assert browser, "no Chromium on the PATH; make chromium installs it"
+    command = [browser, "--headless", "--no-sandbox", f"--user-data-dir={tmp_path}"]
     command += ["--virtual-time-budget=10000", "--dump-dom", (made / "one/made.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "<title>made</title>" in shown

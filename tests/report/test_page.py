@@ -8,7 +8,7 @@ from made_up import HOSTILE, METRICS, drawn, table_of
 
 from mmroute.report.html import Frame, Section
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 WIDTHS = [390, 768, 1280, 1920]
 CONTRASTS = """() => {
