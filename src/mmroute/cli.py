@@ -229,6 +229,28 @@ def export(
 
 
 @app.command()
+def records(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Argument(help="Where to; it must not exist.", metavar="JSONL")],
+    labels: Annotated[
+        Literal["train", "all"],
+        typer.Option(help="Of the training split, so that the test split can measure, or of all."),
+    ] = "train",
+) -> None:
+    """Write a run's outcomes as training records of vLLM's semantic router.
+
+    A JSON object a line, for each query with a text and each model that answered it.
+    """
+    with _one_line_errors():
+        from mmroute.decision.records import write_records
+
+        settings = _read(config)
+        salt = str(settings.split.salts[0])
+        written = write_records(_results(settings), salt, labels, output)
+    typer.echo(f"{output}: {written}")
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's, results/<name>.", metavar="FOLDER")],
     inputs: Annotated[

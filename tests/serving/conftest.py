@@ -41,7 +41,7 @@ def models() -> Iterator[Models]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = json.loads(self._content())
             told.requests.append((request, dict(self.headers)))
             last = request["messages"][-1]["content"]
             what = told.does(request["model"], request)
@@ -60,6 +60,16 @@ def models() -> Iterator[Models]:
                 else:
                     self._send(int(what), b'{"error": {"message": "no"}}')
             self.close_connection = self.close_connection or what == "stall"
+
+        def _content(self) -> bytes:
+            if "Content-Length" in self.headers:
+                return self.rfile.read(int(self.headers["Content-Length"]))
+            content = b""
+            while size := int(self.rfile.readline(), 16):
+                content += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return content
 
         def _answer(self, request: dict[str, Any]) -> None:
             completion = COMPLETION.get(request["model"], 100)

@@ -38,12 +38,29 @@ def test_it_decides_as_the_router_does_for_many_at_once(serve):
     for number, answer in enumerate(answers):
         assert answer.status_code == 200, answer.text
         told, expected = answer.json(), router.route(asked[number], **hows[number % 3])
-        assert told["model"] == expected.model
+        assert told["model"] == answer.headers["x-mmroute-model"] == expected.model
         assert told["utility"] == pytest.approx(expected.utility, rel=1e-5)
         assert told["cost_usd"] == pytest.approx(expected.cost_usd, rel=1e-5)
         assert told["ms"] > 0
     assert "among 2 of 4 models" in answers[2].json()["reason"]
     assert "less 40 for each predicted USD" in answers[1].json()["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("acme/llama3:8b", "acme/llama3:8b"),
+        ('ü "x", y\r\nz: 1', "%C3%BC%20%22x%22%2C%20y%0D%0Az:%201"),
+    ],
+    ids=["usual", "hostile"],
+)
+def test_a_header_names_the_model_in_what_a_header_can_hold(serve, name, told):
+    mixture = {"first": name, "second": name, "share": 0.0}
+    prices = dict.fromkeys(("usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens"), 1.0)
+    model = {"model": name, "utility": 0.5, "cost_usd": 0.1} | prices
+    client, _, _ = serve(places={}, router=None, row=name, models=[model], mixture=mixture)
+    answer = client.post("/route", json=said("Count?"))
+    assert (answer.json()["model"], answer.headers["x-mmroute-model"]) == (name, told)
 
 
 def test_an_image_goes_to_models_that_see(serve):

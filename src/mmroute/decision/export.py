@@ -41,7 +41,7 @@ from mmroute.decision.decide import (
 from mmroute.decision.deployed import CURVE_COLUMNS, load_router, probe, require_usable
 from mmroute.decision.drift import MOST_SEEN, Calibration, Seen
 from mmroute.decision.evidence import Evidence, Learned, Trial
-from mmroute.decision.files import Labelled, evidence_files, trained_folder
+from mmroute.decision.files import Labelled, evidence_files, finished, trained_folder
 from mmroute.decision.joined import Joining, with_labels
 from mmroute.decision.rule import EARNED, LISTED, PAID, Limit, Mixture, Target
 from mmroute.encoders import Encoder, Modality
@@ -224,8 +224,8 @@ def exported(config: Config, results: Path, folder: Path) -> Choice:
 def _setting(config: Config, results: Path) -> Setting:
     """How a run's benchmark is measured."""
     return Setting.read(
-        _finished(results / "outcomes"),
-        _finished(results / "splits.parquet"),
+        finished(results / "outcomes"),
+        finished(results / "splits.parquet"),
         str(config.split.salts[0]),
         policy=config.policy,
         n_resamples=config.resamples,
@@ -242,12 +242,6 @@ def _evidence(setting: Setting, results: Path, row: str, labels: Labelled) -> Ev
             needed = "decision.labels: all" if labels == "all" else f"{row} among routers"
             raise InputError(f"{file}: no such file; run the config first, with {needed}")
     return Evidence.read(setting, row, labels, files)
-
-
-def _finished(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
-    return path
 
 
 def export(
@@ -367,8 +361,8 @@ class _Run:
     def _inputs(self) -> Inputs:
         """What the router reads of all N samples."""
         stored = self._features_file()
-        features = str(_finished(stored.with_suffix(".parquet"))) if stored else None
-        source = str(_finished(self.results / "source.json"))
+        features = str(finished(stored.with_suffix(".parquet"))) if stored else None
+        source = str(finished(self.results / "source.json"))
         return read_inputs(self.setting.benchmark.table.samples, features, source)
 
     def _router(self, models: Sequence[str]) -> RouterConfig:
@@ -407,7 +401,7 @@ class _Run:
 
     def _trained(self) -> Router:
         """The trained router, once it is seen to be that router."""
-        path = _finished(self._folder / ROUTER)
+        path = finished(self._folder / ROUTER)
         row = self.choice.row.removesuffix(SHRUNK)
         own = self._router(self.setting.table.model_names)
         configured = build("routers", own.name, own.parameters)
@@ -421,7 +415,7 @@ class _Run:
         """What the trained router predicts of the samples that the run asked it about."""
         benchmark = self.setting.benchmark
         table = benchmark.observed if self.choice.labels == "all" else benchmark.test
-        path = _finished(self._folder / "predictions.parquet")
+        path = finished(self._folder / "predictions.parquet")
         predictions = Predictions.read(path, table.samples["sample_id"])
         return self._shrinkage.apply(predictions) if self._shrinkage else predictions
 
@@ -439,7 +433,7 @@ class _Run:
         if self.router is None or self.router.fusion is None:
             return None
         key = self.router.fusion.key
-        return _finished(self.results / "features" / key / f"{self.salt}.safetensors")
+        return finished(self.results / "features" / key / f"{self.salt}.safetensors")
 
     def write(self, folder: Path) -> None:
         """Write everything but the check."""

@@ -1,8 +1,10 @@
 """Where a run keeps what it decides on, and the router that is taken away."""
 
 from itertools import combinations
+from pathlib import Path
 from typing import Literal
 
+from mmroute.errors import InputError
 from mmroute.outcomes.splits import N_FOLDS
 from mmroute.storage import SHRUNK
 
@@ -30,3 +32,10 @@ def trained_folder(results: str, row: str, salt: str, labels: Labelled) -> str:
     """The folder of a row's trained router, with its predictions."""
     folder = f"{results}/routers/{row.removesuffix(SHRUNK)}/{salt}"
     return f"{folder}/refit" if labels == "all" else folder
+
+
+def finished(path: Path) -> Path:
+    """Return what a run has written; raise InputError if it is not there."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run the config first: mmroute run CONFIG")
+    return path

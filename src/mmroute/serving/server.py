@@ -261,7 +261,8 @@ class Server:
         answer = decided.answer
         self._metrics.decisions.labels(answer.model).inc()
         return JSONResponse(
-            answer._asdict() | {"reason": self._reason(query), "ms": round(1000 * seconds, 3)}
+            answer._asdict() | {"reason": self._reason(query), "ms": round(1000 * seconds, 3)},
+            headers=_naming(answer.model),
         )
 
     def _reason(self, query: Query) -> str:
@@ -342,9 +343,7 @@ class Server:
                     call.paid(None)
                 await events.aclose()
 
-        return StreamingResponse(
-            passed_on(), 200, {"x-mmroute-model": quote(call.model)}, "text/event-stream"
-        )
+        return StreamingResponse(passed_on(), 200, _naming(call.model), "text/event-stream")
 
     def cost(self, model: str, usage: Usage | None) -> float | None:
         """USD of a call by the card's prices; None if these or its tokens are unknown."""
@@ -401,9 +400,12 @@ async def _in_thread(quick: bool, work: Callable[..., _Result], *arguments: Any)
 
 
 def _told(content: bytes, status: int, model: str) -> Response:
+    return Response(content, status, _naming(model), "application/json")
+
+
+def _naming(model: str) -> dict[str, str]:
     # A name may hold what no header can.
-    headers = {"x-mmroute-model": quote(model)}
-    return Response(content, status, headers, "application/json")
+    return {"x-mmroute-model": quote(model, safe="/:@+()[]")}
 
 
 def _body(content: bytes | bytearray) -> dict[str, Any]:
