@@ -395,8 +395,7 @@ class _Call:
         """It was not; what it may have cost stays."""
         self._counted(error.kind)
         if self._budget:
-            answer = self._decided.answer
-            self._budget.withdraw(answer, answer.cost_usd[self.model] if error.billed else 0.0)
+            self._budget.withdraw(self._decided.answer, None if error.billed else 0.0)
 
     def withdraw(self) -> None:
         """It was not made, or given up."""
