@@ -115,7 +115,7 @@ class Process:
                 port = free.getsockname()[1]
         self.port = port
         command = "import sys; from mmroute.cli import app; sys.exit(app())"
-        told = ["serve", folder, "--upstreams", upstreams, "--port", port, "--seconds", 0.5, *more]
+        told = ["serve", folder, "--upstreams", upstreams, "--port", port, "--seconds", 0.3, *more]
         self.run = subprocess.Popen(
             [sys.executable, "-c", command, *map(str, told)],
             env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -451,13 +451,14 @@ HUGE = b"x" * 10**6
 SENDS = {
     "huge": (answering(HUGE * 1000), "too long an answer"),
     "endless": (streaming(forever(HUGE)), "too long an answer"),
-    "slow": (streaming(forever(b" "), 0.3), "time-out"),
+    "slow": (streaming(forever(b" "), 0.15), "time-out"),
+    "late": (lambda wire: time.sleep(0.6) or answering()(wire), "time-out"),
     "silent": (lambda wire: time.sleep(20), "time-out"),
     "head only": (lambda wire: wire.sendall(b"HTTP/1.1 200 OK\r\n") or time.sleep(20), "time-out"),
-    "slow head": (lambda wire: streaming(forever(b"A: 1\r\n"), 0.3)(wire), "time-out"),
+    "slow head": (lambda wire: streaming(forever(b"A: 1\r\n"), 0.15)(wire), "time-out"),
     "continues": (
         lambda wire: [
-            wire.sendall(b"HTTP/1.1 102 A\r\n\r\n") or time.sleep(0.3) for _ in range(60)
+            wire.sendall(b"HTTP/1.1 102 A\r\n\r\n") or time.sleep(0.15) for _ in range(60)
         ],
         "time-out",
     ),
@@ -528,22 +529,23 @@ def test_an_endless_stream_that_nobody_reads_or_that_all_leave(process, upstream
             break
         time.sleep(0.1)
     assert upstream.open == 0
+    assert upstream.asked.count("on: ") == 30
 
 
 def test_a_stop_lets_those_who_wait_have_their_answers(drawn, places, upstream):
-    upstream.sends["late"] = lambda wire: time.sleep(0.4) or answering()(wire)
+    upstream.sends["soon"] = lambda wire: time.sleep(0.2) or answering()(wire)
     upstream.sends["drips"] = streaming(forever(EVENTS[0]), 0.1)
     own = Process(drawn(), places)
     answers = []
 
     def ask(number):
-        answers.append(completed(own, f"{('late', 'drips')[number % 2]}: stop", number % 2 == 1))
+        answers.append(completed(own, f"{('soon', 'drips')[number % 2]}: stop", number % 2 == 1))
 
     threads = [threading.Thread(target=ask, args=[number]) for number in range(8)]
     with own.wire():
         for thread in threads:
             thread.start()
-        time.sleep(0.2)
+        time.sleep(0.1)
         own.run.terminate()
         began = time.monotonic()
         for thread in threads:
