@@ -618,6 +618,7 @@ def serve(
 
         from mmroute.decision.budget import Budget
         from mmroute.decision.deployed import load_router
+        from mmroute.serving.listening import listening
         from mmroute.serving.server import Server, Settings
         from mmroute.serving.upstreams import Upstreams, read_upstreams
 
@@ -631,19 +632,8 @@ def serve(
             None if budget is None else Budget(router, budget),
             Settings(network=allow_network),
         )
-        # Of the parsers the one that limits a request's head.
-        uvicorn.run(
-            server.app(),
-            host=host,
-            port=port,
-            http="h11",
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            limit_concurrency=1000,
-            proxy_headers=False,
-            server_header=False,
-        )
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(listening(server.app(), host=host, port=port)).run()
 
 
 def _messages(path: Path) -> Any:

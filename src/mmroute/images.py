@@ -20,6 +20,8 @@ PIXEL_LIMIT = 100_000_000
 # Encoders scale the shorter side up to hundreds of pixels, and the longer one with it; what is
 # longer than so many times its width is squeezed.
 ASPECT_LIMIT = 1000
+# Of a picture, that are put on white at once.
+ROWS = 256
 
 BETWEEN = "//"
 """Between the paths of a sample's images, where it has several: no spelled-out path has it."""
@@ -133,9 +135,17 @@ def _squeezed(image: Image.Image) -> Image.Image:
 def _on_white(image: Image.Image) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow clips 16-bit grey at 255 instead of scaling it.
-        grey = np.clip(np.asarray(image, np.float32) / 257, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        grey = np.array(image, np.float32)
+        grey /= 257
+        np.clip(grey, 0, 255, out=grey)
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        # Part by part, which takes a third of the memory.
+        whole = Image.new("RGB", image.size)
+        for top in range(0, image.height, ROWS):
+            box = (0, top, image.width, min(top + ROWS, image.height))
+            layer = image.crop(box).convert("RGBA")
+            white = Image.new("RGBA", layer.size, "white")
+            whole.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
+        return whole
     return image.convert("RGB")

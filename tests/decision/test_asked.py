@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import mmroute
 from mmroute.cli import app
+from mmroute.decision.budget import ADVANCE
 from mmroute.decision.deployed import Routed
 from mmroute.errors import InputError
 
@@ -254,6 +255,49 @@ def test_a_query_that_is_withdrawn_neither_counts_nor_costs(drawn):
     assert (budget.n_queries, budget.spent_usd) == (1, pytest.approx(0.021))
     with pytest.raises(InputError, match="-1 is no cost"):
         budget.withdraw(kept, -1)
+
+
+@pytest.mark.parametrize(("price", "failing"), [(2.0, 0.0), (0.5, 0.0), (1.0, 1 / 3), (2.0, 1 / 3)])
+def test_a_budget_is_kept_and_used_whatever_calls_cost_and_however_many_fail(drawn, price, failing):
+    router = mmroute.load_router(drawn())
+    budget, generator = mmroute.Budget(router, 4.0), np.random.default_rng(3)
+    foreseen = router.foresee(pd.DataFrame({"question": questions(600, seed=9)}))
+    usual = {model.model: model.cost_usd for model in router.card.models}
+    billed, refused = 0.0, 0
+    for row in range(600):
+        while True:
+            decided = budget.decide(foreseen.take(np.array([row])))
+            answer = decided[0]
+            if not decided.kept:
+                budget.withdraw(answer)
+                refused += 1
+                break
+            usd = price * usual[answer.model] * generator.lognormal(sigma=0.3)
+            billed += usd
+            if generator.random() < failing:
+                budget.withdraw(answer, None)
+                continue
+            budget.paid(answer, usd)
+            break
+    answered = 600 - refused
+    assert budget.n_queries == answered
+    assert refused <= 12
+    assert 0.95 * answered <= 1000 * billed / 4.0 <= 1.02 * answered + ADVANCE
+
+
+def test_a_budget_recovers_from_one_call_that_was_an_exception(drawn):
+    budget = mmroute.Budget(mmroute.load_router(drawn()), 4.0)
+    budget.paid(budget.route("Count?"), 0.2)
+    kept = []
+    for number in range(500):
+        answer = budget.route(f"Count {number}?")
+        kept.append(budget.kept)
+        if budget.kept:
+            budget.paid(answer, answer.cost_usd[answer.model])
+        else:
+            budget.withdraw(answer)
+    assert not kept[0]
+    assert all(kept[-50:])
 
 
 def test_a_budget_goes_by_what_is_available(drawn, image):

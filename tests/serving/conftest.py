@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import uvicorn
 
 import mmroute
+from mmroute.serving.listening import listening
 from mmroute.serving.server import Server, Settings
 from mmroute.serving.upstreams import Upstream, Upstreams
 
@@ -114,10 +116,9 @@ def models() -> Iterator[Models]:
 
 
 @contextmanager
-def listening(server: Server) -> Iterator[httpx2.Client]:
+def running(server: Server) -> Iterator[httpx2.Client]:
     """Run a server in a thread; yield a client of it."""
-    config = uvicorn.Config(server.app(), port=0, http="h11", log_level="error", access_log=False)
-    own = uvicorn.Server(config)
+    own = uvicorn.Server(listening(server.app(), port=0))
     thread = threading.Thread(target=own.run, daemon=True)
     thread.start()
     while not own.started:
@@ -126,6 +127,7 @@ def listening(server: Server) -> Iterator[httpx2.Client]:
     url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     try:
         with httpx2.Client(base_url=url, timeout=60, trust_env=False) as client:
+            client.stop = partial(setattr, own, "should_exit", True)
             yield client
     finally:
         own.should_exit = True
@@ -152,7 +154,7 @@ def serve(models: Models, drawn: Callable[..., Any]) -> Iterator[Callable[..., A
                 own,
                 Settings(largest=5 * 10**6, seconds=2),
             )
-            return stack.enter_context(listening(server)), router, own
+            return stack.enter_context(running(server)), router, own
 
         models.does = lambda name, request: "answer"
         models.answered.clear()

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -192,11 +193,13 @@ def test_a_query_that_would_exceed_the_budget_is_refused(serve, models):
         (b"[]", 400, "no object"),
         (b"{}", 400, "is no list of messages"),
         (b'{"messages": NaN}', 400, "no JSON"),
-        (b"[" * 100_000, 400, "no JSON, or nested too deep"),
+        (b"[" * 100_000, 400, "no JSON, nested too deep"),
         (b'{"a":' + b"[" * 200 + b"]" * 200 + b"}", 400, "nested deeper than 100"),
         (b"[" + b"{}," * 300_000 + b"{}]", 413, "more than 200,000 values"),
         (b'"' + b"x" * 6_000_000 + b'"', 413, "larger than 5,000,000 bytes"),
         (b'{"messages": ' + b"9" * 5000 + b"}", 400, "no JSON"),
+        (b'{"seed": ' + b"9" * 400 + b"}", 400, "a number too large"),
+        (b'{"temperature": 1e999}', 400, "a number too large"),
         (json.dumps(said("\ud800")).encode(), 400, "no text in UTF-8"),
         (json.dumps(said("A?", mmroute={"trade_off": "1"})).encode(), 400, "is no number"),
         (json.dumps(said("A?", mmroute={"trade_off": -1})).encode(), 400, "at least 0"),
@@ -233,6 +236,38 @@ def test_a_request_that_does_not_arrive_ends(serve):
             b"Content-Length: 100\r\n\r\n{"
         )
         assert b"408" in wire.recv(1000)
+
+
+def test_a_server_that_is_stopped_says_so(serve, models, monkeypatch):
+    monkeypatch.setattr("mmroute.serving.listening.GRACE_SECONDS", 0.3)
+    client, _, _ = serve()
+    models.does = lambda name, request: "stall"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.post, "/v1/chat/completions", json=said("Count?"))
+        while not models.requests:
+            time.sleep(0.01)
+        client.stop()
+        answer = asked.result()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "stops")
+
+
+@pytest.mark.parametrize("wrong", ["yes", [1], 3])
+def test_options_of_a_stream_that_are_none_are_refused(serve, models, wrong):
+    client, _, budget = serve(budget=6.0)
+    answer = client.post(
+        "/v1/chat/completions", json=said("Count?", stream=True, stream_options=wrong)
+    )
+    assert answer.status_code == 400
+    assert "stream_options" in answer.json()["error"]["message"]
+    assert (budget.n_queries, models.requests) == (0, [])
+
+
+def test_a_text_is_read_as_far_as_it_decides(serve):
+    client, router, _ = serve(places={})
+    long = "Count the words of " + "a long text " * 10_000
+    told = client.post("/route", json=said(long)).json()
+    assert told["utility"] == pytest.approx(router.route(long).utility, rel=1e-5)
+    assert told["utility"] == client.post("/route", json=said(long[:100_000])).json()["utility"]
 
 
 def test_only_json_is_taken_so_that_no_page_can_ask_unasked(serve):

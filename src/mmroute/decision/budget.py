@@ -18,6 +18,8 @@ FEWEST = 50
 """Queries before that is told by them, and not by the labels."""
 HORIZON = 50
 """Queries over which what was overspent, or left, is made up for."""
+BEFORE = 10
+"""Queries' worth of calls that cost what was foreseen, before any has told: few tell little."""
 ADVANCE = 20
 """Queries' worth of the limit that may be spent in advance, and never more."""
 
@@ -29,9 +31,10 @@ class Budget:
     by foreseen costs, which are right on average for queries like the labelled ones.
 
     For each query the threshold is chosen anew: as far as the last queries' predictions allow for
-    the limit, corrected by what the queries so far have cost. No choice is made that would, as
-    foreseen, spend more than the limit allows for ``ADVANCE`` queries more. Threads may share it:
-    they are decided for one after the other.
+    the limit, corrected by what the queries so far have cost. What calls have cost, beside what was
+    foreseen for them, tells what others will. No choice is made that would, as foreseen, spend more
+    than the limit allows for ``ADVANCE`` queries more, unless it costs no more than the limit, and
+    so brings the mean nearer to it. Threads may share it: they are decided for one after the other.
 
     Parameters
     ----------
@@ -45,8 +48,7 @@ class Budget:
     n_queries
         How many were routed.
     kept
-        Whether it can: False where even the cheapest model would overspend, which is then
-        chosen.
+        Whether it can: False where every model would overspend; the cheapest is then chosen.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Budget:
             )
         self.n_queries, self.kept = 0, True
         self._n_paid, self._paid_usd, self._foreseen_usd = 0, 0.0, np.zeros(2)
+        self._told_usd, self._told_foreseen_usd = 0.0, np.zeros(2)
         self._router, self._deciding = router, threading.Lock()
         self._limit = router.limit(usd_per_1000)
         self._reserve_usd = self._limit.reserve_usd * router.error(router.card.n_labels)
@@ -111,11 +114,14 @@ class Budget:
             If it is no cost.
         """
         with self._deciding:
-            self._settle(answer, usd)
+            self._told_foreseen_usd += self._settle(answer, usd)
+            self._told_usd += usd
             self._n_paid += 1
 
-    def withdraw(self, answer: Routed, usd: float = 0.0) -> None:
+    def withdraw(self, answer: Routed, usd: float | None = 0.0) -> None:
         """Say that an answer's model gave none: the query does not count, whatever it has cost.
+
+        Where that is None, it is not known, and what was foreseen stays.
 
         Raises
         ------
@@ -123,21 +129,30 @@ class Budget:
             If that is no cost.
         """
         with self._deciding:
-            self._settle(answer, usd)
+            if usd is not None:
+                self._settle(answer, usd)
             self.n_queries -= 1
 
-    def _settle(self, answer: Routed, usd: float) -> None:
-        """Let a cost take the place of what was foreseen."""
+    def _settle(self, answer: Routed, usd: float) -> np.ndarray:
+        """Let a cost take the place of what was foreseen, and return that."""
         if not 0 <= usd < np.inf:
             raise InputError(f"paid: {usd} is no cost in USD; give a number of at least 0")
         model = self._router.models.index(answer.model)
-        self._foreseen_usd -= self._foreseen(model, answer.cost_usd[answer.model])
+        foreseen = self._foreseen(model, answer.cost_usd[answer.model])
+        self._foreseen_usd -= foreseen
         self._paid_usd += usd
+        return foreseen
 
     @property
     def spent_usd(self) -> float:
         """What the queries have cost: where ``paid`` did not say it, what was foreseen."""
-        return self._paid_usd + float(self._foreseen_usd.max())
+        return self._paid_usd + float((self._told_ratios * self._foreseen_usd).max())
+
+    @property
+    def _told_ratios(self) -> np.ndarray:
+        """(2,) paid cost of a call, per cost foreseen by the list and by the router."""
+        before = BEFORE * self._limit.usd
+        return (before + self._told_usd) / (before + self._told_foreseen_usd)
 
     def _foreseen(self, model: int, predicted_usd: float) -> np.ndarray:
         """(2,) a call's cost by the list and by the router."""
@@ -155,9 +170,11 @@ class Budget:
         unsure = 1 - self._n_paid / max(before, 1)
         limit = self._limit.usd - unsure * self._reserve_usd
         target = limit + (limit * before - self.spent_usd) / HORIZON
-        parameter = self._foresight.keeping(target, self._ratios, 0.0)
+        told = self._told_ratios
+        ratios = self._ratios * told
+        parameter = self._foresight.keeping(target, ratios, 0.0)
         if parameter is None:
-            parameter = self._foresight.cheapest(self._ratios)
+            parameter = self._foresight.cheapest(ratios)
         predicted = self._router.choose(predictions, parameter).cost_usd[0]
         foreseen = np.array([self._foreseen(*one) for one in enumerate(predicted)])
         possible = self._router.allowed
@@ -165,9 +182,13 @@ class Budget:
             possible = possible & predictions.possible[0]
         foreseen[~possible] = np.inf
         room = self._limit.usd * (self.n_queries + ADVANCE)
-        allowed = (foreseen + self._foreseen_usd).max(axis=1) + self._paid_usd <= room
+        allowed = (told * (foreseen + self._foreseen_usd)).max(axis=1) + self._paid_usd <= room
+        allowed |= (told * foreseen).max(axis=1) <= self._limit.usd
         self.kept = bool(allowed.any())
         if not self.kept:
+            # Prices may fall again, and one call may have been an exception: it fades.
+            self._told_usd *= 1 - 1 / WINDOW
+            self._told_foreseen_usd *= 1 - 1 / WINDOW
             allowed[foreseen.max(axis=1).argmin()] = True
         model = int(self._router.choose(predictions, parameter, allowed[None]).choice[0])
         self._foreseen_usd += foreseen[model]

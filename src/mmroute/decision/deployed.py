@@ -64,6 +64,8 @@ CURVE_COLUMNS = (
     "error_usd_per_1000",
 )
 LONGEST_PATH = 4096
+LONGEST_TEXT = 100_000
+"""Characters of a query's text that decide; encoders of texts read fewer."""
 # Of objects: a column is looked up faster than in an index of strings.
 _COLUMNS = pd.Index(["sample_id", "dataset", "question", "image"], dtype=object)
 AnImage = str | Path | bytes
@@ -368,6 +370,7 @@ class DeployedRouter:
         """Predict the queries of a frame, ``pictured`` where an image goes along."""
         possible = self.possible(pictured, models)
         _require_input(samples)
+        samples["question"] = [text[:LONGEST_TEXT] for text in samples["question"]]
         return replace(
             self._foresee(samples, threads), sample_ids=samples["sample_id"], possible=possible
         )

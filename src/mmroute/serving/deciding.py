@@ -5,18 +5,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 import pandas as pd
 
 from mmroute.decision.budget import Budget
-from mmroute.decision.deployed import DeployedRouter, Routed
+from mmroute.decision.deployed import LONGEST_TEXT, DeployedRouter, Routed
 from mmroute.decision.messages import Asked
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
 
 AT_ONCE = 32
-"""Queries that are decided together at most."""
+"""Queries that are decided together at most, of no more text than one may have."""
 MOST_WAITING = 1000
 
 
@@ -113,7 +114,9 @@ class Deciding:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            lengths = [len(query.asked.text[:LONGEST_TEXT]) for query, _ in self._waiting[:AT_ONCE]]
+            count = max(1, sum(total <= LONGEST_TEXT for total in accumulate(lengths)))
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
             queries = [query for query, future in batch if not future.done()]
             futures = [future for _, future in batch if not future.done()]
             outcomes = await loop.run_in_executor(self._texts, self._together, queries)

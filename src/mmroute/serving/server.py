@@ -4,9 +4,10 @@ import asyncio
 import io
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+from starlette.requests import ClientDisconnect
 
 from mmroute.decision.budget import Budget
 from mmroute.decision.deployed import DeployedRouter
@@ -33,7 +35,7 @@ OPTIONS = "mmroute"
 """Key of a request with what is for the router; it is not forwarded."""
 _Result = TypeVar("_Result")
 _KNOWN = {"models", "budget", "trade_off", "trade_off_usd", "dataset"}
-LARGE, MOST_HELD = 10**6, 128 * 10**6
+LARGE, MOST_HELD = 10**6, 64 * 10**6
 """Bytes of a request that there is always room for, and of what is beyond in all requests."""
 QUICK = 50_000
 """Bytes that are parsed at once; more in another thread."""
@@ -41,6 +43,8 @@ MOST_VALUES, DEEPEST = 200_000, 100
 """Of a request's JSON."""
 MOST_PIXELS = 30 * 10**6
 """Of all images of a request together."""
+MOST_DECODED, START_OF_SCAN = 100 * MOST_PIXELS, b"\xff\xda"
+"""Of an image, each as often as its file goes over it, as a JPEG may without end; and how."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Server:
         self._settings = settings or Settings()
         self._deciding = Deciding(router, budget)
         self._metrics = _Metrics()
-        self._held = 0
+        self._held, self._parsing = 0, asyncio.Semaphore(1)
         self._models = {model.model: model for model in router.card.models}
         if budget is not None:
             self._metrics.spent.set_function(lambda: budget.spent_usd)
@@ -134,7 +138,14 @@ class Server:
             if self._upstreams:
                 await self._upstreams.close()
 
-        app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+        app = FastAPI(
+            lifespan=lifespan,
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            # It would lead to whatever host the request names.
+            redirect_slashes=False,
+        )
         app.add_api_route("/route", self._answering(self._route), methods=["POST"])
         completions = self._answering(self._complete)
         app.add_api_route("/v1/chat/completions", completions, methods=["POST"])
@@ -174,10 +185,10 @@ class Server:
             try:
                 async with self._read(request) as (body, quick):
                     response: Response = await handle(body, quick)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 fault = _fault_of(error)
                 response = JSONResponse(fault.body, fault.status)
-            self._metrics.requests.labels(request.url.path, response.status_code).inc()
+            self._metrics.requests.labels(request.scope["path"], response.status_code).inc()
             return response
 
         return answer
@@ -211,7 +222,11 @@ class Server:
             except TimeoutError:
                 raise Fault(408, "the request came too slowly; send it again", "slow") from None
             quick = len(content) <= QUICK
-            yield await _in_thread(quick, _body, content), quick
+            # Parsed, it takes a multiple of its memory for a moment.
+            async with nullcontext() if quick else self._parsing:
+                body = await _in_thread(quick, _body, content)
+            content.clear()
+            yield body, quick
         finally:
             self._held -= held
 
@@ -379,8 +394,7 @@ class _Call:
         """It was not; what it may have cost stays."""
         self._counted(error.kind)
         if self._budget:
-            answer = self._decided.answer
-            self._budget.withdraw(answer, answer.cost_usd[self.model] if error.billed else 0.0)
+            self._budget.withdraw(self._decided.answer, None if error.billed else 0.0)
 
     def withdraw(self) -> None:
         """It was not made, or given up."""
@@ -412,9 +426,13 @@ def _body(content: bytes | bytearray) -> dict[str, Any]:
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise Fault(413, f"more than {MOST_VALUES:,} values; send less", "large")
     try:
-        body = json.loads(content, parse_constant=_refuse)
+        body = json.loads(
+            content, parse_constant=_refuse, parse_float=_finite(float), parse_int=_finite(int)
+        )
     except (ValueError, RecursionError):
-        raise Fault(400, "no JSON, or nested too deep; send an object", "no_json") from None
+        raise Fault(
+            400, "no JSON, nested too deep, or a number too large; send an object", "no_json"
+        ) from None
     if not isinstance(body, dict):
         raise Fault(400, "no object; send one with messages", "no_json")
     level: list[Any] = [body]
@@ -426,7 +444,7 @@ def _body(content: bytes | bytearray) -> dict[str, Any]:
     raise Fault(400, f"nested deeper than {DEEPEST}; send less", "no_json")
 
 
-def _fault_of(error: Exception) -> Fault:
+def _fault_of(error: BaseException) -> Fault:
     match error:
         case Fault():
             return error
@@ -434,6 +452,10 @@ def _fault_of(error: Exception) -> Fault:
             return Fault(400, str(error), "bad_request")
         case Busy():
             return Fault(503, "too many requests wait; try again later", "busy")
+        case ClientDisconnect():
+            return Fault(400, "the request broke off", "broke_off")
+        case asyncio.CancelledError():
+            return Fault(503, "the server stops; ask again later", "stops")
     logger.error("a request failed", exc_info=error)
     return Fault(500, "the server is at fault; its log has more", "fault")
 
@@ -442,9 +464,20 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
+def _finite(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """What reads a number, and refuses one that is none for other readers of JSON."""
+
+    def read(number: str) -> float:
+        if math.isinf(float(number)):
+            _refuse(number)
+        return kind(number)
+
+    return read
+
+
 def _require_small(images: list[bytes]) -> None:
     """Raise InputError for images that would take long to decode, before any is."""
-    pixels = 0
+    pixels = decoded = 0
     for content in images:
         # What cannot be opened is said when it is decoded.
         with (
@@ -452,8 +485,10 @@ def _require_small(images: list[bytes]) -> None:
             suppress(Exception),
             Image.open(io.BytesIO(content), formats=FORMATS) as image,
         ):
-            pixels += image.width * image.height
-    if pixels > MOST_PIXELS:
+            own = image.width * image.height
+            pixels += own
+            decoded = max(decoded, own * content.count(START_OF_SCAN))
+    if pixels > MOST_PIXELS or decoded > MOST_DECODED:
         raise InputError(
             f"messages: images of more than {MOST_PIXELS:,} pixels together; send smaller ones"
         )

@@ -1,10 +1,10 @@
 """Where models answer: endpoints of OpenAI's API, asked once, in time and in size."""
 
+import asyncio
 import json
 import os
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +16,14 @@ from mmroute.config import Strict, describe
 from mmroute.config import file as config_file
 from mmroute.errors import InputError
 
-LONGEST_ANSWER = 32 * 10**6
-"""Bytes of an answer, or of one event of a stream."""
+LONGEST_ANSWER, LONGEST_EVENT = 32 * 10**6, 4 * 10**6
+"""Bytes of an answer, and of one event of a stream."""
+LARGE, MOST_HELD = 10**6, 64 * 10**6
+"""Bytes of an answer that there is always room for, and of all answers beyond which others fail."""
+MOST_VALUES = 10**6
+"""Of an answer's JSON."""
 CONNECT_SECONDS = 5.0
-_DONE = b"data: [DONE]"
+_DONE = b"[DONE]"
 _CLIENTS_FAULT = {400, 413, 422}
 """What another model would answer to the same request, too."""
 _UNBILLED = {401, 403, 404, 405, 408, 429, 500, 502, 503, 504}
@@ -131,12 +135,14 @@ class Upstreams:
     """
 
     def __init__(self, upstreams: Mapping[str, Upstream], seconds: float) -> None:
-        self.of, self._seconds = dict(upstreams), seconds
+        self.of, self._seconds, self._held = dict(upstreams), seconds, 0
         self._keys = {model: _key(model, own) for model, own in upstreams.items()}
         # Neither a proxy nor a password of the machine's own takes part.
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
-            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+            # A connection of its own for each call: what a model sends after its answer would else
+            # be the answer to another's.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
             trust_env=False,
         )
 
@@ -147,9 +153,9 @@ class Upstreams:
     async def ask(self, model: str, request: Mapping[str, Any]) -> Answer:
         """Return a model's answer to a chat completion; raise NoAnswer if it gives none."""
         async with self._sent(model, request) as (status, pieces):
-            content = await _whole(pieces)
+            content = await self._whole(pieces)
         if status != 200:
-            return Answer(status, content, None)
+            return _refusal(status, content)
         answer = _parsed(content)
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or not choices:
@@ -163,32 +169,39 @@ class Upstreams:
 
         Raises NoAnswer if it gives none, or breaks off.
         """
-        options = dict(request.get("stream_options") or {}) | {"include_usage": True}
-        asked = {**request, "stream_options": options}
+        options = request.get("stream_options") or {}
+        if not isinstance(options, dict):
+            raise InputError(f"stream_options: {options!r:.80} is no object; give one")
+        asked = {**request, "stream_options": options | {"include_usage": True}}
         async with self._sent(model, asked) as (status, pieces):
             if status != 200:
-                raise Refused(Answer(status, await _whole(pieces), None))
-            rest = b""
+                raise Refused(_refusal(status, await self._whole(pieces)))
+            async for event in _events(pieces):
+                if event == _DONE:
+                    yield b"data: [DONE]\n\n", None, False
+                    return
+                told = _parsed(event)
+                if not isinstance(told.get("choices"), list):
+                    raise NoAnswer("nonsense", billed=True)
+                usage = Usage.of(told)
+                alone = usage is not None and not told["choices"]
+                # A piece may hold thousands of events, and others wait.
+                await asyncio.sleep(0)
+                yield b"data: " + event + b"\n\n", usage, alone
+            raise NoAnswer("broke off", billed=True)
+
+    async def _whole(self, pieces: AsyncIterator[bytes]) -> bytes:
+        content = bytearray()
+        try:
             async for piece in pieces:
-                rest += piece.replace(b"\r\n", b"\n")
-                *events, rest = rest.split(b"\n\n")
-                if len(rest) > LONGEST_ANSWER:
+                content += piece
+                self._held += len(piece)
+                much = len(content) > LARGE and self._held > MOST_HELD
+                if much or len(content) > LONGEST_ANSWER:
                     raise NoAnswer("too long an answer", billed=True)
-                for event in events:
-                    line = event.strip()
-                    if not line.startswith(b"data:"):
-                        continue
-                    if line == _DONE:
-                        yield _DONE + b"\n\n", None, False
-                        return
-                    told = _parsed(line.removeprefix(b"data:"))
-                    if "choices" not in told:
-                        raise NoAnswer("nonsense", billed=True)
-                    usage = Usage.of(told)
-                    yield event + b"\n\n", usage, usage is not None and not told["choices"]
-            if rest.strip() != _DONE:
-                raise NoAnswer("broke off", billed=True)
-            yield _DONE + b"\n\n", None, False
+            return bytes(content)
+        finally:
+            self._held -= len(content)
 
     @asynccontextmanager
     async def _sent(
@@ -196,32 +209,62 @@ class Upstreams:
     ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """The status, where it is one to go on with, and the pieces of what is answered."""
         own, key = self.of[model], self._keys[model]
+        asked = self._client.build_request(
+            "POST",
+            f"{own.url.rstrip('/')}/chat/completions",
+            content=_json({**request, "model": own.name or model}),
+            # A few compressed bytes could be more than the memory holds.
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"}
+            | ({"Authorization": f"Bearer {key}"} if key else {}),
+        )
+        deadline = asyncio.get_running_loop().time() + 10 * self._seconds
         try:
-            async with self._client.stream(
-                "POST",
-                f"{own.url.rstrip('/')}/chat/completions",
-                # Escaped, so that what is no text in UTF-8 passes as it came.
-                content=json.dumps({**request, "model": own.name or model}),
-                headers={"Content-Type": "application/json"}
-                | ({"Authorization": f"Bearer {key}"} if key else {}),
-            ) as response:
+            async with asyncio.timeout_at(deadline):
+                response = await self._client.send(asked, stream=True)
+            async with aclosing(response):
                 status = response.status_code
                 if status != 200 and status not in _CLIENTS_FAULT:
                     raise NoAnswer(f"status {status}", billed=status not in _UNBILLED)
-                yield status, self._in_time(response)
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    raise NoAnswer("compressed", billed=True)
+                yield status, _in_time(response.aiter_raw(), deadline)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             raise NoAnswer("no connection", billed=False) from None
-        except httpx2.TimeoutException:
+        except (httpx2.TimeoutException, TimeoutError):
             raise NoAnswer("time-out", billed=True) from None
         except (httpx2.HTTPError, httpx2.InvalidURL):
             raise NoAnswer("broke off", billed=True) from None
 
-    async def _in_time(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        deadline = time.monotonic() + 10 * self._seconds
-        async for piece in response.aiter_bytes():
-            if time.monotonic() > deadline:
-                raise NoAnswer("time-out", billed=True)
-            yield piece
+
+async def _in_time(pieces: AsyncIterator[bytes], deadline: float) -> AsyncIterator[bytes]:
+    while True:
+        # Each by itself: a stream's events are awaited by more than one task.
+        async with asyncio.timeout_at(deadline):
+            piece = await anext(pieces, None)
+        if piece is None:
+            return
+        yield piece
+
+
+async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the data of server-sent events, however these are cut to pieces."""
+    rest, data = bytearray(), bytearray()
+    async for piece in pieces:
+        *lines, end = piece.split(b"\n")
+        for line in lines:
+            rest += line
+            name, _, value = bytes(rest.removesuffix(b"\r")).partition(b":")
+            rest.clear()
+            if name == b"data":
+                data += value.removeprefix(b" ")
+            elif not name and not value and data:
+                yield bytes(data)
+                data.clear()
+        rest += end
+        if len(rest) + len(data) > LONGEST_EVENT:
+            raise NoAnswer("too long an answer", billed=True)
+    if data + rest.removeprefix(b"data:").strip() == _DONE:
+        yield _DONE
 
 
 class Refused(Exception):
@@ -232,17 +275,28 @@ class Refused(Exception):
         self.answer = answer
 
 
-async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
-    content = bytearray()
-    async for piece in pieces:
-        content += piece
-        if len(content) > LONGEST_ANSWER:
-            raise NoAnswer("too long an answer", billed=True)
-    return bytes(content)
+def _json(request: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Escaped, what is no text in UTF-8 passes as it came.
+        return json.dumps(request).encode()
+
+
+def _refusal(status: int, content: bytes) -> Answer:
+    """What a model says against a request, or that it does, where it is not said in JSON."""
+    try:
+        _parsed(content)
+    except NoAnswer:
+        message = f"the model refuses the request with status {status}"
+        content = json.dumps({"error": {"message": message, "code": "refused"}}).encode()
+    return Answer(status, content, None)
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
     try:
+        if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+            raise ValueError
         answer = json.loads(content)
     except (ValueError, RecursionError):
         raise NoAnswer("nonsense", billed=True) from None
