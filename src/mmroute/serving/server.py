@@ -20,10 +20,19 @@ from prometheus_client.exposition import generate_latest
 from mmroute.decision.budget import Budget
 from mmroute.decision.deployed import DeployedRouter
 from mmroute.decision.messages import query_of
-from mmroute.errors import InputError
+from mmroute.errors import InputError, is_utf8
 from mmroute.images import FORMATS, quiet_decoding
 from mmroute.serving.deciding import Busy, Decided, Deciding, Query, candidates
+from mmroute.serving.recording import (
+    Contradiction,
+    Learning,
+    NotWritten,
+    Record,
+    Recorder,
+    Unknown,
+)
 from mmroute.serving.upstreams import NoAnswer, Refused, Upstreams, Usage
+from mmroute.serving.watching import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +100,12 @@ class _Metrics:
             registry=own,
         )
         self.spent = Gauge("mmroute_spent_usd", "What was spent of the budget", registry=own)
+        self.log_failures = Counter(
+            "mmroute_log_failures", "Lines of the decision log that are lost", registry=own
+        )
+        self.drift = Gauge(
+            "mmroute_drift", "1: two looks in a row found drift", ["of"], registry=own
+        )
 
 
 class Server:
@@ -106,6 +121,8 @@ class Server:
         What completions keep; None: no limit.
     settings
         What requests may take.
+    learning
+        What is to be learnt from use.
     """
 
     def __init__(
@@ -114,11 +131,18 @@ class Server:
         upstreams: Upstreams | None = None,
         budget: Budget | None = None,
         settings: Settings | None = None,
+        learning: Learning | None = None,
     ) -> None:
         self._router, self._upstreams, self._budget = router, upstreams, budget
         self._settings = settings or Settings()
-        self._deciding = Deciding(router, budget)
+        learning = learning or Learning()
+        self._random_share = learning.random_share
+        self._deciding = Deciding(router, budget, learning.random_share, learning.random)
         self._metrics = _Metrics()
+        self._watch = Watch(learning.seen, self._metrics.drift)
+        router.watch = self._watch.saw
+        failures = self._metrics.log_failures
+        self._recorder = Recorder(learning, router, failures, self._watch.came)
         self._held = 0
         self._models = {model.model: model for model in router.card.models}
         if budget is not None:
@@ -129,15 +153,20 @@ class Server:
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            watching = asyncio.create_task(self._watch.run())
             yield
+            watching.cancel()
             self._deciding.close()
             if self._upstreams:
                 await self._upstreams.close()
+            await self._recorder.close()
 
         app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
         app.add_api_route("/route", self._answering(self._route), methods=["POST"])
         completions = self._answering(self._complete)
         app.add_api_route("/v1/chat/completions", completions, methods=["POST"])
+        app.add_api_route("/outcome", self._answering(self._outcome), methods=["POST"])
+        app.add_api_route("/drift", self._drift, methods=["GET"])
         app.add_api_route("/v1/models", self._list, methods=["GET"])
         app.add_api_route("/health", self._health, methods=["GET"])
         app.add_api_route("/metrics", self._tell_metrics, methods=["GET"])
@@ -150,6 +179,25 @@ class Server:
         names = [AUTO, *(self._pool if self._upstreams else [])]
         models = [{"id": name, "object": "model", "owned_by": "mmroute"} for name in names]
         return {"object": "list", "data": models}
+
+    async def _drift(self) -> dict[str, Any]:
+        return self._watch.tell()
+
+    async def _outcome(self, body: dict[str, Any], _: bool) -> Response:
+        try:
+            await self._recorder.outcome(body)
+        except Unknown:
+            raise Fault(
+                404,
+                "id: of none of the last decisions that are logged here; write it to a file of "
+                "outcomes",
+                "no_decision",
+            ) from None
+        except Contradiction as error:
+            raise Fault(409, str(error), "contradiction") from None
+        except NotWritten:
+            raise Fault(503, "the log cannot be written; tell it again later", "log") from None
+        return JSONResponse({"id": body["id"]})
 
     async def _tell_metrics(self) -> Response:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -231,7 +279,7 @@ class Server:
                     raise InputError(f"{name}: {value!r:.80} is no number; give one")
                 numbers[name] = float(value)
         dataset = given.get("dataset", "")
-        if not isinstance(dataset, str):
+        if not isinstance(dataset, str) or not is_utf8(dataset):
             raise InputError(f"dataset: {dataset!r:.80} is no text; give a name")
         network = self._settings.network
         asked = await _in_thread(quick and not network, query_of, body.get("messages"), network)
@@ -246,7 +294,13 @@ class Server:
         counted = budgeted and self._budget is not None
         if counted and numbers:
             raise InputError(f"{min(numbers)}: the server keeps a budget of its own; leave it out")
-        return Query(asked, left, self._router.threshold(**numbers), counted, dataset)
+        parameter = self._router.threshold(**numbers)
+        limits = {"budget": numbers["budget"]} if "budget" in numbers else {}
+        if counted and self._budget:
+            limits = {"budget": self._budget.usd_per_1000}
+        elif numbers and not limits and parameter is not None:
+            limits = {"trade_off": parameter}
+        return Query(asked, left, parameter, counted, dataset, limits)
 
     async def _decide(self, query: Query) -> tuple[Decided, float]:
         began = time.perf_counter()
@@ -260,12 +314,17 @@ class Server:
         decided, seconds = await self._decide(query)
         answer = decided.answer
         self._metrics.decisions.labels(answer.model).inc()
-        return JSONResponse(
-            answer._asdict() | {"reason": self._reason(query), "ms": round(1000 * seconds, 3)}
-        )
+        told = answer._asdict() | {"reason": self._reason(query, decided)}
+        if record := await self._recorder.of(query, decided):
+            record.advised()
+            await record.written()
+            told["id"] = record.id
+        return JSONResponse(told | {"ms": round(1000 * seconds, 3)})
 
-    def _reason(self, query: Query) -> str:
+    def _reason(self, query: Query, decided: Decided) -> str:
         card, among = self._router.card, f"among {len(query.models)} of {len(self._models)} models"
+        if not decided.draw.is_own:
+            return f"drawn for the random share of {self._random_share:.3g}, {among}"
         if card.router is None or query.parameter is None:
             return f"the share of {card.row}, {among}"
         if card.policy == "budget":
@@ -282,9 +341,10 @@ class Server:
         query = await self._query(body, quick, budgeted=True)
         request = {key: value for key, value in body.items() if key != OPTIONS}
         decided, _ = await self._decide(query)
+        record = await self._recorder.of(query, decided)
         failed: list[str] = []
         while True:
-            call = _Call(self, decided)
+            call = _Call(self, decided, record)
             if decided.kept is False:
                 call.withdraw()
                 raise Fault(429, "the budget is spent; ask again later", "budget_spent")
@@ -301,12 +361,14 @@ class Server:
                 return call.refused(refused.answer)
             except BaseException:
                 call.withdraw()
+                call.tell(answered=False)
                 raise
             else:
                 if answer.status != 200:
                     return call.refused(answer)
                 call.paid(answer.usage)
-                return _told(answer.content, 200, model)
+                await call.written()
+                return call.answer(answer.content, 200)
             query = replace(query, models=tuple(own for own in query.models if own != model))
             if not query.models:
                 raise Fault(502, f"no model answered ({'; '.join(failed)})", "no_answer")
@@ -324,13 +386,14 @@ class Server:
 
         async def passed_on() -> AsyncIterator[bytes]:
             settled = False
+            event: tuple[bytes, Usage | None, bool] | None = first
             try:
-                event: tuple[bytes, Usage | None, bool] | None = first
                 while event is not None:
                     content, told, alone = event
                     if told and not settled:
                         call.paid(told)
                         settled = True
+                        await call.written()
                     if wants_usage or not alone:
                         yield content
                     event = await anext(events, None)
@@ -339,12 +402,10 @@ class Server:
                 yield f"data: {json.dumps(fault.body)}\n\n".encode()
             finally:
                 if not settled:
-                    call.paid(None)
+                    call.paid(None, whole=event is None)
                 await events.aclose()
 
-        return StreamingResponse(
-            passed_on(), 200, {"x-mmroute-model": quote(call.model)}, "text/event-stream"
-        )
+        return StreamingResponse(passed_on(), 200, call.headers, "text/event-stream")
 
     def cost(self, model: str, usage: Usage | None) -> float | None:
         """USD of a call by the card's prices; None if these or its tokens are unknown."""
@@ -356,11 +417,34 @@ class Server:
 
 
 class _Call:
-    """One call of a model, and what becomes of it; here a log of decisions would be written."""
+    """One call of a model, and what becomes of it."""
 
-    def __init__(self, server: Server, decided: Decided) -> None:
-        self._server, self._decided = server, decided
+    def __init__(self, server: Server, decided: Decided, record: Record | None) -> None:
+        self._server, self._decided, self._record = server, decided, record
         self.model = decided.answer.model
+        if record:
+            record.calls()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who answers, and by which id outcomes are told."""
+        # A name may hold what no header can.
+        own = {"x-mmroute-model": quote(self.model)}
+        return own | {"x-mmroute-id": self._record.id} if self._record else own
+
+    def answer(self, content: bytes, status: int) -> Response:
+        """What the model says, passed on."""
+        return Response(content, status, self.headers, "application/json")
+
+    def tell(self, answered: bool, usd: float | None = None) -> None:
+        """Write it down."""
+        if self._record:
+            self._record.told(self._decided, answered, usd)
+
+    async def written(self) -> None:
+        """Wait until it is written down."""
+        if self._record:
+            await self._record.written()
 
     @property
     def _budget(self) -> Budget | None:
@@ -369,16 +453,18 @@ class _Call:
     def _counted(self, outcome: str) -> None:
         self._server._metrics.calls.labels(self.model, outcome).inc()
 
-    def paid(self, usage: Usage | None) -> None:
-        """It was answered."""
+    def paid(self, usage: Usage | None, whole: bool = True) -> None:
+        """It was answered, as a whole or not."""
         self._counted("answered")
         usd = self._server.cost(self.model, usage)
+        self.tell(whole, usd)
         if self._budget and usd is not None:
             self._budget.paid(self._decided.answer, usd)
 
     def failed(self, error: NoAnswer) -> None:
         """It was not; what it may have cost stays."""
         self._counted(error.kind)
+        self.tell(answered=False)
         if self._budget:
             answer = self._decided.answer
             self._budget.withdraw(answer, answer.cost_usd[self.model] if error.billed else 0.0)
@@ -392,18 +478,13 @@ class _Call:
         """The model refuses the request itself."""
         self._counted("refused")
         self.withdraw()
-        return _told(answer.content, answer.status, self.model)
+        self.tell(answered=False)
+        return self.answer(answer.content, answer.status)
 
 
 async def _in_thread(quick: bool, work: Callable[..., _Result], *arguments: Any) -> _Result:
     """Do some work, in another thread if it may take a while."""
     return work(*arguments) if quick else await asyncio.to_thread(work, *arguments)
-
-
-def _told(content: bytes, status: int, model: str) -> Response:
-    # A name may hold what no header can.
-    headers = {"x-mmroute-model": quote(model)}
-    return Response(content, status, headers, "application/json")
 
 
 def _body(content: bytes | bytearray) -> dict[str, Any]:
