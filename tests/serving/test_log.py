@@ -72,10 +72,8 @@ def test_a_decision_is_a_line_with_what_was_foreseen_and_paid(logged, models):
 
 def test_texts_and_digests_of_images_are_logged_only_if_that_is_asked_for(logged, tmp_path):
     client, _, _, log = logged(with_texts=True)
-    urls = [
-        f"data:image/png;base64,{b64encode(picture(tmp_path / 'a.png', seed).read_bytes()).decode()}"
-        for seed in range(2)
-    ]
+    files = [picture(tmp_path / f"{seed}.png", seed).read_bytes() for seed in range(2)]
+    urls = [f"data:image/png;base64,{b64encode(content).decode()}" for content in files]
     parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     ask(client, [*parts, {"type": "text", "text": "Count?"}])
     ask(client, "Prove?")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from prometheus_client import Gauge
+from threadpoolctl import threadpool_limits
 
 from mmroute.decision.drift import FEWEST, Calibration, Drift, Seen, in_words, look
 from mmroute.errors import plain
@@ -89,7 +90,9 @@ class Watch:
             if len(outcomes) >= FEWEST:
                 self._outcomes.clear()
         calibration = Calibration.of(*outcomes.T) if len(outcomes) >= FEWEST else Calibration()
-        drift = look(self._seen, vectors, calibration, self._n_looks)
+        # More threads would take turns with those that decide.
+        with threadpool_limits(1):
+            drift = look(self._seen, vectors, calibration, self._n_looks)
         told, failed = set(drift.p_values), set(drift.alarms)
         before, kept = set(self.alarms), set(self.alarms) - told
         self.alarms = sorted(kept | (failed & self._failed))
