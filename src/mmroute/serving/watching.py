@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 WINDOW = 500
 """Queries that a look is at."""
-PAUSE = 10.0
-"""Seconds between looks at least: decisions wait for one that is at work."""
+PAUSE = 600.0
+"""Seconds between looks: of many more would raise a false alarm."""
 
 
 class Watch:
