@@ -97,12 +97,14 @@ def test_traffic_like_the_labels_seldom_raises_an_alarm():
 def test_what_is_looked_at_is_what_the_router_read(drawn):
     router = mmroute.load_router(drawn())
     texts = questions(40, seed=2)
-    seen = Seen.of(router.features(samples_of(texts)), samples_of(texts), Calibration())
+    samples = samples_of(texts)
+    features = router.features(samples)
+    seen = Seen.of(features, samples, Calibration())
     watch = Watch(seen, Gauge("drift", "", ["of"], registry=CollectorRegistry()))
     router.watch = watch.saw
     for text in texts:
         router.foresee_one(text, None)
-    np.testing.assert_allclose(np.array(watch._vectors), seen.vectors, atol=1e-4)
+    np.testing.assert_allclose(np.array(watch._vectors), seen.project(features, samples), atol=1e-4)
 
 
 def test_a_description_of_other_features_fails_no_decision(serve, caplog):
