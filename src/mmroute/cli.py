@@ -602,11 +602,25 @@ def serve(
     seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="That a model may take for its next byte.")
     ] = 60,
+    log: Annotated[
+        Path | None, typer.Option(help="A decision log to write to, JSON lines; see also shadow.")
+    ] = None,
+    log_texts: Annotated[
+        bool, typer.Option("--log-texts", help="Log the queries' texts and digests of images, too.")
+    ] = False,
+    random_share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the queries that goes to a model drawn among those within the budget.",
+        ),
+    ] = 0,
 ) -> None:
     """Decide, and forward to the models, over HTTP: POST /route, POST /v1/chat/completions.
 
-    Both take a chat completion as of OpenAI's API. GET /v1/models, /health and /metrics tell
-    the rest.
+    Both take a chat completion as of OpenAI's API. POST /outcome takes what came of one that was
+    logged. GET /v1/models, /health, /metrics and /drift tell the rest.
     """
     with _one_line_errors():
         if host not in ("127.0.0.1", "::1", "localhost") and not allow_remote:
@@ -614,11 +628,22 @@ def serve(
                 f"--host {host}: anybody who reaches it could ask, and spend; give --allow-remote "
                 "if that is meant"
             )
+        if (random_share or log_texts) and log is None:
+            raise InputError(
+                f"--{'random-share' if random_share else 'log-texts'}: nothing is learnt without a "
+                "decision log; name one by --log"
+            )
+        if log and (log.suffix != ".jsonl" or not log.parent.is_dir()):
+            raise InputError(f"--log {log}: no file in a folder that is there, named .jsonl")
         import uvicorn
 
         from mmroute.decision.budget import Budget
+        from mmroute.decision.card import folder_digest
         from mmroute.decision.deployed import load_router
+        from mmroute.decision.drift import read_seen
+        from mmroute.decision_log import DecisionLog
         from mmroute.serving.listening import listening
+        from mmroute.serving.recording import Learning
         from mmroute.serving.server import Server, Settings
         from mmroute.serving.upstreams import Upstreams, read_upstreams
 
@@ -631,6 +656,12 @@ def serve(
             Upstreams(places, seconds) if places else None,
             None if budget is None else Budget(router, budget),
             Settings(network=allow_network),
+            Learning(
+                DecisionLog(log, log_texts) if log else None,
+                folder_digest(folder),
+                random_share,
+                seen=read_seen(folder),
+            ),
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(listening(server.app(), host=host, port=port)).run()

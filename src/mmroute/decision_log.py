@@ -130,7 +130,7 @@ class DecisionLog:
 
     def __init__(self, path: Path, with_texts: bool = False, largest: int = LARGEST) -> None:
         self.path = path
-        self._with_texts = with_texts
+        self.with_texts = with_texts
         self._largest = largest
 
     def write(self, entry: Decision | Outcome) -> None:
@@ -142,7 +142,7 @@ class DecisionLog:
             If the system refuses it, a full disk for instance, naming the file; the log is then
             as before.
         """
-        hidden = set() if self._with_texts else {"text", "image_digest"}
+        hidden = set() if self.with_texts else {"text", "image_digest"}
         content = entry.model_dump(mode="json", exclude_unset=True, exclude=hidden)
         if isinstance(entry, Decision):
             content["time"] = entry.time.astimezone(UTC).isoformat()

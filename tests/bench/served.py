@@ -5,21 +5,41 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from taken_away import make_folder, questions
 
+from mmroute.decision.card import DIGESTS, SEEN, write_digests
+from mmroute.decision.deployed import load_router
+from mmroute.decision.drift import MOST_SEEN, Calibration, Seen
+from mmroute.decision_log import read_log
+from mmroute.persistence import write
+
 N_REQUESTS, N_CLIENTS, PORT = 4_000, 16, 8765
-HEADER = ("router", "clients", "decisions a second", "median", "p99", "server's CPU each", "memory")
+HEADER = ("server", "clients", "decisions a second", "median", "p99", "server's CPU each", "memory")
 
 
 def rows() -> Iterator[list[str]]:
-    """The table's row, of `ensemble` on drawn questions."""
-    command = [sys.executable, "-m", "mmroute.cli", "serve", make_folder("ensemble", 0)]
+    """The table's rows, of `ensemble` on drawn questions: as it is, and with all that it tells."""
+    folder = make_folder("ensemble", 0)
+    yield _row("`ensemble`", folder, [])
+    samples = questions(MOST_SEEN, seed=2).assign(dataset="drawn")
+    features = load_router(folder).features(samples)
+    write(folder / SEEN, Seen.of(features, samples, Calibration()).to_content())
+    (folder / DIGESTS).unlink()
+    write_digests(folder)
+    log = Path(tempfile.mkdtemp(), "log.jsonl")
+    yield _row("`ensemble`, with a log and drift", folder, ["--log", log, "--random-share", "0.1"])
+    assert len(read_log(log).decisions) == N_REQUESTS + N_REQUESTS // 10
+
+
+def _row(name: str, folder: Path, options: Sequence[str | Path]) -> list[str]:
+    command = [sys.executable, "-m", "mmroute.cli", "serve", folder, *options]
     with subprocess.Popen([*command, "--port", str(PORT)]) as server:
         try:
             _wait()
@@ -35,8 +55,8 @@ def rows() -> Iterator[list[str]]:
             peak = int(re.search(r"VmHWM:\s*(\d+)", status)[1]) / 1000
         finally:
             server.terminate()
-    yield [
-        "`ensemble`",
+    return [
+        name,
         str(N_CLIENTS),
         f"{N_REQUESTS / seconds:,.0f} (must reach 200)",
         f"{np.median(took):.3g} ms",

@@ -75,6 +75,18 @@ def test_traffic_that_is_not_raises_one(change, name):
     assert np.mean([name in own for own in alarms]) >= 0.9
 
 
+def test_labels_without_structure_are_as_far_apart_as_queries_are_from_them():
+    looks = []
+    for seed in range(10):
+        features = np.random.default_rng(seed).normal(size=(1100, 600))
+        samples = pd.DataFrame({"dataset": "A", "question": ["word"] * 1100, "image": None})
+        seen = Seen.of(features[:800], samples[:800], Calibration())
+        own = seen.project(features[800:], samples[800:])
+        looks.append(look(seen, own, Calibration(), seed))
+    assert np.mean([bool(told.alarms) for told in looks]) <= 0.2
+    assert 0.9 < np.mean([told.queries.covered for told in looks]) < 0.99
+
+
 def test_the_words_name_what_is_new_and_what_is_covered():
     words = "\n".join(in_words(told(0, only=2)))
     assert words.startswith("DRIFT: 300 queries are others than the labels")

@@ -16,6 +16,7 @@ import uvicorn
 
 import mmroute
 from mmroute.serving.listening import listening
+from mmroute.serving.recording import Learning
 from mmroute.serving.server import Server, Settings
 from mmroute.serving.upstreams import Upstream, Upstreams
 
@@ -31,6 +32,9 @@ class Models:
         self.does: Callable[[str, dict[str, Any]], str] = lambda name, request: "answer"
         self.answered: Counter[str] = Counter()
         self.usd = 0.0
+        self.usd_of = {
+            name: (1.0 * PROMPT + 10.0 * tokens) / 1e6 for name, tokens in COMPLETION.items()
+        }
         self.requests: list[tuple[dict[str, Any], dict[str, str]]] = []
         self.url = ""
 
@@ -41,6 +45,7 @@ def models() -> Iterator[Models]:
 
     class Model(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             request = json.loads(self._content())
@@ -142,6 +147,7 @@ def serve(models: Models, drawn: Callable[..., Any]) -> Iterator[Callable[..., A
         def start(
             budget: float | None = None,
             places: dict[str, dict[str, Any]] | None = None,
+            learning: Learning | None = None,
             **card: Any,
         ) -> tuple[httpx2.Client, Any, Any]:
             router = mmroute.load_router(drawn(**card))
@@ -153,6 +159,7 @@ def serve(models: Models, drawn: Callable[..., Any]) -> Iterator[Callable[..., A
                 Upstreams(upstreams, 0.5) if upstreams else None,
                 own,
                 Settings(largest=5 * 10**6, seconds=2),
+                learning,
             )
             return stack.enter_context(running(server)), router, own
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,8 @@ BEFORE = 10
 """Queries' worth of calls that cost what was foreseen, before any has told: few tell little."""
 ADVANCE = 20
 """Queries' worth of the limit that may be spent in advance, and never more."""
+Draw = Callable[[int, np.ndarray], int]
+"""Takes a model in place of the one that was chosen, among the (K,) mask of those that may be."""
 
 
 class Budget:
@@ -45,6 +47,8 @@ class Budget:
 
     Attributes
     ----------
+    usd_per_1000
+        As given.
     n_queries
         How many were routed.
     kept
@@ -62,6 +66,7 @@ class Budget:
                 f"Budget: {router.card.row!r} was exported without a router, so that its cost is "
                 "fixed; export a router"
             )
+        self.usd_per_1000 = usd_per_1000
         self.n_queries, self.kept = 0, True
         self._n_paid, self._paid_usd, self._foreseen_usd = 0, 0.0, np.zeros(2)
         self._told_usd, self._told_foreseen_usd = 0.0, np.zeros(2)
@@ -93,15 +98,16 @@ class Budget:
         )
         return self.decide(foreseen)[0]
 
-    def decide(self, predictions: Predictions) -> Decisions:
+    def decide(self, predictions: Predictions, draw: Draw | None = None) -> Decisions:
         """Choose the models for the next queries, one after the other, once they were foreseen.
 
-        ``Decisions.kept`` says whether all of them could keep the limit.
+        ``draw`` may take others that keep the limit. ``Decisions.kept`` says whether all of them
+        could keep it.
         """
         decisions, kept = self._router.choose(predictions, 0.0), True
         with self._deciding:
             for row in range(len(decisions)):
-                decisions.choice[row] = self._next(predictions.take(np.array([row])))
+                decisions.choice[row] = self._next(predictions.take(np.array([row])), draw)
                 kept = kept and self.kept
         return replace(decisions, kept=kept)
 
@@ -159,7 +165,7 @@ class Budget:
         listed = self._router.card.models[model].cost_usd
         return self._ratios * [listed, max(predicted_usd, 0.0)]
 
-    def _next(self, predictions: Predictions) -> int:
+    def _next(self, predictions: Predictions, draw: Draw | None) -> int:
         self._last.append(predictions)
         self.n_queries += 1
         # Anew as the window moves on, not for each query.
@@ -191,5 +197,7 @@ class Budget:
             self._told_foreseen_usd *= 1 - 1 / WINDOW
             allowed[foreseen.max(axis=1).argmin()] = True
         model = int(self._router.choose(predictions, parameter, allowed[None]).choice[0])
+        if draw:
+            model = draw(model, allowed)
         self._foreseen_usd += foreseen[model]
         return model

@@ -24,7 +24,7 @@ import asyncio
 import re
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -149,7 +149,11 @@ class DeployedRouter:
         The content of ``router.json``.
     allowed
         (K,) mask of the models that it may choose: those that are not too slow.
+    watch
+        Is told the N queries of each prediction, see ``features``, and their (N, d) features.
     """
+
+    watch: Callable[[pd.DataFrame, np.ndarray], None] | None = None
 
     def __init__(
         self, card: Card, folder: Path, trusted: Sequence[str], network: bool, key_variable: str
@@ -580,19 +584,16 @@ class DeployedRouter:
 
     def _foresee(self, samples: pd.DataFrame, threads: int) -> Predictions:
         if self._router is None or self._config is None:
+            self._tell(samples, np.empty((len(samples), 0)))
             return self._static(samples)
         if not len(samples):
             nothing = np.empty((1, 0, len(self.models)))
             return Predictions(samples["sample_id"], nothing, nothing)
-        if self._config.reads_samples:
-            return self._predict(self._router, samples)
         if self._features is None:
-            return self._predict(self._router, np.empty((len(samples), 0)))
-        with self._encoding["image" if samples["image"].notna().any() else "text"]:
-            text, image = (
-                self._embed(modality, samples, threads) for modality in ("text", "image")
-            )
-            side = side_features(samples, Path()) if self._features.fusion.with_side else None
+            Z = np.empty((len(samples), 0))
+            self._tell(samples, Z)
+            return self._predict(self._router, samples if self._config.reads_samples else Z)
+        text, image, side = self._embedded(samples, threads)
         unseen = samples["image"].notna().to_numpy() & ~image.present
         if image.missed is not None:
             unseen |= image.missed > 0
@@ -604,7 +605,13 @@ class DeployedRouter:
                 f"query {int(unseen.argmax()) + 1}: the image {broken:.200} cannot be decoded; "
                 "give a whole JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, or leave it out"
             )
-        return self.foresee_embedded(text, image, side)
+        Z = self._fused(self._features, text, image, side)
+        self._tell(samples, Z)
+        return self._predict(self._router, Z)
+
+    def _tell(self, samples: pd.DataFrame, Z: np.ndarray) -> None:
+        if self.watch:
+            self.watch(samples, Z)
 
     def foresee_embedded(
         self,
@@ -616,11 +623,8 @@ class DeployedRouter:
         """Predict N queries for ``decide``; arguments as for ``route_embedded``."""
         if self._features is None or self._router is None:
             raise InputError(f"{self.card.row!r} goes by no embeddings; give route_all the queries")
-        if side is None:
-            side = np.empty((len(text.vectors), 0), np.float32)
         possible = self.possible(image.present, models)
-        with _belonging_together():
-            Z = self._features.transform(text, image, side)
+        Z = self._fused(self._features, text, image, side)
         return replace(self._predict(self._router, Z), possible=possible)
 
     def _predict(self, router: Router, Z: np.ndarray | pd.DataFrame) -> Predictions:
@@ -665,9 +669,28 @@ class DeployedRouter:
         """
         if self._features is None:
             return np.empty((len(samples), 0))
-        text, image = (self._embed(modality, samples, threads) for modality in ("text", "image"))
-        side = side_features(samples, Path()) if self._features.fusion.with_side else np.empty(0)
-        return self._features.transform(text, image, side)
+        return self._fused(self._features, *self._embedded(samples, threads))
+
+    @staticmethod
+    def _fused(
+        features: Features, text: Embeddings, image: Embeddings, side: np.ndarray | None
+    ) -> np.ndarray:
+        if side is None:
+            side = np.empty((len(text.vectors), 0), np.float32)
+        with _belonging_together():
+            return features.transform(text, image, side)
+
+    def _embedded(
+        self, samples: pd.DataFrame, threads: int
+    ) -> tuple[Embeddings, Embeddings, np.ndarray | None]:
+        """Both modalities, and the side features of a fusion that has them."""
+        assert self._features is not None
+        with self._encoding["image" if samples["image"].notna().any() else "text"]:
+            text, image = (
+                self._embed(modality, samples, threads) for modality in ("text", "image")
+            )
+            side = side_features(samples, Path()) if self._features.fusion.with_side else None
+        return text, image, side
 
     def _embed(self, modality: Modality, samples: pd.DataFrame, threads: int) -> Embeddings:
         """Embed one modality; its encoder is not loaded if no query has it."""

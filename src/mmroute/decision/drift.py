@@ -131,11 +131,17 @@ class Seen:
 
     @classmethod
     def of(cls, features: np.ndarray, samples: pd.DataFrame, calibration: Calibration) -> "Seen":
-        """Describe m training samples by their (m, D) features."""
-        features = features.astype(float)
-        centre = features.mean(axis=0) if features.shape[1] else np.zeros(0)
-        _, _, directions = np.linalg.svd(features - centre, full_matrices=False)
-        basis = directions[: min(MOST_DIMENSIONS, len(samples) // 10)].T
+        """Describe half of 2 m training samples, by their (2 m, D) features.
+
+        The others choose the directions: along these they spread more than any that come later.
+        """
+        rows = np.random.default_rng(0).permutation(len(samples))
+        learned, kept = np.array_split(rows, 2)
+        others, features = features[learned].astype(float), features[kept].astype(float)
+        samples = samples.iloc[kept]
+        centre = others.mean(axis=0) if others.shape[1] else np.zeros(0)
+        _, _, directions = np.linalg.svd(others - centre, full_matrices=False)
+        basis = directions[: min(MOST_DIMENSIONS, len(others) // 10)].T
         vectors = np.hstack([(features - centre) @ basis, form_of(samples)])
         codes, names = pd.factorize(samples["dataset"], sort=True)
         vectors, centre, basis = (own.astype(np.float32) for own in (vectors, centre, basis))
@@ -146,8 +152,9 @@ class Seen:
         return {**vars(self), "calibration": asdict(self.calibration)}
 
     def project(self, features: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
-        """The (n, d + 3) vectors of n queries, by their (n, D) features."""
-        return np.hstack([(features - self.centre) @ self.basis, form_of(samples)])
+        """The (n, d + 3) vectors of n queries, by their (n, D) features; as rounded as its own."""
+        vectors = np.hstack([(features - self.centre) @ self.basis, form_of(samples)])
+        return vectors.astype(np.float32)
 
     @cached_property
     def _scaler(self) -> StandardScaler:

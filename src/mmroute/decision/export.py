@@ -458,7 +458,7 @@ class _Run:
         rows = rows[~samples["group"].iloc[rows].duplicated()]
         generator = np.random.default_rng(self.config.seed)
         chosen = np.zeros(len(samples), bool)
-        chosen[generator.permutation(rows)[:MOST_SEEN]] = True
+        chosen[generator.permutation(rows)[: 2 * MOST_SEEN]] = True
         features = np.empty((chosen.sum(), 0))
         stored = self._features_file()
         if self.router and self.router.fusion and stored:

@@ -2,19 +2,21 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from random import Random, SystemRandom
 
 import numpy as np
 import pandas as pd
 
 from mmroute.decision.budget import Budget
-from mmroute.decision.deployed import LONGEST_TEXT, DeployedRouter, Routed
+from mmroute.decision.deployed import LONGEST_TEXT, Decisions, DeployedRouter, Routed
 from mmroute.decision.messages import Asked
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
+from mmroute.serving.exploring import Draw
 
 AT_ONCE = 32
 """Queries that are decided together at most, of no more text than one may have."""
@@ -37,6 +39,8 @@ class Query:
         Whether the budget decides, and counts it.
     dataset
         For a router that goes by it.
+    asked_for
+        What limits were given, as a decision log has them.
     """
 
     asked: Asked
@@ -44,6 +48,7 @@ class Query:
     parameter: float | None
     budgeted: bool
     dataset: str = ""
+    asked_for: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,15 @@ class Decided:
         By what it was chosen: a row of predictions.
     kept
         Whether the budget can be kept with it; None where none counts it.
+    draw
+        Among which models it was chosen, and how surely.
     """
 
     answer: Routed
     foreseen: Predictions
     row: int
     kept: bool | None
+    draw: Draw
 
 
 class Busy(Exception):
@@ -73,11 +81,19 @@ class Busy(Exception):
 class Deciding:
     """Decides for queries as they come, as ``DeployedRouter.route`` does for each.
 
-    Texts wait for no image: each have a thread of their own.
+    Texts wait for no image: each have a thread of their own. A random share goes to a model that is
+    drawn among those that the budget allows for.
     """
 
-    def __init__(self, router: DeployedRouter, budget: Budget | None) -> None:
+    def __init__(
+        self,
+        router: DeployedRouter,
+        budget: Budget | None,
+        random_share: float = 0.0,
+        random: Random | None = None,
+    ) -> None:
         self._router, self._budget = router, budget
+        self._random_share, self._random = random_share, random or SystemRandom()
         self._texts, self._images = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._waiting: list[tuple[Query, asyncio.Future[Decided]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -106,9 +122,9 @@ class Deciding:
         return await future
 
     async def instead(self, query: Query, decided: Decided) -> Decided:
-        """Decide once more for a query, of whose models some gave no answer."""
+        """Decide once more for a query, of whose models some gave no answer; nothing is drawn."""
         loop = asyncio.get_running_loop()
-        told = decided.foreseen, decided.row
+        told = decided.foreseen, decided.row, 0.0
         return await loop.run_in_executor(self._texts, self._chosen, query, *told)
 
     async def _work(self) -> None:
@@ -138,7 +154,8 @@ class Deciding:
                 "dataset": [query.dataset for query in queries],
             }
             foreseen = self._router.foresee(pd.DataFrame(columns, dtype=object))
-            foreseen = replace(foreseen, possible=np.array([*map(self._possible, queries)]))
+            possible, share = np.array([*map(self._possible, queries)]), self._random_share
+            foreseen = replace(foreseen, possible=possible)
             rows: dict[float | None, list[int]] = defaultdict(list)
             for row, query in enumerate(queries):
                 if not query.budgeted:
@@ -147,7 +164,8 @@ class Deciding:
             for parameter, own in rows.items():
                 decisions = self._router.choose(foreseen.take(np.array(own)), parameter)
                 for index, row in enumerate(own):
-                    decided[row] = Decided(decisions[index], foreseen, row, None)
+                    draw = self._draw(decisions, index, possible[row], share)
+                    decided[row] = Decided(decisions[index], foreseen, row, None, draw)
         except Exception as error:
             if len(queries) == 1:
                 return [error]
@@ -156,7 +174,7 @@ class Deciding:
         for row, query in enumerate(queries):
             if query.budgeted:
                 try:
-                    decided[row] = self._chosen(query, foreseen, row)
+                    decided[row] = self._chosen(query, foreseen, row, share)
                 except Exception as error:
                     decided[row] = error
         return [decided[row] for row in range(len(queries))]
@@ -164,16 +182,26 @@ class Deciding:
     def _alone(self, query: Query) -> Decided:
         asked = query.asked
         foreseen = self._router.foresee_one(asked.text, asked.images, query.dataset)
-        return self._chosen(query, foreseen, 0)
+        return self._chosen(query, foreseen, 0, self._random_share)
 
-    def _chosen(self, query: Query, foreseen: Predictions, row: int) -> Decided:
+    def _chosen(self, query: Query, foreseen: Predictions, row: int, share: float) -> Decided:
         own = foreseen.take(np.array([row]))
-        own = replace(own, possible=self._possible(query)[None])
+        possible = self._possible(query)
+        own = replace(own, possible=possible[None])
         if query.budgeted and self._budget is not None:
-            decisions = self._budget.decide(own)
+            draw = Draw(share, self._random)
+            decisions = self._budget.decide(own, draw)
         else:
             decisions = self._router.choose(own, query.parameter)
-        return Decided(decisions[0], own, 0, decisions.kept)
+            draw = self._draw(decisions, 0, possible, share)
+        return Decided(decisions[0], own, 0, decisions.kept, draw)
+
+    def _draw(self, decisions: Decisions, index: int, possible: np.ndarray, share: float) -> Draw:
+        """Draw for one of some decisions, and take what was drawn."""
+        draw = Draw(share, self._random)
+        chosen, allowed = int(decisions.choice[index]), self._router.allowed & possible
+        decisions.choice[index] = draw(chosen, allowed)
+        return draw
 
     def _possible(self, query: Query) -> np.ndarray:
         """(K,) mask of the models that can be asked."""

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar
@@ -18,14 +18,24 @@ from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from mmroute.decision.budget import Budget
 from mmroute.decision.deployed import DeployedRouter
 from mmroute.decision.messages import query_of
-from mmroute.errors import InputError
+from mmroute.errors import InputError, is_utf8
 from mmroute.images import FORMATS, quiet_decoding
 from mmroute.serving.deciding import Busy, Decided, Deciding, Query, candidates
+from mmroute.serving.recording import (
+    Contradiction,
+    Learning,
+    NotWritten,
+    Record,
+    Recorder,
+    Unknown,
+)
 from mmroute.serving.upstreams import NoAnswer, Refused, Upstreams, Usage
+from mmroute.serving.watching import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +105,12 @@ class _Metrics:
             registry=own,
         )
         self.spent = Gauge("mmroute_spent_usd", "What was spent of the budget", registry=own)
+        self.log_failures = Counter(
+            "mmroute_log_failures", "Lines of the decision log that are lost", registry=own
+        )
+        self.drift = Gauge(
+            "mmroute_drift", "1: two looks in a row found drift", ["of"], registry=own
+        )
 
 
 class Server:
@@ -110,6 +126,8 @@ class Server:
         What completions keep; None: no limit.
     settings
         What requests may take.
+    learning
+        What is to be learnt from use.
     """
 
     def __init__(
@@ -118,12 +136,19 @@ class Server:
         upstreams: Upstreams | None = None,
         budget: Budget | None = None,
         settings: Settings | None = None,
+        learning: Learning | None = None,
     ) -> None:
         self._router, self._upstreams, self._budget = router, upstreams, budget
         self._settings = settings or Settings()
-        self._deciding = Deciding(router, budget)
+        learning = learning or Learning()
+        self._random_share = learning.random_share
+        self._deciding = Deciding(router, budget, learning.random_share, learning.random)
         self._metrics = _Metrics()
         self._held, self._parsing = 0, asyncio.Semaphore(1)
+        self._watch = Watch(learning.seen, self._metrics.drift)
+        router.watch = self._watch.saw
+        failures = self._metrics.log_failures
+        self._recorder = Recorder(learning, router, failures, self._watch.came)
         self._models = {model.model: model for model in router.card.models}
         if budget is not None:
             self._metrics.spent.set_function(lambda: budget.spent_usd)
@@ -133,10 +158,13 @@ class Server:
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            watching = asyncio.create_task(self._watch.run())
             yield
+            watching.cancel()
             self._deciding.close()
             if self._upstreams:
                 await self._upstreams.close()
+            await self._recorder.close()
 
         app = FastAPI(
             lifespan=lifespan,
@@ -149,6 +177,8 @@ class Server:
         app.add_api_route("/route", self._answering(self._route), methods=["POST"])
         completions = self._answering(self._complete)
         app.add_api_route("/v1/chat/completions", completions, methods=["POST"])
+        app.add_api_route("/outcome", self._answering(self._outcome), methods=["POST"])
+        app.add_api_route("/drift", self._drift, methods=["GET"])
         app.add_api_route("/v1/models", self._list, methods=["GET"])
         app.add_api_route("/health", self._health, methods=["GET"])
         app.add_api_route("/metrics", self._tell_metrics, methods=["GET"])
@@ -161,6 +191,25 @@ class Server:
         names = [AUTO, *(self._pool if self._upstreams else [])]
         models = [{"id": name, "object": "model", "owned_by": "mmroute"} for name in names]
         return {"object": "list", "data": models}
+
+    async def _drift(self) -> dict[str, Any]:
+        return self._watch.tell()
+
+    async def _outcome(self, body: dict[str, Any], _: bool) -> Response:
+        try:
+            await self._recorder.outcome(body)
+        except Unknown:
+            raise Fault(
+                404,
+                "id: of none of the last decisions that are logged here; write it to a file of "
+                "outcomes",
+                "no_decision",
+            ) from None
+        except Contradiction as error:
+            raise Fault(409, str(error), "contradiction") from None
+        except NotWritten:
+            raise Fault(503, "the log cannot be written; tell it again later", "log") from None
+        return JSONResponse({"id": body["id"]})
 
     async def _tell_metrics(self) -> Response:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -246,7 +295,7 @@ class Server:
                     raise InputError(f"{name}: {value!r:.80} is no number; give one")
                 numbers[name] = float(value)
         dataset = given.get("dataset", "")
-        if not isinstance(dataset, str):
+        if not isinstance(dataset, str) or not is_utf8(dataset):
             raise InputError(f"dataset: {dataset!r:.80} is no text; give a name")
         network = self._settings.network
         asked = await _in_thread(quick and not network, query_of, body.get("messages"), network)
@@ -261,7 +310,13 @@ class Server:
         counted = budgeted and self._budget is not None
         if counted and numbers:
             raise InputError(f"{min(numbers)}: the server keeps a budget of its own; leave it out")
-        return Query(asked, left, self._router.threshold(**numbers), counted, dataset)
+        parameter = self._router.threshold(**numbers)
+        limits = {"budget": numbers["budget"]} if "budget" in numbers else {}
+        if counted and self._budget:
+            limits = {"budget": self._budget.usd_per_1000}
+        elif numbers and not limits and parameter is not None:
+            limits = {"trade_off": parameter}
+        return Query(asked, left, parameter, counted, dataset, limits)
 
     async def _decide(self, query: Query) -> tuple[Decided, float]:
         began = time.perf_counter()
@@ -275,13 +330,19 @@ class Server:
         decided, seconds = await self._decide(query)
         answer = decided.answer
         self._metrics.decisions.labels(answer.model).inc()
-        return JSONResponse(
-            answer._asdict() | {"reason": self._reason(query), "ms": round(1000 * seconds, 3)},
-            headers=_naming(answer.model),
-        )
+        told = answer._asdict() | {"reason": self._reason(query, decided)}
+        record = await self._recorder.of(query, decided)
+        if record:
+            record.advised()
+            await record.written()
+            told["id"] = record.id
+        told["ms"] = round(1000 * seconds, 3)
+        return JSONResponse(told, headers=_named(answer.model, record))
 
-    def _reason(self, query: Query) -> str:
+    def _reason(self, query: Query, decided: Decided) -> str:
         card, among = self._router.card, f"among {len(query.models)} of {len(self._models)} models"
+        if not decided.draw.is_own:
+            return f"drawn for the random share of {self._random_share:.3g}, {among}"
         if card.router is None or query.parameter is None:
             return f"the share of {card.row}, {among}"
         if card.policy == "budget":
@@ -298,9 +359,10 @@ class Server:
         query = await self._query(body, quick, budgeted=True)
         request = {key: value for key, value in body.items() if key != OPTIONS}
         decided, _ = await self._decide(query)
+        record = await self._recorder.of(query, decided)
         failed: list[str] = []
         while True:
-            call = _Call(self, decided)
+            call = _Call(self, decided, record)
             if decided.kept is False:
                 call.withdraw()
                 raise Fault(429, "the budget is spent; ask again later", "budget_spent")
@@ -317,12 +379,14 @@ class Server:
                 return call.refused(refused.answer)
             except BaseException:
                 call.withdraw()
+                call.tell(answered=False)
                 raise
             else:
                 if answer.status != 200:
                     return call.refused(answer)
                 call.paid(answer.usage)
-                return _told(answer.content, 200, model)
+                await call.written()
+                return call.answer(answer.content, 200)
             query = replace(query, models=tuple(own for own in query.models if own != model))
             if not query.models:
                 raise Fault(502, f"no model answered ({'; '.join(failed)})", "no_answer")
@@ -338,27 +402,35 @@ class Server:
         if first is None:
             raise NoAnswer("broke off", billed=True)
 
+        event: tuple[bytes, Usage | None, bool] | None = first
+        settled = False
+
+        def settle(usage: Usage | None, whole: bool = True) -> None:
+            nonlocal settled
+            if not settled:
+                call.paid(usage, whole)
+                settled = True
+
         async def passed_on() -> AsyncIterator[bytes]:
-            settled = False
+            nonlocal event
             try:
-                event: tuple[bytes, Usage | None, bool] | None = first
                 while event is not None:
                     content, told, alone = event
-                    if told and not settled:
-                        call.paid(told)
-                        settled = True
+                    if told:
+                        settle(told)
+                        await call.written()
                     if wants_usage or not alone:
                         yield content
                     event = await anext(events, None)
             except NoAnswer as error:
                 fault = Fault(502, f"{call.model}: {error.kind}", "broke_off")
                 yield f"data: {json.dumps(fault.body)}\n\n".encode()
-            finally:
-                if not settled:
-                    call.paid(None)
-                await events.aclose()
 
-        return StreamingResponse(passed_on(), 200, _naming(call.model), "text/event-stream")
+        async def end() -> None:
+            settle(None, whole=event is None)
+            await events.aclose()
+
+        return _Stream(passed_on(), end, call.headers)
 
     def cost(self, model: str, usage: Usage | None) -> float | None:
         """USD of a call by the card's prices; None if these or its tokens are unknown."""
@@ -369,12 +441,53 @@ class Server:
         return (prices[0] * usage.prompt + prices[1] * usage.completion) / 1e6
 
 
-class _Call:
-    """One call of a model, and what becomes of it; here a log of decisions would be written."""
+class _Stream(StreamingResponse):
+    """Events that are passed on, and what is done in the end, even if the client left before."""
 
-    def __init__(self, server: Server, decided: Decided) -> None:
-        self._server, self._decided = server, decided
+    def __init__(
+        self,
+        events: AsyncIterator[bytes],
+        end: Callable[[], Awaitable[None]],
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(events, 200, headers, "text/event-stream")
+        self._end = end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._end()
+
+
+class _Call:
+    """One call of a model, and what becomes of it."""
+
+    def __init__(self, server: Server, decided: Decided, record: Record | None) -> None:
+        self._server, self._decided, self._record = server, decided, record
         self.model = decided.answer.model
+        if record:
+            record.calls()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who answers, and by which id outcomes are told."""
+        return _named(self.model, self._record)
+
+    def answer(self, content: bytes, status: int) -> Response:
+        """What the model says, passed on."""
+        return Response(content, status, self.headers, "application/json")
+
+    def tell(self, answered: bool, usd: float | None = None) -> None:
+        """Write it down."""
+        if self._record:
+            self._record.told(self._decided, answered, usd)
+
+    async def written(self) -> None:
+        """Wait until it is written down."""
+        if self._record:
+            await self._record.written()
 
     @property
     def _budget(self) -> Budget | None:
@@ -383,16 +496,18 @@ class _Call:
     def _counted(self, outcome: str) -> None:
         self._server._metrics.calls.labels(self.model, outcome).inc()
 
-    def paid(self, usage: Usage | None) -> None:
-        """It was answered."""
+    def paid(self, usage: Usage | None, whole: bool = True) -> None:
+        """It was answered, as a whole or not."""
         self._counted("answered")
         usd = self._server.cost(self.model, usage)
+        self.tell(whole, usd)
         if self._budget and usd is not None:
             self._budget.paid(self._decided.answer, usd)
 
     def failed(self, error: NoAnswer) -> None:
         """It was not; what it may have cost stays."""
         self._counted(error.kind)
+        self.tell(answered=False)
         if self._budget:
             self._budget.withdraw(self._decided.answer, None if error.billed else 0.0)
 
@@ -405,7 +520,8 @@ class _Call:
         """The model refuses the request itself."""
         self._counted("refused")
         self.withdraw()
-        return _told(answer.content, answer.status, self.model)
+        self.tell(answered=False)
+        return self.answer(answer.content, answer.status)
 
 
 async def _in_thread(quick: bool, work: Callable[..., _Result], *arguments: Any) -> _Result:
@@ -413,13 +529,10 @@ async def _in_thread(quick: bool, work: Callable[..., _Result], *arguments: Any)
     return work(*arguments) if quick else await asyncio.to_thread(work, *arguments)
 
 
-def _told(content: bytes, status: int, model: str) -> Response:
-    return Response(content, status, _naming(model), "application/json")
-
-
-def _naming(model: str) -> dict[str, str]:
+def _named(model: str, record: Record | None) -> dict[str, str]:
     # A name may hold what no header can.
-    return {"x-mmroute-model": quote(model, safe="/:@+()[]")}
+    own = {"x-mmroute-model": quote(model, safe="/:@+()[]")}
+    return own | {"x-mmroute-id": record.id} if record else own
 
 
 def _body(content: bytes | bytearray) -> dict[str, Any]:
