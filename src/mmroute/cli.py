@@ -520,7 +520,9 @@ def shadow(
             digest = folder_digest(folder)
             foreseen = telling.foreseen(router, digest, found, asked, threads)
             how = {"budget": budget, "trade_off": trade_off}
-            traffic = telling.Traffic.of(router, found, foreseen, **how)
+            traffic = telling.Traffic.of(router, found, foreseen, asked, **how)
+            if traffic.kept is False:
+                found.remarks.append("the budget cannot be kept: queries alone are too dear")
             if estimate_propensities:
                 found.remarks.append("propensities are estimated from the calls, not logged")
                 traffic = traffic.estimating_propensities()

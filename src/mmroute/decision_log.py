@@ -70,6 +70,8 @@ class Decision(Strict):
     """The policy's parameter that was used."""
     dataset: str = ""
     """What the query belongs to."""
+    group: str = ""
+    """What it shares with others of its data set, such as a conversation; empty: nothing."""
     text: str | None = None
     """The question, if texts are logged."""
     image_digest: str | None = None

@@ -32,6 +32,7 @@ from sklearn.preprocessing import StandardScaler
 from mmroute.decision.card import SEEN
 from mmroute.errors import InputError
 from mmroute.evaluation.inference import CONFIDENCE, SIGNIFICANCE
+from mmroute.evaluation.off_policy import by_group
 from mmroute.images import counts
 from mmroute.persistence import read
 
@@ -64,7 +65,7 @@ class Calibration:
     n_queries
         n; 0 where nothing is known.
     error, variance
-        Mean of utility less its prediction, and the variance of one.
+        Mean of utility less its prediction, and its variance times n.
     ratio, ratio_variance
         What was paid over what was foreseen, and its variance times n.
     """
@@ -77,19 +78,29 @@ class Calibration:
 
     @classmethod
     def of(
-        cls, utility: np.ndarray, u_hat: np.ndarray, paid: np.ndarray, foreseen: np.ndarray
+        cls,
+        utility: np.ndarray,
+        u_hat: np.ndarray,
+        paid: np.ndarray,
+        foreseen: np.ndarray,
+        group: np.ndarray | None = None,
     ) -> "Calibration":
-        """Sum up n queries, (n,) each; those with an unknown number are left out."""
+        """Sum up n queries, (n,) each; those with an unknown number are left out.
+
+        Variances are those of groups, see ``off_policy.by_group``.
+        """
         known = np.isfinite(utility + u_hat + paid + foreseen)
         utility, u_hat, paid, foreseen = (own[known] for own in (utility, u_hat, paid, foreseen))
-        if known.sum() < FEWEST or foreseen.mean() <= 0:
+        group = None if group is None else group[known]
+        if len(by_group(utility, group)) < FEWEST or foreseen.mean() <= 0:
             return cls()
-        ratio = float(paid.mean() / foreseen.mean())
-        apart = (paid - ratio * foreseen) / foreseen.mean()
-        error = utility - u_hat
-        return cls(
-            int(known.sum()), float(error.mean()), float(error.var()), ratio, float(apart.var())
+        error, ratio = utility - u_hat, float(paid.mean() / foreseen.mean())
+        variances = (
+            float((by_group(apart - apart.mean(), group) ** 2).sum()) / len(apart)
+            for apart in (error, (paid - ratio * foreseen) / foreseen.mean())
         )
+        variance, ratio_variance = variances
+        return cls(len(error), float(error.mean()), variance, ratio, ratio_variance)
 
     def differs(self, other: "Calibration") -> tuple[float, float]:
         """The two-sided p-values of errors and of ratios being those of another one."""
@@ -233,7 +244,8 @@ def look(seen: Seen, vectors: np.ndarray | None, calibration: Calibration, seed:
     seen
         As the folder has it.
     vectors
-        (n, d + 3) of the queries, see ``Seen.project``; None: they are not known.
+        (n, d + 3) of the queries, each of another group, see ``Seen.project``; None: they are not
+        known.
     calibration
         Of those whose outcome is known.
     seed
