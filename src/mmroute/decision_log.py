@@ -31,7 +31,8 @@ LARGEST = 100 * 2**20
 _ROTATED = "{stem}-{number:04d}{suffix}"
 
 Text = Annotated[str, Field(min_length=1)]
-Amount = Annotated[float, Field(ge=0)]
+Number = Annotated[float, Field(strict=True)]
+Amount = Annotated[Number, Field(ge=0)]
 _Line = TypeVar("_Line", bound=Strict)
 
 
@@ -50,9 +51,9 @@ class Decision(Strict):
     """The router's row of the main table."""
     candidates: tuple[Text, ...] = ()
     """The models that could be called; none: all of the router's."""
-    utility: dict[str, float] = Field(default_factory=dict)
+    utility: dict[str, Number] = Field(default_factory=dict)
     """By model, what the router predicted."""
-    cost_usd: dict[str, float] = Field(default_factory=dict)
+    cost_usd: dict[str, Number] = Field(default_factory=dict)
     """By model, what the router predicted a call to cost."""
     foreseen_usd: Amount | None = None
     """What the call was foreseen to cost."""
@@ -60,13 +61,13 @@ class Decision(Strict):
     """What it has cost, where that is known by then."""
     latency_s: Amount | None = None
     """Seconds that the call took."""
-    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
+    propensity: Annotated[Number, Field(gt=0, le=1)] | None = None
     """Probability of calling this model for this query: 1 where nothing was random."""
-    budget: float | None = None
+    budget: Number | None = None
     """USD per 1,000 queries that were asked to be kept."""
-    trade_off: float | None = None
+    trade_off: Number | None = None
     """Lambda that was asked for."""
-    threshold: float | None = None
+    threshold: Number | None = None
     """The policy's parameter that was used."""
     dataset: str = ""
     """What the query belongs to."""
@@ -91,7 +92,7 @@ class Outcome(Strict):
     """Of the query."""
     model: Text | None = None
     """Whose answer it is of; None: the one that was called."""
-    utility: Annotated[float, Field(ge=0, le=1)] | None = None
+    utility: Annotated[Number, Field(ge=0, le=1)] | None = None
     correct: bool | None = None
     """In place of ``utility``."""
     cost_usd: Amount | None = None

@@ -3,9 +3,9 @@
 ``make coverage`` prints it by the number of logged queries and the share of them that was sent to a
 random model: for a router's value, and for its difference to the policy that was logged and to the
 best single model, in utility and in cost; then for logs in which each query came ten times, as if
-all were different, and with groups that say so. The doubly robust estimate has good predictions, and bad
-ones that know nothing of a query and take the worst model for the best. Where too little overlaps
-nothing is told, and the interval does not count.
+all were different, and with groups that say so. The doubly robust estimate has good predictions,
+and bad ones that know nothing of a query and take the worst model for the best. Where too little
+overlaps nothing is told, and the interval does not count.
 """
 
 from concurrent.futures import ProcessPoolExecutor

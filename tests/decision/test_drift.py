@@ -144,8 +144,10 @@ def test_a_description_holds_numbers_and_no_text(tmp_path):
         {"calibration": 3},
         {"vectors": "text"},
         {"more": 1},
+        {"vectors": np.full((300, WIDTH + 3), 3e38, np.float32)},
+        {"dataset": np.zeros(3000, int), "vectors": np.zeros((3000, WIDTH + 3), np.float32)},
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_what_is_no_description_is_refused(tmp_path, change):
     generator = np.random.default_rng(0)
@@ -153,6 +155,22 @@ def test_what_is_no_description_is_refused(tmp_path, change):
     persistence.write(tmp_path / SEEN, seen.to_content() | change)
     with pytest.raises(InputError, match=r"seen\.safetensors: no description of what was seen"):
         read_seen(tmp_path)
+
+
+def test_features_of_another_router_are_refused():
+    generator = np.random.default_rng(0)
+    features, samples = drawn(generator, 300)
+    seen = Seen.of(features, samples, Calibration())
+    with pytest.raises(InputError, match=rf"describes {WIDTH} features, where .* by {WIDTH - 1}"):
+        seen.project(features[:, 1:], samples)
+
+
+def test_names_of_data_sets_make_no_line_of_their_own():
+    drift = told(0, only=2)
+    shares = {f"\nno drift {name}": own for name, own in drift.queries.shares.items()}
+    lines = in_words(replace(drift, queries=replace(drift.queries, shares=shares)))
+    assert any(r"nearest to \nno drift =charts" in line for line in lines)
+    assert not any("\n" in line for line in lines)
 
 
 def test_a_log_is_held_against_what_was_seen():

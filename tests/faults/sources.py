@@ -1399,6 +1399,8 @@ _FILES_OF_LAYOUTS = (
     ("routerarena", "release/cached_results/m-small.jsonl"),
     ("mmr_v2", "release/data/instances/A.parquet"),
     ("mmr_v2", "release/data/results/m-small/A.parquet"),
+    ("decision_log", "logs/log.jsonl"),
+    ("decision_log", "logs/judged.jsonl"),
 )
 """One file of each kind that a layout has."""
 
@@ -1489,7 +1491,7 @@ _LAWFUL_DAMAGES = (
 )
 _SKIPPED = ("is a list", "is an object", "is null")
 """What may be taken for a file that is no log; fewer logs are fewer outcomes."""
-_LENIENT = ("lm-evaluation-harness", "older lmms-eval")
+_LENIENT = ("lm-evaluation-harness", "older lmms-eval", "decision_log")
 
 
 def layouts() -> Iterator[Attempt]:

@@ -30,10 +30,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmroute.decision.card import SEEN
-from mmroute.errors import InputError
+from mmroute.errors import InputError, printable
 from mmroute.evaluation.inference import CONFIDENCE, SIGNIFICANCE
 from mmroute.evaluation.off_policy import by_group
-from mmroute.images import counts
+from mmroute.images import MOST_IMAGES, counts
 from mmroute.persistence import read
 
 MOST_SEEN, MOST_DIMENSIONS = 2000, 32
@@ -42,6 +42,7 @@ MOST_COMPARED = 1000
 FEWEST = 50
 """Queries below which nothing is said."""
 FORM = ("longer texts", "text", "images")
+_LARGEST_FORM = (50, 1, MOST_IMAGES)
 
 
 def form_of(samples: pd.DataFrame) -> np.ndarray:
@@ -157,7 +158,15 @@ class Seen:
         return {**vars(self), "calibration": asdict(self.calibration)}
 
     def project(self, features: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
-        """The (n, d + 3) vectors of n queries, by their (n, D) features."""
+        """The (n, d + 3) vectors of n queries, by their (n, D) features.
+
+        Raises InputError if these are of another width.
+        """
+        if features.shape[1] != len(self.centre):
+            raise InputError(
+                f"{SEEN}: describes {len(self.centre)} features, where the router goes by "
+                f"{features.shape[1]}; export the router again"
+            )
         return np.hstack([(features - self.centre) @ self.basis, form_of(samples)])
 
     @cached_property
@@ -314,7 +323,7 @@ def _new(moved: Moved) -> Iterator[str]:
     shares = sorted(moved.shares.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
     for name, (before, now) in shares[:3]:
         if abs(now - before) > SIGNIFICANCE:
-            yield f"  nearest to {name}: {now:.1%} of them, {before:.1%} of the labels"
+            yield f"  nearest to {printable(name)}: {now:.1%} of them, {before:.1%} of the labels"
     (length, text, images), (own_length, own_text, own_images) = moved.form
     yield (
         f"  with text {own_text:.1%} of them ({text:.1%} of the labels), typically "
@@ -327,20 +336,18 @@ def _new(moved: Moved) -> Iterator[str]:
     )
 
 
-def read_seen(folder: Path, width: int | None = None) -> Seen | None:
+def read_seen(folder: Path) -> Seen | None:
     """What a folder keeps of its labels; None where it was exported without.
 
     Parameters
     ----------
     folder
         An exported router whose digests were checked.
-    width
-        D of the router's features; None: any.
 
     Raises
     ------
     InputError
-        If it is no such description, or one of other features.
+        If it is no such description.
     """
     path = folder / SEEN
     if not path.exists():
@@ -350,7 +357,7 @@ def read_seen(folder: Path, width: int | None = None) -> Seen | None:
     try:
         calibration = Calibration(**content["calibration"])
         seen = Seen(**{**content, "calibration": calibration})
-        sound = _is_sound(seen, width)
+        sound = _is_sound(seen)
     except (TypeError, KeyError, ValueError, AttributeError, IndexError):
         raise wrong from None
     if not sound:
@@ -358,10 +365,11 @@ def read_seen(folder: Path, width: int | None = None) -> Seen | None:
     return seen
 
 
-def _is_sound(seen: Seen, width: int | None) -> bool:
+def _is_sound(seen: Seen) -> bool:
     arrays: Sequence[np.ndarray] = (seen.dataset, seen.vectors, seen.centre, seen.basis)
     numbers = [float(number) for number in asdict(seen.calibration).values()]
     size, known = len(seen.vectors), len(seen.datasets)
+    form = seen.vectors[..., -len(FORM) :]
     return (
         all(isinstance(own, np.ndarray) and own.dtype.kind in "fi" for own in arrays)
         and all(np.isfinite(own).all() for own in (*arrays, np.array(numbers)))
@@ -369,9 +377,10 @@ def _is_sound(seen: Seen, width: int | None) -> bool:
         and min(seen.calibration.n_queries, seen.calibration.variance) >= 0
         and seen.calibration.ratio_variance >= 0
         and seen.dataset.dtype.kind == "i"
+        and size <= MOST_SEEN
         and seen.dataset.shape == (size,)
         and bool(((seen.dataset >= 0) & (seen.dataset < known)).all())
         and seen.centre.shape == (len(seen.basis),)
         and seen.vectors.shape == (size, seen.basis.shape[1] + len(FORM))
-        and width in (None, len(seen.basis))
+        and bool(((form >= 0) & (form <= _LARGEST_FORM)).all())
     )
