@@ -189,19 +189,26 @@ class DecisionLog:
 
 
 def _mend(handle: int) -> int:
-    """Cut off a last line that a kill has left half written; return the size then."""
+    """End a last line, or cut it off where a kill has left it half written; return the size."""
     size = end = os.fstat(handle).st_size
     while end and os.pread(handle, 1, end - 1) != b"\n":
         begin = max(end - 4096, 0)
         end = begin + os.pread(handle, end - begin, begin).rfind(b"\n") + 1
     if end == size:
         return size
+    last = os.pread(handle, size - end, end)
     try:
-        json.loads(os.pread(handle, size - end, end))
+        json.loads(last)
     except ValueError:
-        os.ftruncate(handle, end)
-        return end
+        if _is_cut(last):
+            os.ftruncate(handle, end)
+            return end
     return size + os.write(handle, b"\n")
+
+
+def _is_cut(line: bytes) -> bool:
+    """Whether a line that is no JSON may be what a kill has left of one."""
+    return line.startswith(b"{") and not line.endswith(b"\n")
 
 
 def _numbers(path: Path) -> dict[int, Path]:
@@ -216,7 +223,7 @@ def files_of(path: Path) -> list[Path]:
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such file; name a decision log")
     numbers = _numbers(path)
-    files = [*(numbers[number] for number in sorted(numbers)), *[path] * path.exists()]
+    files = [*(numbers[number] for number in sorted(numbers)), *[path] * os.path.lexists(path)]
     if not files:
         raise InputError(f"{path}: no such file; name a decision log")
     return files
@@ -321,7 +328,7 @@ def _lines(path: Path, remarks: list[str]) -> Iterator[tuple[str, dict[str, Any]
             try:
                 content = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (ValueError, RecursionError) as error:
-                if not line.endswith(b"\n"):
+                if _is_cut(line):
                     remarks.append(f"{where}: was cut short, and is left out")
                     return
                 raise InputError(
