@@ -198,3 +198,20 @@ def test_a_log_that_is_not_there_is_said(tmp_path):
     for path in (tmp_path / "log.jsonl", tmp_path / "gone/log.jsonl"):
         with pytest.raises(InputError, match=r"log\.jsonl: no such file"):
             read_log(path)
+
+
+@pytest.mark.parametrize("content", [b"yyyy", b"\0" * 9, b"[[[[", b"\x1f\x8b\x08"], ids=range(4))
+def test_what_no_kill_leaves_is_refused_and_stays(tmp_path, content):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"log\.jsonl, line 1: not readable as JSON"):
+        read_log(path)
+    DecisionLog(path).write(Outcome(id="q1", correct=True))
+    assert path.read_bytes().startswith(content + b"\n{")
+
+
+def test_a_log_that_is_a_link_to_nothing_is_refused(tmp_path):
+    DecisionLog(tmp_path / "log-0001.jsonl").write(Outcome(id="q1", correct=True))
+    (tmp_path / "log.jsonl").symlink_to("nothing")
+    with pytest.raises((InputError, OSError), match=r"log\.jsonl"):
+        read_log(tmp_path / "log.jsonl")

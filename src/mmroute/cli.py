@@ -535,6 +535,7 @@ def shadow(
             sys.path.append(str(Path.cwd()))
         with working_on(folder):
             router = load_router(folder, trust or [], allow_network, key_variable)
+            seen = read_seen(folder)
         found = read_log(log, outcomes)
         given, threads = _queries(queries) if queries else None, os.cpu_count() or 1
         with working_on(log):
@@ -542,17 +543,17 @@ def shadow(
             digest = folder_digest(folder)
             foreseen = telling.foreseen(router, digest, found, asked, threads)
             how = {"budget": budget, "trade_off": trade_off}
-            traffic = telling.Traffic.of(router, found, foreseen, **how)
+            traffic = telling.Traffic.of(router, found, foreseen, asked, **how)
+            if traffic.kept is False:
+                found.remarks.append("the budget cannot be kept: queries alone are too dear")
             if estimate_propensities:
                 found.remarks.append("propensities are estimated from the calls, not logged")
                 traffic = traffic.estimating_propensities()
             best = router.card.measured.get("best_single_model")
             told = telling.shadow(traffic, found, str(best))
-            _show(f"{telling.in_words(traffic, found, told)}\n")
-            seen = read_seen(folder)
             drift = telling.drifted(router, seen, traffic, found, asked, threads)
         lines = drift_in_words(drift) if drift else ["drift is not told: export the router again"]
-        _show(plain("\n".join(["", *lines, ""])))
+        _show("\n".join([telling.in_words(traffic, found, told), "", *map(plain, lines), ""]))
         for remark in found.remarks:
             typer.echo(plain(remark), err=True)
 

@@ -31,7 +31,8 @@ LARGEST = 100 * 2**20
 _ROTATED = "{stem}-{number:04d}{suffix}"
 
 Text = Annotated[str, Field(min_length=1)]
-Amount = Annotated[float, Field(ge=0)]
+Number = Annotated[float, Field(strict=True)]
+Amount = Annotated[Number, Field(ge=0)]
 _Line = TypeVar("_Line", bound=Strict)
 
 
@@ -50,9 +51,9 @@ class Decision(Strict):
     """The router's row of the main table."""
     candidates: tuple[Text, ...] = ()
     """The models that could be called; none: all of the router's."""
-    utility: dict[str, float] = Field(default_factory=dict)
+    utility: dict[str, Number] = Field(default_factory=dict)
     """By model, what the router predicted."""
-    cost_usd: dict[str, float] = Field(default_factory=dict)
+    cost_usd: dict[str, Number] = Field(default_factory=dict)
     """By model, what the router predicted a call to cost."""
     foreseen_usd: Amount | None = None
     """What the call was foreseen to cost."""
@@ -60,16 +61,18 @@ class Decision(Strict):
     """What it has cost, where that is known by then."""
     latency_s: Amount | None = None
     """Seconds that the call took."""
-    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
+    propensity: Annotated[Number, Field(gt=0, le=1)] | None = None
     """Probability of calling this model for this query: 1 where nothing was random."""
-    budget: float | None = None
+    budget: Number | None = None
     """USD per 1,000 queries that were asked to be kept."""
-    trade_off: float | None = None
+    trade_off: Number | None = None
     """Lambda that was asked for."""
-    threshold: float | None = None
+    threshold: Number | None = None
     """The policy's parameter that was used."""
     dataset: str = ""
     """What the query belongs to."""
+    group: str = ""
+    """What it shares with others of its data set, such as a conversation; empty: nothing."""
     text: str | None = None
     """The question, if texts are logged."""
     image_digest: str | None = None
@@ -89,7 +92,7 @@ class Outcome(Strict):
     """Of the query."""
     model: Text | None = None
     """Whose answer it is of; None: the one that was called."""
-    utility: Annotated[float, Field(ge=0, le=1)] | None = None
+    utility: Annotated[Number, Field(ge=0, le=1)] | None = None
     correct: bool | None = None
     """In place of ``utility``."""
     cost_usd: Amount | None = None
@@ -186,19 +189,26 @@ class DecisionLog:
 
 
 def _mend(handle: int) -> int:
-    """Cut off a last line that a kill has left half written; return the size then."""
+    """End a last line, or cut it off where a kill has left it half written; return the size."""
     size = end = os.fstat(handle).st_size
     while end and os.pread(handle, 1, end - 1) != b"\n":
         begin = max(end - 4096, 0)
         end = begin + os.pread(handle, end - begin, begin).rfind(b"\n") + 1
     if end == size:
         return size
+    last = os.pread(handle, size - end, end)
     try:
-        json.loads(os.pread(handle, size - end, end))
+        json.loads(last)
     except ValueError:
-        os.ftruncate(handle, end)
-        return end
+        if _is_cut(last):
+            os.ftruncate(handle, end)
+            return end
     return size + os.write(handle, b"\n")
+
+
+def _is_cut(line: bytes) -> bool:
+    """Whether a line that is no JSON may be what a kill has left of one."""
+    return line.startswith(b"{") and not line.endswith(b"\n")
 
 
 def _numbers(path: Path) -> dict[int, Path]:
@@ -213,7 +223,7 @@ def files_of(path: Path) -> list[Path]:
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such file; name a decision log")
     numbers = _numbers(path)
-    files = [*(numbers[number] for number in sorted(numbers)), *[path] * path.exists()]
+    files = [*(numbers[number] for number in sorted(numbers)), *[path] * os.path.lexists(path)]
     if not files:
         raise InputError(f"{path}: no such file; name a decision log")
     return files
@@ -318,7 +328,7 @@ def _lines(path: Path, remarks: list[str]) -> Iterator[tuple[str, dict[str, Any]
             try:
                 content = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (ValueError, RecursionError) as error:
-                if not line.endswith(b"\n"):
+                if _is_cut(line):
                     remarks.append(f"{where}: was cut short, and is left out")
                     return
                 raise InputError(

@@ -174,7 +174,9 @@ class OutcomeTable:
             outcomes[name] = np.full((len(samples), len(models)), missing, kind)
             if name in matrices:
                 table = read_table(folder / f"{name}.parquet", rows)
-                if table.shape[0] != len(samples) or table.column_names != [*models["model"]]:
+                # Without a model there is no column, and no row is counted.
+                whole = len(models) == 0 or table.num_rows == len(samples)
+                if not whole or table.column_names != [*models["model"]]:
                     raise damaged(folder / f"{name}.parquet", "holds other samples or models")
                 for index, column in enumerate(table.columns):
                     outcomes[name][:, index] = column.to_numpy()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -37,25 +38,27 @@ def drawn(generator, size, only=None, shift=0.0):
     return features, samples
 
 
-def calibrated(generator, size, error=0.0, ratio=1.0):
+def calibrated(generator, size, error=0.0, ratio=1.0, times=1):
     """Of answers that are right as often as predicted but for an error, and costs likewise."""
     u_hat, foreseen = generator.uniform(0.3, 0.8, size), generator.lognormal(0, 1, size)
     utility = (generator.random(size) < u_hat + error).astype(float)
     paid = ratio * foreseen * generator.lognormal(-0.125, 0.5, size)
-    return Calibration.of(utility, u_hat, paid, foreseen)
+    each = np.repeat(np.arange(size), times)
+    return Calibration.of(utility[each], u_hat[each], paid[each], foreseen[each], each)
 
 
-def told(seed, n_labels=600, n_queries=300, error=0.0, ratio=1.0, **moved):
+def told(seed, n_labels=600, n_queries=300, error=0.0, ratio=1.0, times=1, **moved):
     generator = np.random.default_rng(seed)
     seen = Seen.of(*drawn(generator, n_labels), calibrated(generator, n_labels))
     features, samples = drawn(generator, n_queries, **moved)
-    own = calibrated(generator, n_queries, error, ratio)
+    own = calibrated(generator, n_queries, error, ratio, times)
     return look(seen, seen.project(features, samples), own, seed)
 
 
 @pytest.mark.slow
-def test_traffic_like_the_labels_seldom_raises_an_alarm():
-    alarms = [told(seed).alarms for seed in range(400)]
+@pytest.mark.parametrize("times", [1, 10])
+def test_traffic_like_the_labels_seldom_raises_an_alarm(times):
+    alarms = [told(seed, times=times).alarms for seed in range(400)]
     # 5 %, and two standard errors of 400 looks.
     assert np.mean([bool(own) for own in alarms]) <= 0.072
 
@@ -120,6 +123,13 @@ def test_errors_and_ratios_are_as_defined():
     ratios = paid[drawn].sum(axis=1) / foreseen[drawn].sum(axis=1)
     assert np.sqrt(own.ratio_variance / 200) == pytest.approx(ratios.std(), rel=0.1)
     assert own.differs(own) == (1.0, 1.0)
+    each = np.arange(200).repeat(10)
+    often = Calibration.of(*(row[each] for row in (utility, u_hat, paid, foreseen)), each)
+    for name in ("error", "ratio"):
+        assert getattr(often, name) == pytest.approx(getattr(own, name), rel=1e-12)
+    for name in ("variance", "ratio_variance"):
+        # Of a mean over ten times as many that tell no more.
+        assert getattr(often, name) == pytest.approx(10 * getattr(own, name), rel=1e-12)
 
 
 def test_a_description_holds_numbers_and_no_text(tmp_path):
@@ -146,8 +156,10 @@ def test_a_description_holds_numbers_and_no_text(tmp_path):
         {"calibration": 3},
         {"vectors": "text"},
         {"more": 1},
+        {"vectors": np.full((300, WIDTH + 3), 3e38, np.float32)},
+        {"dataset": np.zeros(3000, int), "vectors": np.zeros((3000, WIDTH + 3), np.float32)},
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_what_is_no_description_is_refused(tmp_path, change):
     generator = np.random.default_rng(0)
@@ -155,6 +167,22 @@ def test_what_is_no_description_is_refused(tmp_path, change):
     persistence.write(tmp_path / SEEN, seen.to_content() | change)
     with pytest.raises(InputError, match=r"seen\.safetensors: no description of what was seen"):
         read_seen(tmp_path)
+
+
+def test_features_of_another_router_are_refused():
+    generator = np.random.default_rng(0)
+    features, samples = drawn(generator, 300)
+    seen = Seen.of(features, samples, Calibration())
+    with pytest.raises(InputError, match=rf"describes {WIDTH} features, where .* by {WIDTH - 1}"):
+        seen.project(features[:, 1:], samples)
+
+
+def test_names_of_data_sets_make_no_line_of_their_own():
+    drift = told(0, only=2)
+    shares = {f"\nno drift {name}": own for name, own in drift.queries.shares.items()}
+    lines = in_words(replace(drift, queries=replace(drift.queries, shares=shares)))
+    assert any(r"nearest to \nno drift =charts" in line for line in lines)
+    assert not any("\n" in line for line in lines)
 
 
 def test_a_log_is_held_against_what_was_seen():
@@ -169,7 +197,8 @@ def test_a_log_is_held_against_what_was_seen():
     )
     target, number = np.arange(200) % 2, np.full((200, 2), 1.0)
     traffic = Traffic(
-        ["small", "large"], ["small"] * 200, 0 * target, target, number, number, target
+        *(["small", "large"], ["small"] * 200, 0 * target, target),
+        *(number, number, target, np.arange(200)),
     )
     queries = samples[["question", "image"]].iloc[:200].set_axis([one.id for one in decisions])
     router = SimpleNamespace(features=lambda asked, threads: np.zeros((len(asked), WIDTH)))
@@ -177,7 +206,12 @@ def test_a_log_is_held_against_what_was_seen():
     # Where the router chooses as was logged, all answers were wrong that it is sure of.
     assert drift.calibration.n_queries == 100
     assert drift.calibration.error == -1
+    assert drift.queries.n_queries == 200
     assert {"queries", "utility"} <= set(drift.alarms)
+    again = drifted(router, seen, replace(traffic, group=np.arange(200) // 2), log, queries)
+    assert (again.queries.n_queries, again.calibration.n_queries) == (100, 100)
+    few = drifted(router, seen, replace(traffic, group=np.arange(200) // 10), log, queries)
+    assert few == Drift(None, Calibration(), seen.calibration)
     assert drifted(router, seen, traffic, log, None).queries is None
     assert drifted(router, None, traffic, log, queries) is None
     assert json.dumps(drift.p_values)

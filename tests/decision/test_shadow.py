@@ -1,16 +1,19 @@
 """What a router would have earned on logged traffic, told in words, and what is not told."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_router import questions
 
+import mmroute
 from mmroute.decision.deployed import Decisions
-from mmroute.decision.shadow import Traffic, foreseen, in_words, queries_of, shadow
-from mmroute.decision_log import Decision, DecisionLog, Outcome, read_log
+from mmroute.decision.shadow import Traffic, foreseen, groups_of, in_words, queries_of, shadow
+from mmroute.decision_log import Decision, DecisionLog, Log, Outcome, read_log
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
 
@@ -29,7 +32,7 @@ class Router:
         return 0.5 if trade_off is None else trade_off
 
     def foresee(self, queries, threads):
-        worth = queries["question"].astype(float).to_numpy()
+        worth = queries["question"].str.split().str[0].astype(float).to_numpy()
         utility = np.stack([np.full(len(worth), 0.5), worth], axis=1)
         cost = np.tile(PRICE / UNIT, (len(worth), 1))
         return Predictions(pd.Series(queries.index), utility[None], cost[None])
@@ -41,7 +44,7 @@ class Router:
         return Decisions(MODELS, choice, predictions.u_hat[0], predictions.c_hat[0] * UNIT)
 
 
-def traffic(folder, share, n_queries=2000, with_texts=True, known=1.0, **facts):
+def traffic(folder, share, n_queries=2000, with_texts=True, different=10**9, **facts):
     """A log of ``small`` but for a share at random; each tenth of worth has its own truth."""
     generator = np.random.default_rng(0)
     log = DecisionLog(folder / "log.jsonl", with_texts=with_texts)
@@ -51,11 +54,10 @@ def traffic(folder, share, n_queries=2000, with_texts=True, known=1.0, **facts):
         random = generator.random() < share
         model = int(generator.integers(2)) if random else 0
         propensity = share / 2 + (1 - share) * (model == 0)
-        told = {"propensity": propensity, "text": f"{worth}"} | facts
+        told = {"propensity": propensity, "text": f"{worth} {number % different}"} | facts
         log.write(Decision(id=f"q{number}", time=datetime.now(UTC), model=MODELS[model], **told))
-        if generator.random() < known:
-            paid = {"cost_usd": PRICE[model], "correct": bool(right[model])}
-            log.write(Outcome(id=f"q{number}", **paid))
+        paid = {"cost_usd": PRICE[model], "correct": bool(right[model])}
+        log.write(Outcome(id=f"q{number}", **paid))
     return read_log(log.path)
 
 
@@ -124,6 +126,42 @@ def test_too_little_overlap_is_refused(tmp_path, share, n_queries):
     assert not any("SNIPS" in name for name, *_ in told.rows)
 
 
+@pytest.mark.parametrize(
+    ("how", "n_groups"), [({"different": 20}, 200), ({"group": "chat"}, 1)], ids=["text", "group"]
+)
+def test_a_question_that_came_often_tells_as_one(tmp_path, how, n_groups):
+    log, router = traffic(tmp_path, share=0.5, **how), Router()
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
+    told = shadow(own, log)["accuracy"]
+    # One of ten worths and one of twenty numbers make a text.
+    assert len(np.unique(own.group)) == n_groups
+    words = in_words(own, log, {"accuracy": told})
+    assert f", in {n_groups} group" in words
+    assert "groups of queries" in (told.refusal if n_groups == 1 else words)
+    own = replace(own, group=np.arange(2000))
+    low, high = rows(shadow(own, log)["accuracy"])["as logged"][1:]
+    assert rows(told)["as logged"][1:] != (low, high)
+
+
+def test_texts_and_images_tell_which_queries_are_the_same(tmp_path):
+    now, content = datetime.now(UTC), {"a.png": b"1", "b.png": b"1", "c.png": b"2"}
+    for name, own in content.items():
+        (tmp_path / name).write_bytes(own)
+    log = Log([Decision(id=f"q{row}", time=now, model="small") for row in range(5)])
+    images = [str(tmp_path / name) for name in content] + [None, None]
+    queries = pd.DataFrame(
+        {"question": "Why?", "image": images}, [one.id for one in log.decisions], dtype=object
+    )
+    assert groups_of(log, queries).tolist() == [0, 0, 1, 2, 2]
+    assert groups_of(log, None).tolist() == [0, 1, 2, 3, 4]
+    log.decisions[1:3] = [
+        one.model_copy(update={"group": "chat", "dataset": name})
+        for one, name in zip(log.decisions[1:3], ("x", "x"), strict=True)
+    ]
+    assert groups_of(log, None).tolist() == [0, 1, 1, 2, 3]
+    assert groups_of(log, queries).tolist() == [0, 0, 0, 1, 1]
+
+
 def test_propensities_are_estimated_only_if_asked(tmp_path):
     log = traffic(tmp_path, share=0.5, propensity=None)
     router = Router()
@@ -173,6 +211,31 @@ def test_logged_predictions_of_the_same_router_need_no_text(tmp_path):
     queries = pd.DataFrame({"question": "0.9"}, index=[f"q{i}" for i in range(19)])
     with pytest.raises(InputError, match=r"'q19' \(1 of 20\) is not among the queries"):
         queries_of(log, queries)
+
+
+def test_a_budget_is_kept_as_by_a_server(tmp_path, drawn):
+    router, limit, asked = mmroute.load_router(drawn()), 4.0, questions(300, seed=5)
+    generator, log = np.random.default_rng(0), DecisionLog(tmp_path / "log.jsonl", with_texts=True)
+    budget, chosen = mmroute.Budget(router, limit), []
+    for row, text in enumerate(asked):
+        answer = budget.route(text)
+        chosen.append(router.models.index(answer.model))
+        model = str(generator.choice(router.models))
+        log.write(Decision(id=f"q{row}", time=datetime.now(UTC), model=model, text=text))
+        # All calls have cost half more than was foreseen; of some it is known.
+        usd = 1.5 * answer.cost_usd[model]
+        log.write(Outcome(id=f"q{row}", model=model, cost_usd=usd))
+        if model == answer.model:
+            budget.paid(answer, usd)
+    found = read_log(log.path)
+    queries = queries_of(found, None)
+    told = foreseen(router, "", found, queries)
+    own = Traffic.of(router, found, told, queries, budget=limit)
+    assert own.target.tolist() == chosen
+    assert own.kept is True
+    at_one_threshold = router.choose(told, router.threshold(limit)).choice
+    assert (own.target != at_one_threshold).mean() > 0.1
+    assert Traffic.of(router, found, told, queries).kept is None
 
 
 def test_hostile_names_do_not_steer_a_terminal(tmp_path):

@@ -69,6 +69,51 @@ def test_the_interval_of_plain_outcomes_is_student_s():
     assert heavy.interval[1] > 2 * 1.96 * np.sqrt((heavy.influence**2).mean() / 99)
 
 
+def drawn(n_queries, seed=0):
+    """Weights, outcomes, and predictions for the policy's and the logged models."""
+    generator = np.random.default_rng(seed)
+    weight = 2.0 * generator.integers(2, size=n_queries) * generator.random(n_queries)
+    return weight, *generator.random((3, n_queries))
+
+
+def told_of(weight, outcome, predicted, of_logged, group):
+    overlap = Overlap(weight, 0.0, group)
+    corrected = overlap.doubly_robust(outcome, predicted, of_logged)
+    snips, logged = overlap.snips(outcome), mean(outcome, group)
+    intervals = [one.interval for one in (snips, corrected, logged, snips - logged)]
+    return [*np.ravel(intervals), overlap.effective_size, overlap.carrying, overlap.share]
+
+
+def test_groups_of_one_change_nothing():
+    group = np.random.default_rng(3).permutation(200)
+    np.testing.assert_allclose(
+        told_of(*drawn(200), group), told_of(*drawn(200), None), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_what_is_said_ten_times_tells_as_much_as_once():
+    ten_times = [np.repeat(own, 10) for own in drawn(200)]
+    group = np.random.default_rng(3).permutation(200).repeat(10)
+    once = told_of(*drawn(200), None)
+    np.testing.assert_allclose(told_of(*ten_times, group), once, rtol=1e-12, atol=1e-12)
+    low, high = mean(ten_times[1]).interval
+    assert once[5] - once[4] > 2 * (high - low)
+
+
+def test_a_group_of_several_is_as_sure_as_a_bootstrap_of_groups_says():
+    weight, outcome, *_ = drawn(300)
+    group = np.arange(300) // 3
+    # A third of the variance is the group's own.
+    outcome += np.random.default_rng(5).random(100)[group]
+    told = Overlap(weight, 0.0, group).snips(outcome)
+    drawn_groups = np.random.default_rng(4).integers(100, size=(4000, 100))
+    totals, weights = (
+        np.bincount(group, own)[drawn_groups].sum(axis=1) for own in (weight * outcome, weight)
+    )
+    low, high = told.interval
+    assert high - low == pytest.approx(2 * 1.98 * (totals / weights).std(), rel=0.05)
+
+
 @pytest.mark.parametrize("differing", [0.02, 0.5])
 def test_a_policy_whose_models_were_never_called_is_not_told(differing):
     n_queries = 10_000
@@ -113,8 +158,9 @@ def test_as_many_queries_as_are_needed_are_enough(share, differing):
 
 
 @pytest.mark.slow
-def test_intervals_hold_the_truth_as_often_as_they_say():
-    found = np.array([logged.repetition(3000, 0.5, seed) for seed in range(150)])
+@pytest.mark.parametrize("times", [1, 10])
+def test_intervals_hold_the_truth_as_often_as_they_say(times):
+    found = np.array([logged.repetition(3000, 0.5, times, True, seed) for seed in range(150)])
     told = np.isfinite(found).all(axis=(1, 2, 3, 4))
     assert told.mean() > 0.97
     # Beyond chance alone: 150 intervals, 18 of them.
@@ -125,7 +171,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 @pytest.mark.slow
 def test_bad_predictions_cost_precision_and_nothing_else():
-    found = np.array([logged.repetition(3000, 0.5, seed)[0, 1:, 0] for seed in range(60)])
+    found = np.array([logged.repetition(3000, 0.5, 1, True, seed)[0, 1:, 0] for seed in range(60)])
     found = found[np.isfinite(found).all(axis=(1, 2))]
     good, bad = found[:, 0, 1].mean(), found[:, 1, 1].mean()
     assert bad > 1.1 * good

@@ -1,14 +1,20 @@
 """A full disk, results that may not be written, and two runs at once: what becomes of a run."""
 
+import ctypes
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from small_run import NotSurvived, Run, Tally, Undisturbed
 
@@ -20,6 +26,10 @@ STEPS = {
 """What is not written yet in the results when a step begins, wherever it lies there."""
 RULES = {"embedding": "embed", "training": "train"}
 DISK = "64m"
+NEW_MOUNTS, NEW_USER = 0x00020000, 0x10000000
+"""The kernel's flags for namespaces."""
+COLD = Path(sys.executable)
+"""A Python that sees the mounts of who starts it, as one that is warm does not."""
 READ_ONLY = "Read-only file system|Write-protected output files"
 OURS = re.compile(r'File "[^"]*/(src/mmroute|workflow/(rules|scripts)|\.snakemake/scripts)/')
 
@@ -40,12 +50,65 @@ class Case:
         return f"{self.kind}: {self.what}"
 
 
+def mounting(action: Callable[..., None]) -> Callable[..., None]:
+    """Make an action run in a process of its own that may mount; its mounts are seen by it alone.
+
+    That takes no root, where the kernel lets users have namespaces. It raises what the action
+    raises, and NotTried where nothing can be mounted.
+    """
+
+    @wraps(action)
+    def apart(*arguments: Any, **named: Any) -> None:
+        def body(sender: Connection) -> None:
+            try:
+                _take_mounts()
+                action(*arguments, **named)
+            except Exception as error:
+                sender.send(error)
+            finally:
+                sender.close()
+
+        context = multiprocessing.get_context("fork")
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=body, args=(sender,))
+        process.start()
+        sender.close()
+        try:
+            error = receiver.recv()
+        except EOFError:
+            error = None
+        process.join()
+        if error is not None:
+            raise error
+        if process.exitcode:
+            raise NotSurvived(f"the process has ended with {process.exitcode}")
+
+    return apart
+
+
+def _take_mounts() -> None:
+    """Leave for a namespace of mounts, as its root; raise NotTried if that is not permitted."""
+    user, group = os.geteuid(), os.getegid()
+    own = NEW_USER if user else 0
+    if ctypes.CDLL(None, use_errno=True).unshare(NEW_MOUNTS | own):
+        reason = os.strerror(ctypes.get_errno())
+        raise NotTried(f"this system lets {'users' if user else 'root'} mount nothing ({reason})")
+    try:
+        if user:
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+            Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        mount("--make-rslave", "/")
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise NotTried(f"this system lets nothing be mounted ({error})") from error
+
+
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a small disk at a folder; raise NotTried if that is not permitted."""
+def small_disk(folder: Path, size: str = DISK) -> Iterator[None]:
+    """Mount a small disk at a folder, in an action that is ``mounting``."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _mount("-t", "tmpfs", "-o", f"size={DISK}", "none", folder)
+        mount("-t", "tmpfs", "-o", f"size={size}", "none", folder)
     except (OSError, subprocess.CalledProcessError) as error:
         raise NotTried(f"no disk can be mounted here ({error})") from error
     try:
@@ -54,8 +117,15 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def _mount(*arguments: str | Path) -> None:
+def mount(*arguments: str | Path) -> None:
+    """Call the command."""
     subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True)
+
+
+def remount(option: str, folder: Path) -> None:
+    """Change an option of a small disk."""
+    # As listed, its owner has no number in the namespace that it belongs to.
+    mount("--options-mode", "ignore", "-o", f"remount,{option}", "none", folder)
 
 
 def begun(folder: Path, whole: Undisturbed, step: str) -> Run:
@@ -100,9 +170,11 @@ def all_full(room: int) -> Case:
 def filling(disk: str, step: str, room: int, clear: str) -> Callable[[Path, Undisturbed], None]:
     """Return what fills the disk that a folder of a run is on, and empties it."""
 
+    @mounting
     def happen(folder: Path, whole: Undisturbed) -> None:
         with small_disk(folder / disk):
             run = begun(folder, whole, step)
+            run.python = COLD
             ballast = folder / disk / "ballast"
             free = os.statvfs(folder / disk)
             ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - room))
@@ -154,12 +226,14 @@ def shared(step: str, later: float) -> Case:
 def read_only(step: str) -> Case:
     """Make the results read-only when a step begins, then writable again."""
 
+    @mounting
     def happen(folder: Path, whole: Undisturbed) -> None:
         with small_disk(folder / "results"):
             run = begun(folder, whole, step)
-            _mount("-o", "remount,ro", folder / "results")
+            run.python = COLD
+            remount("ro", folder / "results")
             check_told(run.start(), READ_ONLY)
-            _mount("-o", "remount,rw", folder / "results")
+            remount("rw", folder / "results")
             whole.check_finished(run)
 
     return Case("read-only results", f"from {step}", happen)

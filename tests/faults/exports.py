@@ -16,6 +16,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -54,6 +55,8 @@ CARD, ROUTER, FEATURES, CURVE, SEEN, README = (
     "README.md",
 )
 SUMS = "SHA256SUMS"
+LOG = "log.jsonl"
+"""Decisions for as many queries as drift is told of."""
 TEXT = "Which of the two lines is longer?"
 SINGLE = inputs.MODELS[1]
 ALLOWED = "--allow-network"
@@ -159,6 +162,12 @@ class Stored:
         save_file(self.tensors, self.path, {self.key: digest.hexdigest() + text})
 
 
+def _log() -> bytes:
+    own = {"time": "2026-01-02T03:04:05+00:00", "model": SINGLE, "propensity": 1}
+    queries = ({"id": f"q{row}", "text": f"{TEXT} {row}"} for row in range(60))
+    return "".join(json.dumps(query | own) + "\n" for query in queries).encode()
+
+
 def _stored_as(dtype: str) -> str:
     return np.dtype(dtype).name
 
@@ -183,6 +192,7 @@ class Export:
         self.address = address
         shutil.copytree(originals[row], self.folder)
         inputs.picture(1).save(place.work / "query.png")
+        (place.work / LOG).write_bytes(_log())
 
     def __getitem__(self, name: str) -> Path:
         """Return the path of a file of the folder."""
@@ -237,7 +247,7 @@ class Attempt(NamedTuple):
     """An attempt: what it is, the row that it changes, how, and what is expected.
 
     ``arguments`` replace those of a query with a text and an image; ``fresh`` starts Python
-    anew, as it finds its modules at the start.
+    anew, as it finds its modules at the start; ``command`` is what asks the router.
     """
 
     what: str
@@ -246,6 +256,7 @@ class Attempt(NamedTuple):
     expected: Expected = "refused"
     arguments: tuple[str, ...] = (TEXT, "--image", "query.png")
     fresh: bool = False
+    command: str = "route"
 
 
 # -- Cards --------------------------------------------------------------------------------
@@ -508,7 +519,7 @@ def tampered() -> Iterator[Attempt]:
         "gone": Path.unlink,
     }
     for what, way in ways.items():
-        for name in (CARD, ROUTER, FEATURES, CURVE, README, SUMS):
+        for name in (CARD, ROUTER, FEATURES, CURVE, SEEN, README, SUMS):
 
             def change(export: Export, name: str = name, way: Callable = way) -> None:
                 way(export[name])
@@ -523,13 +534,13 @@ def tampered() -> Iterator[Attempt]:
 
         yield Attempt(f"the card's {key} is another, digests as they were", "knn", card)
     for other in ("kmeans", "knn+shrink", "linear"):
-        for name in (CARD, ROUTER, FEATURES, CURVE):
+        for name in (CARD, ROUTER, FEATURES, CURVE, SEEN):
 
             def swap(export: Export, other: str = other, name: str = name) -> None:
                 path = export[name]
                 shutil.copy(export.originals[other] / path.name, path)
 
-            equal = name in (ROUTER, FEATURES) and other == "knn+shrink"
+            equal = name in (ROUTER, FEATURES, SEEN) and other == "knn+shrink"
             equal = equal or (name == FEATURES and other == "linear")
             yield Attempt(
                 f"{name} of {other}, digests as they were",
@@ -589,14 +600,15 @@ def swapped() -> Iterator[Attempt]:
         ("a pickle", b"cos\nsystem\n(S'true'\ntR."),
         ("an archive of torch", b"PK\x03\x04" + b"\0" * 100),
     ):
-        for name in (ROUTER, FEATURES, CURVE):
+        for name in (ROUTER, FEATURES, CURVE, SEEN):
 
             def replaced(export: Export, name: str = name, content: bytes = content) -> None:
                 export[name].write_bytes(content)
                 export.sign()
 
+            attempt = Attempt(f"{name} is {what}, digests anew", "knn", replaced)
             arguments = (TEXT, "--budget", "1000") if name == CURVE else (TEXT,)
-            yield Attempt(f"{name} is {what}, digests anew", "knn", replaced, "refused", arguments)
+            yield told_of_a_log(attempt) if name == SEEN else attempt._replace(arguments=arguments)
 
 
 def no_files() -> Iterator[Attempt]:
@@ -624,7 +636,7 @@ def no_files() -> Iterator[Attempt]:
         "a link to /etc/hostname": lambda path: path.symlink_to("/etc/hostname"),
     }
     for what, way in ways.items():
-        for name in (CARD, ROUTER, FEATURES, CURVE, README, SUMS):
+        for name in (CARD, ROUTER, FEATURES, CURVE, SEEN, README, SUMS):
 
             def change(export: Export, name: str = name, way: Callable = way) -> None:
                 path = export[name]
@@ -694,7 +706,7 @@ def digest_lists() -> Iterator[Attempt]:
         "9" * 10**7,
     ):
         yield Attempt(f"{SUMS} has a line {line!r:.90}", "knn", with_lines(line))
-    for name in (CARD, ROUTER, FEATURES, CURVE, README):
+    for name in (CARD, ROUTER, FEATURES, CURVE, SEEN, README):
 
         def without(export: Export, name: str = name) -> None:
             name = export[name].name
@@ -1213,6 +1225,106 @@ def curves() -> Iterator[Attempt]:
         yield Attempt(f"the curve is {what} throughout", "knn", change, "refused", asked)
 
 
+# -- What was seen ------------------------------------------------------------------------
+
+
+def told_of_a_log(attempt: Attempt) -> Attempt:
+    """Ask the router what it would have done with a log, for which it reads what was seen."""
+    return attempt._replace(command="shadow", arguments=(LOG,))
+
+
+def seen() -> Iterator[Attempt]:
+    """Change what drift is told by."""
+
+    def with_content(change: Callable[[dict[str, Any]], None]) -> Callable[[Export], None]:
+        def rewrite(export: Export) -> None:
+            from mmroute import persistence
+
+            content = persistence.read(export[SEEN], dict)
+            # As many labels as drift is told by.
+            for key in ("dataset", "vectors"):
+                content[key] = np.concatenate([content[key]] * 5)
+            change(content)
+            export[SEEN].unlink()
+            persistence.write(export[SEEN], content)
+            export.sign()
+
+        return rewrite
+
+    def of(what: str, change: Callable[[dict[str, Any]], None], *expected: Expected) -> Attempt:
+        return told_of_a_log(Attempt(f"seen: {what}", "knn", with_content(change), *expected))
+
+    def is_(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+        return lambda content: content.update({key: value})
+
+    yield of("five times as long", lambda content: None, "sound")
+    for what in ("NaN", "inf", "-inf"):
+        for key in ("vectors", "centre", "basis"):
+            yield of(
+                f"{key} is {what}",
+                lambda own, key=key, what=what: own.update(
+                    {key: np.full_like(own[key], float(what))}
+                ),
+            )
+        for key in ("error", "variance", "ratio", "ratio_variance"):
+            yield of(
+                f"{key} is {what}",
+                lambda own, key=key, what=what: own["calibration"].update({key: float(what)}),
+            )
+    for key in ("datasets", "dataset", "vectors", "centre", "basis", "calibration"):
+        yield of(f"no {key}", lambda own, key=key: own.pop(key))
+        for value in (None, "x", 3, [], {}, np.zeros(0), np.zeros((3, 3)), np.zeros(3, bool)):
+            # Nothing is known of a calibration then.
+            expected = "sound" if key == "calibration" and isinstance(value, dict) else "refused"
+            yield of(f"{key} is {value!r:.30}", is_(key, value), expected)
+    for key in ("vectors", "centre", "basis", "dataset"):
+        yield of(f"{key} is cut", lambda own, key=key: own.update({key: own[key][:-1]}))
+        yield of(f"{key} is a row", lambda own, key=key: own.update({key: own[key][None]}))
+    yield of("another key", is_("extra", 1))
+    yield of("a data set too many", lambda own: own["dataset"].__iadd__(10))
+    yield of("a negative data set", lambda own: own["dataset"].__isub__(10))
+    yield of("queries below 0", lambda own: own["calibration"].update(n_queries=-1))
+    yield of("another key of the calibration", lambda own: own["calibration"].update(x=1))
+    yield of("ten features more", lambda own: own.update(_wider(own)))
+    for name in ("<script>alert(1)</script>", "=cmd|' /C calc'!A0", "\x1b[31m", "\nno drift", ""):
+        yield of(
+            f"a data set called {name!r}",
+            lambda own, name=name: own.update(datasets=[name] * len(own["datasets"])),
+            "sound",
+        )
+    yield of("names are numbers", lambda own: own.update(datasets=[*range(len(own["datasets"]))]))
+    vast = {"vectors": np.zeros((4 * 10**6, 8), np.float32), "basis": np.zeros((0, 5), np.float32)}
+    vast |= {"dataset": np.zeros(4 * 10**6, int), "centre": np.zeros(0, np.float32)}
+    yield of("of 4 million samples", lambda own: own.update(vast))
+    yield of("numbers near the largest", lambda own: own["vectors"].fill(3e38))
+
+    def gone(export: Export) -> None:
+        export[SEEN].unlink()
+        export.sign()
+
+    yield told_of_a_log(Attempt("seen: no file, digests anew", "knn", gone, "sound"))
+    for other in (ROUTER, CURVE):
+
+        def swap(export: Export, other: str = other) -> None:
+            shutil.copy(export[other], export[SEEN])
+            export.sign()
+
+        yield told_of_a_log(Attempt(f"seen: {other} in its place", "knn", swap))
+
+    def of_another(export: Export) -> None:
+        shutil.copy(export.originals["cmr"] / SEEN, export[SEEN])
+        export.sign()
+
+    yield told_of_a_log(Attempt("seen: that of cmr", "knn", of_another, "sound"))
+
+
+def _wider(content: dict[str, Any]) -> dict[str, Any]:
+    """The same of ten features more."""
+    more = np.zeros((10, content["basis"].shape[1]), np.float32)
+    centre = np.append(content["centre"], np.zeros(10, np.float32))
+    return {"basis": np.vstack([content["basis"], more]), "centre": centre}
+
+
 # -- The network --------------------------------------------------------------------------
 
 
@@ -1448,6 +1560,7 @@ FAMILIES = (
     sizes,
     numbers,
     curves,
+    seen,
     endpoints,
     encoders,
     models,
@@ -1555,7 +1668,7 @@ class Adversary:
         # Spread, so that a few of them are of all kinds.
         random.Random(0).shuffle(self.by_hand)
         self.watch = Watch(folder / "watch", LONGEST_SECONDS, MOST_BYTES)
-        self._unchanged: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._unchanged: dict[tuple[str, str, tuple[str, ...]], str] = {}
 
     def attempt(self, seed: int) -> Attempt:
         """Return the attempt of a seed."""
@@ -1581,7 +1694,7 @@ class Adversary:
                     Export(attempt.row, place, self.originals, self.watch.address)
                 )
             )
-            arguments = ["route", str(place.root / "export"), *attempt.arguments]
+            arguments = [attempt.command, str(place.root / "export"), *attempt.arguments]
             action = anew(arguments) if attempt.fresh else command_line(arguments)
             return self.watch.watch(place, action)
         finally:
@@ -1599,7 +1712,8 @@ class Adversary:
             return "failed", f"not one line: {ended.told()}"
         if attempt.expected == "refused":
             return "failed", f"taken: {ended.told()}"
-        if (wrong := unsound(ended)) is not None:
+        wrong = unsound(ended) if attempt.command == "route" else unclear(ended)
+        if wrong is not None:
             return "failed", f"{wrong}: {ended.told()}"
         if attempt.expected == "same" and ended.said != self._answer(attempt):
             return "failed", f"answers otherwise: {ended.told()}"
@@ -1607,7 +1721,7 @@ class Adversary:
 
     def _answer(self, attempt: Attempt) -> str:
         """Return what the unchanged router says."""
-        key = attempt.row, attempt.arguments
+        key = attempt.row, attempt.command, attempt.arguments
         if key not in self._unchanged:
             ended = self._run(attempt._replace(change=lambda export: None, fresh=False))
             assert (ended.code, ended.misdeeds) == (0, ()), ended
@@ -1648,6 +1762,18 @@ def unsound(ended: Ended) -> str | None:
         return "no finite numbers"
     if not 0 <= said["confidence"] <= 1:
         return "a confidence that is none"
+    return None
+
+
+def unclear(ended: Ended) -> str | None:
+    """Return what is wrong with what is told of a log, None if nothing is."""
+    told = ended.said + ended.complained
+    if any(ord(character) < 32 and character not in "\n\t" for character in told):
+        return "tells in control characters"
+    if re.search(r"^no drift", ended.said, re.MULTILINE):
+        return "takes a name for what was told"
+    if not ended.said.startswith("60 decisions") or re.search(r"\b(nan|inf)", ended.said):
+        return "tells no number"
     return None
 
 

@@ -403,6 +403,39 @@ def mmr_v2() -> Layout:
     return layout
 
 
+def decision_log() -> Layout:
+    """A log that went on in a new file, and so did the outcomes beside it."""
+    own = {"kind": "decision_log", "path": "logs/log.jsonl", "outcomes": "logs/judged.jsonl"}
+    layout = Layout(own)
+    for dataset, part in zip(DATASETS, ("-0001", ""), strict=True):
+        decided, judged, numbers = [], [], {}
+        for i, name in _of(dataset):
+            called = i % len(MODELS)
+            decided.append(
+                {
+                    "id": name,
+                    "time": f"2026-01-02T03:04:{i:02}+00:00",
+                    "model": MODELS[called],
+                    "candidates": [*MODELS],
+                    "utility": {model: 0.5 for model in MODELS},
+                    "cost_usd": {model: inputs.cost(i, j) for j, model in enumerate(MODELS)},
+                    "paid_usd": inputs.cost(i, called),
+                    "propensity": 1 / len(MODELS),
+                    "dataset": dataset,
+                    "text": inputs.question(i),
+                }
+            )
+            for j, model in enumerate(MODELS):
+                told = {"utility": inputs.utility(i, j)}
+                if j != called:
+                    told |= {"model": model, "cost_usd": inputs.cost(i, j)}
+                judged.append({"id": name} | told)
+                numbers[name, model] = (inputs.utility(i, j), inputs.cost(i, j))
+        layout.add(f"logs/log{part}.jsonl", decided, numbers)
+        layout.add(f"logs/judged{part}.jsonl", judged, numbers)
+    return layout
+
+
 LAYOUTS: dict[str, Callable[[], Layout]] = {
     "helm": helm,
     "inspect_ai": inspect_ai,
@@ -416,4 +449,5 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
     "r2bench": r2bench,
     "routerarena": routerarena,
     "mmr_v2": mmr_v2,
+    "decision_log": decision_log,
 }

@@ -706,7 +706,8 @@ def change_json(draw: random.Random, content: Any) -> str:
 
 
 def _below(folder: Path, source: dict[str, Any]) -> dict[str, Any]:
-    return source | {key: str(folder / source[key]) for key in ("path", "prices") if key in source}
+    places = ("path", "prices", "outcomes")
+    return source | {key: str(folder / source[key]) for key in places if key in source}
 
 
 def draw_image(draw: random.Random) -> tuple[str, Callable[[Path], Expected]]:

@@ -1399,6 +1399,8 @@ _FILES_OF_LAYOUTS = (
     ("routerarena", "release/cached_results/m-small.jsonl"),
     ("mmr_v2", "release/data/instances/A.parquet"),
     ("mmr_v2", "release/data/results/m-small/A.parquet"),
+    ("decision_log", "logs/log.jsonl"),
+    ("decision_log", "logs/judged.jsonl"),
 )
 """One file of each kind that a layout has."""
 
@@ -1490,6 +1492,8 @@ _LAWFUL_DAMAGES = (
 _SKIPPED = ("is a list", "is an object", "is null")
 """What may be taken for a file that is no log; fewer logs are fewer outcomes."""
 _LENIENT = ("lm-evaluation-harness", "older lmms-eval")
+_OF_A_LOG = ("is cut", "is empty")
+"""What a kill, or going on in a new file, may leave of a decision log."""
 
 
 def layouts() -> Iterator[Attempt]:
@@ -1505,6 +1509,7 @@ def layouts() -> Iterator[Attempt]:
         for what, damage in damages.items():
             # A log of older lmms-eval is known by its content, and that of a killed run is cut.
             lawful = what in (*_LAWFUL_DAMAGES, *_SKIPPED) or kind in _LENIENT
+            lawful = lawful or (kind == "decision_log" and what in _OF_A_LOG)
             expected = loose if lawful else None
             if what == "is UTF-16" and suffix == ".csv":
                 expected = Expected(layout.numbers)

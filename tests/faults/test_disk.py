@@ -4,13 +4,14 @@ First jobs alone, then whole runs: a case of each kind that ``make test-faults``
 """
 
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 import pytest
-from disk import CASES, NotTried
+from disk import CASES, NotTried, mounting, remount, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -44,16 +45,17 @@ WRITTEN = {
 }
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Yield a folder on a disk of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, check=False).returncode:
-        pytest.skip("no small disk: mounting is not permitted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def where_possible(test: Callable[..., None]) -> Callable[..., None]:
+    """Skip a test on a system that lets nobody but others mount a disk."""
+
+    @wraps(test)
+    def tried(*arguments, **named):
+        try:
+            test(*arguments, **named)
+        except NotTried as reason:
+            pytest.skip(str(reason))
+
+    return tried
 
 
 def write(what: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -69,32 +71,55 @@ def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> No
 
 
 @pytest.mark.parametrize("what", WRITTEN)
-def test_a_full_disk_is_one_line_that_names_the_file_and_leaves_nothing(small_disk, what):
-    path = small_disk / WRITTEN[what]
-    assert_one_line(write(what, small_disk), f"{path}: No space left on device", "with room left")
-    assert list(path.parent.iterdir()) == []
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    assert write(what, small_disk).returncode == 0
-    assert path.is_file()
+@where_possible
+@mounting
+def test_a_full_disk_is_one_line_that_names_the_file_and_leaves_nothing(what, tmp_path):
+    disk = tmp_path / "disk"
+    with small_disk(disk, "1m"):
+        path = disk / WRITTEN[what]
+        assert_one_line(write(what, disk), f"{path}: No space left on device", "with room left")
+        assert list(path.parent.iterdir()) == []
+        remount("size=64m", disk)
+        assert write(what, disk).returncode == 0
+        assert path.is_file()
 
 
-def test_a_disk_without_room_for_the_log_is_one_line_too(small_disk):
-    (small_disk / "text/builtin").mkdir(parents=True)
-    with (small_disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
-        while True:
-            os.write(filler.fileno(), bytes(4096))
-    assert_one_line(write("embedding", small_disk), "No space left on device")
+@where_possible
+@mounting
+def test_a_disk_without_room_for_the_log_is_one_line_too(tmp_path):
+    disk = tmp_path / "disk"
+    with small_disk(disk, "1m"):
+        (disk / "text/builtin").mkdir(parents=True)
+        with (disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
+            while True:
+                os.write(filler.fileno(), bytes(4096))
+        assert_one_line(write("embedding", disk), "No space left on device")
 
 
 @pytest.mark.parametrize("what", WRITTEN)
-def test_a_read_only_folder_is_one_line(small_disk, what):
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    assert_one_line(write(what, small_disk), f"{small_disk}", "Read-only file system")
+@where_possible
+@mounting
+def test_a_read_only_folder_is_one_line(what, tmp_path):
+    disk = tmp_path / "disk"
+    with small_disk(disk, "1m"):
+        remount("ro", disk)
+        assert_one_line(write(what, disk), f"{disk}", "Read-only file system")
+
+
+@where_possible
+@mounting
+def fails(tmp_path):
+    with small_disk(tmp_path, "1m"):
+        raise AssertionError("what is wrong on the disk")
+
+
+def test_what_fails_on_a_disk_fails_the_test(tmp_path):
+    with pytest.raises(AssertionError, match="what is wrong on the disk"):
+        fails(tmp_path)
+    assert not os.path.ismount(tmp_path)
 
 
 @pytest.mark.parametrize("case", {case.kind: case for case in CASES}.values(), ids=str)
+@where_possible
 def test_a_run_survives(case, undisturbed, tmp_path):
-    try:
-        case.happen(tmp_path, undisturbed)
-    except NotTried as reason:
-        pytest.skip(str(reason))
+    case.happen(tmp_path, undisturbed)

@@ -272,6 +272,18 @@ def test_data_sets_are_written_apart_and_assembled_again(make_table, tmp_path):
     ]
 
 
+def test_a_data_set_whose_outcomes_have_not_come_yet_waits(make_table, tmp_path):
+    table = make_table()
+    alone = table.samples["dataset"].to_numpy() == "A"
+    table.utility[alone] = np.nan
+    write_datasets(table, tmp_path / "data", 100)
+    assert OutcomeTable.read(tmp_path / "data/A").utility.shape == (6, 0)
+    assemble(tmp_path / "data", None, None, 0.1, tmp_path / "outcomes")
+    read = OutcomeTable.read(tmp_path / "outcomes")
+    assert np.isnan(read.utility[:6]).all()
+    np.testing.assert_array_equal(read.utility[6:], table.utility[~alone])
+
+
 def test_a_data_sets_digests_tell_what_changed(make_table, tmp_path):
     def index(table, name):
         write_datasets(table, tmp_path / name, 4)

@@ -26,6 +26,7 @@ from drawn_router import MODELS, questions
 from PIL import Image
 
 import mmroute
+from mmroute.decision_log import read_log
 
 pytestmark = pytest.mark.slow
 
@@ -342,7 +343,7 @@ BODIES = {
     "messages": (json.dumps({"messages": said("A?")["messages"] * 10_000}).encode(), 200),
     "roles": (json.dumps({"messages": [{"role": "user"}] * 10_000}).encode(), 400),
     "data set": (json.dumps(said("A?", mmroute={"dataset": "\0\r\n<b>" * 150_000})).encode(), 200),
-    "broken name": (json.dumps(said("A?", mmroute={"dataset": "\ud800"})).encode(), 200),
+    "broken name": (json.dumps(said("A?", mmroute={"dataset": "\ud800"})).encode(), 400),
     "names": (json.dumps(said("A?", mmroute={"models": ["small"] * 190_000})).encode(), 200),
     "lines": (json.dumps(said("A?", mmroute={"models": ["a\r\nX-Evil: 1\0\x1b"]})).encode(), 400),
     "number as name": (json.dumps(said("A?", mmroute={"models": [["small"]]})).encode(), 400),
@@ -557,24 +558,27 @@ def test_a_stop_lets_those_who_wait_have_their_answers(drawn, places, upstream):
         assert told == ANSWER.decode() or '"code": "broke_off"' in told
 
 
-def test_a_kill_leaves_nothing_behind_and_it_starts_again(drawn, places, upstream):
+def test_a_kill_leaves_nothing_behind_and_it_starts_again(drawn, places, upstream, tmp_path):
     upstream.sends["drips"] = streaming(forever(EVENTS[0]), 0.05)
-    folder = drawn()
+    folder, log = drawn(), tmp_path / "log.jsonl"
     before = {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")}
-    port = 0
+    port, n_answered = 0, 0
     for number in range(3):
-        own = Process(folder, places, port)
+        own = Process(folder, places, port, "--log", log)
         port = own.port
         text = json.dumps(said("drips: ", stream=True)).encode()
         wires = [own.wire() for _ in range(8)]
         for wire in wires:
             wire.sendall(asked(text).replace(b"/route", b"/v1/chat/completions"))
         assert b"delta" in wires[0].recv(10**4) + wires[0].recv(10**4)
-        time.sleep(0.01 * number)
+        for _ in range(20 * number):
+            n_answered += own.post(said("Count?"))[0] == 200
         own.end()
         for wire in wires:
             wire.close()
-    own = Process(folder, places, port)
+    own = Process(folder, places, port, "--log", log)
     assert own.post(said("Count?"))[0] == 200
     own.end()
+    # What was answered had its line; the streams that never ended may have theirs.
+    assert n_answered + 1 <= len(read_log(log).decisions) <= n_answered + 1 + 3 * len(wires)
     assert before == {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")}

@@ -8,6 +8,7 @@ damage; they are no signature, as a stranger can make them anew.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -233,7 +234,8 @@ def read_card(folder: Path) -> Card:
             f"{path}: {describe(error)}; export the router again, or do not use it"
         ) from None
     digests = _read_digests(folder / DIGESTS)
-    for name in [*card.files, *[SEEN] * (SEEN in digests)]:
+    described = SEEN in digests or os.path.lexists(folder / SEEN)
+    for name in [*card.files, *[SEEN] * described]:
         _require_regular(folder / name, LARGEST_FILE)
         if digests.pop(name, None) != _digest(folder / name):
             raise InputError(

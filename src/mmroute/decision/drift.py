@@ -30,9 +30,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmroute.decision.card import SEEN
-from mmroute.errors import InputError
+from mmroute.errors import InputError, printable
 from mmroute.evaluation.inference import CONFIDENCE, SIGNIFICANCE
-from mmroute.images import counts
+from mmroute.evaluation.off_policy import by_group
+from mmroute.images import MOST_IMAGES, counts
 from mmroute.persistence import read
 
 MOST_SEEN, MOST_DIMENSIONS = 2000, 32
@@ -41,6 +42,7 @@ MOST_COMPARED = 1000
 FEWEST = 50
 """Queries below which nothing is said."""
 FORM = ("longer texts", "text", "images")
+_LARGEST_FORM = (50, 1, MOST_IMAGES)
 
 
 def form_of(samples: pd.DataFrame) -> np.ndarray:
@@ -64,7 +66,7 @@ class Calibration:
     n_queries
         n; 0 where nothing is known.
     error, variance
-        Mean of utility less its prediction, and the variance of one.
+        Mean of utility less its prediction, and its variance times n.
     ratio, ratio_variance
         What was paid over what was foreseen, and its variance times n.
     """
@@ -77,19 +79,29 @@ class Calibration:
 
     @classmethod
     def of(
-        cls, utility: np.ndarray, u_hat: np.ndarray, paid: np.ndarray, foreseen: np.ndarray
+        cls,
+        utility: np.ndarray,
+        u_hat: np.ndarray,
+        paid: np.ndarray,
+        foreseen: np.ndarray,
+        group: np.ndarray | None = None,
     ) -> "Calibration":
-        """Sum up n queries, (n,) each; those with an unknown number are left out."""
+        """Sum up n queries, (n,) each; those with an unknown number are left out.
+
+        Variances are those of groups, see ``off_policy.by_group``.
+        """
         known = np.isfinite(utility + u_hat + paid + foreseen)
         utility, u_hat, paid, foreseen = (own[known] for own in (utility, u_hat, paid, foreseen))
-        if known.sum() < FEWEST or foreseen.mean() <= 0:
+        group = None if group is None else group[known]
+        if len(by_group(utility, group)) < FEWEST or foreseen.mean() <= 0:
             return cls()
-        ratio = float(paid.mean() / foreseen.mean())
-        apart = (paid - ratio * foreseen) / foreseen.mean()
-        error = utility - u_hat
-        return cls(
-            int(known.sum()), float(error.mean()), float(error.var()), ratio, float(apart.var())
+        error, ratio = utility - u_hat, float(paid.mean() / foreseen.mean())
+        variances = (
+            float((by_group(apart - apart.mean(), group) ** 2).sum()) / len(apart)
+            for apart in (error, (paid - ratio * foreseen) / foreseen.mean())
         )
+        variance, ratio_variance = variances
+        return cls(len(error), float(error.mean()), variance, ratio, ratio_variance)
 
     def differs(self, other: "Calibration") -> tuple[float, float]:
         """The two-sided p-values of errors and of ratios being those of another one."""
@@ -152,7 +164,15 @@ class Seen:
         return {**vars(self), "calibration": asdict(self.calibration)}
 
     def project(self, features: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
-        """The (n, d + 3) vectors of n queries, by their (n, D) features; as rounded as its own."""
+        """The (n, d + 3) vectors of n queries, by their (n, D) features; as rounded as its own.
+
+        Raises InputError if these are of another width.
+        """
+        if features.shape[1] != len(self.centre):
+            raise InputError(
+                f"{SEEN}: describes {len(self.centre)} features, where the router goes by "
+                f"{features.shape[1]}; export the router again"
+            )
         vectors = np.hstack([(features - self.centre) @ self.basis, form_of(samples)])
         return vectors.astype(np.float32)
 
@@ -240,7 +260,8 @@ def look(seen: Seen, vectors: np.ndarray | None, calibration: Calibration, seed:
     seen
         As the folder has it.
     vectors
-        (n, d + 3) of the queries, see ``Seen.project``; None: they are not known.
+        (n, d + 3) of the queries, each of another group, see ``Seen.project``; None: they are not
+        known.
     calibration
         Of those whose outcome is known.
     seed
@@ -309,7 +330,7 @@ def _new(moved: Moved) -> Iterator[str]:
     shares = sorted(moved.shares.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
     for name, (before, now) in shares[:3]:
         if abs(now - before) > SIGNIFICANCE:
-            yield f"  nearest to {name}: {now:.1%} of them, {before:.1%} of the labels"
+            yield f"  nearest to {printable(name)}: {now:.1%} of them, {before:.1%} of the labels"
     (length, text, images), (own_length, own_text, own_images) = moved.form
     yield (
         f"  with text {own_text:.1%} of them ({text:.1%} of the labels), typically "
@@ -322,20 +343,18 @@ def _new(moved: Moved) -> Iterator[str]:
     )
 
 
-def read_seen(folder: Path, width: int | None = None) -> Seen | None:
+def read_seen(folder: Path) -> Seen | None:
     """What a folder keeps of its labels; None where it was exported without.
 
     Parameters
     ----------
     folder
         An exported router whose digests were checked.
-    width
-        D of the router's features; None: any.
 
     Raises
     ------
     InputError
-        If it is no such description, or one of other features.
+        If it is no such description.
     """
     path = folder / SEEN
     if not path.exists():
@@ -345,7 +364,7 @@ def read_seen(folder: Path, width: int | None = None) -> Seen | None:
     try:
         calibration = Calibration(**content["calibration"])
         seen = Seen(**{**content, "calibration": calibration})
-        sound = _is_sound(seen, width)
+        sound = _is_sound(seen)
     except (TypeError, KeyError, ValueError, AttributeError, IndexError):
         raise wrong from None
     if not sound:
@@ -353,10 +372,11 @@ def read_seen(folder: Path, width: int | None = None) -> Seen | None:
     return seen
 
 
-def _is_sound(seen: Seen, width: int | None) -> bool:
+def _is_sound(seen: Seen) -> bool:
     arrays: Sequence[np.ndarray] = (seen.dataset, seen.vectors, seen.centre, seen.basis)
     numbers = [float(number) for number in asdict(seen.calibration).values()]
     size, known = len(seen.vectors), len(seen.datasets)
+    form = seen.vectors[..., -len(FORM) :]
     return (
         all(isinstance(own, np.ndarray) and own.dtype.kind in "fi" for own in arrays)
         and all(np.isfinite(own).all() for own in (*arrays, np.array(numbers)))
@@ -364,9 +384,10 @@ def _is_sound(seen: Seen, width: int | None) -> bool:
         and min(seen.calibration.n_queries, seen.calibration.variance) >= 0
         and seen.calibration.ratio_variance >= 0
         and seen.dataset.dtype.kind == "i"
+        and size <= MOST_SEEN
         and seen.dataset.shape == (size,)
         and bool(((seen.dataset >= 0) & (seen.dataset < known)).all())
         and seen.centre.shape == (len(seen.basis),)
         and seen.vectors.shape == (size, seen.basis.shape[1] + len(FORM))
-        and width in (None, len(seen.basis))
+        and bool(((form >= 0) & (form <= _LARGEST_FORM)).all())
     )

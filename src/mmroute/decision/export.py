@@ -479,7 +479,8 @@ class _Run:
             (own[cells] for own in pair)
             for pair in ((learned.table.utility, learned.table.cost), predicted)
         )
-        return Calibration.of(utility, u_hat, cost, foreseen)
+        group = learned.table.samples["group"].to_numpy()[rows]
+        return Calibration.of(utility, u_hat, cost, foreseen, group)
 
     def write_router(self, folder: Path) -> None:
         """Write the trained router, with the new models."""

@@ -11,7 +11,10 @@ Of each logged query the outcome of the model that was called is known, and seld
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mmroute.decision.budget import Budget
 from mmroute.decision.decide import PER_1000
 from mmroute.decision.deployed import DeployedRouter, _paths
 from mmroute.decision.drift import MOST_COMPARED, Calibration, Drift, Seen, look
@@ -33,11 +37,14 @@ from mmroute.evaluation.off_policy import (
     mean,
     queries_needed,
 )
+from mmroute.outcomes.groups import group_keys
 from mmroute.predictions import Predictions
+from mmroute.sources.image_files import digests
 
 RANDOM_SHARES = (0.1, 0.5)
 """Of traffic, that are said to be needed."""
 FOLDS = 5
+_GROUPED = ("dataset", "group", "text", "image_digest")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,10 @@ class Traffic:
         (N, K) what the router predicts.
     propensity
         (N,) of the called models; NaN where unknown.
+    group
+        (N,) numbers of the queries' groups, see ``groups_of``.
+    kept
+        Whether the router can keep its budget; None without one.
     """
 
     models: Sequence[str]
@@ -67,6 +78,8 @@ class Traffic:
     utility: np.ndarray
     cost_usd: np.ndarray
     propensity: np.ndarray
+    group: np.ndarray
+    kept: bool | None = None
 
     @classmethod
     def of(
@@ -74,11 +87,15 @@ class Traffic:
         router: DeployedRouter,
         log: Log,
         predictions: Predictions,
+        queries: pd.DataFrame | None = None,
         *,
         budget: float | None = None,
         trade_off: float | None = None,
     ) -> "Traffic":
         """Let a router choose for logged queries, each among the models that it could call.
+
+        A budget is kept as ``serve`` keeps it: the queries come one after the other in the order of
+        the log, and what a choice has cost counts once the log knows it, else what was foreseen.
 
         Parameters
         ----------
@@ -88,6 +105,8 @@ class Traffic:
             N decisions.
         predictions
             The router's of them, see ``foreseen``.
+        queries
+            See ``queries_of``.
         budget, trade_off
             As for ``route``.
 
@@ -108,7 +127,12 @@ class Traffic:
                 f"decision {one.id!r:.80}: its candidates are no models of the router, "
                 f"{', '.join(models):.500}; leave such decisions out"
             )
-        decided = router.choose(predictions, router.threshold(budget, trade_off), allowed)
+        threshold = router.threshold(budget, trade_off)
+        decided = router.choose(predictions, threshold, allowed)
+        if budget is not None:
+            possible = allowed if predictions.possible is None else allowed & predictions.possible
+            predictions = replace(predictions, possible=possible)
+            decided = replace(decided, **_one_by_one(Budget(router, budget), predictions, log))
         column = {model: index for index, model in enumerate(models)}
         called = [one.model for one in log.decisions]
         return cls(
@@ -119,7 +143,20 @@ class Traffic:
             decided.utility,
             decided.cost_usd,
             np.array([one.propensity or np.nan for one in log.decisions]),
+            groups_of(log, queries),
+            decided.kept,
         )
+
+    def overlap(self, policy: np.ndarray, rows: np.ndarray) -> Overlap:
+        """How far some of the queries can tell of a policy, by its (N,) models."""
+        of_them = (self.logged, self.propensity, self.group)
+        return Overlap.of(policy[rows], *(own[rows] for own in of_them))
+
+    @cached_property
+    def unit(self) -> str:
+        """What tells something of its own: a query, or a group."""
+        repeated = len(np.unique(self.group)) < len(self.group)
+        return "groups of queries" if repeated else "queries"
 
     def estimating_propensities(self, seed: int = 0) -> "Traffic":
         """The same with propensities estimated from what the router predicts of each query.
@@ -138,9 +175,59 @@ class Traffic:
                 method="predict_proba",
             )
         own = shares[np.arange(len(labels)), labels]
-        return Traffic(
-            **{**vars(self), "propensity": np.clip(own, 1 / len(labels), 1)},
-        )
+        return replace(self, propensity=np.clip(own, 1 / len(labels), 1))
+
+
+def _one_by_one(budget: Budget, predictions: Predictions, log: Log) -> dict[str, Any]:
+    """What a budget decides for logged queries in their order, and whether it can be kept."""
+    choice, kept = np.empty(len(log.decisions), int), True
+    for row, one in enumerate(log.decisions):
+        decided = budget.decide(predictions.take(np.array([row])))
+        answer, choice[row] = decided[0], decided.choice[0]
+        usd = log.outcomes.get((one.id, answer.model), {}).get("cost_usd")
+        if usd is not None:
+            budget.paid(answer, usd)
+        kept = kept and bool(decided.kept)
+    return {"choice": choice, "kept": kept}
+
+
+def groups_of(log: Log, queries: pd.DataFrame | None) -> np.ndarray:
+    """The (N,) numbers of the groups of logged queries, as of ``outcomes.groups``.
+
+    Queries are of one group where the log says so, or where text and images are the same. One whose
+    text is not known shares its content with none.
+
+    Parameters
+    ----------
+    log
+        N decisions.
+    queries
+        See ``queries_of``; None: the log alone tells.
+    """
+    decisions = log.decisions
+    samples = pd.DataFrame(
+        {name: [getattr(one, name) for one in decisions] for name in _GROUPED}, dtype=object
+    )
+    # No question begins like what stands for an unknown one.
+    unknown = pd.Series([f"\0{one.id}" for one in decisions], dtype=object)
+    samples["question"] = samples.pop("text").fillna(unknown)
+    if queries is not None:
+        shown = _samples_of(queries)
+        samples["question"] = shown["question"]
+        samples["image_digest"] = digests(shown["image"], Path()).astype(object)
+    return pd.factorize(group_keys(samples))[0]
+
+
+def _samples_of(queries: pd.DataFrame) -> pd.DataFrame:
+    """Queries as an outcome table has them: ``question`` and ``image``."""
+    empty = pd.Series([None] * len(queries), queries.index, object)
+    images = list(map(_paths, queries.get("image", empty)))
+    return pd.DataFrame(
+        {
+            "question": queries.get("question", empty).fillna(""),
+            "image": pd.Series(images, queries.index, object),
+        }
+    ).reset_index(drop=True)
 
 
 def queries_of(log: Log, given: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -231,7 +318,7 @@ def drifted(
     traffic, log
         The router's choices for the log's queries.
     queries
-        See ``queries_of``; ``MOST_COMPARED`` of them are looked at.
+        See ``queries_of``; ``MOST_COMPARED`` of them are looked at, each of another group.
     threads
         For images.
 
@@ -243,17 +330,9 @@ def drifted(
         return None
     vectors = None
     if queries is not None:
-        rows = np.random.default_rng(0).permutation(len(queries))[:MOST_COMPARED]
-        looked_at = queries.iloc[rows]
-        empty = pd.Series([None] * len(rows), looked_at.index, object)
-        samples = pd.DataFrame(
-            {
-                "question": looked_at.get("question", empty).fillna(""),
-                "image": pd.Series(
-                    list(map(_paths, looked_at.get("image", empty))), looked_at.index, object
-                ),
-            }
-        ).reset_index(drop=True)
+        alone = np.flatnonzero(~pd.Series(traffic.group).duplicated())
+        rows = np.random.default_rng(0).permutation(alone)[:MOST_COMPARED]
+        samples = _samples_of(queries.iloc[rows])
         vectors = seen.project(router.features(samples, threads), samples)
     rows = np.flatnonzero(traffic.target == traffic.logged)
     calls = [log.paid(log.decisions[row]) for row in rows]
@@ -262,7 +341,8 @@ def drifted(
         for name in ("cost_usd", "utility")
     )
     cells = rows, traffic.target[rows]
-    calibration = Calibration.of(utility, traffic.utility[cells], paid, traffic.cost_usd[cells])
+    told = utility, traffic.utility[cells], paid, traffic.cost_usd[cells]
+    calibration = Calibration.of(*told, traffic.group[rows])
     return look(seen, vectors, calibration)
 
 
@@ -308,22 +388,23 @@ def tell(
     """
     foreseen = predicted[np.arange(len(paid)), traffic.target]
     known = np.isfinite(paid)
-    rows = [_row("as logged", mean(paid[known]))] if known.any() else []
+    logged = mean(paid[known], traffic.group[known]) if known.any() else None
+    rows = [_row("as logged", logged)] if logged else []
     if (told := np.isfinite(own)).any():
         part = "all queries" if told.all() else f"the {told.sum():,} queries that tell it"
-        rows.append(_row(f"the router, replayed on {part}", mean(own[told])))
+        rows.append(_row(f"the router, replayed on {part}", mean(own[told], traffic.group[told])))
     guess = float(foreseen.mean())
     rows.append(("the router, as it predicts: no measurement", guess, np.nan, np.nan))
-    overlap = Overlap.of(traffic.target[known], traffic.logged[known], traffic.propensity[known])
+    overlap = traffic.overlap(traffic.target, known)
     refusal = _refusal(traffic, known, overlap)
-    if not refusal:
+    if logged and not refusal:
         policies = {"": traffic.target}
         if best and best in traffic.models:
             policies[best] = np.full(len(paid), traffic.models.index(best))
         for name, estimates in _estimates(traffic, paid, predicted, known, policies):
             router = estimates.pop("")
             rows.append(_row(f"the router, {name}", router))
-            rows.append(_row("  less what was logged", router - mean(paid[known])))
+            rows.append(_row("  less what was logged", router - logged))
             rows += [
                 _row(f"  less {model} alone", router - other) for model, other in estimates.items()
             ]
@@ -344,10 +425,7 @@ def _estimates(
 ) -> Iterator[tuple[str, dict[str, Estimate]]]:
     """Yield each kind of estimate, for each policy that the log can tell of."""
     rows = np.flatnonzero(known)
-    overlaps = {
-        name: Overlap.of(policy[rows], traffic.logged[rows], traffic.propensity[rows])
-        for name, policy in policies.items()
-    }
+    overlaps = {name: traffic.overlap(policy, rows) for name, policy in policies.items()}
     overlaps = {name: overlap for name, overlap in overlaps.items() if overlap.is_enough}
     # What is not the router's weighs nothing.
     of_logged = predicted[rows, traffic.logged[rows]]
@@ -389,12 +467,13 @@ def _refusal(traffic: Traffic, known: np.ndarray, overlap: Overlap) -> str:
     else:
         why = (
             f"too little overlaps: an effective sample size of {overlap.effective_size:.0f}, where "
-            f"{SMALLEST_SIZE} are needed, and {overlap.carrying:.0f} queries carry the weights, "
+            f"{SMALLEST_SIZE} are needed, and {overlap.carrying:.0f} {traffic.unit} carry the "
+            "weights, "
             f"where {FEWEST_CARRYING} are"
         )
     differing = float((traffic.target != traffic.logged)[known].mean())
     needed = " or ".join(
-        f"{share:.0%} of {queries_needed(len(traffic.models), share, differing):,} queries"
+        f"{share:.0%} of {queries_needed(len(traffic.models), share, differing):,} {traffic.unit}"
         for share in RANDOM_SHARES
     )
     return (
@@ -435,7 +514,8 @@ def in_words(traffic: Traffic, log: Log, told: dict[str, Told]) -> str:
     times = [one.time for one in log.decisions]
     chosen = Counter(traffic.models[index] for index in traffic.target)
     lines = [
-        f"{len(times):,} decisions from {min(times):%Y-%m-%d} to {max(times):%Y-%m-%d}",
+        f"{len(times):,} decisions from {min(times):%Y-%m-%d} to {max(times):%Y-%m-%d}, in "
+        f"{(n_groups := len(np.unique(traffic.group))):,} group{'s' * (n_groups > 1)}",
         f"called: {_shares(Counter(traffic.called))}",
         f"the router would have called: {_shares(chosen)}; another model than was called for "
         f"{(traffic.target != traffic.logged).mean():.1%}",
@@ -449,7 +529,7 @@ def in_words(traffic: Traffic, log: Log, told: dict[str, Told]) -> str:
         else:
             lines.append(
                 f"  effective sample size {one.overlap.effective_size:,.0f}; "
-                f"{one.overlap.carrying:,.0f} queries carry the weights"
+                f"{one.overlap.carrying:,.0f} {traffic.unit} carry the weights"
             )
     return plain("\n".join(lines))
 

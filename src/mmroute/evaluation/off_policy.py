@@ -15,6 +15,10 @@ weights carry most of the variance, which is then itself poorly known: the inter
 with the degrees of freedom that the influence function's kurtosis leaves, 2 n / (kurtosis - 1)
 (Satterthwaite). ``make coverage`` prints how often intervals hold the truth.
 
+Queries of one group, such as one question that was asked ten times, tell less than as many others.
+Variances and effective sizes are those of groups: what queries add up to a mean is summed by group
+first (Liang and Zeger 1986).
+
 Where the log's policy never calls t no weight tells: see ``Overlap``.
 """
 
@@ -23,6 +27,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtrit
 
 from mmroute.evaluation.inference import CONFIDENCE
@@ -30,7 +35,12 @@ from mmroute.evaluation.inference import CONFIDENCE
 SMALLEST_SIZE = 40
 """Effective sample size below which nothing is estimated."""
 FEWEST_CARRYING = 20
-"""Queries that at least carry the variance of the weights, or nothing is estimated."""
+"""Groups that at least carry the variance of the weights, or nothing is estimated."""
+
+
+def by_group(numbers: np.ndarray, group: np.ndarray | None) -> np.ndarray:
+    """Sum (n,) numbers by (n,) keys of groups; None: each is one of its own."""
+    return numbers if group is None else np.bincount(pd.factorize(group)[0], numbers)
 
 
 @dataclass(frozen=True)
@@ -43,22 +53,28 @@ class Estimate:
         The mean.
     influence
         (n,) by how much each query moves it, times n; 0 on average.
+    group
+        (n,) keys of the queries' groups, see ``by_group``.
     """
 
     value: float
     influence: np.ndarray
+    group: np.ndarray | None = None
 
     def __sub__(self, other: Self) -> "Estimate":
         """The difference of two means over the same queries."""
-        return Estimate(self.value - other.value, self.influence - other.influence)
+        return Estimate(self.value - other.value, self.influence - other.influence, self.group)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval; NaN where all queries are alike, which tells none."""
-        size, variance = len(self.influence), float((self.influence**2).mean())
+        """The 95 % interval; NaN where all groups are alike, which tells none."""
+        influence = by_group(self.influence, self.group)
+        size = len(influence)
+        influence = influence * (size / len(self.influence))
+        variance = float((influence**2).mean())
         if size < 2 or variance == 0:
             return np.nan, np.nan
-        kurtosis = float((self.influence**4).mean()) / variance**2
+        kurtosis = float((influence**4).mean()) / variance**2
         freedom = np.clip(2 * size / max(kurtosis - 1, 1e-9), 1, size - 1)
         half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(variance / (size - 1))
         return self.value - half, self.value + half
@@ -74,34 +90,48 @@ class Overlap:
         (n,) of the queries.
     denied
         Share of the queries whose propensity is 1 for another model than the policy's.
+    group
+        (n,) keys of the queries' groups, see ``by_group``.
     """
 
     weight: np.ndarray
     denied: float = 0.0
+    group: np.ndarray | None = None
 
     @classmethod
-    def of(cls, target: np.ndarray, logged: np.ndarray, propensity: np.ndarray) -> Self:
+    def of(
+        cls,
+        target: np.ndarray,
+        logged: np.ndarray,
+        propensity: np.ndarray,
+        group: np.ndarray | None = None,
+    ) -> Self:
         """Weigh n queries by the policy's model, the logged one, and its propensity in (0, 1]."""
         same = target == logged
         denied = np.count_nonzero(~same & (propensity == 1))
-        return cls(same / propensity, denied / max(len(same), 1))
+        return cls(same / propensity, denied / max(len(same), 1), group)
 
     @cached_property
     def effective_size(self) -> float:
-        """(sum w)^2 / sum w^2: so many equal weights would tell as much (Owen 2013, 9.3)."""
-        total = float((self.weight**2).sum())
+        """(sum w)^2 / sum w^2 of groups: so many alike would tell as much (Owen 2013, 9.3)."""
+        total = float((by_group(self.weight, self.group) ** 2).sum())
         return float(self.weight.sum()) ** 2 / total if total else 0.0
 
     @cached_property
     def carrying(self) -> float:
-        """So many queries carry the variance of the weights: the effective size of its terms.
+        """So many groups carry the variance of the weights: the effective size of its terms.
 
         Where the policy agrees with the log but for a few queries, many weights are alike, and the
         rest of the truth is told by a handful. Infinite where all weights are alike.
         """
-        apart = (self.weight - self.weight.mean()) ** 2
+        apart = self._apart**2
         total = float((apart**2).sum())
         return float(apart.sum()) ** 2 / total if total else np.inf
+
+    @cached_property
+    def _apart(self) -> np.ndarray:
+        """By how much each group's weights are more than the mean's."""
+        return by_group(self.weight - self.weight.mean(), self.group)
 
     @cached_property
     def share(self) -> float:
@@ -110,7 +140,7 @@ class Overlap:
         Where every model could be called weights are 1 on average. Less by three standard errors
         is not taken for chance.
         """
-        error = float(self.weight.std()) / np.sqrt(len(self.weight))
+        error = float(np.sqrt((self._apart**2).sum())) / len(self.weight)
         return min(1 - self.denied, float(self.weight.mean()) + 3 * error, 1.0)
 
     @property
@@ -124,31 +154,31 @@ class Overlap:
 
     def snips(self, outcome: np.ndarray) -> Estimate:
         """Estimate the mean of the (n,) logged outcomes under the policy."""
-        return _weighted(self.weight, outcome)
+        return self._weighted(outcome)
 
     def doubly_robust(
         self, outcome: np.ndarray, predicted: np.ndarray, predicted_logged: np.ndarray
     ) -> Estimate:
         """Estimate it with the (n,) predictions for the policy's models and for the logged ones."""
-        corrected = _weighted(self.weight, outcome - predicted_logged)
-        foreseen = mean(predicted)
-        return Estimate(foreseen.value + corrected.value, foreseen.influence + corrected.influence)
+        corrected = self._weighted(outcome - predicted_logged)
+        foreseen = mean(predicted, self.group)
+        influence = foreseen.influence + corrected.influence
+        return Estimate(foreseen.value + corrected.value, influence, self.group)
+
+    def _weighted(self, outcome: np.ndarray) -> Estimate:
+        average = float(self.weight.mean())
+        value = float((self.weight * outcome).mean()) / average
+        return Estimate(value, self.weight / average * (outcome - value), self.group)
 
 
-def mean(outcome: np.ndarray) -> Estimate:
+def mean(outcome: np.ndarray, group: np.ndarray | None = None) -> Estimate:
     """The plain mean of n outcomes, as of the policy that was logged."""
     value = float(outcome.mean())
-    return Estimate(value, outcome - value)
-
-
-def _weighted(weight: np.ndarray, outcome: np.ndarray) -> Estimate:
-    average = float(weight.mean())
-    value = float((weight * outcome).mean()) / average
-    return Estimate(value, weight / average * (outcome - value))
+    return Estimate(value, outcome - value, group)
 
 
 def queries_needed(n_models: int, share: float, differing: float) -> int:
-    """How many queries a log needs to tell of a policy.
+    """How many queries, each of another group, a log needs to tell of a policy.
 
     Parameters
     ----------

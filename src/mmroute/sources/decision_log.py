@@ -106,6 +106,7 @@ class DecisionLogs(Source):
                 "sample_id": [one.id for one in decisions],
                 "dataset": dataset,
                 "scenario": dataset,
+                "group": [clean(one.group) for one in decisions],
                 "question": [clean(one.text or "") for one in decisions],
                 "image_digest": nullable(pd.Series([one.image_digest or "" for one in decisions])),
             }
