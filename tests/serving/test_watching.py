@@ -119,6 +119,15 @@ def test_a_description_of_other_features_fails_no_decision(serve, caplog):
     assert client.get("/drift").json()["alarms"] is None
 
 
+def test_of_a_query_that_is_asked_again_and_again_one_counts():
+    generator = np.random.default_rng(0)
+    watch, (features, samples) = watch_of(generator), traffic(generator, 60)
+    for again in range(8):
+        watch.saw(samples, features * (1 + 1e-7 * again))
+    watch.look()
+    assert watch.tell()["words"][1].startswith("no drift is seen in 60 queries")
+
+
 def test_a_server_tells_that_its_queries_are_others(
     serve, drawn, models, monkeypatch, tmp_path, caplog
 ):
@@ -133,7 +142,7 @@ def test_a_server_tells_that_its_queries_are_others(
     assert "mmroute_drift{" not in client.get("/metrics").text
 
     def tell(number):
-        text = f"Sing {'la ' * (number % 7)}"
+        text = f"Sing {number} times {'la ' * (number % 7)}"
         body = {"messages": [{"role": "user", "content": text}]}
         assert client.post("/route", json=body).status_code == 200
 
