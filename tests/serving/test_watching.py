@@ -123,7 +123,7 @@ def test_of_a_query_that_is_asked_again_and_again_one_counts():
     generator = np.random.default_rng(0)
     watch, (features, samples) = watch_of(generator), traffic(generator, 60)
     for again in range(8):
-        watch.saw(samples, features * (1 + 1e-7 * again))
+        watch.saw(samples, features * (1 + 1e-8 * again))
     watch.look()
     assert watch.tell()["words"][1].startswith("no drift is seen in 60 queries")
 

@@ -90,7 +90,7 @@ class Watch:
             if len(outcomes) >= FEWEST:
                 self._outcomes.clear()
         # Of a query that is asked again and again one; batches round its features differently.
-        vectors = vectors[np.unique(vectors.round(4), axis=0, return_index=True)[1]]
+        vectors = vectors[np.unique(vectors.round(3), axis=0, return_index=True)[1]]
         calibration = Calibration.of(*outcomes.T) if len(outcomes) >= FEWEST else Calibration()
         # More threads would take turns with those that decide.
         with threadpool_limits(1):
