@@ -169,8 +169,14 @@ def test_a_full_disk_leaves_the_log_as_it_was(tmp_path, monkeypatch):
             [line(paid_usd=2), {"id": "q0", "cost_usd": 3}],
             r"line 2: cost_usd of model 'small' on 'q0' is 3, and was 2 before",
         ),
+        ([line(), {"id": "q0", "correct": "no"}], r"line 2: correct: .*boolean, not 'no'"),
+        ([line(), {"id": "q0", "correct": 1}], r"line 2: correct: .*boolean, not 1"),
+        ([line(), {"id": "q0", "cost_usd": 1e308}], r"line 2: cost_usd: .*1000000, not 1e\+308"),
+        ([line(), {"id": "q0", "latency_s": 1e10}], r"line 2: latency_s: .*1000000000, not 1000"),
+        ([line(paid_usd=1e7)], r"line 1: paid_usd: .*1000000, not 1000"),
+        ([line(utility={"small": 1e308})], r"line 1: utility\.small: .*1000000, not 1e\+308"),
     ],
-    ids=range(12),
+    ids=range(18),
 )
 def test_what_is_no_line_of_a_log_is_named(tmp_path, lines, message):
     path = put(tmp_path / "log.jsonl", *lines)

@@ -544,6 +544,11 @@ def shadow(
             foreseen = telling.foreseen(router, digest, found, asked, threads)
             how = {"budget": budget, "trade_off": trade_off}
             traffic = telling.Traffic.of(router, found, foreseen, asked, **how)
+            if not telling.tells_repeated(found, asked):
+                found.remarks.append(
+                    "repeated questions count as different; intervals are too narrow if there are "
+                    "any; log `group`, or give --queries"
+                )
             if traffic.kept is False:
                 found.remarks.append("the budget cannot be kept: queries alone are too dear")
             if estimate_propensities:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, StrictBool, ValidationError, model_validator
 
 from mmroute.config import Strict, describe
 from mmroute.confined import reading
@@ -32,7 +32,9 @@ _ROTATED = "{stem}-{number:04d}{suffix}"
 
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(strict=True)]
-Amount = Annotated[Number, Field(ge=0)]
+Predicted = Annotated[Number, Field(ge=-1e6, le=1e6)]
+Usd = Annotated[Number, Field(ge=0, le=1e6)]
+Seconds = Annotated[Number, Field(ge=0, le=1e9)]
 _Line = TypeVar("_Line", bound=Strict)
 
 
@@ -51,15 +53,15 @@ class Decision(Strict):
     """The router's row of the main table."""
     candidates: tuple[Text, ...] = ()
     """The models that could be called; none: all of the router's."""
-    utility: dict[str, Number] = Field(default_factory=dict)
+    utility: dict[str, Predicted] = Field(default_factory=dict)
     """By model, what the router predicted."""
-    cost_usd: dict[str, Number] = Field(default_factory=dict)
+    cost_usd: dict[str, Predicted] = Field(default_factory=dict)
     """By model, what the router predicted a call to cost."""
-    foreseen_usd: Amount | None = None
+    foreseen_usd: Usd | None = None
     """What the call was foreseen to cost."""
-    paid_usd: Amount | None = None
+    paid_usd: Usd | None = None
     """What it has cost, where that is known by then."""
-    latency_s: Amount | None = None
+    latency_s: Seconds | None = None
     """Seconds that the call took."""
     propensity: Annotated[Number, Field(gt=0, le=1)] | None = None
     """Probability of calling this model for this query: 1 where nothing was random."""
@@ -93,11 +95,11 @@ class Outcome(Strict):
     model: Text | None = None
     """Whose answer it is of; None: the one that was called."""
     utility: Annotated[Number, Field(ge=0, le=1)] | None = None
-    correct: bool | None = None
+    correct: StrictBool | None = None
     """In place of ``utility``."""
-    cost_usd: Amount | None = None
+    cost_usd: Usd | None = None
     """What was paid."""
-    latency_s: Amount | None = None
+    latency_s: Seconds | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -177,6 +177,13 @@ def test_features_of_another_router_are_refused():
         seen.project(features[:, 1:], samples)
 
 
+def test_an_error_of_rounding_is_no_alarm():
+    before, now = (Calibration(300, own, 1e-33, 1 + own, 1e-33) for own in (0.0, 2e-16))
+    assert now.ratio != before.ratio
+    assert now.differs(before) == (1, 1)
+    assert replace(now, error=0.1).differs(before) == (0, 1)
+
+
 def test_names_of_data_sets_make_no_line_of_their_own():
     drift = told(0, only=2)
     shares = {f"\nno drift {name}": own for name, own in drift.queries.shares.items()}
@@ -198,7 +205,7 @@ def test_a_log_is_held_against_what_was_seen():
     target, number = np.arange(200) % 2, np.full((200, 2), 1.0)
     traffic = Traffic(
         *(["small", "large"], ["small"] * 200, 0 * target, target),
-        *(number, number, target, np.arange(200)),
+        *(number, number, target, np.arange(200), np.ones(200, bool)),
     )
     queries = samples[["question", "image"]].iloc[:200].set_axis([one.id for one in decisions])
     router = SimpleNamespace(features=lambda asked, threads: np.zeros((len(asked), WIDTH)))
@@ -212,6 +219,9 @@ def test_a_log_is_held_against_what_was_seen():
     assert (again.queries.n_queries, again.calibration.n_queries) == (100, 100)
     few = drifted(router, seen, replace(traffic, group=np.arange(200) // 10), log, queries)
     assert few == Drift(None, Calibration(), seen.calibration)
+    elsewhere = drifted(router, seen, replace(traffic, as_exported=target > 0), log, queries)
+    assert elsewhere.calibration == Calibration()
+    assert "queries" in elsewhere.alarms
     assert drifted(router, seen, traffic, log, None).queries is None
     assert drifted(router, None, traffic, log, queries) is None
     assert json.dumps(drift.p_values)

@@ -1,6 +1,8 @@
 """What a router would have earned on logged traffic, told in words, and what is not told."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,8 +13,17 @@ import pytest
 from drawn_router import questions
 
 import mmroute
+from mmroute.decision.card import folder_digest
 from mmroute.decision.deployed import Decisions
-from mmroute.decision.shadow import Traffic, foreseen, groups_of, in_words, queries_of, shadow
+from mmroute.decision.shadow import (
+    Traffic,
+    foreseen,
+    groups_of,
+    in_words,
+    queries_of,
+    shadow,
+    tells_repeated,
+)
 from mmroute.decision_log import Decision, DecisionLog, Log, Outcome, read_log
 from mmroute.errors import InputError
 from mmroute.predictions import Predictions
@@ -175,6 +186,71 @@ def test_propensities_are_estimated_only_if_asked(tmp_path):
     assert low <= ACCURACY <= high
 
 
+def test_propensities_of_a_model_that_was_seldom_called_are_not_estimated(tmp_path):
+    log, router = traffic(tmp_path, share=0.0, propensity=None, n_queries=50), Router()
+    log.decisions[3] = log.decisions[3].model_copy(update={"model": "large"})
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
+    with pytest.raises(InputError, match=r"model large was called in 1 .* 5 are needed .* log the"):
+        own.estimating_propensities()
+
+
+def test_propensities_that_are_too_small_are_refused(tmp_path):
+    log, router = traffic(tmp_path, share=0.5, propensity=0.25), Router()
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
+    told = shadow(own, log)["accuracy"]
+    assert "propensities are too small, or outcomes are told of some models" in told.refusal
+    assert "Send a share" not in told.refusal
+    assert not any("SNIPS" in name for name, *_ in told.rows)
+
+
+def test_a_single_model_that_was_no_candidate_is_not_compared_with(tmp_path):
+    log, router = traffic(tmp_path, share=0.5), Router()
+    # Too few to be told by weights.
+    log.decisions = [
+        one.model_copy(update={"candidates": ("small",)})
+        if number < 20 and one.model == "small"
+        else one
+        for number, one in enumerate(log.decisions)
+    ]
+    own = Traffic.of(router, log, foreseen(router, "", log, queries_of(log, None)))
+    found = rows(shadow(own, log, best="large")["accuracy"])
+    assert "the router, SNIPS" in found
+    assert "less large alone" not in found
+    assert "less small alone" in rows(shadow(own, log, best="small")["accuracy"])
+
+
+def test_choices_are_as_exported_only_among_all_models_at_the_exported_threshold(tmp_path):
+    log, router = traffic(tmp_path, share=0.5, n_queries=20), Router()
+    given = [("small",), ("small", "large"), ("other", "small", "large"), ()]
+    log.decisions = [
+        one.model_copy(update={"candidates": given[number % 4], "model": "small"})
+        for number, one in enumerate(log.decisions)
+    ]
+    predictions = foreseen(router, "", log, queries_of(log, None))
+    own = Traffic.of(router, log, predictions)
+    assert own.as_exported.tolist() == [False, True, True, True] * 5
+    assert not Traffic.of(router, log, predictions, trade_off=0.5).as_exported.any()
+    # An image leaves fewer models, on the labels too.
+    possible = np.tile([True, False], (20, 1))
+    assert Traffic.of(router, log, replace(predictions, possible=possible)).as_exported.all()
+
+
+def test_it_is_said_where_repeated_questions_cannot_be_told(tmp_path, drawn):
+    models = mmroute.load_router(drawn()).models
+    log, amounts = DecisionLog(tmp_path / "log.jsonl"), dict.fromkeys(models, 0.5)
+    known = {"router": folder_digest(drawn()), "utility": amounts, "cost_usd": amounts}
+    log.write(Decision(id="q", time=datetime.now(UTC), model=models[0], **known))
+    command = [sys.executable, "-m", "mmroute.cli", "shadow", str(drawn()), str(log.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = "repeated questions count as different; intervals are too narrow if there are any; log"
+    assert said in done.stderr
+    found = read_log(log.path)
+    assert tells_repeated(found, pd.DataFrame())
+    for fact in ({"text": "Why?"}, {"group": "chat"}):
+        assert tells_repeated(Log([found.decisions[0].model_copy(update=fact)]), None)
+
+
 def test_a_router_chooses_among_the_models_that_could_be_called(tmp_path):
     log = traffic(tmp_path, 0.0, 50, candidates=("small", "other"))
     router = Router()
@@ -233,6 +309,7 @@ def test_a_budget_is_kept_as_by_a_server(tmp_path, drawn):
     own = Traffic.of(router, found, told, queries, budget=limit)
     assert own.target.tolist() == chosen
     assert own.kept is True
+    assert not own.as_exported.any()
     at_one_threshold = router.choose(told, router.threshold(limit)).choice
     assert (own.target != at_one_threshold).mean() > 0.1
     assert Traffic.of(router, found, told, queries).kept is None

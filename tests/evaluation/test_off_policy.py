@@ -132,6 +132,50 @@ def test_a_model_that_random_traffic_leaves_out_is_noticed():
     assert Overlap.of(target % 2, logged, np.full(6000, 0.5)).is_enough
 
 
+def of_a_log(seed, *, share=0.5, kept=(1, 1, 1, 1), constant=None, n_queries=3000):
+    """How far a log of four models tells of another policy, where shares of outcomes are kept."""
+    generator = np.random.default_rng(seed)
+    target, usual = generator.integers(4, size=(2, n_queries)) // 2
+    random = generator.random(n_queries) < share
+    called = np.where(random, generator.integers(4, size=n_queries), usual)
+    propensity = share / 4 + (1 - share) * (called == usual)
+    if constant:
+        propensity[:] = constant
+    known = generator.random(n_queries) < np.array(kept)[called]
+    return Overlap.of(target[known], called[known], propensity[known])
+
+
+@pytest.mark.parametrize(
+    "how", [{"constant": 0.1}, {"share": 0, "constant": 0.2}, {"kept": (1, 1, 0.2, 0.2)}]
+)
+def test_weights_that_are_too_large_are_not_trusted(how):
+    overlap = of_a_log(0, **how)
+    assert overlap.weight.mean() > 1.1
+    assert overlap.is_inflated
+    assert not overlap.is_enough
+
+
+def test_weights_of_a_sound_log_are_trusted():
+    told = [of_a_log(seed, share=share) for seed in range(200) for share in (0.1, 0.5, 1)]
+    assert np.mean([one.is_inflated for one in told]) < 0.005
+    # It happens to agree throughout.
+    assert Overlap(np.full(100, 1 / 0.99)).is_enough
+    assert Overlap(np.full(100, 4.0)).is_inflated
+
+
+def test_an_error_of_rounding_is_none():
+    weight = drawn(300)[0]
+    constant, predicted = np.full(300, 0.1), np.full(300, 0.7)
+    told = Overlap(weight)
+    logged = mean(constant)
+    for one in (told.snips(constant), told.doubly_robust(constant, predicted, predicted)):
+        assert np.isnan([*logged.interval, *one.interval, *(one - logged).interval]).all()
+        assert (one - logged).value == 0
+        assert one.value == pytest.approx(0.1)
+    low, high = mean(1e-9 * np.random.default_rng(0).random(300)).interval
+    assert low < high
+
+
 def test_too_few_queries_are_not_told_of():
     assert logged.estimated(300, 0.1, seed=0) is None
     assert logged.estimated(3000, 0.5, seed=0) is not None

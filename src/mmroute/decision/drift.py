@@ -32,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 from mmroute.decision.card import SEEN
 from mmroute.errors import InputError, printable
 from mmroute.evaluation.inference import CONFIDENCE, SIGNIFICANCE
-from mmroute.evaluation.off_policy import by_group
+from mmroute.evaluation.off_policy import ROUNDING, by_group
 from mmroute.images import MOST_IMAGES, counts
 from mmroute.persistence import read
 
@@ -112,7 +112,8 @@ class Calibration:
         p = []
         for apart, own, its in told:
             error = np.sqrt(own / self.n_queries + its / other.n_queries)
-            p.append(float(2 * ndtr(-abs(apart) / error)) if error > 0 else float(apart == 0))
+            is_known = error > ROUNDING
+            p.append(float(2 * ndtr(-abs(apart) / error) if is_known else abs(apart) <= ROUNDING))
         return p[0], p[1]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -67,6 +67,8 @@ class Traffic:
         (N,) of the called models; NaN where unknown.
     group
         (N,) numbers of the queries' groups, see ``groups_of``.
+    as_exported
+        (N,) whether the choice is by the exported threshold, among all models that there can be.
     kept
         Whether the router can keep its budget; None without one.
     """
@@ -79,6 +81,7 @@ class Traffic:
     cost_usd: np.ndarray
     propensity: np.ndarray
     group: np.ndarray
+    as_exported: np.ndarray
     kept: bool | None = None
 
     @classmethod
@@ -129,8 +132,11 @@ class Traffic:
             )
         threshold = router.threshold(budget, trade_off)
         decided = router.choose(predictions, threshold, allowed)
+        possible = allowed if predictions.possible is None else allowed & predictions.possible
+        every = router.allowed if predictions.possible is None else predictions.possible
+        as_exported = (possible == (every & router.allowed)).all(axis=1)
+        as_exported &= budget is None and trade_off is None
         if budget is not None:
-            possible = allowed if predictions.possible is None else allowed & predictions.possible
             predictions = replace(predictions, possible=possible)
             decided = replace(decided, **_one_by_one(Budget(router, budget), predictions, log))
         column = {model: index for index, model in enumerate(models)}
@@ -144,6 +150,7 @@ class Traffic:
             decided.cost_usd,
             np.array([one.propensity or np.nan for one in log.decisions]),
             groups_of(log, queries),
+            as_exported,
             decided.kept,
         )
 
@@ -163,15 +170,26 @@ class Traffic:
 
         By multinomial logistic regression, each fifth of the queries by a fit to the others; right
         only if nothing else has decided which model was called.
+
+        Raises
+        ------
+        InputError
+            If a model was called less often than there are fits.
         """
-        _, labels = np.unique(self.called, return_inverse=True)
+        names, labels, counts = np.unique(self.called, return_inverse=True, return_counts=True)
         shares = np.ones((len(labels), 1))
         if labels.any():
+            if (rarest := int(counts.min())) < FOLDS:
+                raise InputError(
+                    f"--estimate-propensities: model {names[counts.argmin()]!s:.80} was called in "
+                    f"{rarest} of the decisions, and {FOLDS} are needed of each model; leave these "
+                    "out, or log the propensities"
+                )
             shares = cross_val_predict(
                 make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
                 np.hstack([self.utility, self.cost_usd]),
                 labels,
-                cv=KFold(min(FOLDS, len(labels)), shuffle=True, random_state=seed),
+                cv=StratifiedKFold(FOLDS, shuffle=True, random_state=seed),
                 method="predict_proba",
             )
         own = shares[np.arange(len(labels)), labels]
@@ -216,6 +234,11 @@ def groups_of(log: Log, queries: pd.DataFrame | None) -> np.ndarray:
         samples["question"] = shown["question"]
         samples["image_digest"] = digests(shown["image"], Path()).astype(object)
     return pd.factorize(group_keys(samples))[0]
+
+
+def tells_repeated(log: Log, queries: pd.DataFrame | None) -> bool:
+    """Whether ``groups_of`` could know which queries belong together."""
+    return queries is not None or any(one.text is not None or one.group for one in log.decisions)
 
 
 def _samples_of(queries: pd.DataFrame) -> pd.DataFrame:
@@ -324,7 +347,8 @@ def drifted(
 
     Returns
     -------
-    None where the folder does not tell what was seen.
+    None where the folder does not tell what was seen. Errors and costs are of choices by the
+    exported threshold among all models, as on the labels.
     """
     if seen is None:
         return None
@@ -334,7 +358,7 @@ def drifted(
         rows = np.random.default_rng(0).permutation(alone)[:MOST_COMPARED]
         samples = _samples_of(queries.iloc[rows])
         vectors = seen.project(router.features(samples, threads), samples)
-    rows = np.flatnonzero(traffic.target == traffic.logged)
+    rows = np.flatnonzero((traffic.target == traffic.logged) & traffic.as_exported)
     calls = [log.paid(log.decisions[row]) for row in rows]
     paid, utility = (
         np.array([one.get(name, np.nan) for one in calls], float)
@@ -454,6 +478,12 @@ def _refusal(traffic: Traffic, known: np.ndarray, overlap: Overlap) -> str:
         )
     if overlap.is_enough:
         return ""
+    if overlap.is_inflated:
+        return (
+            f"weights are {overlap.weight.mean():.2f} on average, where 1 is right: propensities "
+            "are too small, or outcomes are told of some models rather than of others; log the "
+            "probability with which the model was called, and outcomes whatever the model"
+        )
     if overlap.denied:
         why = (
             f"for {overlap.denied:.1%} of the queries another model was sure to be called, so that "
@@ -492,12 +522,14 @@ def shadow(traffic: Traffic, log: Log, best: str | None = None) -> dict[str, Tol
     log
         N decisions and their outcomes.
     best
-        As for ``tell``.
+        As for ``tell``; compared with only if it was a candidate throughout.
 
     Returns
     -------
     By ``accuracy`` and ``USD per 1,000 queries``.
     """
+    if not all(best in (one.candidates or (best,)) for one in log.decisions):
+        best = None
     told = {}
     for title, name, scale, predicted in (
         ("accuracy", "utility", 1, traffic.utility),

@@ -19,7 +19,8 @@ Queries of one group, such as one question that was asked ten times, tell less t
 Variances and effective sizes are those of groups: what queries add up to a mean is summed by group
 first (Liang and Zeger 1986).
 
-Where the log's policy never calls t no weight tells: see ``Overlap``.
+Where the log's policy never calls t no weight tells, and where its propensities are too small, or
+outcomes are told of some models rather than of others, weights tell a falsehood: see ``Overlap``.
 """
 
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ SMALLEST_SIZE = 40
 """Effective sample size below which nothing is estimated."""
 FEWEST_CARRYING = 20
 """Groups that at least carry the variance of the weights, or nothing is estimated."""
+ROUNDING = 1e-12
+"""What is smaller, beside the numbers that it comes from, is an error of rounding."""
 
 
 def by_group(numbers: np.ndarray, group: np.ndarray | None) -> np.ndarray:
@@ -55,15 +58,20 @@ class Estimate:
         (n,) by how much each query moves it, times n; 0 on average.
     group
         (n,) keys of the queries' groups, see ``by_group``.
+    scale
+        The largest of the numbers that it comes from.
     """
 
     value: float
     influence: np.ndarray
     group: np.ndarray | None = None
+    scale: float = 0.0
 
     def __sub__(self, other: Self) -> "Estimate":
-        """The difference of two means over the same queries."""
-        return Estimate(self.value - other.value, self.influence - other.influence, self.group)
+        """The difference of two means over the same queries; one of rounding is 0."""
+        apart, scale = self.value - other.value, max(self.scale, other.scale)
+        apart = apart if abs(apart) > ROUNDING * scale else 0.0
+        return Estimate(apart, self.influence - other.influence, self.group, scale)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -72,7 +80,7 @@ class Estimate:
         size = len(influence)
         influence = influence * (size / len(self.influence))
         variance = float((influence**2).mean())
-        if size < 2 or variance == 0:
+        if size < 2 or variance <= (ROUNDING * self.scale) ** 2:
             return np.nan, np.nan
         kurtosis = float((influence**4).mean()) / variance**2
         freedom = np.clip(2 * size / max(kurtosis - 1, 1e-9), 1, size - 1)
@@ -134,47 +142,67 @@ class Overlap:
         return by_group(self.weight - self.weight.mean(), self.group)
 
     @cached_property
+    def _chance(self) -> float:
+        """Three standard errors of the mean weight.
+
+        Where all weights are alike, w (w - 1) tells the variance: its mean is 1/p - 1.
+        """
+        variance = max((self._apart**2).sum(), (self.weight * (self.weight - 1)).sum())
+        return 3 * float(np.sqrt(variance)) / len(self.weight)
+
+    @cached_property
     def share(self) -> float:
         """The share of the queries that weights can speak of, at most.
 
-        Where every model could be called weights are 1 on average. Less by three standard errors
+        Where every model could be called weights are 1 on average. Less than chance would have it
         is not taken for chance.
         """
-        error = float(np.sqrt((self._apart**2).sum())) / len(self.weight)
-        return min(1 - self.denied, float(self.weight.mean()) + 3 * error, 1.0)
+        return min(1 - self.denied, float(self.weight.mean()) + self._chance, 1.0)
+
+    @property
+    def is_inflated(self) -> bool:
+        """Whether weights are more than 1 on average, by more than chance.
+
+        Then propensities are too small, or outcomes are told of some models rather than of others.
+        """
+        return float(self.weight.mean()) - self._chance > 1
 
     @property
     def is_enough(self) -> bool:
         """Whether anything is estimated."""
         return (
             self.share == 1
+            and not self.is_inflated
             and self.effective_size >= SMALLEST_SIZE
             and self.carrying >= FEWEST_CARRYING
         )
 
     def snips(self, outcome: np.ndarray) -> Estimate:
         """Estimate the mean of the (n,) logged outcomes under the policy."""
-        return self._weighted(outcome)
+        return self._weighted(outcome, outcome)
 
     def doubly_robust(
         self, outcome: np.ndarray, predicted: np.ndarray, predicted_logged: np.ndarray
     ) -> Estimate:
         """Estimate it with the (n,) predictions for the policy's models and for the logged ones."""
-        corrected = self._weighted(outcome - predicted_logged)
+        corrected = self._weighted(outcome - predicted_logged, outcome, predicted_logged, predicted)
         foreseen = mean(predicted, self.group)
         influence = foreseen.influence + corrected.influence
-        return Estimate(foreseen.value + corrected.value, influence, self.group)
+        value = foreseen.value + corrected.value
+        return Estimate(value, influence, self.group, corrected.scale)
 
-    def _weighted(self, outcome: np.ndarray) -> Estimate:
+    def _weighted(self, outcome: np.ndarray, *of: np.ndarray) -> Estimate:
         average = float(self.weight.mean())
         value = float((self.weight * outcome).mean()) / average
-        return Estimate(value, self.weight / average * (outcome - value), self.group)
+        weight, largest = self.weight / average, float(np.abs(of).max())
+        scale = float(weight.max()) * largest
+        return Estimate(value, weight * (outcome - value), self.group, scale)
 
 
 def mean(outcome: np.ndarray, group: np.ndarray | None = None) -> Estimate:
     """The plain mean of n outcomes, as of the policy that was logged."""
     value = float(outcome.mean())
-    return Estimate(value, outcome - value, group)
+    return Estimate(value, outcome - value, group, float(np.abs(outcome).max()))
 
 
 def queries_needed(n_models: int, share: float, differing: float) -> int:
