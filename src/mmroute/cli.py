@@ -17,7 +17,7 @@ import typer
 from mmroute.config import Config, load
 from mmroute.config import file as config_file
 from mmroute.confined import Limits, confined, go_on_confined, reading, working_on
-from mmroute.errors import InputError, is_utf8, naming_extra, plain, refusal
+from mmroute.errors import InputError, is_utf8, naming_extra, plain, printable, refusal
 from mmroute.source_tree import SOURCE_TREE
 
 if TYPE_CHECKING:
@@ -634,12 +634,21 @@ def serve(
                 f"--host {host}: anybody who reaches it could ask, and spend; give --allow-remote "
                 "if that is meant"
             )
+        if budget is not None and upstreams is None:
+            raise InputError(
+                "--budget: without upstreams no model is called, and nothing is spent; give "
+                "--upstreams, or a budget with each request"
+            )
         if (random_share or log_texts) and log is None:
             raise InputError(
                 f"--{'random-share' if random_share else 'log-texts'}: nothing is learnt without a "
                 "decision log; name one by --log"
             )
-        if log and (log.suffix != ".jsonl" or not log.parent.is_dir()):
+        if log and (
+            log.suffix != ".jsonl"
+            or not log.parent.is_dir()
+            or (os.path.lexists(log) and not log.is_file())
+        ):
             raise InputError(f"--log {log}: no file in a folder that is there, named .jsonl")
         import uvicorn
 
@@ -669,6 +678,19 @@ def serve(
                 seen=read_seen(folder),
             ),
         )
+        doing = f"forwards to {len(places)} models" if places else "only decides"
+        typer.echo(f"{router.card.row} {doing} at http://{host}:{port}", err=True)
+        unpriced = [
+            own.model
+            for own in router.card.models
+            if None in (own.usd_per_1m_prompt_tokens, own.usd_per_1m_completion_tokens)
+        ]
+        if places and unpriced:
+            typer.echo(
+                f"note: prices of {', '.join(map(printable, unpriced))} are unknown: their calls "
+                "count with what was foreseen",
+                err=True,
+            )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(listening(server.app(), host=host, port=port)).run()
 

@@ -12,7 +12,9 @@ DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, e
 """Errors of a disk that is full, read-only or broken, whatever was to be read or written."""
 EXTRAS = {
     "llm": ("requests",),
-    "serve": ("fastapi", "httpx2", "prometheus_client", "threadpoolctl", "uvicorn"),
+    "serve": (
+        *("fastapi", "h11", "httpx2", "prometheus_client", "starlette", "threadpoolctl", "uvicorn"),
+    ),
     "torch": ("open_clip", "torch", "torchvision"),
     "transformers": ("sentence_transformers", "transformers"),
     "run": (

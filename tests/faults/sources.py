@@ -964,7 +964,7 @@ _ALLOWED = {
     ".jsonl, 20,000 keys": Expected({}, present=False),
     ".jsonl, nested in a cell": Expected({}, present=False),
     ".jsonl, a line of 300 MB": Expected({}, present=False),
-    ".csv, UTF-16": None,
+    ".csv, UTF-16": _numbers(),
 }
 """Numbers that a table may be found to hold."""
 

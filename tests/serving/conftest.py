@@ -39,6 +39,12 @@ class Models:
         self.url = ""
 
 
+def counted(model: str, share: float) -> dict[str, Any]:
+    """An event of an answer, with the tokens so far."""
+    usage = {"prompt_tokens": PROMPT, "completion_tokens": int(share * COMPLETION[model])}
+    return {"choices": [{"delta": {"content": "a"}}], "usage": usage}
+
+
 @pytest.fixture(scope="module")
 def models() -> Iterator[Models]:
     told, lock = Models(), threading.Lock()
@@ -62,6 +68,8 @@ def models() -> Iterator[Models]:
                     self._send(200, b'{"choices": []}')
                 elif what == "stall":
                     time.sleep(1.5)
+                elif what == "counts on":
+                    self._stream([counted(request["model"], share) for share in (0.01, 0.5, 1)])
                 elif what == "break":
                     self._stream([{"choices": [{"delta": {"content": "a"}}]}], done=False)
                 else:

@@ -342,7 +342,7 @@ BODIES = {
     "emoji": (json.dumps(said("\U0001f600" + "x" * 31_900_000), ensure_ascii=False).encode(), 200),
     "messages": (json.dumps({"messages": said("A?")["messages"] * 10_000}).encode(), 200),
     "roles": (json.dumps({"messages": [{"role": "user"}] * 10_000}).encode(), 400),
-    "data set": (json.dumps(said("A?", mmroute={"dataset": "\0\r\n<b>" * 150_000})).encode(), 200),
+    "data set": (json.dumps(said("A?", mmroute={"dataset": "\0\r\n<b>" * 150_000})).encode(), 400),
     "broken name": (json.dumps(said("A?", mmroute={"dataset": "\ud800"})).encode(), 400),
     "names": (json.dumps(said("A?", mmroute={"models": ["small"] * 190_000})).encode(), 200),
     "lines": (json.dumps(said("A?", mmroute={"models": ["a\r\nX-Evil: 1\0\x1b"]})).encode(), 400),

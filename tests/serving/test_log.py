@@ -336,3 +336,11 @@ def test_options_that_make_no_sense_are_refused(drawn, options, told):
     done = CliRunner().invoke(app, ["serve", str(drawn()), *options])
     assert done.exit_code != 0
     assert told in " ".join(done.output.split())
+
+
+def test_of_usage_that_is_told_again_and_again_the_last_counts(logged, models):
+    client, _, _, log = logged()
+    models.does = lambda name, request: "counts on"
+    assert ask(client, "Count?", stream=True).text.rstrip().endswith("[DONE]")
+    (one,) = read_log(log.path).decisions
+    assert one.paid_usd == pytest.approx(models.usd_of[one.model])

@@ -205,7 +205,7 @@ def test_a_query_that_would_exceed_the_budget_is_refused(serve, models):
         (json.dumps(said("A?", mmroute={"trade_off": -1})).encode(), 400, "at least 0"),
         (json.dumps(said("A?", mmroute={"better": 1})).encode(), 400, "none of its options"),
         (json.dumps(said("A?", mmroute={"models": "small"})).encode(), 400, "no list of names"),
-        (json.dumps(said("A?", mmroute={"models": []})).encode(), 400, "none of none"),
+        (json.dumps(said("A?", mmroute={"models": []})).encode(), 400, "is empty"),
         (json.dumps(said("A?", mmroute={"dataset": 3})).encode(), 400, "dataset: 3 is no text"),
         (json.dumps(said([picture(7000, 6000)])).encode(), 400, "more than 30,000,000 pixels"),
         (json.dumps(said([picture(4000, 4000)] * 2)).encode(), 400, "more than 30,000,000 pix"),

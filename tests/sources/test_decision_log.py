@@ -33,7 +33,8 @@ def read(*paths):
 def test_a_log_becomes_an_outcome_table(tmp_path):
     table, said = read(put(tmp_path / "log.jsonl", LINES))
     validate(table, "here")
-    assert said == []
+    (selected,) = said
+    assert "unless that was at random" in selected
     assert table.samples["sample_id"].tolist() == ["q0", "q1"]
     assert table.samples["question"].tolist() == ["Why?", "=1+1"]
     assert table.samples["dataset"].tolist() == ["chat", ""]
@@ -77,3 +78,10 @@ def test_a_log_without_outcomes_is_refused(tmp_path):
         read(put(tmp_path / "log.jsonl", LINES[:2]))
     with pytest.raises(InputError, match=r"gone\.jsonl: no such file"):
         read(tmp_path / "gone.jsonl")
+
+
+def test_queries_of_an_image_alone_are_left_out_and_counted(tmp_path):
+    lines = [{**LINES[0], "text": ""}, *LINES[1:]]
+    table, said = read(put(tmp_path / "log.jsonl", lines))
+    assert table.samples["sample_id"].tolist() == ["q1"]
+    assert any("1 queries of images alone are left out" in one for one in said)

@@ -21,7 +21,8 @@ LARGEST_IMAGE = 20 * 10**6
 SECONDS = 10.0
 """For all of a fetch."""
 REDIRECTS = 3
-_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+_TRANSLATED = [*map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))]
+_SPECIAL = [*map(ipaddress.ip_network, ("192.0.0.0/24", "fec0::/10", "5f00::/16"))]
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -110,6 +111,8 @@ def _is_public(address: str) -> bool:
     own = ipaddress.ip_address(address)
     # An address of IPv6 may stand for one of IPv4.
     behind = getattr(own, "ipv4_mapped", None) or getattr(own, "sixtofour", None)
-    if own in _TRANSLATED:
+    if any(own in network for network in _TRANSLATED):
         behind = ipaddress.IPv4Address(int(own) & 0xFFFFFFFF)
+    if any(own in network for network in _SPECIAL):
+        return False
     return own.is_global and not own.is_multicast and (behind is None or behind.is_global)

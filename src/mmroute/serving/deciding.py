@@ -41,6 +41,8 @@ class Query:
         For a router that goes by it.
     asked_for
         What limits were given, as a decision log has them.
+    as_exported
+        Whether it is decided as was measured: by the exported threshold among all models.
     """
 
     asked: Asked
@@ -49,6 +51,7 @@ class Query:
     budgeted: bool
     dataset: str = ""
     asked_for: Mapping[str, float] = field(default_factory=dict)
+    as_exported: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,8 @@ def candidates(
     if models is not None:
         if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
             raise InputError(f"models: {models!r:.80} is no list of names; give one")
+        if not models:
+            raise InputError("models: is empty; name one, or leave it out")
         if unknown := [name for name in models if name not in pool]:
             raise InputError(
                 f"models: no model {unknown[0]!r:.80} here; there are: {', '.join(pool)}"

@@ -45,6 +45,8 @@ def listening(app: FastAPI, **where: Any) -> uvicorn.Config:
         **where,
         http=Connection,
         ws="none",
+        # So many are accepted at once: fewer than would push out one whose request is on its way.
+        backlog=MOST_CONNECTIONS // 4,
         log_level="error",
         access_log=False,
         limit_concurrency=2 * MOST_CONNECTIONS,

@@ -87,7 +87,7 @@ class _Open:
     answered: str
     u_hat: float
     foreseen_usd: float
-    is_own: bool
+    as_exported: bool
     known: dict[tuple[str, str], float]
 
 
@@ -140,7 +140,7 @@ class Recorder:
             if query.asked.images:
                 digests = await asyncio.to_thread(_digests, query.asked.images)
                 facts["image_digest"] = digests
-        return Record(self, facts | self._router, decided)
+        return Record(self, facts | self._router, decided, query.as_exported)
 
     def open(self, name: str, one: _Open) -> None:
         """Take outcomes of a decision."""
@@ -183,7 +183,7 @@ class Recorder:
                 del one.known[key]
             raise NotWritten
         utility, cost = ((one.called, name) for name in ("utility", "cost_usd"))
-        if one.is_own and new.keys() & {utility, cost} and {utility, cost} <= one.known.keys():
+        if one.as_exported and new.keys() & {utility, cost} and {utility, cost} <= one.known.keys():
             self._came(one.known[utility], one.u_hat, one.known[cost], one.foreseen_usd)
 
     def put(self, make: Callable[[], Decision | Outcome], size: int = LINE) -> asyncio.Future[bool]:
@@ -233,9 +233,12 @@ class Record:
         Of the query, drawn here: one that a client gives might be in the log before.
     """
 
-    def __init__(self, recorder: Recorder, facts: dict[str, Any], decided: Decided) -> None:
+    def __init__(
+        self, recorder: Recorder, facts: dict[str, Any], decided: Decided, as_exported: bool
+    ) -> None:
         self.id = uuid4().hex
         self._recorder, self._facts, self._first = recorder, facts, decided
+        self._as_exported = as_exported and decided.draw.is_own
         self._time, self._began = datetime.now(UTC), time.perf_counter()
         self._line: asyncio.Future[bool] | None = None
 
@@ -264,15 +267,14 @@ class Record:
             size = LINE + len(self._facts.get("text", ""))
             self._line = self._recorder.put(partial(self._decision, known), size)
         elif known:
-            outcome = Outcome(id=self.id, model=model, **known)
-            self._line = self._recorder.put(lambda: outcome)
+            self._line = self._recorder.put(partial(Outcome, id=self.id, model=model, **known))
         if answered:
             own = _Open(
                 first.model,
                 model,
                 first.utility[first.model],
                 first.cost_usd[first.model],
-                self._first.draw.is_own,
+                self._as_exported,
                 {(model, name): value for name, value in known.items()},
             )
             self._recorder.open(self.id, own)

@@ -34,7 +34,7 @@ from mmroute.serving.recording import (
     Recorder,
     Unknown,
 )
-from mmroute.serving.upstreams import NoAnswer, Refused, Upstreams, Usage
+from mmroute.serving.upstreams import DONE, NoAnswer, Refused, Upstreams, Usage
 from mmroute.serving.watching import Watch
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ QUICK = 50_000
 """Bytes that are parsed at once; more in another thread."""
 MOST_VALUES, DEEPEST = 200_000, 100
 """Of a request's JSON."""
+LONGEST_NAME = 200
+"""Characters of a data set's name."""
 MOST_PIXELS = 30 * 10**6
 """Of all images of a request together."""
 MOST_DECODED, START_OF_SCAN = 100 * MOST_PIXELS, b"\xff\xda"
@@ -295,8 +297,11 @@ class Server:
                     raise InputError(f"{name}: {value!r:.80} is no number; give one")
                 numbers[name] = float(value)
         dataset = given.get("dataset", "")
-        if not isinstance(dataset, str) or not is_utf8(dataset):
-            raise InputError(f"dataset: {dataset!r:.80} is no text; give a name")
+        if not isinstance(dataset, str) or len(dataset) > LONGEST_NAME or not is_utf8(dataset):
+            raise InputError(
+                f"dataset: {dataset!r:.80} is no text of up to {LONGEST_NAME} characters; "
+                "give a name"
+            )
         network = self._settings.network
         asked = await _in_thread(quick and not network, query_of, body.get("messages"), network)
         if not asked.text.strip() and not asked.images:
@@ -316,7 +321,9 @@ class Server:
             limits = {"budget": self._budget.usd_per_1000}
         elif numbers and not limits and parameter is not None:
             limits = {"trade_off": parameter}
-        return Query(asked, left, parameter, counted, dataset, limits)
+        every = len(self._pool) == len(self._models) - len(self._router.card.left_out)
+        as_exported = every and models is None and not limits
+        return Query(asked, left, parameter, counted, dataset, limits, as_exported)
 
     async def _decide(self, query: Query) -> tuple[Decided, float]:
         began = time.perf_counter()
@@ -403,21 +410,24 @@ class Server:
             raise NoAnswer("broke off", billed=True)
 
         event: tuple[bytes, Usage | None, bool] | None = first
+        usage: Usage | None = None
         settled = False
 
-        def settle(usage: Usage | None, whole: bool = True) -> None:
+        def settle(whole: bool) -> None:
             nonlocal settled
             if not settled:
                 call.paid(usage, whole)
                 settled = True
 
         async def passed_on() -> AsyncIterator[bytes]:
-            nonlocal event
+            nonlocal event, usage
             try:
                 while event is not None:
                     content, told, alone = event
-                    if told:
-                        settle(told)
+                    # Some models tell it again and again; the last one is of the whole.
+                    usage = told or usage
+                    if (told and alone) or content == DONE:
+                        settle(whole=True)
                         await call.written()
                     if wants_usage or not alone:
                         yield content
@@ -427,7 +437,7 @@ class Server:
                 yield f"data: {json.dumps(fault.body)}\n\n".encode()
 
         async def end() -> None:
-            settle(None, whole=event is None)
+            settle(whole=event is None)
             await events.aclose()
 
         return _Stream(passed_on(), end, call.headers)

@@ -16,6 +16,8 @@ from mmroute.config import Strict, describe
 from mmroute.config import file as config_file
 from mmroute.errors import InputError
 
+MOST_TOKENS = 10**7
+"""Of a call; one that tells more tells nothing."""
 LONGEST_ANSWER, LONGEST_EVENT = 32 * 10**6, 4 * 10**6
 """Bytes of an answer, and of one event of a stream."""
 LARGE, MOST_HELD = 10**6, 64 * 10**6
@@ -24,6 +26,8 @@ MOST_VALUES = 10**6
 """Of an answer's JSON."""
 CONNECT_SECONDS = 5.0
 _DONE = b"[DONE]"
+DONE = b"data: [DONE]\n\n"
+"""The event that ends a stream."""
 _CLIENTS_FAULT = {400, 413, 422}
 """What another model would answer to the same request, too."""
 _UNBILLED = {401, 403, 404, 405, 408, 429, 500, 502, 503, 504}
@@ -108,7 +112,7 @@ class Usage:
             return None
         match told.get("prompt_tokens"), told.get("completion_tokens"):
             case int(prompt), int(completion) if (
-                min(prompt, completion) >= 0 and max(prompt, completion) < 2**53
+                min(prompt, completion) >= 0 and max(prompt, completion) <= MOST_TOKENS
             ):
                 return cls(prompt, completion)
         return None
@@ -178,7 +182,7 @@ class Upstreams:
                 raise Refused(_refusal(status, await self._whole(pieces)))
             async for event in _events(pieces):
                 if event == _DONE:
-                    yield b"data: [DONE]\n\n", None, False
+                    yield DONE, None, False
                     return
                 told = _parsed(event)
                 if not isinstance(told.get("choices"), list):

@@ -97,6 +97,10 @@ class DecisionLogs(Source):
                 f"{self.path}: {len(unjudged):,} models have no judged answer and are left out "
                 f"(such as {unjudged[0]!r:.80})"
             )
+        log.remarks.append(
+            f"{self.path}: a model's outcomes are known where it was called; unless that was at "
+            "random, its queries are others than another model's, and so are its means"
+        )
         for remark in log.remarks:
             warnings.warn(remark, stacklevel=2)
         decisions = log.decisions
@@ -112,7 +116,7 @@ class DecisionLogs(Source):
             }
         ).assign(answer=None, image=None)
         unknown = np.full((len(decisions), len(models)), np.nan)
-        return outcome_table(
+        table = outcome_table(
             samples,
             models,
             {
@@ -124,3 +128,11 @@ class DecisionLogs(Source):
                 LATENCY: log.outcome("latency_s", models),
             },
         )
+        told = np.array([one.text != "" for one in decisions])
+        if not told.all():
+            warnings.warn(
+                f"{self.path}: {(~told).sum():,} queries of images alone are left out, as a log "
+                "keeps no image",
+                stacklevel=2,
+            )
+        return table.take(told)
