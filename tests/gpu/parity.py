@@ -71,10 +71,10 @@ def compare(folder: Path) -> Iterator[Parity]:
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
         check=True,
     )
-    allocated = _allocations()
+    allocated = _bytes_allocated()
     with np.load(folder / "cpu.npz") as expected:
         for name, tolerance, own in results(folder):
-            before, allocated = allocated, _allocations()
+            before, allocated = allocated, _bytes_allocated()
             yield Parity(name, difference(own, expected[name]), tolerance, allocated > before)
 
 
@@ -133,8 +133,8 @@ def trained(name: str, parameters: dict, Z: np.ndarray | pd.DataFrame) -> np.nda
     return np.stack(router.predict(Z))
 
 
-def _allocations() -> int:
-    return torch.cuda.memory_stats().get("allocation.all.allocated", 0)
+def _bytes_allocated() -> int:
+    return torch.cuda.memory_stats().get("allocated_bytes.all.allocated", 0)
 
 
 if __name__ == "__main__":
