@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A file is one worker's: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-quick test-cluster slurm chromium test-faults bench bench-scale compare coverage lint schema lock docs dag clean
+.PHONY: demo test test-quick test-cluster slurm chromium test-faults test-gpu bench bench-scale compare coverage lint schema lock docs dag clean
 
 demo: $(VENV)/ready
 	$(BIN)/snakemake --cores all --workflow-profile workflow/profiles/default
@@ -34,6 +34,10 @@ slurm:
 # Runs killed, disks filled, runs at once, inputs mutated: how many were tried, and survived.
 test-faults: $(VENV)/ready
 	$(BIN)/python tests/faults
+
+# CUDA beside the CPU, and how busy embedding keeps the card; without a card nothing is run, and it says so.
+test-gpu: $(VENV)/ready
+	$(BIN)/python tests/gpu
 
 # Speed and memory, each figure beside a baseline, and what the advice is worth (about 50 minutes).
 bench: $(VENV)/ready

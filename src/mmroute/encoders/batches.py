@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -11,13 +12,16 @@ from tqdm import tqdm
 
 from mmroute.images import decode, quiet_decoding
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Batches(NamedTuple):
     """How a network takes texts or images.
 
     Batches are independent of each other: each thread prepares one and runs it on one core, so
     that every core is used and the result does not depend on their number. With CUDA the threads
-    share the device.
+    share the device: while it computes one batch, others are decoded and copied.
 
     Attributes
     ----------
@@ -81,3 +85,25 @@ class Batches(NamedTuple):
 
         with quiet_decoding():
             return self.embed(embed_readable, paths, threads)
+
+
+def on_device(batch: "torch.Tensor", device: str) -> "torch.Tensor":
+    """Return a batch where a network computes, copied there beside other threads' computing."""
+    import torch
+
+    if device != "cuda":
+        return batch
+    computing, copying = torch.cuda.current_stream(), _copying_stream()
+    with torch.cuda.stream(copying):
+        # From other than pinned memory the device would wait for the copy.
+        copied = batch.pin_memory().to(device, non_blocking=True)
+    computing.wait_stream(copying)
+    copied.record_stream(computing)
+    return copied
+
+
+@cache
+def _copying_stream() -> "torch.cuda.Stream":
+    import torch
+
+    return torch.cuda.Stream()

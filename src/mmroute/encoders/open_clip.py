@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from mmroute.encoders import Encoder
-from mmroute.encoders.batches import Batches
+from mmroute.encoders.batches import Batches, on_device
 from mmroute.errors import InputError, one_line, raise_disk_fault
 from mmroute.storage import file_name, read_json
 
@@ -285,5 +285,5 @@ def _forward(network: Network, tower: str, batch: "torch.Tensor") -> np.ndarray:
 
     half = torch.autocast("cuda", torch.float16, enabled=network.device == "cuda")
     with torch.inference_mode(), half:
-        features = getattr(network.model, tower)(batch.to(network.device))
+        features = getattr(network.model, tower)(on_device(batch, network.device))
     return features.float().cpu().numpy()
