@@ -12,6 +12,7 @@ DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, e
 """Errors of a disk that is full, read-only or broken, whatever was to be read or written."""
 EXTRAS = {
     "llm": ("requests",),
+    "near": ("faiss",),
     "serve": ("fastapi", "httpx2", "prometheus_client", "uvicorn"),
     "torch": ("open_clip", "torch", "torchvision"),
     "transformers": ("sentence_transformers", "transformers"),
