@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_distances
 
+from mmroute import persistence
 from mmroute.errors import InputError
 from mmroute.routers import nearest as module
 from mmroute.routers.knn import KNN
@@ -169,6 +170,17 @@ def test_routers_predict_beyond_the_limit_as_below_it(router, monkeypatch):
     monkeypatch.setattr(module, "EXHAUSTIVE", 500)
     for predicted, expected in zip(router.predict(Z), below, strict=True):
         np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_router_that_was_read_makes_the_same_lists_anew(small, tmp_path):
+    features, Z = clustered(2000), clustered(50, seed=1)
+    utility = np.random.default_rng(2).random((2000, 3))
+    router = KNN(10).fit(features, utility, utility)
+    expected = router.predict(Z)
+    persistence.write(tmp_path / "router.safetensors", router)
+    read = persistence.read(tmp_path / "router.safetensors", KNN)
+    np.testing.assert_array_equal(read.predict(Z), expected)
+    assert len(module._kept) == 2
 
 
 def test_without_faiss_the_extra_is_named_where_it_is_needed(small, monkeypatch):

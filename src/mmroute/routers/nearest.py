@@ -83,20 +83,21 @@ class Lists:
         self._faiss, self._n_neighbors = faiss, n_neighbors
         self._norms = _norms(features)
         self._order = np.random.default_rng(0).permutation(len(features))
-        self._unit = normalize(features.astype(np.float32, copy=False)[self._order], copy=False)
+        unit = normalize(features.astype(np.float32, copy=False)[self._order], copy=False)
         self.n_lists = 2 * math.isqrt(len(features))
         width, cosine = features.shape[1], faiss.METRIC_INNER_PRODUCT
         self._index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, self.n_lists, cosine)
         self._index.cp.niter, self._index.cp.max_points_per_centroid = 10, 64
         faiss.omp_set_num_threads(1)
-        rest, held = self._unit[:-HELD_OUT], self._unit[-HELD_OUT:]
+        rest, held = unit[:-HELD_OUT], unit[-HELD_OUT:]
         self._index.train(rest)
         self._index.add(rest)
         self.searched, self.recall = self._effort(held, rest)
         if self.searched:
             self._index.add(held)
         else:
-            self._index.reset()
+            self._all = unit
+            del self._index
         logger.info(
             "the %d nearest of %s training samples: %s, recall %.4f",
             n_neighbors,
@@ -138,13 +139,16 @@ class Lists:
         self._faiss.omp_set_num_threads(1)
         queries = normalize(Z.astype(np.float32))
         if self.searched is None:
-            _, found = self._compared(queries, self._unit)
+            _, found = self._compared(queries, self._all)
         else:
             _, found = self._index.search(queries, self._n_neighbors)
-            # Where the lists held fewer.
             short = (found < 0).any(axis=1)
             if short.any():
-                found[short] = self._compared(queries[short], self._unit)[1]
+                every = self._faiss.SearchParametersIVF()
+                every.nprobe = self.n_lists
+                _, found[short] = self._index.search(
+                    queries[short], self._n_neighbors, params=every
+                )
         found = self._order[found]
         # In double precision, as a vote may weigh one over its distance.
         cosine = np.empty(found.shape)
