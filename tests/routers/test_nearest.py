@@ -47,6 +47,7 @@ def small(monkeypatch):
     monkeypatch.setattr(module, "EXHAUSTIVE", 500)
     monkeypatch.setattr(module, "HELD_OUT", 200)
     monkeypatch.setattr(module, "MOST_SEARCHED", 1 / 4)
+    monkeypatch.setattr(module, "_kept", {})
 
 
 def test_up_to_the_limit_all_samples_are_compared_piece_by_piece(monkeypatch):
