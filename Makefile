@@ -43,9 +43,10 @@ test-gpu: $(VENV)/ready
 bench: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench
 
-# What each stage costs per query, and in shards, for docs/scale.md.
+# What each stage costs per query, in shards, and neighbours of many, for docs/scale.md.
 bench-scale: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/scale.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/neighbours.py
 
 # Every router beside `ensemble` on the demo, and on other tables: make compare CONFIGS="my.yaml other.yaml".
 compare: $(VENV)/ready

@@ -1,5 +1,6 @@
 import numpy as np
 
+from mmroute.routers import kmeans as module
 from mmroute.routers.kmeans import KMeans
 
 FEATURES = np.array([[1, 0], [0.9, 0], [0, 1], [0, 0.9]], np.float32)
@@ -17,3 +18,19 @@ def test_a_model_that_a_cluster_never_saw_keeps_its_training_mean():
     utility = np.array([[1.0, np.nan], [1.0, np.nan], [0.0, 0.25], [0.0, 0.75]])
     router = KMeans(n_clusters=2).fit(FEATURES, utility, utility)
     assert router.predict(FEATURES[:1])[0].tolist() == [[1.0, 0.5]]
+
+
+def test_of_many_samples_some_teach_the_centres_and_all_the_means(monkeypatch):
+    generator = np.random.default_rng(0)
+    centres = 10 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    cluster = generator.integers(3, size=3000)
+    features = (centres[cluster] + generator.normal(size=(3000, 3))).astype(np.float32)
+    utility = generator.random((3000, 2))
+    utility[generator.random(utility.shape) < 0.2] = np.nan
+    monkeypatch.setattr(module, "MOST_CLUSTERED", 300)
+    router, again = (KMeans(n_clusters=3).fit(features, utility, utility * 2) for _ in range(2))
+    np.testing.assert_array_equal(router.centers_, again.centers_)
+    expected = np.stack([np.nanmean(utility[cluster == own], axis=0) for own in range(3)])
+    u_hat, c_hat = router.predict(centres.astype(np.float32))
+    np.testing.assert_allclose(u_hat, expected)
+    np.testing.assert_allclose(c_hat, 2 * expected)

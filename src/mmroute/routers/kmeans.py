@@ -9,12 +9,15 @@ from sklearn.metrics import pairwise_distances_argmin
 
 from mmroute.routers import Router, fill_missing_means, observed_means
 
+MOST_CLUSTERED = 100_000
+"""The most training samples from which centres are learned; of more, as many are drawn."""
+
 
 class KMeans(Router):
     """Mean outcomes of the training samples in the nearest of ``n_clusters`` clusters.
 
-    k-means++ on the training features. Missing outcomes are left out of a mean;
-    where a cluster has none for a model, the model's training mean stands in.
+    k-means++ on the training features, ``MOST_CLUSTERED`` of them at most. Missing outcomes are
+    left out of a mean; where a cluster has none for a model, the model's training mean stands in.
 
     Published
     ---------
@@ -36,13 +39,19 @@ class KMeans(Router):
 
     def fit(self, Z: np.ndarray, U: np.ndarray, C: np.ndarray) -> Self:
         """Cluster the features and average the outcomes in each cluster."""
+        drawn = Z
+        if len(Z) > MOST_CLUSTERED:
+            generator = np.random.default_rng(self.random_state)
+            drawn = Z[generator.choice(len(Z), MOST_CLUSTERED, replace=False)]
         clusters = Clustering(
-            n_clusters=min(self.n_clusters, len(np.unique(Z, axis=0))),
+            n_clusters=min(self.n_clusters, len(np.unique(drawn, axis=0))),
             n_init=1,
             random_state=self.random_state,
-        ).fit(Z)
+        ).fit(drawn)
         self.centers_ = clusters.cluster_centers_
-        self.utility_, self.cost_ = (_cluster_means(clusters, Y) for Y in (U, C))
+        labels = clusters.labels_ if drawn is Z else pairwise_distances_argmin(Z, self.centers_)
+        member = labels == np.arange(len(self.centers_))[:, None]
+        self.utility_, self.cost_ = (_cluster_means(member, Y) for Y in (U, C))
         return self
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,8 +60,7 @@ class KMeans(Router):
         return self.utility_[cluster], self.cost_[cluster]
 
 
-def _cluster_means(clusters: Clustering, Y: np.ndarray) -> np.ndarray:
-    member = clusters.labels_[None, :] == np.arange(clusters.n_clusters)[:, None]
+def _cluster_means(member: np.ndarray, Y: np.ndarray) -> np.ndarray:
     observed = np.isfinite(Y)
     with np.errstate(invalid="ignore"):
         means = (member @ np.where(observed, Y, 0)) / (member @ observed.astype(float))

@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from annotated_types import Ge
-from sklearn.neighbors import NearestNeighbors
 
 from mmroute.routers import Router, fill_missing_means, observed_means
+from mmroute.routers.nearest import nearest
 
 
 class KNN(Router):
@@ -45,19 +45,17 @@ class KNN(Router):
 
     def predict(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Average over each sample's neighbours."""
-        _, neighbours = nearest(self.features_, Z, self.n_neighbors)
-        u_hat, c_hat = (
-            _neighbour_means(Y[neighbours], observed[neighbours], mean)
-            for Y, observed, mean in zip(self.outcomes_, self.observed_, self.means_, strict=True)
-        )
+        means = [
+            [
+                _neighbour_means(Y[neighbours], observed[neighbours], mean)
+                for Y, observed, mean in zip(
+                    self.outcomes_, self.observed_, self.means_, strict=True
+                )
+            ]
+            for _, neighbours in nearest(self.features_, Z, self.n_neighbors)
+        ]
+        u_hat, c_hat = map(np.concatenate, zip(*means, strict=True))
         return u_hat, c_hat
-
-
-def nearest(features: np.ndarray, Z: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return cosine distances and indices, (N, k), of the features nearest to each row of Z."""
-    # No index to keep: with this distance the search is exhaustive.
-    search = NearestNeighbors(n_neighbors=min(n_neighbors, len(features)), metric="cosine")
-    return search.fit(features).kneighbors(Z)
 
 
 def _neighbour_means(Y: np.ndarray, observed: np.ndarray, fallback: np.ndarray) -> np.ndarray:

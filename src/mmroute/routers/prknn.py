@@ -7,7 +7,7 @@ import numpy as np
 from annotated_types import Ge
 
 from mmroute.routers import OneChoice, observed_means
-from mmroute.routers.knn import nearest
+from mmroute.routers.nearest import nearest
 from mmroute.routers.soft_labels import cheapest_first, is_correct, taught
 from mmroute.routers.standardiser import Standardiser
 
@@ -51,12 +51,17 @@ class VotingNeighbours(OneChoice):
     def predict_scores(self, Z: np.ndarray) -> np.ndarray:
         """Return each model's share of its neighbours' votes; without any, its mean share."""
         features = self.standardiser_.apply(Z)
-        distance, neighbours = nearest(self.features_, features, self.n_neighbors)
+        return np.concatenate(
+            [self._shares(*near) for near in nearest(self.features_, features, self.n_neighbors)]
+        )[None]
+
+    def _shares(self, distance: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+        """Return the (N, K) shares of the votes of (N, k) neighbours."""
         weights = self._weights(distance)[:, :, None]
         votes, possible = (
             (weights * counts[neighbours]).sum(axis=1) for counts in (self.votes_, self.possible_)
         )
-        return _share(votes, possible, self.mean_score_)[None]
+        return _share(votes, possible, self.mean_score_)
 
 
 class PRkNN(VotingNeighbours):
