@@ -32,6 +32,6 @@ def test_every_router_and_experiment_on_five_splits_is_at_most_150_submissions(r
     assert int(jobs) > 500
     groups = len(re.findall(r"Group job \w+ ", planned))
     alone = dict(re.findall(r"^(hold_out|refit) +(\d+)$", planned, re.MULTILINE))
-    assert sum(map(int, alone.values())) == 16
+    assert sum(map(int, alone.values())) == 6
     # Fetch, ingest and the fetch of the text-only source came before.
-    assert 60 < groups + 16 + 3 <= 150
+    assert 60 < groups + 6 + 3 <= 150

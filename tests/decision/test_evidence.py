@@ -1,6 +1,7 @@
 """What decides on all labels never measures itself, whatever folds, groups and models there are."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -49,9 +50,10 @@ def decided(evidence):
 
 def test_fifteen_fits_and_the_one_that_is_taken_away_are_at_most_twenty():
     assert len(HELD) == len(set(HELD)) == 15
+    assert {*HELD} == {*combinations(range(5), 1), *combinations(range(5), 2)}
     files = evidence_files("results/r", "knn+shrink", "0", "all")
-    assert files[0] == "results/r/routers/knn/0/held/0.parquet"
-    assert files[-1] == "results/r/routers/knn/0/held/3-4.parquet"
+    assert files[0] == "results/r/routers/knn/0/held/0+0.parquet"
+    assert files[-1] == "results/r/routers/knn/0/held/4+2.parquet"
     assert trained_folder("results/r", "knn+shrink", "0", "all") == "results/r/routers/knn/0/refit"
     assert evidence_files("results/r", "knn+shrink", "0", "train") == [
         f"results/r/routers/knn+shrink/0/{part}.parquet" for part in ("predictions", "crossfit")

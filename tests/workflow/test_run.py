@@ -72,7 +72,7 @@ def test_one_core_and_two_cores_write_the_same_bytes(
     timed, timed_again = ((folder / "report.html").read_text() for folder in (first, second))
     section = re.compile(r'<section id="machine-and-time">.*?</section>', re.DOTALL)
     (shown,) = section.findall(timed)
-    assert all(f">{stage}</th>" in shown for stage in ("fetch", "train", "figure"))
+    assert all(f">{stage}</th>" in shown for stage in ("fetch", "train", "figures"))
     assert "Throughput" in shown
     rates = pd.read_csv(first / "benchmarks/throughput.csv").set_index("router")
     assert set(rates.index) == set(small["routers"]) - {"oracle"}

@@ -34,7 +34,7 @@ from mmroute.config import (
     published_fusion,
 )
 from mmroute.confined import Limits, confined, working_on
-from mmroute.decision.files import evidence_files, trained_folder
+from mmroute.decision.files import NEXT, evidence_files, trained_folder
 from mmroute.digest import code_digest
 from mmroute.errors import DamagedFile, InputError, is_utf8, plain, refusal
 from mmroute.experiments import Experiment
@@ -212,7 +212,7 @@ wildcard_constraints:
     router="|".join(map(re.escape, ROUTERS)),
     row=f"({'|'.join(map(re.escape, ROUTERS))})({re.escape(SHRUNK)})?",
     salt=r"[A-Za-z0-9_-]+",
-    held=r"\d(-\d)?",
+    fold=r"\d",
 
 
 @cache
@@ -243,6 +243,10 @@ def makes_results():
 
 
 onstart:
+    # Where it limits jobs per second, Snakemake's scheduler wakes once more each second for every
+    # job that has ended. On this machine nobody needs the limit.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
     lock_results()
     try:
         pair(Path(RESULTS), Path(".snakemake"))

@@ -4,11 +4,15 @@ rule hold_out:
         outcomes=f"{RESULTS}/outcomes",
         splits=f"{RESULTS}/splits.parquet",
     output:
-        f"{RESULTS}/routers/{{router}}/{{salt}}/held/{{held}}.parquet",
+        expand(
+            f"{RESULTS}/routers/{{router}}/{{salt}}/held/{{fold}}+{{step}}.parquet",
+            step=NEXT,
+            allow_missing=True,
+        ),
     log:
-        f"{RESULTS}/logs/hold_out/{{router}}/{{salt}}/{{held}}.log",
+        f"{RESULTS}/logs/hold_out/{{router}}/{{salt}}/{{fold}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/hold_out/{{router}}/{{salt}}/{{held}}.tsv"
+        f"{RESULTS}/benchmarks/hold_out/{{router}}/{{salt}}/{{fold}}.tsv"
     conda:
         "../../envs/train.yaml"
     threads: 1
@@ -17,13 +21,12 @@ rule hold_out:
         runtime=growing(60),
         gpu=lambda wildcards: int(ROUTERS[wildcards.router].gpu),
     params:
-        held=lambda wildcards: [int(fold) for fold in wildcards.held.split("-")],
         router=lambda wildcards: ROUTERS[wildcards.router].name,
         parameters=lambda wildcards: router_parameters(wildcards.router),
         checkpoint=lambda wildcards: own_fingerprint(wildcards.router),
         code=lambda wildcards: script_digest("hold_out.py", *router_files([wildcards.router])),
     message:
-        "Training {wildcards.router} on all labels without the folds {wildcards.held}"
+        "Training {wildcards.router} on all labels without fold {wildcards.fold}, and one more"
     script:
         "../scripts/hold_out.py"
 

@@ -99,7 +99,7 @@ rule data_report:
         "../scripts/data_report.py"
 
 
-rule figure:
+rule figures:
     input:
         table=f"{RESULTS}/tables/table2.csv",
         frontiers=ROUTER_FRONTIERS,
@@ -107,18 +107,19 @@ rule figure:
         calibration=ROUTER_CALIBRATION,
         models=SINGLE_MODELS,
     output:
-        svg=report(
-            f"{RESULTS}/figures/{{figure}}.svg",
-            caption="../report/figure.rst",
-            category="Figures",
-        ),
-        png=f"{RESULTS}/figures/{{figure}}.png",
+        **{
+            name: report(
+                f"{RESULTS}/figures/{name}.svg",
+                caption=f"../report/figure_{name}.rst",
+                category="Figures",
+            )
+            for name in FIGURES
+        },
+        png=expand(f"{RESULTS}/figures/{{figure}}.png", figure=FIGURES),
     log:
-        f"{RESULTS}/logs/figure/{{figure}}.log",
+        f"{RESULTS}/logs/figures.log",
     benchmark:
-        f"{RESULTS}/benchmarks/figure/{{figure}}.tsv"
-    wildcard_constraints:
-        figure="|".join(FIGURES),
+        f"{RESULTS}/benchmarks/figures.tsv"
     group:
         "present"
     conda:
@@ -128,15 +129,16 @@ rule figure:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
+        figures=FIGURES,
         routers=ROWS,
         # The others encode a choice, not a prediction that could be calibrated.
         predicting=[row for row in ROWS if ROUTERS[row.removesuffix(SHRUNK)].predicts],
         title=TITLE,
-        code=script_digest("figure.py"),
+        code=script_digest("figures.py"),
     message:
-        "Drawing {wildcards.figure}"
+        "Drawing the main figures"
     script:
-        "../scripts/figure.py"
+        "../scripts/figures.py"
 
 
 # The same for every benchmark: of the library alone.

@@ -10,13 +10,15 @@ from mmroute.storage import SHRUNK
 
 Labelled = Literal["all", "train"]
 """Which labels decide: all, measured fold by fold, or the training split's, as in the papers."""
-HELD = (*((fold,) for fold in range(N_FOLDS)), *combinations(range(N_FOLDS), 2))
-"""What is left out of the fits that decide and measure on all labels: each fold, each two."""
-
-
-def held_name(held: tuple[int, ...]) -> str:
-    """One of ``HELD`` as the name of a file."""
-    return "-".join(map(str, held))
+NEXT = range(N_FOLDS // 2 + 1)
+"""How far on the second fold is that is left out with each: once around these are all pairs."""
+HELD = {
+    tuple(sorted({fold, (fold + step) % N_FOLDS})): f"{fold}+{step}"
+    for fold in range(N_FOLDS)
+    for step in NEXT
+}
+"""What is left out of the fits that decide and measure on all labels, each fold and each two, and
+the name of its file."""
 
 
 def evidence_files(results: str, row: str, salt: str, labels: Labelled) -> list[str]:
@@ -25,7 +27,7 @@ def evidence_files(results: str, row: str, salt: str, labels: Labelled) -> list[
         parts = ("predictions", "crossfit")
         return [f"{results}/routers/{row}/{salt}/{part}.parquet" for part in parts]
     router = row.removesuffix(SHRUNK)
-    return [f"{results}/routers/{router}/{salt}/held/{held_name(held)}.parquet" for held in HELD]
+    return [f"{results}/routers/{router}/{salt}/held/{name}.parquet" for name in HELD.values()]
 
 
 def trained_folder(results: str, row: str, salt: str, labels: Labelled) -> str:
