@@ -16,7 +16,6 @@ EXTRAS = {
         *("fastapi", "h11", "httpx2", "prometheus_client", "starlette", "threadpoolctl", "uvicorn"),
     ),
     "near": ("faiss",),
-    "serve": ("fastapi", "httpx2", "prometheus_client", "uvicorn"),
     "torch": ("open_clip", "torch", "torchvision"),
     "transformers": ("sentence_transformers", "transformers"),
     "run": (

@@ -1,6 +1,5 @@
 """Where a run keeps what it decides on, and the router that is taken away."""
 
-from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
