@@ -525,7 +525,8 @@ def test_an_endless_stream_that_nobody_reads_or_that_all_leave(process, upstream
         for _ in range(30):
             stack.enter_context(process.wire()).sendall(content)
         time.sleep(0.5)
-    for _ in range(50):
+    # What nobody reads is given up after half a minute.
+    for _ in range(400):
         if not upstream.open:
             break
         time.sleep(0.1)

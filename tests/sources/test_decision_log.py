@@ -78,10 +78,3 @@ def test_a_log_without_outcomes_is_refused(tmp_path):
         read(put(tmp_path / "log.jsonl", LINES[:2]))
     with pytest.raises(InputError, match=r"gone\.jsonl: no such file"):
         read(tmp_path / "gone.jsonl")
-
-
-def test_queries_of_an_image_alone_are_left_out_and_counted(tmp_path):
-    lines = [{**LINES[0], "text": ""}, *LINES[1:]]
-    table, said = read(put(tmp_path / "log.jsonl", lines))
-    assert table.samples["sample_id"].tolist() == ["q1"]
-    assert any("1 queries of images alone are left out" in one for one in said)

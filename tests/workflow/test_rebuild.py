@@ -12,10 +12,7 @@ AFTER_TRAINING = {
     "Deciding under the config's budgets and quality targets",
     "Writing the main tables",
     "Telling how fast the routers decide",
-    "Drawing fig4",
-    "Drawing figS1",
-    "Drawing calibration",
-    "Drawing models",
+    "Drawing the main figures",
     "Running the notebook overview",
     "Running the notebook frontier",
     "Rendering the report",
@@ -61,10 +58,7 @@ def test_a_router_retrains_alone(finished, small):
 
 def test_figures_only_render_again(finished, small):
     assert after_edit(finished, small, "src/mmroute/presentation/figures.py") == {
-        "Drawing fig4",
-        "Drawing figS1",
-        "Drawing calibration",
-        "Drawing models",
+        "Drawing the main figures",
         "Rendering the report",
         "Recording where the results come from",
     }

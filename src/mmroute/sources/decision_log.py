@@ -116,7 +116,7 @@ class DecisionLogs(Source):
             }
         ).assign(answer=None, image=None)
         unknown = np.full((len(decisions), len(models)), np.nan)
-        table = outcome_table(
+        return outcome_table(
             samples,
             models,
             {
@@ -128,11 +128,3 @@ class DecisionLogs(Source):
                 LATENCY: log.outcome("latency_s", models),
             },
         )
-        told = np.array([one.text != "" for one in decisions])
-        if not told.all():
-            warnings.warn(
-                f"{self.path}: {(~told).sum():,} queries of images alone are left out, as a log "
-                "keeps no image",
-                stacklevel=2,
-            )
-        return table.take(told)
