@@ -6,14 +6,12 @@ First jobs alone, then whole runs: a case of each kind that ``make test-faults``
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 
 import pytest
-from disk import CASES, NotTried, mounting, remount, small_disk
+from disk import CASES, mounting, remount, small_disk
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.mounts]
 
 SMALL_DISK = """
 import sys
@@ -45,19 +43,6 @@ WRITTEN = {
 }
 
 
-def where_possible(test: Callable[..., None]) -> Callable[..., None]:
-    """Skip a test on a system that lets nobody but others mount a disk."""
-
-    @wraps(test)
-    def tried(*arguments, **named):
-        try:
-            test(*arguments, **named)
-        except NotTried as reason:
-            pytest.skip(str(reason))
-
-    return tried
-
-
 def write(what: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", SMALL_DISK, what, str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -71,7 +56,6 @@ def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> No
 
 
 @pytest.mark.parametrize("what", WRITTEN)
-@where_possible
 @mounting
 def test_a_full_disk_is_one_line_that_names_the_file_and_leaves_nothing(what, tmp_path):
     disk = tmp_path / "disk"
@@ -84,7 +68,6 @@ def test_a_full_disk_is_one_line_that_names_the_file_and_leaves_nothing(what, tm
         assert path.is_file()
 
 
-@where_possible
 @mounting
 def test_a_disk_without_room_for_the_log_is_one_line_too(tmp_path):
     disk = tmp_path / "disk"
@@ -97,7 +80,6 @@ def test_a_disk_without_room_for_the_log_is_one_line_too(tmp_path):
 
 
 @pytest.mark.parametrize("what", WRITTEN)
-@where_possible
 @mounting
 def test_a_read_only_folder_is_one_line(what, tmp_path):
     disk = tmp_path / "disk"
@@ -106,7 +88,6 @@ def test_a_read_only_folder_is_one_line(what, tmp_path):
         assert_one_line(write(what, disk), f"{disk}", "Read-only file system")
 
 
-@where_possible
 @mounting
 def fails(tmp_path):
     with small_disk(tmp_path, "1m"):
@@ -120,6 +101,5 @@ def test_what_fails_on_a_disk_fails_the_test(tmp_path):
 
 
 @pytest.mark.parametrize("case", {case.kind: case for case in CASES}.values(), ids=str)
-@where_possible
 def test_a_run_survives(case, undisturbed, tmp_path):
     case.happen(tmp_path, undisturbed)
